@@ -1,0 +1,28 @@
+//! saescope: spectrum and geometry of sparse-autoencoder features, measured with their controls.
+//!
+//! The library runs a language model and its sparse autoencoders (SAEs) over triples
+//! (prompt, fact, hallucination) and measures the active features. All computing lives here;
+//! the command line (`cli`) and the browser bindings (`web`) are thin.
+//!
+//! Imports go downward only:
+//! `cli, web → engine → model, sae, batch, checkpoint → platform → error`;
+//! `metrics`, `stats`, `geometry` and `output` never see a tensor.
+
+pub mod batch;
+pub mod checkpoint;
+#[cfg(native)]
+pub mod cli;
+pub mod dataset;
+pub mod engine;
+pub mod error;
+pub mod geometry;
+pub mod metrics;
+pub mod model;
+pub mod output;
+pub mod platform;
+pub mod sae;
+pub mod stats;
+#[cfg(web)]
+pub mod web;
+
+pub use error::{Error, Result};

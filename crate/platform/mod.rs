@@ -1,0 +1,16 @@
+//! The only place that tells native from web. Whole modules are swapped, never lines elsewhere.
+//!
+//! Both sides offer the same names: [`ByteSource`] and its boxed futures, [`spawn`], [`sleep`],
+//! [`Clock`], and data-parallel loops ([`par_chunks_mut`], [`par_map`]).
+
+#[cfg(native)]
+#[path = "native.rs"]
+mod imp;
+#[cfg(web)]
+#[path = "web.rs"]
+mod imp;
+
+mod source;
+
+pub use imp::*;
+pub use source::{ByteSource, MemorySource, Source};

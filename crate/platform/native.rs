@@ -1,0 +1,162 @@
+//! Native: files, threads, rayon.
+
+use std::fs::File;
+use std::future::Future;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use futures::channel::oneshot;
+use rayon::prelude::*;
+
+use super::source::{ByteSource, past_end};
+use crate::error::{Error, Result};
+
+/// `Send` on native, nothing on the web (where futures hold JavaScript values).
+pub trait MaybeSend: Send {}
+impl<T: Send + ?Sized> MaybeSend for T {}
+
+/// `Sync` on native, nothing on the web.
+pub trait MaybeSync: Sync {}
+impl<T: Sync + ?Sized> MaybeSync for T {}
+
+/// A boxed future, `Send` where the platform has threads.
+pub type BoxFuture<'a, T> = futures::future::BoxFuture<'a, T>;
+
+/// Runs a future in the background (a thread of its own) and returns a future of its output.
+///
+/// The work goes on whether or not the returned future is polled, so that reading the next
+/// layer overlaps with computing this one.
+pub fn spawn<T: Send + 'static>(
+    future: impl Future<Output = T> + Send + 'static,
+) -> impl Future<Output = Option<T>> + Send {
+    let (tx, rx) = oneshot::channel();
+    std::thread::spawn(move || {
+        // the receiver is gone only when the caller gave up: nobody left to tell
+        let _ = tx.send(futures::executor::block_on(future));
+    });
+    async move { rx.await.ok() }
+}
+
+/// Waits without blocking the thread that polls.
+pub async fn sleep(duration: Duration) {
+    spawn(async move { std::thread::sleep(duration) }).await;
+}
+
+/// Lets other tasks run; on native there is nothing to yield to.
+pub async fn yield_now() {}
+
+/// A monotonic clock.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock(Instant);
+
+impl Clock {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self(Instant::now())
+    }
+
+    /// Seconds since the start.
+    pub fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+}
+
+/// Calls `f(index, chunk)` for every `chunk_len` elements of `data`, in parallel.
+pub fn par_chunks_mut<T: Send>(data: &mut [T], chunk_len: usize, f: impl Fn(usize, &mut [T]) + Send + Sync) {
+    data.par_chunks_mut(chunk_len.max(1)).enumerate().for_each(|(i, c)| f(i, c));
+}
+
+/// `f(0), f(1), … f(n−1)`, computed in parallel, in order.
+pub fn par_map<T: Send>(n: usize, f: impl Fn(usize) -> T + Send + Sync) -> Vec<T> {
+    (0..n).into_par_iter().map(f).collect()
+}
+
+/// Number of threads that [`par_map`] uses.
+pub fn threads() -> usize {
+    rayon::current_num_threads()
+}
+
+/// Peak resident memory of this process in bytes, where the system tells.
+pub fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// A file on disk, read by position.
+#[derive(Debug)]
+pub struct FileSource {
+    name: String,
+    path: PathBuf,
+    file: File,
+    len: u64,
+}
+
+impl FileSource {
+    /// Opens `path` for reading.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when there is no such file, [`Error::Io`] otherwise.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let failed = |e: std::io::Error| match e.kind() {
+            std::io::ErrorKind::NotFound => {
+                Error::missing(format!("file {name}"), "check the path; `saescope models` lists what is in the cache")
+            }
+            _ => Error::io(&name, "open", e, "check that the file is readable"),
+        };
+        let file = File::open(path).map_err(failed)?;
+        let meta = file.metadata().map_err(failed)?;
+        if meta.is_dir() {
+            return Err(Error::malformed(name, "path", "a file", "a folder", "name a file inside it"));
+        }
+        Ok(Self { len: meta.len(), path: path.to_owned(), name, file })
+    }
+
+    /// Where the file is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+#[cfg(unix)]
+fn read_at(file: &File, buf: &mut [u8], offset: u64) -> std::io::Result<()> {
+    std::os::unix::fs::FileExt::read_exact_at(file, buf, offset)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, mut buf: &mut [u8], mut offset: u64) -> std::io::Result<()> {
+    while !buf.is_empty() {
+        let n = std::os::windows::fs::FileExt::seek_read(file, buf, offset)?;
+        if n == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        buf = &mut buf[n..];
+        offset += n as u64;
+    }
+    Ok(())
+}
+
+impl ByteSource for FileSource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.len
+    }
+
+    fn read(&self, range: Range<u64>) -> BoxFuture<'_, Result<Vec<u8>>> {
+        Box::pin(async move {
+            if range.end > self.len || range.start > range.end {
+                return Err(past_end(&self.name, self.len, &range));
+            }
+            let mut buf = vec![0; (range.end - range.start) as usize];
+            read_at(&self.file, &mut buf, range.start)
+                .map_err(|e| Error::io(&self.name, "read", e, "check the disk; the file may have changed while open"))?;
+            Ok(buf)
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! Bytes by range: what a checkpoint is read from, wherever it lies.
+
+use std::fmt::Debug;
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::{BoxFuture, MaybeSend, MaybeSync};
+use crate::error::{Error, Result};
+
+/// A source of bytes of known length that can be read by range: a file, memory, a URL, a blob.
+///
+/// Nothing in the program reads a whole checkpoint; everything asks for the ranges it needs.
+pub trait ByteSource: Debug + MaybeSend + MaybeSync {
+    /// Path or URL, for messages and the manifest.
+    fn name(&self) -> &str;
+
+    /// Length in bytes.
+    fn len(&self) -> u64;
+
+    /// Whether there are no bytes at all.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes of `range`, exactly as many as asked for.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when reading fails; [`Error::Malformed`] when `range` reaches past the end.
+    fn read(&self, range: Range<u64>) -> BoxFuture<'_, Result<Vec<u8>>>;
+}
+
+/// A shared [`ByteSource`].
+pub type Source = Arc<dyn ByteSource>;
+
+/// A range that reaches past the end of its source.
+pub(super) fn past_end(name: &str, len: u64, range: &Range<u64>) -> Error {
+    Error::malformed(
+        name,
+        format!("bytes {}..{}", range.start, range.end),
+        format!("a file of at least {} bytes", range.end),
+        format!("{len} bytes"),
+        "the file is truncated; fetch or copy it again",
+    )
+}
+
+/// Bytes already in memory.
+#[derive(Debug)]
+pub struct MemorySource {
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl MemorySource {
+    /// Wraps `bytes`; `name` appears in messages.
+    pub fn new(name: impl Into<String>, bytes: impl Into<Vec<u8>>) -> Self {
+        Self { name: name.into(), bytes: bytes.into() }
+    }
+}
+
+impl ByteSource for MemorySource {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    fn read(&self, range: Range<u64>) -> BoxFuture<'_, Result<Vec<u8>>> {
+        Box::pin(async move {
+            usize::try_from(range.start)
+                .ok()
+                .zip(usize::try_from(range.end).ok())
+                .and_then(|(a, b)| self.bytes.get(a..b))
+                .map(<[u8]>::to_vec)
+                .ok_or_else(|| past_end(&self.name, self.len(), &range))
+        })
+    }
+}
