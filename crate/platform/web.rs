@@ -83,3 +83,8 @@ pub fn threads() -> usize {
 pub fn peak_memory() -> Option<u64> {
     None
 }
+
+/// How the host matmul splits its work.
+pub fn matmul_parallelism() -> faer::Par {
+    faer::Par::Seq
+}

@@ -1,0 +1,130 @@
+//! What the engine tells while it works, and how it is told to stop.
+
+use std::ops::ControlFlow;
+
+use crate::error::{Error, Result};
+use crate::platform::{Clock, MaybeSend, MaybeSync};
+
+/// The stages of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Texts to tokens, tokens to tries.
+    Tokenize,
+    /// Reading embedding rows, waiting for weights, and moving them to the device.
+    Weights,
+    /// Transformer blocks.
+    Model,
+    /// SAE encoding and decoding.
+    Sae,
+    /// Spectra, angles and everything else per text.
+    Geometry,
+    /// The rest of the model and the unembedding, for log-probabilities.
+    Logprob,
+}
+
+impl Stage {
+    /// All stages, in order.
+    pub const ALL: [Self; 6] =
+        [Self::Tokenize, Self::Weights, Self::Model, Self::Sae, Self::Geometry, Self::Logprob];
+
+    /// Name in the manifest and in tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tokenize => "tokenize",
+            Self::Weights => "weights",
+            Self::Model => "model",
+            Self::Sae => "sae",
+            Self::Geometry => "geometry",
+            Self::Logprob => "logprob",
+        }
+    }
+}
+
+/// Where a run is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Progress {
+    /// Samples whose work is done, counted in shares of the whole: a run goes through the layers
+    /// with all samples at once, so half the layers of 200 samples is 100 samples' worth.
+    pub samples_done: f64,
+    /// Samples in the run.
+    pub samples_total: usize,
+    /// Seconds since the start.
+    pub seconds: f64,
+    /// The block just finished.
+    pub layer: usize,
+    /// Blocks that will be run.
+    pub layers: usize,
+    /// Bytes of weights read so far.
+    pub bytes_read: u64,
+}
+
+impl Progress {
+    /// Samples per second so far.
+    pub fn rate(&self) -> f64 {
+        if self.seconds > 0.0 { self.samples_done / self.seconds } else { 0.0 }
+    }
+
+    /// Seconds left at the rate so far; none before there is a rate.
+    pub fn eta(&self) -> Option<f64> {
+        let rate = self.rate();
+        (rate > 0.0).then(|| (self.samples_total as f64 - self.samples_done).max(0.0) / rate)
+    }
+}
+
+/// Told of progress; may ask for the end.
+pub trait Observer: MaybeSend + MaybeSync {
+    /// Called after every block. [`ControlFlow::Break`] cancels the run.
+    fn progress(&self, progress: &Progress) -> ControlFlow<()>;
+}
+
+/// Nobody listening.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn progress(&self, _progress: &Progress) -> ControlFlow<()> {
+        ControlFlow::Continue(())
+    }
+}
+
+/// Seconds per stage.
+#[derive(Debug, Clone, Default)]
+pub struct Timings {
+    seconds: [f64; Stage::ALL.len()],
+}
+
+impl Timings {
+    /// Adds to a stage.
+    pub fn add(&mut self, stage: Stage, seconds: f64) {
+        self.seconds[stage as usize] += seconds;
+    }
+
+    /// Adds the time since `clock` and restarts it.
+    pub fn lap(&mut self, stage: Stage, clock: &mut Clock) {
+        self.add(stage, clock.seconds());
+        *clock = Clock::start();
+    }
+
+    /// Seconds of a stage.
+    pub fn get(&self, stage: Stage) -> f64 {
+        self.seconds[stage as usize]
+    }
+
+    /// Stage names and seconds, in order.
+    pub fn named(&self) -> Vec<(&'static str, f64)> {
+        Stage::ALL.iter().map(|s| (s.as_str(), self.get(*s))).collect()
+    }
+
+    /// Seconds of all stages.
+    pub fn total(&self) -> f64 {
+        self.seconds.iter().sum()
+    }
+}
+
+/// Reports through `observer` and turns a break into [`Error::Cancelled`].
+pub(super) fn report(observer: &dyn Observer, progress: &Progress) -> Result<()> {
+    match observer.progress(progress) {
+        ControlFlow::Continue(()) => Ok(()),
+        ControlFlow::Break(()) => Err(Error::Cancelled),
+    }
+}

@@ -1,0 +1,117 @@
+//! The SAE at one layer: encode all rows on the device, everything after on the host in f64.
+
+use super::progress::{Stage, Timings};
+use crate::error::{Error, Result};
+use crate::metrics::{Keep, LayerInput, LayerMeasure, measure};
+use crate::model::ops::{Compute, Linear, read_back};
+use crate::platform::{self, Clock};
+use crate::sae::{Encoder, Feature, Prepared, Sae};
+
+/// Most bytes of pre-activations held at once.
+const PRE_BYTES: usize = 64 << 20;
+
+/// An SAE's encoder with its matrix on the device.
+pub(super) struct DeviceEncoder {
+    encoder: Encoder,
+    map: Linear,
+    compute: Compute,
+    d_sae: usize,
+}
+
+/// A row after encoding.
+pub(super) struct Encoded {
+    pub(super) prepared: Prepared,
+    pub(super) features: Vec<Feature>,
+}
+
+impl DeviceEncoder {
+    /// Moves `W_enc` to the device.
+    pub(super) fn new(mut encoder: Encoder, compute: &Compute) -> Self {
+        let w_enc = encoder.take_w_enc();
+        let d_sae = w_enc.shape[1];
+        let map = Linear::in_out(w_enc, None, compute);
+        Self { encoder, map, compute: compute.clone(), d_sae }
+    }
+
+    /// Encodes residual rows, a chunk at a time.
+    pub(super) async fn encode(&self, rows: &[&[f32]]) -> Result<Vec<Encoded>> {
+        let chunk = (PRE_BYTES / 4 / self.d_sae.max(1)).max(1);
+        let mut out = Vec::with_capacity(rows.len());
+        for rows in rows.chunks(chunk) {
+            let prepared =
+                platform::par_map(rows.len(), |i| self.encoder.prepare(rows[i])).into_iter().collect::<Result<Vec<_>>>()?;
+            let input: Vec<f32> = prepared.iter().flat_map(|p| p.input.iter().copied()).collect();
+            let x = self.compute.tensor2(input, rows.len(), self.map.d_in());
+            let pre = read_back(self.map.forward(x)).await?;
+            let features =
+                platform::par_map(rows.len(), |i| self.encoder.activate(&pre[i * self.d_sae..(i + 1) * self.d_sae]));
+            for (prepared, features) in prepared.into_iter().zip(features) {
+                out.push(Encoded { prepared, features: features? });
+            }
+        }
+        Ok(out)
+    }
+
+    /// x̂ of a row, from its features' rows of `W_dec`.
+    pub(super) fn decode(&self, encoded: &Encoded, rows: &[f32]) -> Result<Vec<f64>> {
+        self.encoder.decode(&encoded.features, rows, &encoded.prepared)
+    }
+}
+
+/// A residual row to be measured.
+pub(super) struct Row<'a> {
+    pub(super) x: &'a [f32],
+    pub(super) keep: Keep,
+}
+
+/// Encodes, decodes and measures rows at one layer. A row whose numbers cannot be used gives an
+/// error of its own; the others go on.
+pub(super) async fn measure_rows(
+    layer: usize,
+    sae: &Sae,
+    encoder: &DeviceEncoder,
+    rows: &[Row<'_>],
+    timings: &mut Timings,
+) -> Result<Vec<Result<LayerMeasure>>> {
+    let mut clock = Clock::start();
+    let xs: Vec<&[f32]> = rows.iter().map(|r| r.x).collect();
+    let encoded = encoder.encode(&xs).await?;
+    // W_dec stays where it is stored: only rows of features that are active somewhere are read
+    let mut used: Vec<usize> = encoded.iter().flat_map(|e| e.features.iter().map(|f| f.index as usize)).collect();
+    used.sort_unstable();
+    used.dedup();
+    let decoder = sae.decoder_rows(&used).await?;
+    let d = sae.d_in;
+    let gathered = |features: &[Feature]| -> Vec<f32> {
+        let mut out = Vec::with_capacity(features.len() * d);
+        for f in features {
+            // every index was put into `used` above
+            let at = used.binary_search(&(f.index as usize)).unwrap_or_default();
+            out.extend_from_slice(&decoder.data[at * d..(at + 1) * d]);
+        }
+        out
+    };
+    let decoded = platform::par_map(encoded.len(), |i| encoder.decode(&encoded[i], &gathered(&encoded[i].features)));
+    timings.lap(Stage::Sae, &mut clock);
+    let measured = platform::par_map(encoded.len(), |i| {
+        let features = &encoded[i].features;
+        let x_hat = match &decoded[i] {
+            Ok(x_hat) => x_hat,
+            Err(e) => return Err(Error::mismatch(format!("layer {layer}"), "a reconstruction", e.to_string(), "check the SAE")),
+        };
+        let indices: Vec<u32> = features.iter().map(|f| f.index).collect();
+        let activations: Vec<f32> = features.iter().map(|f| f.activation).collect();
+        let input = LayerInput {
+            layer,
+            x: rows[i].x,
+            x_hat,
+            indices: &indices,
+            activations: &activations,
+            rows: &gathered(features),
+            d_sae: sae.d_sae,
+        };
+        measure(&input, rows[i].keep)
+    });
+    timings.lap(Stage::Geometry, &mut clock);
+    Ok(measured)
+}

@@ -1,0 +1,168 @@
+//! Weights stream, activations stay: all micro-batches go through a block together, its weights
+//! are read while the block before computes, used once, and dropped.
+
+use burn::tensor::{Tensor, TensorData};
+
+use super::progress::{Stage, Timings};
+use crate::batch::Batch;
+use crate::error::{Error, Result};
+use crate::model::ops::{Compute, read_back};
+use crate::model::{BatchContext, LayerWeights, Model};
+use crate::platform::{self, BoxFuture, Clock};
+use crate::sae::{Encoder, Sae};
+
+/// What is read ahead for one block: its weights and, where an SAE hangs on it, the encoder.
+type Prefetched = Result<(LayerWeights, Option<Encoder>)>;
+
+/// The residual streams of all micro-batches on their way through the model.
+pub(super) struct Stream<'a> {
+    model: &'a Model,
+    computes: &'a [Compute],
+    contexts: Vec<BatchContext>,
+    /// residual stream per micro-batch, `[nodes, d_model]`
+    x: Vec<Tensor<2>>,
+    next_layer: usize,
+    last_layer: usize,
+    saes: Vec<(usize, Sae)>,
+    ahead: Option<BoxFuture<'static, Option<Prefetched>>>,
+    /// bytes of f32 weights read so far
+    pub(super) bytes_read: u64,
+}
+
+impl<'a> Stream<'a> {
+    /// Embeds every trie node and starts reading block 0. `saes` are the SAEs by the block they
+    /// hang on; `last_layer` is the deepest block that will be run.
+    pub(super) async fn start(
+        model: &'a Model,
+        computes: &'a [Compute],
+        batches: &[Batch],
+        saes: Vec<(usize, Sae)>,
+        last_layer: usize,
+        timings: &mut Timings,
+    ) -> Result<Self> {
+        let mut clock = Clock::start();
+        let mut x = Vec::with_capacity(batches.len());
+        let mut contexts = Vec::with_capacity(batches.len());
+        let mut stream_bytes = 0;
+        for (i, batch) in batches.iter().enumerate() {
+            let compute = &computes[i % computes.len()];
+            let embedded = model.embed(&batch.trie.tokens, &batch.trie.depths).await?;
+            stream_bytes += embedded.data.len() as u64 * 4;
+            let shape = [embedded.shape[0], embedded.shape[1]];
+            x.push(Tensor::from_data(TensorData::new(embedded.data, shape), &compute.device));
+            contexts.push(BatchContext::new(&batch.trie, model.architecture.as_ref(), compute));
+        }
+        timings.lap(Stage::Weights, &mut clock);
+        let mut stream = Self {
+            model,
+            computes,
+            contexts,
+            x,
+            next_layer: 0,
+            last_layer,
+            saes,
+            ahead: None,
+            bytes_read: stream_bytes,
+        };
+        stream.read_ahead();
+        Ok(stream)
+    }
+
+    /// Starts reading and converting the next block's weights in the background.
+    fn read_ahead(&mut self) {
+        let layer = self.next_layer;
+        if layer > self.last_layer {
+            return;
+        }
+        let model = self.model.clone();
+        let sae = self.saes.iter().find(|(l, _)| *l == layer).map(|(_, sae)| sae.clone());
+        self.ahead = Some(Box::pin(platform::spawn(async move {
+            let weights = model.read_layer(layer).await?;
+            let encoder = match sae {
+                Some(sae) => Some(sae.load_encoder().await?),
+                None => None,
+            };
+            Ok((weights, encoder))
+        })));
+    }
+
+    /// Runs the next block on every micro-batch and returns its SAE's encoder, if it has one.
+    ///
+    /// With `rows` (per micro-batch, node numbers), only those rows are computed past the
+    /// attention, and they are the residual stream from then on: for the deepest block.
+    pub(super) async fn advance(
+        &mut self,
+        rows: Option<&[Vec<usize>]>,
+        timings: &mut Timings,
+    ) -> Result<Option<Encoder>> {
+        let mut clock = Clock::start();
+        let layer = self.next_layer;
+        let (weights, encoder) = match self.ahead.take() {
+            Some(task) => task.await.unwrap_or_else(|| Err(stopped()))?,
+            None => return Err(stopped()),
+        };
+        self.bytes_read += self.model.layer_bytes(layer);
+        self.next_layer += 1;
+        self.read_ahead();
+        // one copy of the block per device; on the one CPU the weights move without a copy
+        let mut blocks = Vec::with_capacity(self.computes.len());
+        let (last, others) = match self.computes.split_last() {
+            Some(split) => split,
+            None => return Err(stopped()),
+        };
+        for compute in others {
+            blocks.push(self.model.architecture.block(layer, weights.clone(), compute)?);
+        }
+        blocks.push(self.model.architecture.block(layer, weights, last)?);
+        timings.lap(Stage::Weights, &mut clock);
+        for (i, x) in self.x.iter_mut().enumerate() {
+            let which = i % self.computes.len();
+            let compute = &self.computes[which];
+            let kept = rows.map(|rows| compute.indices(&rows[i]));
+            let before = std::mem::replace(x, Tensor::empty([0, 0], &compute.device));
+            *x = blocks[which].forward(before, kept, &self.contexts[i], compute);
+            platform::yield_now().await;
+        }
+        // wait for the device, so that queued uploads cannot pile up and times mean something
+        for x in self.x.iter().rev().take(self.computes.len()) {
+            let [n, d] = x.dims();
+            if n > 0 && d > 0 {
+                read_back(x.clone().slice([0..1, 0..1])).await?;
+            }
+        }
+        timings.lap(Stage::Model, &mut clock);
+        Ok(encoder)
+    }
+
+    /// Reads rows of the residual streams back, per micro-batch: `[rows, d_model]` row-major.
+    pub(super) async fn rows(&self, rows: &[Vec<usize>]) -> Result<Vec<Vec<f32>>> {
+        let mut out = Vec::with_capacity(rows.len());
+        for (i, (x, rows)) in self.x.iter().zip(rows).enumerate() {
+            let compute = &self.computes[i % self.computes.len()];
+            out.push(if rows.is_empty() {
+                Vec::new()
+            } else {
+                read_back(x.clone().select(0, compute.indices(rows))).await?
+            });
+        }
+        Ok(out)
+    }
+
+    /// Reads all rows of the residual streams back, per micro-batch.
+    pub(super) async fn all_rows(&self) -> Result<Vec<Vec<f32>>> {
+        let mut out = Vec::with_capacity(self.x.len());
+        for x in &self.x {
+            out.push(read_back(x.clone()).await?);
+        }
+        Ok(out)
+    }
+
+    /// The streams themselves, for what comes after the last block.
+    pub(super) fn into_streams(self) -> Vec<Tensor<2>> {
+        self.x
+    }
+}
+
+fn stopped() -> Error {
+    Error::device("the background reader stopped without a result", "run again; please report it if it happens twice")
+}

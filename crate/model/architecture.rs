@@ -1,0 +1,147 @@
+//! What every model family offers to the engine.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Int, Tensor};
+
+use super::ops::{AttentionParams, Compute, RopeTable, TrieContext};
+use crate::batch::Trie;
+use crate::checkpoint::HostTensor;
+use crate::error::{Error, Result};
+use crate::platform::{MaybeSend, MaybeSync};
+
+/// A tensor that a layer needs: its name below the layer's prefix, and its shape.
+pub type TensorSpec = (String, Vec<usize>);
+
+/// Sizes that the engine plans with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dims {
+    /// Width of the residual stream.
+    pub d_model: usize,
+    /// Number of blocks.
+    pub n_layers: usize,
+    /// Rows of the embedding.
+    pub vocab_size: usize,
+    /// Longest text, in tokens.
+    pub max_positions: usize,
+}
+
+/// Where the first residual stream comes from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Embedding {
+    /// Token embedding, `[vocab_size, d_model]`.
+    pub tokens: String,
+    /// Learned position embedding, `[max_positions, d_model]` (GPT-2).
+    pub positions: Option<String>,
+    /// Factor on the token embedding (Gemma: √d_model).
+    pub scale: Option<f32>,
+}
+
+/// How logits are made from the last residual stream.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Unembedding {
+    /// Matrix, `[vocab_size, d_model]`; the token embedding where they are tied.
+    pub matrix: String,
+    /// Tensors of the final norm.
+    pub norm: Vec<TensorSpec>,
+    /// `c · tanh(logit / c)` (Gemma 2).
+    pub softcap: Option<f32>,
+}
+
+/// Host weights of one layer, taken out one by one as the layer is built.
+#[derive(Debug, Clone, Default)]
+pub struct LayerWeights(pub BTreeMap<String, HostTensor>);
+
+impl LayerWeights {
+    /// Takes a tensor by its short name.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when the family did not announce it; a bug, not a bad file.
+    pub fn take(&mut self, name: &str) -> Result<HostTensor> {
+        self.0
+            .remove(name)
+            .ok_or_else(|| Error::missing(format!("tensor {name} of this layer"), "please report this: it is a bug"))
+    }
+
+    /// Takes a tensor if it is there.
+    pub fn take_optional(&mut self, name: &str) -> Option<HostTensor> {
+        self.0.remove(name)
+    }
+}
+
+/// What a block needs to know of the micro-batch.
+#[derive(Debug, Clone)]
+pub struct BatchContext {
+    /// Ancestry and masks.
+    pub trie: TrieContext,
+    /// One table per entry of [`Architecture::rotary_frequencies`].
+    pub rope: Vec<RopeTable>,
+}
+
+impl BatchContext {
+    /// Prepares a micro-batch for `architecture`.
+    pub fn new(trie: &Trie, architecture: &dyn Architecture, compute: &Compute) -> Self {
+        let windows: Vec<_> = (0..architecture.dims().n_layers).map(|l| architecture.attention(l).window).collect();
+        Self {
+            trie: TrieContext::new(trie, &windows, compute),
+            rope: architecture
+                .rotary_frequencies()
+                .iter()
+                .map(|f| RopeTable::new(&trie.depths, f, compute))
+                .collect(),
+        }
+    }
+}
+
+/// A family of language models.
+pub trait Architecture: MaybeSend + MaybeSync + std::fmt::Debug {
+    /// The family's `model_type`.
+    fn name(&self) -> &'static str;
+    /// Sizes.
+    fn dims(&self) -> &Dims;
+    /// Names that may stand before every tensor's name, in order of preference.
+    fn prefixes(&self) -> &'static [&'static str];
+    /// Names of the embedding, below the prefix.
+    fn embedding(&self) -> Embedding;
+    /// Names of the unembedding; norm tensors below the prefix, the matrix relative to the root.
+    fn unembedding(&self) -> Unembedding;
+    /// Prefix of block `layer`, below the checkpoint's prefix: `layers.3.`
+    fn layer_prefix(&self, layer: usize) -> String;
+    /// Tensors of block `layer`, below its prefix.
+    fn layer_tensors(&self, layer: usize) -> Vec<TensorSpec>;
+    /// Attention arithmetic of block `layer`.
+    fn attention(&self, layer: usize) -> AttentionParams;
+    /// Rotary tables that the blocks use, as inverse frequencies.
+    fn rotary_frequencies(&self) -> Vec<Vec<f32>>;
+    /// Builds block `layer` from its weights.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when a tensor was not read.
+    fn block(&self, layer: usize, weights: LayerWeights, compute: &Compute) -> Result<Box<dyn Block>>;
+    /// The final norm, applied to rows `[n, d_model]` before the unembedding.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] when a tensor was not read.
+    fn final_norm(&self, weights: LayerWeights, x: Tensor<2>, compute: &Compute) -> Result<Tensor<2>>;
+}
+
+/// One transformer block with its weights where they are used.
+pub trait Block {
+    /// Residual stream before the block → after it.
+    ///
+    /// With `rows`, only those nodes' rows are computed past the attention and returned, in that
+    /// order: what the deepest layer needs.
+    ///
+    /// # Shapes
+    /// `x` `[n, d_model]` → `[n, d_model]`, or `[rows, d_model]`.
+    fn forward(&self, x: Tensor<2>, rows: Option<Tensor<1, Int>>, batch: &BatchContext, compute: &Compute)
+    -> Tensor<2>;
+}
+
+/// Keeps `rows` of `x`, or all.
+pub(super) fn keep_rows(x: Tensor<2>, rows: Option<Tensor<1, Int>>) -> Tensor<2> {
+    match rows {
+        Some(rows) => x.select(0, rows),
+        None => x,
+    }
+}

@@ -1,0 +1,215 @@
+//! Gemma 2 (Gemma Team 2024; transformers `modeling_gemma2.py`).
+//!
+//! Norms before and after attention and MLP, with weight 1 + w; attention logits soft-capped,
+//! scaled by `query_pre_attn_scalar^−½`; every other layer sees a sliding window only; GeGLU MLP;
+//! embedding scaled by √d_model.
+
+use burn::tensor::{Int, Tensor};
+use serde_json::json;
+
+use super::architecture::{
+    Architecture, BatchContext, Block, Dims, Embedding, LayerWeights, TensorSpec, Unembedding, keep_rows,
+};
+use super::fields::Fields;
+use super::ops::{Activation, AttentionParams, Compute, Linear, RmsNorm, attention, gated_activation};
+use super::rope_config::Rope;
+use super::shared::{self, ATTENTION_LAYERS, MLP_LAYERS, layer_types};
+use crate::error::Result;
+
+/// Every field of the config that enters the forward pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Sizes.
+    pub dims: Dims,
+    /// MLP width.
+    pub intermediate_size: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key and value heads.
+    pub num_key_value_heads: usize,
+    /// Width of one head.
+    pub head_dim: usize,
+    /// Gate of the MLP.
+    pub hidden_activation: Activation,
+    /// ε of the norms.
+    pub rms_norm_eps: f64,
+    /// Rotary table.
+    pub rope: Rope,
+    /// Attention scores are scaled by its inverse square root.
+    pub query_pre_attn_scalar: f64,
+    /// Window of the sliding layers.
+    pub sliding_window: usize,
+    /// Which layers slide.
+    pub sliding: Vec<bool>,
+    /// Soft cap of attention scores.
+    pub attn_logit_softcapping: Option<f32>,
+    /// Soft cap of the final logits.
+    pub final_logit_softcapping: Option<f32>,
+    /// Biases on q, k, v, o.
+    pub attention_bias: bool,
+    /// Unembedding is the embedding.
+    pub tie_word_embeddings: bool,
+}
+
+impl Config {
+    /// Reads a config.json.
+    ///
+    /// # Errors
+    /// Missing, mistyped or unknown fields, by name.
+    pub fn read(mut f: Fields) -> Result<Self> {
+        let n_layers = f.required("num_hidden_layers")?;
+        let config = Self {
+            dims: Dims {
+                d_model: f.required("hidden_size")?,
+                n_layers,
+                vocab_size: f.required("vocab_size")?,
+                max_positions: f.or("max_position_embeddings", 8192)?,
+            },
+            intermediate_size: f.required("intermediate_size")?,
+            num_attention_heads: f.required("num_attention_heads")?,
+            num_key_value_heads: f.required("num_key_value_heads")?,
+            head_dim: f.or("head_dim", 256)?,
+            hidden_activation: shared::activation(&mut f, "gelu_pytorch_tanh")?,
+            rms_norm_eps: f.or("rms_norm_eps", 1e-6)?,
+            rope: Rope::read(&mut f, 10_000.0)?,
+            query_pre_attn_scalar: f.or("query_pre_attn_scalar", 256.0)?,
+            sliding_window: f.or("sliding_window", 4096)?,
+            sliding: layer_types(&mut f, n_layers, 2)?,
+            attn_logit_softcapping: f.optional("attn_logit_softcapping")?,
+            final_logit_softcapping: f.optional("final_logit_softcapping")?,
+            attention_bias: f.or("attention_bias", false)?,
+            tie_word_embeddings: f.or("tie_word_embeddings", true)?,
+        };
+        f.only("use_bidirectional_attention", json!(false))?;
+        shared::check_heads(f.file(), config.num_attention_heads, config.num_key_value_heads, config.head_dim)?;
+        f.finish()?;
+        Ok(config)
+    }
+}
+
+/// The family with its config.
+#[derive(Debug, Clone)]
+pub struct Gemma2(pub Config);
+
+impl Architecture for Gemma2 {
+    fn name(&self) -> &'static str {
+        "gemma2"
+    }
+
+    fn dims(&self) -> &Dims {
+        &self.0.dims
+    }
+
+    fn prefixes(&self) -> &'static [&'static str] {
+        shared::PREFIXES
+    }
+
+    fn embedding(&self) -> Embedding {
+        Embedding {
+            tokens: "embed_tokens.weight".to_owned(),
+            positions: None,
+            scale: Some((self.0.dims.d_model as f32).sqrt()),
+        }
+    }
+
+    fn unembedding(&self) -> Unembedding {
+        shared::unembedding(self.0.tie_word_embeddings, self.0.dims.d_model, self.0.final_logit_softcapping)
+    }
+
+    fn layer_prefix(&self, layer: usize) -> String {
+        format!("layers.{layer}.")
+    }
+
+    fn layer_tensors(&self, _layer: usize) -> Vec<TensorSpec> {
+        let c = &self.0;
+        let d = c.dims.d_model;
+        let mut tensors = shared::attention_tensors(&self.attention(0), d, [c.attention_bias; 4]);
+        tensors.extend(shared::mlp_tensors(d, c.intermediate_size, false));
+        for norm in NORMS {
+            tensors.push((norm.to_owned(), vec![d]));
+        }
+        tensors
+    }
+
+    fn attention(&self, layer: usize) -> AttentionParams {
+        let c = &self.0;
+        AttentionParams {
+            heads: c.num_attention_heads,
+            kv_heads: c.num_key_value_heads,
+            head_dim: c.head_dim,
+            scale: c.query_pre_attn_scalar.powf(-0.5) as f32,
+            softcap: c.attn_logit_softcapping,
+            window: c.sliding[layer].then_some(c.sliding_window),
+        }
+    }
+
+    fn rotary_frequencies(&self) -> Vec<Vec<f32>> {
+        vec![self.0.rope.frequencies(self.0.head_dim)]
+    }
+
+    fn block(&self, layer: usize, mut w: LayerWeights, compute: &Compute) -> Result<Box<dyn Block>> {
+        let norm = |name: &str, w: &mut LayerWeights| -> Result<RmsNorm> {
+            Ok(RmsNorm::unit_offset(w.take(name)?, self.0.rms_norm_eps, compute))
+        };
+        let [input, post_attention, pre_feedforward, post_feedforward] = NORMS;
+        Ok(Box::new(Layer {
+            input_layernorm: norm(input, &mut w)?,
+            post_attention_layernorm: norm(post_attention, &mut w)?,
+            pre_feedforward_layernorm: norm(pre_feedforward, &mut w)?,
+            post_feedforward_layernorm: norm(post_feedforward, &mut w)?,
+            attention: shared::linears(ATTENTION_LAYERS, &mut w, compute)?,
+            mlp: shared::linears(MLP_LAYERS, &mut w, compute)?,
+            params: self.attention(layer),
+            activation: self.0.hidden_activation,
+        }))
+    }
+
+    fn final_norm(&self, mut w: LayerWeights, x: Tensor<2>, compute: &Compute) -> Result<Tensor<2>> {
+        Ok(RmsNorm::unit_offset(w.take("norm.weight")?, self.0.rms_norm_eps, compute).forward(x))
+    }
+}
+
+const NORMS: [&str; 4] = [
+    "input_layernorm.weight",
+    "post_attention_layernorm.weight",
+    "pre_feedforward_layernorm.weight",
+    "post_feedforward_layernorm.weight",
+];
+
+/// One block.
+struct Layer {
+    input_layernorm: RmsNorm,
+    post_attention_layernorm: RmsNorm,
+    pre_feedforward_layernorm: RmsNorm,
+    post_feedforward_layernorm: RmsNorm,
+    /// q, k, v, o
+    attention: [Linear; 4],
+    /// gate, up, down
+    mlp: [Linear; 3],
+    params: AttentionParams,
+    activation: Activation,
+}
+
+impl Block for Layer {
+    fn forward(
+        &self,
+        x: Tensor<2>,
+        rows: Option<Tensor<1, Int>>,
+        batch: &BatchContext,
+        compute: &Compute,
+    ) -> Tensor<2> {
+        let [q_proj, k_proj, v_proj, o_proj] = &self.attention;
+        let rope = &batch.rope[0];
+        let h = self.input_layernorm.forward(x.clone());
+        let q = rope.apply(q_proj.forward(h.clone()), self.params.heads);
+        let k = rope.apply(k_proj.forward(h.clone()), self.params.kv_heads);
+        let v = v_proj.forward(h);
+        let mixed = keep_rows(attention(q, k, v, &batch.trie, &self.params, compute), rows.clone());
+        let x = keep_rows(x, rows) + self.post_attention_layernorm.forward(o_proj.forward(mixed));
+
+        let [gate_proj, up_proj, down_proj] = &self.mlp;
+        let h = self.pre_feedforward_layernorm.forward(x.clone());
+        let h = gated_activation(gate_proj.forward(h.clone()), up_proj.forward(h), self.activation, compute);
+        x + self.post_feedforward_layernorm.forward(down_proj.forward(h))
+    }
+}

@@ -1,0 +1,186 @@
+//! Llama-style models: Llama 2 and 3, SmolLM2 (Touvron et al. 2023; transformers
+//! `modeling_llama.py`).
+//!
+//! RMS norms before attention and MLP, rotary positions, grouped-query attention, gated SiLU MLP.
+
+use burn::tensor::{Int, Tensor};
+
+use super::architecture::{
+    Architecture, BatchContext, Block, Dims, Embedding, LayerWeights, TensorSpec, Unembedding, keep_rows,
+};
+use super::fields::Fields;
+use super::ops::{Activation, AttentionParams, Compute, Linear, RmsNorm, attention, gated_activation};
+use super::rope_config::Rope;
+use super::shared::{self, ATTENTION_LAYERS, MLP_LAYERS};
+use crate::error::Result;
+
+/// Every field of the config that enters the forward pass.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Sizes.
+    pub dims: Dims,
+    /// MLP width.
+    pub intermediate_size: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key and value heads.
+    pub num_key_value_heads: usize,
+    /// Width of one head.
+    pub head_dim: usize,
+    /// Gate of the MLP.
+    pub hidden_act: Activation,
+    /// ε of the norms.
+    pub rms_norm_eps: f64,
+    /// Rotary table.
+    pub rope: Rope,
+    /// Biases on q, k, v, o.
+    pub attention_bias: bool,
+    /// Biases on gate, up, down.
+    pub mlp_bias: bool,
+    /// Unembedding is the embedding.
+    pub tie_word_embeddings: bool,
+}
+
+impl Config {
+    /// Reads a config.json.
+    ///
+    /// # Errors
+    /// Missing, mistyped or unknown fields, by name.
+    pub fn read(mut f: Fields) -> Result<Self> {
+        let d_model: usize = f.required("hidden_size")?;
+        let heads: usize = f.required("num_attention_heads")?;
+        let config = Self {
+            dims: Dims {
+                d_model,
+                n_layers: f.required("num_hidden_layers")?,
+                vocab_size: f.required("vocab_size")?,
+                max_positions: f.or("max_position_embeddings", 2048)?,
+            },
+            intermediate_size: f.required("intermediate_size")?,
+            num_attention_heads: heads,
+            num_key_value_heads: f.or("num_key_value_heads", heads)?,
+            head_dim: f.or("head_dim", d_model / heads.max(1))?,
+            hidden_act: shared::activation(&mut f, "silu")?,
+            rms_norm_eps: f.or("rms_norm_eps", 1e-6)?,
+            rope: Rope::read(&mut f, 10_000.0)?,
+            attention_bias: f.or("attention_bias", false)?,
+            mlp_bias: f.or("mlp_bias", false)?,
+            tie_word_embeddings: f.or("tie_word_embeddings", false)?,
+        };
+        // pretraining_tp splits the matmuls of the original training and changes no result;
+        // is_llama_config and rope_interleaved are leftovers of SmolLM2's conversion
+        f.harmless(&["pretraining_tp", "is_llama_config"]);
+        f.only("rope_interleaved", serde_json::json!(false))?;
+        shared::check_heads(f.file(), config.num_attention_heads, config.num_key_value_heads, config.head_dim)?;
+        f.finish()?;
+        Ok(config)
+    }
+}
+
+/// The family with its config.
+#[derive(Debug, Clone)]
+pub struct Llama(pub Config);
+
+impl Architecture for Llama {
+    fn name(&self) -> &'static str {
+        "llama"
+    }
+
+    fn dims(&self) -> &Dims {
+        &self.0.dims
+    }
+
+    fn prefixes(&self) -> &'static [&'static str] {
+        shared::PREFIXES
+    }
+
+    fn embedding(&self) -> Embedding {
+        Embedding { tokens: "embed_tokens.weight".to_owned(), positions: None, scale: None }
+    }
+
+    fn unembedding(&self) -> Unembedding {
+        shared::unembedding(self.0.tie_word_embeddings, self.0.dims.d_model, None)
+    }
+
+    fn layer_prefix(&self, layer: usize) -> String {
+        format!("layers.{layer}.")
+    }
+
+    fn layer_tensors(&self, layer: usize) -> Vec<TensorSpec> {
+        let c = &self.0;
+        let d = c.dims.d_model;
+        let mut tensors = shared::attention_tensors(&self.attention(layer), d, [c.attention_bias; 4]);
+        tensors.extend(shared::mlp_tensors(d, c.intermediate_size, c.mlp_bias));
+        tensors.push(("input_layernorm.weight".to_owned(), vec![d]));
+        tensors.push(("post_attention_layernorm.weight".to_owned(), vec![d]));
+        tensors
+    }
+
+    fn attention(&self, _layer: usize) -> AttentionParams {
+        let c = &self.0;
+        AttentionParams {
+            heads: c.num_attention_heads,
+            kv_heads: c.num_key_value_heads,
+            head_dim: c.head_dim,
+            scale: (c.head_dim as f64).powf(-0.5) as f32,
+            softcap: None,
+            window: None,
+        }
+    }
+
+    fn rotary_frequencies(&self) -> Vec<Vec<f32>> {
+        vec![self.0.rope.frequencies(self.0.head_dim)]
+    }
+
+    fn block(&self, layer: usize, mut w: LayerWeights, compute: &Compute) -> Result<Box<dyn Block>> {
+        let eps = self.0.rms_norm_eps;
+        Ok(Box::new(Layer {
+            input_layernorm: RmsNorm::new(w.take("input_layernorm.weight")?, eps, compute),
+            post_attention_layernorm: RmsNorm::new(w.take("post_attention_layernorm.weight")?, eps, compute),
+            attention: shared::linears(ATTENTION_LAYERS, &mut w, compute)?,
+            mlp: shared::linears(MLP_LAYERS, &mut w, compute)?,
+            params: self.attention(layer),
+            activation: self.0.hidden_act,
+        }))
+    }
+
+    fn final_norm(&self, mut w: LayerWeights, x: Tensor<2>, compute: &Compute) -> Result<Tensor<2>> {
+        Ok(RmsNorm::new(w.take("norm.weight")?, self.0.rms_norm_eps, compute).forward(x))
+    }
+}
+
+/// One block.
+struct Layer {
+    input_layernorm: RmsNorm,
+    post_attention_layernorm: RmsNorm,
+    /// q, k, v, o
+    attention: [Linear; 4],
+    /// gate, up, down
+    mlp: [Linear; 3],
+    params: AttentionParams,
+    activation: Activation,
+}
+
+impl Block for Layer {
+    fn forward(
+        &self,
+        x: Tensor<2>,
+        rows: Option<Tensor<1, Int>>,
+        batch: &BatchContext,
+        compute: &Compute,
+    ) -> Tensor<2> {
+        let [q_proj, k_proj, v_proj, o_proj] = &self.attention;
+        let rope = &batch.rope[0];
+        let h = self.input_layernorm.forward(x.clone());
+        let q = rope.apply(q_proj.forward(h.clone()), self.params.heads);
+        let k = rope.apply(k_proj.forward(h.clone()), self.params.kv_heads);
+        let v = v_proj.forward(h);
+        let mixed = keep_rows(attention(q, k, v, &batch.trie, &self.params, compute), rows.clone());
+        let x = keep_rows(x, rows) + o_proj.forward(mixed);
+
+        let [gate_proj, up_proj, down_proj] = &self.mlp;
+        let h = self.post_attention_layernorm.forward(x.clone());
+        let h = gated_activation(gate_proj.forward(h.clone()), up_proj.forward(h), self.activation, compute);
+        x + down_proj.forward(h)
+    }
+}
