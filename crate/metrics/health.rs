@@ -1,0 +1,118 @@
+//! Whether the SAEs fit the model: L0, unexplained variance, dead samples.
+
+use serde::{Deserialize, Serialize};
+
+use super::table::{COMPARED, check, mean_residual, squared_deviation};
+use super::text::SampleMeasure;
+use crate::error::Result;
+
+/// L0 may differ from the declared one by this factor, either way, before the run warns.
+pub const L0_FACTOR: f64 = 5.0;
+
+/// Health of one SAE over a run's fact and hallucination texts (prompts are a part of both, and
+/// would count the shared positions a third time).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LayerHealth {
+    /// Block number.
+    pub layer: usize,
+    /// Texts that were looked at.
+    pub texts: usize,
+    /// Mean number of active features per text; none without texts.
+    pub mean_l0: Option<f64>,
+    /// The L0 that the SAE's name or config declares, where it does.
+    pub declared_l0: Option<f64>,
+    /// Pooled fraction of variance unexplained, Σ‖x − x̂‖² / Σ‖x − μ‖² with the μ of
+    /// `explained_variance`; none where the residuals do not vary.
+    pub fvu: Option<f64>,
+    /// Share of texts without any active feature; none without texts.
+    pub dead_share: Option<f64>,
+    /// What to be loud about; empty where the SAE fits.
+    pub warnings: Vec<String>,
+}
+
+/// Health of every SAE of a run. `declared_l0` is by layer order; missing entries count as
+/// undeclared.
+///
+/// # Errors
+/// As [`super::table()`].
+pub fn health(samples: &[SampleMeasure], layers: &[usize], declared_l0: &[Option<f64>]) -> Result<Vec<LayerHealth>> {
+    check(samples, layers)?;
+    layers
+        .iter()
+        .enumerate()
+        .map(|(order, &layer)| {
+            let mean = mean_residual(samples, order)?;
+            let (mut active, mut dead, mut error, mut deviation) = (0, 0, 0.0, 0.0);
+            for sample in samples {
+                for kind in COMPARED {
+                    let measured = &sample.text(kind).layers[order];
+                    active += measured.indices.len();
+                    dead += usize::from(measured.indices.is_empty());
+                    error += measured.squared_error;
+                    deviation += squared_deviation(measured, &mean, &sample.sample_id)?;
+                }
+            }
+            let texts = samples.len() * COMPARED.len();
+            let share = |count: usize| (texts > 0).then(|| count as f64 / texts as f64);
+            let mut health = LayerHealth {
+                layer,
+                texts,
+                mean_l0: share(active),
+                declared_l0: declared_l0.get(order).copied().flatten(),
+                fvu: (deviation > 0.0).then(|| error / deviation).filter(|f| f.is_finite()),
+                dead_share: share(dead),
+                warnings: Vec::new(),
+            };
+            health.warnings = warnings(&health);
+            Ok(health)
+        })
+        .collect()
+}
+
+/// The rule: FVU above 1, or L0 off by more than [`L0_FACTOR`].
+fn warnings(health: &LayerHealth) -> Vec<String> {
+    let LayerHealth { layer, texts, mean_l0, declared_l0, fvu, dead_share: _, warnings: _ } = health;
+    let mut warnings = Vec::new();
+    if let Some(fvu) = fvu.filter(|f| *f > 1.0) {
+        warnings.push(format!(
+            "layer {layer}: the SAE's reconstruction is worse than the mean residual (FVU {fvu:.3} over {texts} texts): \
+             it does not fit this model or layer, and its geometry is noise"
+        ));
+    }
+    if let (Some(found), Some(declared)) = (mean_l0, declared_l0.filter(|d| *d > 0.0))
+        && (*found > declared * L0_FACTOR || *found < declared / L0_FACTOR)
+    {
+        warnings.push(format!(
+            "layer {layer}: mean L0 is {found:.1} where the SAE declares {declared}: \
+             it does not fit this model or layer, and its geometry is noise"
+        ));
+    }
+    warnings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(mean_l0: f64, declared_l0: Option<f64>, fvu: Option<f64>) -> Vec<String> {
+        let dead_share = Some(0.0);
+        let health =
+            LayerHealth { layer: 5, texts: 2, mean_l0: Some(mean_l0), declared_l0, fvu, dead_share, warnings: vec![] };
+        warnings(&health)
+    }
+
+    #[test]
+    fn a_fitting_sae_is_quiet() {
+        assert!(found(70.0, Some(68.0), Some(0.2)).is_empty());
+        assert!(found(340.0, Some(68.0), Some(1.0)).is_empty());
+        assert!(found(1000.0, None, None).is_empty());
+    }
+
+    #[test]
+    fn a_wrong_sae_is_loud() {
+        assert!(found(341.0, Some(68.0), Some(0.2))[0].contains("mean L0 is 341.0"));
+        assert!(found(13.0, Some(68.0), None)[0].contains("declares 68"));
+        assert!(found(68.0, Some(68.0), Some(1.5))[0].contains("FVU 1.500"));
+        assert_eq!(found(0.0, Some(68.0), Some(2.0)).len(), 2);
+    }
+}

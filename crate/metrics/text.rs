@@ -1,0 +1,79 @@
+//! What is kept of a text and of a sample while the run goes on.
+
+use super::layer::LayerMeasure;
+
+/// Which of a sample's three texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum TextKind {
+    /// `prompt`.
+    Prompt,
+    /// `prompt + " " + fact`.
+    Fact,
+    /// `prompt + " " + hallucination`.
+    Hall,
+}
+
+impl TextKind {
+    /// All three, in the order in which a sample names them.
+    pub const ALL: [Self; 3] = [Self::Prompt, Self::Fact, Self::Hall];
+
+    /// Name in `features.parquet` and in the noise key: `prompt`, `fact`, `hallucination`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Prompt => "prompt",
+            Self::Fact => "fact",
+            Self::Hall => "hallucination",
+        }
+    }
+
+    /// Name in columns of `metrics.parquet`: `prompt`, `fact`, `hall`.
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::Prompt => "prompt",
+            Self::Fact => "fact",
+            Self::Hall => "hall",
+        }
+    }
+}
+
+/// One text's measures at all SAE layers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TextMeasure {
+    /// Token count, BOS included.
+    pub n_tokens: usize,
+    /// One entry per SAE layer, in the run's layer order.
+    pub layers: Vec<LayerMeasure>,
+    /// Active features (index, activation) of x + noise at the first SAE layer, for `stability`;
+    /// none where it was not computed (prompts).
+    pub noisy: Option<(Vec<u32>, Vec<f32>)>,
+    /// Σ log p of the completion's tokens given the prompt, in nats; none unless asked for.
+    pub logprob: Option<f64>,
+}
+
+/// One sample: a triple of texts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampleMeasure {
+    /// The data set's id.
+    pub sample_id: String,
+    /// The data set's domain.
+    pub domain: String,
+    /// The data set's complexity grade.
+    pub complexity: i64,
+    /// The prompt alone.
+    pub prompt: TextMeasure,
+    /// Prompt and fact.
+    pub fact: TextMeasure,
+    /// Prompt and hallucination.
+    pub hall: TextMeasure,
+}
+
+impl SampleMeasure {
+    /// The text of this kind.
+    pub fn text(&self, kind: TextKind) -> &TextMeasure {
+        match kind {
+            TextKind::Prompt => &self.prompt,
+            TextKind::Fact => &self.fact,
+            TextKind::Hall => &self.hall,
+        }
+    }
+}
