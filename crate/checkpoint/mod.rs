@@ -13,6 +13,7 @@ use crate::platform::Source;
 mod decode;
 mod dtype;
 mod entry;
+pub mod gguf;
 mod quant;
 mod rows;
 mod safetensors;

@@ -140,3 +140,42 @@ pub(super) fn q6_k(b: &[u8; 210], out: &mut [f32; 256]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::dtype::DType;
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+    }
+
+    /// `tests/golden/quants.json` is written by `reference/quants_golden.py`.
+    #[test]
+    fn same_bits_as_ggml() {
+        let golden = include_str!("../../tests/golden/quants.json");
+        let golden: serde_json::Map<String, serde_json::Value> = serde_json::from_str(golden).unwrap();
+        let types = [
+            ("F16", DType::F16),
+            ("BF16", DType::BF16),
+            ("Q4_0", DType::Q4_0),
+            ("Q4_1", DType::Q4_1),
+            ("Q5_0", DType::Q5_0),
+            ("Q5_1", DType::Q5_1),
+            ("Q8_0", DType::Q8_0),
+            ("Q4_K", DType::Q4K),
+            ("Q5_K", DType::Q5K),
+            ("Q6_K", DType::Q6K),
+        ];
+        assert_eq!(golden.len(), types.len());
+        for (name, dtype) in types {
+            let stored = bytes(golden[name]["bytes"].as_str().unwrap());
+            let expected = bytes(golden[name]["values"].as_str().unwrap());
+            let mut values = vec![0.0; stored.len() / dtype.block_bytes() * dtype.block_len()];
+            assert_eq!(values.len() * 4, expected.len());
+            dtype.decode(&stored, &mut values);
+            for (i, (value, bits)) in values.iter().zip(expected.chunks_exact(4)).enumerate() {
+                assert_eq!(value.to_le_bytes(), bits, "{name} value {i}: {value}");
+            }
+        }
+    }
+}

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
+use super::gguf::MetaValue;
 use crate::error::Result;
 use crate::platform::{BoxFuture, ByteSource, MemorySource, Source};
 
@@ -67,4 +68,116 @@ pub(super) fn with_header(header: &str, data: &[u8]) -> Vec<u8> {
 /// Little-endian f32 bytes.
 pub(super) fn f32_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+/// A GGUF file, built part by part.
+#[derive(Clone, Default)]
+pub(super) struct Gguf {
+    keys: Vec<u8>,
+    count: u64,
+    tensors: Vec<(String, Vec<u64>, u32, Vec<u8>)>,
+    pub(super) version: Option<u32>,
+}
+
+impl Gguf {
+    pub(super) fn key(mut self, key: &str, value: MetaValue) -> Self {
+        text(&mut self.keys, key);
+        put(&mut self.keys, &value);
+        self.count += 1;
+        self
+    }
+
+    pub(super) fn int(self, key: &str, value: i64) -> Self {
+        self.key(key, MetaValue::Int(value))
+    }
+
+    pub(super) fn float(self, key: &str, value: f64) -> Self {
+        self.key(key, MetaValue::Float(value))
+    }
+
+    pub(super) fn text(self, key: &str, value: &str) -> Self {
+        self.key(key, MetaValue::Text(value.into()))
+    }
+
+    pub(super) fn flag(self, key: &str, value: bool) -> Self {
+        self.key(key, MetaValue::Bool(value))
+    }
+
+    /// Sizes innermost first, ggml's type number.
+    pub(super) fn tensor(mut self, name: &str, dims: &[u64], kind: u32, bytes: &[u8]) -> Self {
+        self.tensors.push((name.into(), dims.to_vec(), kind, bytes.to_vec()));
+        self
+    }
+
+    pub(super) fn f32(self, name: &str, dims: &[u64], values: &[f32]) -> Self {
+        self.tensor(name, dims, 0, &f32_bytes(values))
+    }
+
+    pub(super) fn build(&self) -> Vec<u8> {
+        let mut file = b"GGUF".to_vec();
+        file.extend(self.version.unwrap_or(3).to_le_bytes());
+        file.extend((self.tensors.len() as u64).to_le_bytes());
+        file.extend(self.count.to_le_bytes());
+        file.extend(&self.keys);
+        let mut data = Vec::new();
+        for (name, dims, kind, bytes) in &self.tensors {
+            text(&mut file, name);
+            file.extend((dims.len() as u32).to_le_bytes());
+            dims.iter().for_each(|d| file.extend(d.to_le_bytes()));
+            file.extend(kind.to_le_bytes());
+            file.extend((data.len() as u64).to_le_bytes());
+            data.extend(bytes);
+            data.resize(data.len().next_multiple_of(32), 0);
+        }
+        file.resize(file.len().next_multiple_of(32), 0);
+        file.extend(data);
+        file
+    }
+}
+
+fn text(out: &mut Vec<u8>, text: &str) {
+    out.extend((text.len() as u64).to_le_bytes());
+    out.extend(text.as_bytes());
+}
+
+fn put(out: &mut Vec<u8>, value: &MetaValue) {
+    let list = |out: &mut Vec<u8>, kind: u32, len: usize| {
+        out.extend(9u32.to_le_bytes());
+        out.extend(kind.to_le_bytes());
+        out.extend((len as u64).to_le_bytes());
+    };
+    match value {
+        MetaValue::Int(v) => {
+            out.extend(11u32.to_le_bytes());
+            out.extend(v.to_le_bytes());
+        }
+        MetaValue::Float(v) => {
+            out.extend(6u32.to_le_bytes());
+            out.extend((*v as f32).to_le_bytes());
+        }
+        MetaValue::Bool(v) => {
+            out.extend(7u32.to_le_bytes());
+            out.push(u8::from(*v));
+        }
+        MetaValue::Text(v) => {
+            out.extend(8u32.to_le_bytes());
+            text(out, v);
+        }
+        MetaValue::Ints(v) => {
+            list(out, 5, v.len());
+            v.iter().for_each(|v| out.extend((*v as i32).to_le_bytes()));
+        }
+        MetaValue::Floats(v) => {
+            list(out, 6, v.len());
+            v.iter().for_each(|v| out.extend(v.to_le_bytes()));
+        }
+        MetaValue::Bools(v) => {
+            list(out, 7, v.len());
+            v.iter().for_each(|v| out.push(u8::from(*v)));
+        }
+        MetaValue::Texts(v) => {
+            list(out, 8, v.len());
+            v.iter().for_each(|v| text(out, v));
+        }
+    }
 }
