@@ -276,3 +276,6 @@ fn model_type(file: &str, config: &Value) -> Result<String> {
         Error::malformed(file, "model_type", "a string", "nothing", "this should be the model's config.json")
     })
 }
+//! model
+
+pub mod registry;

@@ -10,7 +10,9 @@ mod imp;
 #[path = "web.rs"]
 mod imp;
 
+mod origin;
 mod source;
 
 pub use imp::*;
+pub use origin::{Bundled, Hub, Origin, Package, PackagePart, RemoteFile};
 pub use source::{ByteSource, MemorySource, Source};

@@ -1,0 +1,255 @@
+//! Tiny checkpoints of every family against transformers and SAELens: tokens, residuals, active
+//! sets, metrics, log-probabilities. Made by `python reference/golden_models.py`.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use futures::executor::block_on;
+use saescope::checkpoint::Checkpoint;
+use saescope::cli::inputs;
+use saescope::dataset::{self, Format};
+use saescope::engine::{self, Batching, Options, SaeAt, Silent};
+use saescope::metrics::{self, Cell, Noise, TextKind};
+use saescope::model::ops::Compute;
+use saescope::model::Model;
+use saescope::sae::Sae;
+use serde_json::Value;
+
+const CASES: &[&str] = &[
+    "gemma2",
+    "gemma2_bf16",
+    "gemma3",
+    "gemma3_linear_f16",
+    "llama",
+    "llama3_sharded_bf16",
+    "gpt2",
+    "gpt2_prefixed_f16",
+];
+
+pub fn folder(case: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models").join(case)
+}
+
+pub struct Golden {
+    pub folder: PathBuf,
+    pub expected: Value,
+    pub tensors: Checkpoint,
+    pub model: Model,
+    pub saes: Vec<SaeAt>,
+}
+
+pub fn load(case: &str) -> Golden {
+    let folder = folder(case);
+    let expected: Value = serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
+    let tensors = inputs::source(&folder.join("expected.safetensors")).unwrap();
+    let tensors = block_on(Checkpoint::open_safetensors(vec![tensors])).unwrap();
+    let mut model = block_on(Model::open(inputs::model_files(&folder.join("model"), None).unwrap())).unwrap();
+    let mut saes = Vec::new();
+    for (layer, path) in expected["saes"].as_object().into_iter().flatten() {
+        let files = inputs::sae_files(&folder.join(path.as_str().unwrap())).unwrap();
+        saes.push(SaeAt { layer: layer.parse().unwrap(), sae: block_on(Sae::open(files)).unwrap() });
+    }
+    if !saes.is_empty() {
+        saes = engine::fit(&mut model, saes).unwrap();
+    }
+    Golden { folder, expected, tensors, model, saes }
+}
+
+fn strings(value: &Value) -> Vec<&str> {
+    value.as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect()
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect()
+}
+
+/// ‖a − b‖ / ‖b‖
+fn relative(a: &[f32], b: &[f32]) -> f64 {
+    assert_eq!(a.len(), b.len());
+    let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|x| x * x).sum::<f64>().sqrt();
+    let difference = norm(&mut a.iter().zip(b).map(|(x, y)| f64::from(x - y)));
+    difference / norm(&mut b.iter().map(|&x| f64::from(x))).max(1e-30)
+}
+
+pub fn compare_residuals(case: &str, compute: &Compute, tolerance: f64) {
+    let golden = load(case);
+    let texts = strings(&golden.expected["texts"]);
+    let tokens: Vec<Vec<u32>> = texts.iter().map(|t| ids(&golden.expected["token_ids"][t])).collect();
+    let layers: Vec<usize> =
+        golden.expected["layers"].as_array().unwrap().iter().map(|l| l.as_u64().unwrap() as usize).collect();
+    let n_layers = golden.model.dims().n_layers;
+    let all: Vec<usize> = (0..n_layers).collect();
+    let got = block_on(engine::residuals(&golden.model, compute, &tokens, &all)).unwrap();
+    let d = golden.model.dims().d_model;
+    for layer in layers {
+        let want = block_on(golden.tensors.read(&format!("resid_post.{layer}"))).unwrap();
+        let mut worst = (0.0, "");
+        for (i, text) in texts.iter().enumerate() {
+            let rows = &got[&layer][i];
+            let r = relative(&rows[rows.len() - d..], &want.data[i * d..(i + 1) * d]);
+            if r > worst.0 {
+                worst = (r, text);
+            }
+        }
+        println!("{case}: resid_post.{layer}: largest relative difference {:.2e} ({})", worst.0, worst.1);
+        assert!(worst.0 <= tolerance, "{case}: resid_post.{layer}: {:.2e} at {}", worst.0, worst.1);
+    }
+    let want = block_on(golden.tensors.read("all_layers")).unwrap();
+    let which = texts.iter().position(|t| *t == golden.expected["all_layers_text"]).unwrap();
+    let per_layer = want.shape[1] * want.shape[2];
+    for layer in all {
+        let r = relative(&got[&layer][which], &want.data[layer * per_layer..(layer + 1) * per_layer]);
+        println!("{case}: all positions, block {layer}: {r:.2e}");
+        assert!(r <= tolerance, "{case}: all positions of block {layer}: {r:.2e}");
+    }
+}
+
+/// Runs the whole analysis and compares every column that the reference has.
+pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
+    let golden = load(case);
+    assert!(!golden.saes.is_empty(), "{case} has no SAEs");
+    let texts = std::fs::read(golden.folder.join("texts.json")).unwrap();
+    let samples = dataset::parse("texts.json", Format::Json, &texts, None).unwrap().samples;
+    let options = Options { batching: Batching::Auto, noise: Noise::Relative(0.1), seed: 0, logprob: true };
+    let outcome = block_on(engine::analyze(
+        &golden.model,
+        std::slice::from_ref(compute),
+        &golden.saes,
+        &samples,
+        &options,
+        &Silent,
+    ))
+    .unwrap();
+    assert!(outcome.failed.is_empty(), "{case}: {:?}", outcome.failed);
+
+    // active sets, but for features within the margin of their threshold
+    let mut borderline = 0;
+    let mut unequal = std::collections::HashSet::new();
+    for want in golden.expected["features"].as_array().unwrap() {
+        let sample = outcome.samples.iter().find(|s| s.sample_id == want["sample_id"]).unwrap();
+        let kind = TextKind::ALL
+            .into_iter()
+            .find(|k| want["text"] == k.as_str() || want["text"] == k.short())
+            .unwrap();
+        let layer = want["layer"].as_u64().unwrap() as usize;
+        let got = sample.text(kind).layers.iter().find(|l| l.layer == layer).unwrap();
+        let got: HashMap<u32, f32> = got.indices.iter().copied().zip(got.activations.iter().copied()).collect();
+        let want_ids = ids(&want["feature"]);
+        let nearly = want["nearly"].to_string();
+        for (i, id) in want_ids.iter().enumerate() {
+            let (a, margin) = (want["activation"][i].as_f64().unwrap(), want["margin"][i].as_f64().unwrap());
+            match got.get(id) {
+                Some(&g) => assert!(
+                    (f64::from(g) - a).abs() <= tolerance * a.abs().max(1.0),
+                    "{case}: {} {} layer {layer} feature {id}: {g} against {a}",
+                    sample.sample_id,
+                    kind.as_str()
+                ),
+                None => {
+                    assert!(margin < 10.0 * tolerance, "{case}: feature {id} is missing (margin {margin})");
+                    borderline += 1;
+                    unequal.insert(sample.sample_id.clone());
+                }
+            }
+        }
+        for id in got.keys().filter(|id| !want_ids.contains(id)) {
+            assert!(nearly.contains(&id.to_string()), "{case}: feature {id} of layer {layer} should not be active");
+            borderline += 1;
+            unequal.insert(sample.sample_id.clone());
+        }
+    }
+
+    let layers: Vec<usize> = golden.saes.iter().map(|s| s.layer).collect();
+    let table = metrics::table(&outcome.samples, &layers, true).unwrap();
+    let mut worst: HashMap<String, f64> = HashMap::new();
+    for want in golden.expected["rows"].as_array().unwrap() {
+        let id = want["sample_id"].as_str().unwrap();
+        let row = outcome.samples.iter().position(|s| s.sample_id == id).unwrap();
+        for (name, want) in want.as_object().unwrap() {
+            if unequal.contains(id) {
+                continue;
+            }
+            let cell = table.cell(row, name).unwrap_or_else(|| panic!("{case}: no column {name}"));
+            match (cell, want) {
+                (Cell::Utf8(got), Value::String(want)) => assert_eq!(got, want, "{case}: {id}: {name}"),
+                (cell, want) => {
+                    let (got, want) = (cell.number(), want.as_f64());
+                    let (Some(got), Some(want)) = (got, want) else {
+                        assert_eq!(got, want, "{case}: {id}: {name}");
+                        continue;
+                    };
+                    // angles are degrees and may pass through zero; energies and errors do not
+                    let scale = if name.contains("drift") || name.contains("twist") || name.contains("angle") {
+                        want.abs().max(1.0)
+                    } else {
+                        want.abs().max(1e-2)
+                    };
+                    let r = (got - want).abs() / scale;
+                    let slot = worst.entry(name.clone()).or_default();
+                    *slot = slot.max(r);
+                }
+            }
+        }
+    }
+    let mut sorted: Vec<_> = worst.iter().collect();
+    sorted.sort_by(|a, b| b.1.total_cmp(a.1));
+    println!("{case}: {} columns compared, {borderline} borderline features; largest differences:", sorted.len());
+    for (name, r) in sorted.iter().take(6) {
+        println!("  {name}: {r:.2e}");
+    }
+    assert!(sorted.len() > 50, "{case}: only {} columns compared", sorted.len());
+    assert!(*sorted[0].1 <= tolerance, "{case}: {}: {:.2e}", sorted[0].0, sorted[0].1);
+
+    for (text, want) in golden.expected["logprob"].as_object().unwrap() {
+        let (id, kind) = text.split_once('/').unwrap();
+        let sample = outcome.samples.iter().find(|s| s.sample_id == id).unwrap();
+        let text = if kind == "fact" { &sample.fact } else { &sample.hall };
+        let (got, want) = (text.logprob.unwrap(), want["sum"].as_f64().unwrap());
+        assert!((got - want).abs() <= tolerance * want.abs().max(1.0), "{case}: log p of {id}/{kind}: {got} against {want}");
+    }
+}
+
+fn texts_of(golden: &Golden) -> HashMap<String, String> {
+    let texts: Value = serde_json::from_slice(&std::fs::read(golden.folder.join("texts.json")).unwrap()).unwrap();
+    let mut out = HashMap::new();
+    for t in texts.as_array().unwrap() {
+        let (id, prompt) = (t["id"].as_str().unwrap(), t["prompt"].as_str().unwrap());
+        out.insert(format!("{id}/prompt"), prompt.to_owned());
+        out.insert(format!("{id}/fact"), format!("{prompt} {}", t["fact"].as_str().unwrap()));
+        out.insert(format!("{id}/hall"), format!("{prompt} {}", t["hallucination"].as_str().unwrap()));
+    }
+    out
+}
+
+#[test]
+fn tokens_are_the_references() {
+    for case in CASES {
+        let golden = load(case);
+        let texts = texts_of(&golden);
+        for name in strings(&golden.expected["texts"]) {
+            let got = golden.model.tokenizer.encode(&texts[name]).unwrap();
+            assert_eq!(got, ids(&golden.expected["token_ids"][name]), "{case}: {name}: {:?}", texts[name]);
+        }
+    }
+}
+
+#[test]
+fn residuals_on_the_cpu() {
+    for case in CASES {
+        compare_residuals(case, &Compute::cpu(), 1e-4);
+    }
+}
+
+#[test]
+fn residuals_with_plain_tensors() {
+    for case in CASES {
+        compare_residuals(case, &Compute::cpu_plain(), 1e-4);
+    }
+}
+
+#[test]
+fn metrics_on_the_cpu() {
+    for case in ["gemma2", "gemma3", "llama", "gpt2"] {
+        compare_metrics(case, &Compute::cpu(), 1e-4);
+    }
+}

@@ -1,0 +1,3 @@
+//! The one integration harness.
+
+mod golden_models;
