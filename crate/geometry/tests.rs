@@ -184,3 +184,16 @@ fn lengths_that_do_not_fit_are_refused() {
     assert!(Cloud::new(&[1.0, 2.0], &[-1.0], 2).is_err());
     assert!(Cloud::new(&[1.0, f32::INFINITY], &[1.0], 2).is_err());
 }
+
+#[test]
+fn where_the_data_lies_in_memory_does_not_matter() {
+    let (n, d) = (33, 65);
+    let rows: Vec<f32> = (0..n * d + 16).map(|i| ((i * 2654435761_usize) % 997) as f32 / 500.0 - 1.0).collect();
+    let masses: Vec<f32> = (1..=n).map(|i| 1.0 / i as f32).collect();
+    let first = Cloud::new(&rows[..n * d], &masses, d).unwrap();
+    for shift in 1..16 {
+        let mut moved = vec![0.0; shift];
+        moved.extend_from_slice(&rows[..n * d]);
+        assert_eq!(Cloud::new(&moved[shift..], &masses, d).unwrap(), first);
+    }
+}

@@ -7,6 +7,9 @@ mod features;
 mod manifest;
 mod tables;
 
+#[cfg(test)]
+mod tests;
+
 pub use features::{features_parquet, write_features};
 pub use manifest::{
     BatchInfo, ComputeInfo, DatasetInfo, FailedSample, FileInfo, Manifest, ModelInfo, NoiseInfo, ProgramInfo,

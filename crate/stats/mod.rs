@@ -16,6 +16,9 @@ mod rank;
 mod resample;
 mod series;
 
+#[cfg(test)]
+mod tests;
+
 pub use compare::{ALPHA, Comparison, MIN_EQUAL, Verdict, compare, stats_table};
 pub use effect::{cohens_dz, hedges_correction, mean, pearson, standard_deviation};
 pub use length::{Adjusted, adjust_for_length};
