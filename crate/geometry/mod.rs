@@ -13,6 +13,9 @@ mod angle;
 mod cloud;
 mod shape;
 
+#[cfg(test)]
+mod tests;
+
 pub use angle::{angle_degrees, line_angle_degrees};
 pub use cloud::{Cloud, RANK_TOLERANCE};
 pub use shape::{ShapeClass, eigenvalue_entropy, elongation, participation_ratio, sphericity};

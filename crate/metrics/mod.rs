@@ -12,6 +12,9 @@ mod sparse;
 mod table;
 mod text;
 
+#[cfg(test)]
+mod tests;
+
 pub use health::{LayerHealth, health};
 pub use layer::{GeometryMeasure, Keep, LayerInput, LayerMeasure, Position, measure};
 pub use noise::{Noise, noisy};

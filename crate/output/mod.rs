@@ -1,1 +1,24 @@
-//! output
+//! The run's files as bytes: Parquet tables and the manifest, on any [`std::io::Write`].
+//!
+//! Nothing here opens a file: the native side writes the bytes whole or not at all
+//! (`platform::write_run`), the web side hands them to the user.
+
+mod features;
+mod manifest;
+mod tables;
+
+#[cfg(test)]
+mod tests;
+
+pub use features::{features_parquet, write_features};
+pub use manifest::{
+    BatchInfo, ComputeInfo, DatasetInfo, FailedSample, FileInfo, Manifest, ModelInfo, NoiseInfo, ProgramInfo,
+    SCHEMA_VERSION, SaeInfo, StageTiming, Timings, TokenizerInfo, manifest_json,
+};
+pub use tables::{METRICS_FILE, STATS_FILE, metrics_parquet, stats_parquet, write_table};
+
+/// Name of the features' file in a run's folder.
+pub const FEATURES_FILE: &str = features::FILE;
+
+/// Name of the manifest in a run's folder; written last, so that a folder with one is complete.
+pub const MANIFEST_FILE: &str = manifest::FILE;

@@ -1,0 +1,229 @@
+//! `manifest.json`: what was run, on what, how, and how it went.
+
+use std::io::Write;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::metrics::LayerHealth;
+
+/// Version of the files' format; any change of METRICS.md raises it.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// Name of the file in a run's folder.
+pub(super) const FILE: &str = "manifest.json";
+
+/// Everything that is needed to judge a run and to repeat it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// [`SCHEMA_VERSION`] of the program that wrote the run.
+    pub schema_version: u32,
+    /// Unique name of the run.
+    pub run_id: String,
+    /// Start of the run, UTC, RFC 3339.
+    pub started_at: jiff::Timestamp,
+    /// What wrote it.
+    pub program: ProgramInfo,
+    /// The language model.
+    pub model: ModelInfo,
+    /// Its tokenizer.
+    pub tokenizer: TokenizerInfo,
+    /// SAE layers in the order that "first", "second" and "third" refer to.
+    pub layers: Vec<usize>,
+    /// One entry per layer.
+    pub saes: Vec<SaeInfo>,
+    /// What was analysed.
+    pub dataset: DatasetInfo,
+    /// Noise behind `stability`.
+    pub noise: NoiseInfo,
+    /// Where and how numbers were computed.
+    pub compute: ComputeInfo,
+    /// How texts were packed.
+    pub batch: BatchInfo,
+    /// How long it took.
+    pub timings: Timings,
+    /// Whether the SAEs fit the model.
+    pub sae_health: Vec<LayerHealth>,
+    /// Everything that a reader of the results has to know first; empty is good.
+    pub warnings: Vec<String>,
+    /// Samples without a row, with the reason; none is dropped in silence.
+    pub failed_samples: Vec<FailedSample>,
+}
+
+/// Program version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramInfo {
+    /// `saescope`.
+    pub name: String,
+    /// Version of the package.
+    pub version: String,
+    /// Commit it was built from, or `unknown`.
+    pub git_commit: String,
+}
+
+impl ProgramInfo {
+    /// This build.
+    pub fn this() -> Self {
+        Self {
+            name: "saescope".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            git_commit: env!("SAESCOPE_GIT_COMMIT").into(),
+        }
+    }
+}
+
+/// A file that numbers depend on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileInfo {
+    /// Path or URL, as it was read.
+    pub path: String,
+    /// Size in bytes.
+    pub bytes: u64,
+    /// SHA-256 of the whole file, lower-case hex; none where it was not read in full (a byte range
+    /// over the network cannot be hashed).
+    pub sha256: Option<String>,
+}
+
+/// The language model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// Name in the registry, or of the folder or file.
+    pub name: String,
+    /// Family as this program calls it.
+    pub architecture: String,
+    /// Hub id, package or path.
+    pub source: String,
+    /// Revision of the source, where it has one.
+    pub revision: Option<String>,
+    /// Width of the residual stream.
+    pub d_model: usize,
+    /// Blocks that the model has.
+    pub n_layers: usize,
+    /// Storage types of the weights, such as `BF16` or `Q4_K`.
+    pub quantization: String,
+    /// Weight and config files.
+    pub files: Vec<FileInfo>,
+}
+
+/// The tokenizer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokenizerInfo {
+    /// The file it came from.
+    pub file: FileInfo,
+    /// Which rule put or left out the BOS, in words.
+    pub bos_rule: String,
+}
+
+/// One SAE.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SaeInfo {
+    /// Block whose `resid_post` it reads.
+    pub layer: usize,
+    /// Name in the registry, or of the folder or file.
+    pub id: String,
+    /// Architecture, such as `jumprelu`.
+    pub architecture: String,
+    /// On-disk format, such as `gemma_scope`.
+    pub format: String,
+    /// Width of the dictionary.
+    pub d_sae: usize,
+    /// L0 that its name or config declares, where it does.
+    pub declared_l0: Option<f64>,
+    /// Whether positions are rows of `W_dec` as stored (`stored`) or changed, and how.
+    pub decoder_rows: String,
+    /// Its files.
+    pub files: Vec<FileInfo>,
+}
+
+/// The data set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetInfo {
+    /// The files, or `built-in`.
+    pub files: Vec<FileInfo>,
+    /// Samples in it, failed ones included.
+    pub samples: usize,
+}
+
+/// Noise rule and seed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NoiseInfo {
+    /// As on the command line: `relative:0.1`.
+    pub rule: String,
+    /// Seed of the noise, and of the resampling in `stats.parquet`.
+    pub seed: u64,
+}
+
+/// Where and how numbers were computed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ComputeInfo {
+    /// `f32` or `f16`.
+    pub precision: String,
+    /// `cpu`, `gpu`, `gpu:1`.
+    pub device: String,
+    /// Name of the adapter, where there is one.
+    pub adapter: Option<String>,
+    /// `flex`, `wgpu/vulkan`, `wgpu/webgpu`.
+    pub backend: String,
+    /// Threads of the host side.
+    pub threads: usize,
+    /// `streaming` or `resident`.
+    pub weights: String,
+}
+
+/// How texts were packed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchInfo {
+    /// Samples per micro-batch.
+    pub batch_size: usize,
+    /// Micro-batches.
+    pub batches: usize,
+    /// Texts analysed.
+    pub texts: usize,
+    /// Tokens of all texts.
+    pub tokens: usize,
+    /// Distinct prefixes that were computed.
+    pub tokens_computed: usize,
+}
+
+/// Seconds of one stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StageTiming {
+    /// Name of the stage.
+    pub stage: String,
+    /// Seconds spent in it; stages may overlap.
+    pub seconds: f64,
+}
+
+/// Time and memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Timings {
+    /// By stage.
+    pub stages: Vec<StageTiming>,
+    /// Wall-clock seconds from start to results.
+    pub total_seconds: f64,
+    /// Samples over total seconds.
+    pub samples_per_second: f64,
+    /// Peak memory of the process, where the system tells.
+    pub peak_memory_bytes: Option<u64>,
+}
+
+/// A sample without a row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedSample {
+    /// The data set's id.
+    pub sample_id: String,
+    /// What went wrong.
+    pub reason: String,
+}
+
+/// `manifest.json` as bytes: pretty-printed, keys in the order of the fields.
+///
+/// # Errors
+/// [`Error::Io`] where it cannot be written.
+pub fn manifest_json(manifest: &Manifest) -> Result<Vec<u8>> {
+    let failed = |e: std::io::Error| Error::io(FILE, "write", e, "please report this");
+    let mut bytes = Vec::new();
+    serde_json::to_writer_pretty(&mut bytes, manifest).map_err(|e| failed(e.into()))?;
+    bytes.write_all(b"\n").map_err(failed)?;
+    Ok(bytes)
+}

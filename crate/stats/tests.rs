@@ -1,0 +1,234 @@
+//! Against reference/golden_stats.py (scipy), and comparisons at the edges.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::*;
+use crate::metrics::{Cell, Column, Kind, Table};
+
+#[derive(Deserialize)]
+struct Golden {
+    domain: Vec<String>,
+    n_tokens: [Vec<f64>; 2],
+    metrics: BTreeMap<String, [Vec<Option<f64>>; 2]>,
+    expected: BTreeMap<String, Map<String, Value>>,
+    bca: Bca,
+    bh: Bh,
+    wilcoxon: Vec<Wilcoxon>,
+}
+
+#[derive(Deserialize)]
+struct Bca {
+    values: Vec<f64>,
+    means: Vec<f64>,
+    bounds: (f64, f64),
+}
+
+#[derive(Deserialize)]
+struct Bh {
+    p: Vec<f64>,
+    q: Vec<f64>,
+}
+
+#[derive(Deserialize)]
+struct Wilcoxon {
+    d: Vec<f64>,
+    p: f64,
+}
+
+fn golden() -> Golden {
+    serde_json::from_str(include_str!("../../tests/golden/metrics/stats.json")).unwrap()
+}
+
+/// A metrics table of these columns; a metric named in `falling` gets a fact − hall column.
+fn metrics_table(
+    domains: &[&str],
+    tokens: [&[f64]; 2],
+    metrics: &[(&str, &[Option<f64>], &[Option<f64>])],
+    falling: &[&str],
+) -> Table {
+    let mut columns = vec![
+        Column::new("sample_id", Kind::Utf8),
+        Column::new("domain", Kind::Utf8),
+        Column::new("n_tokens_fact", Kind::Int64),
+        Column::new("n_tokens_hall", Kind::Int64),
+        Column::new("l5_fact_shape_class", Kind::Utf8),
+        Column::new("l5_hall_shape_class", Kind::Utf8),
+    ];
+    for (name, _, _) in metrics {
+        let named = |text: &str| match name.strip_prefix("l5_") {
+            Some(rest) => format!("l5_{text}_{rest}"),
+            None => format!("{name}_{text}"),
+        };
+        columns.push(Column::nullable(named("fact"), Kind::Float64));
+        columns.push(Column::nullable(named("hall"), Kind::Float64));
+        if falling.contains(name) {
+            columns.push(Column::nullable(format!("{name}_diff"), Kind::Float64));
+        }
+    }
+    let rows = (0..domains.len()).map(|i| {
+        let mut row = vec![Cell::Text(format!("s{i}")), Cell::Text(domains[i].into())];
+        row.extend(tokens.map(|t| Cell::Int(t[i] as i64)));
+        row.extend([Cell::Text("Prolate".into()), Cell::Text("Oblate".into())]);
+        for (name, fact, hall) in metrics {
+            row.extend([Cell::from(fact[i]), Cell::from(hall[i])]);
+            if falling.contains(name) {
+                row.push(fact[i].zip(hall[i]).map(|(f, h)| f - h).into());
+            }
+        }
+        row
+    });
+    let rows = rows.collect();
+    Table { columns, rows }
+}
+
+#[test]
+fn comparisons_agree_with_scipy() {
+    let golden = golden();
+    let domains: Vec<&str> = golden.domain.iter().map(String::as_str).collect();
+    let metrics: Vec<_> = golden.metrics.iter().map(|(k, [f, h])| (k.as_str(), f.as_slice(), h.as_slice())).collect();
+    let table = metrics_table(&domains, [&golden.n_tokens[0], &golden.n_tokens[1]], &metrics, &["stability"]);
+    let comparisons = compare(&table, 42).unwrap();
+    // four metrics, one difference and the token count, in two domains and all
+    assert_eq!(comparisons.len(), 6 * 3);
+    let stats = stats_table(&comparisons);
+    for (key, expected) in &golden.expected {
+        let (metric, domain) = key.split_once('/').unwrap();
+        let row = comparisons.iter().position(|c| c.metric == metric && c.domain == domain).unwrap();
+        let number = |name: &str| stats.cell(row, name).unwrap().number();
+        for (name, wanted) in expected.iter().filter(|(name, _)| *name != "drawn") {
+            let (found, wanted) = (number(name).unwrap(), wanted.as_f64().unwrap());
+            let error = (found - wanted).abs() / wanted.abs().max(1e-3);
+            assert!(error < 1e-9, "{key} {name}: {found} against {wanted}");
+        }
+        let drawn = &expected["drawn"];
+        for (name, exact) in [("p_permutation", "exact"), ("equal_length_p", "equal_exact")] {
+            let (found, wanted) = (number(name).unwrap(), drawn[name].as_f64().unwrap());
+            let limit = if drawn[exact].as_bool().unwrap() { 1e-12 } else { 0.02 };
+            assert!((found - wanted).abs() < limit, "{key} {name}: {found} against {wanted}");
+        }
+        let (low, high) = (drawn["ci_low"].as_f64().unwrap(), drawn["ci_high"].as_f64().unwrap());
+        for (name, wanted) in [("ci_low", low), ("ci_high", high)] {
+            let found = number(name).unwrap();
+            assert!((found - wanted).abs() < 0.1 * (high - low), "{key} {name}: {found} against {wanted}");
+        }
+    }
+    let verdict = |metric: &str, domain: &str| {
+        comparisons.iter().find(|c| c.metric == metric && c.domain == domain).unwrap().verdict
+    };
+    assert_eq!(verdict("l5_real", "all"), Verdict::SurvivesLengthControl);
+    assert_eq!(verdict("l5_length", "all"), Verdict::ExplainedByLength);
+    assert_eq!(verdict("l5_nothing", "all"), Verdict::NoDifference);
+    assert_eq!(verdict("n_tokens", "all"), Verdict::Control);
+    assert_eq!(verdict("stability", "all"), verdict("stability_diff", "all"));
+}
+
+#[test]
+fn given_resamples_give_the_reference_interval() {
+    let Bca { values, means, bounds } = golden().bca;
+    let (low, high) = bca_interval(&values, means).unwrap();
+    assert!((low - bounds.0).abs() < 1e-9 && (high - bounds.1).abs() < 1e-9, "{low} {high} {bounds:?}");
+}
+
+#[test]
+fn q_values_agree_with_scipy() {
+    let Bh { p, q } = golden().bh;
+    let found = benjamini_hochberg(&p.into_iter().map(Some).collect::<Vec<_>>());
+    assert!(found.iter().zip(q).all(|(found, q)| (found.unwrap() - q).abs() < 1e-12));
+}
+
+#[test]
+fn signed_ranks_agree_with_scipy() {
+    for Wilcoxon { d, p } in golden().wilcoxon {
+        let found = wilcoxon_signed_rank(&d).unwrap();
+        assert!((found - p).abs() < 1e-10, "n = {}: {found} against {p}", d.len());
+    }
+}
+
+/// Some values, none missing.
+fn some(values: &[f64]) -> Vec<Option<f64>> {
+    values.iter().copied().map(Some).collect()
+}
+
+#[test]
+fn degenerate_input_gives_nulls_and_says_why() {
+    let up: Vec<f64> = (0..8).map(|i| 1.0 + 0.01 * f64::from(i * i)).collect();
+    let check = |n: usize, tokens: [&[f64]; 2], fact: &[f64], hall: &[f64]| {
+        let (fact, hall) = (some(fact), some(hall));
+        let metrics: [(&str, &[_], &[_]); 1] = [("m", &fact, &hall)];
+        let table = metrics_table(&vec!["d"; n], tokens, &metrics, &[]);
+        let found = compare(&table, 0).unwrap();
+        let row = found.into_iter().find(|c| c.metric == "m").unwrap();
+        for cell in &stats_table(std::slice::from_ref(&row)).rows[0] {
+            assert!(!matches!(cell, Cell::Float(v) if !v.is_finite()));
+        }
+        row
+    };
+    let (eights, zeros) = (vec![8.0; 8], vec![0.0; 8]);
+
+    let two = check(2, [&eights[..2], &eights[..2]], &zeros[..2], &up[..2]);
+    assert_eq!((two.verdict, two.p_permutation, two.interval), (Verdict::TooFewSamples, None, None));
+    assert_eq!(two.verdict.survives(), None);
+
+    let same = check(8, [&eights, &eights], &up, &up);
+    assert_eq!((same.verdict, same.cohens_dz, same.p_wilcoxon), (Verdict::NoVariation, None, None));
+    // 0.1 + 0.2 against 0.3 is rounding, not a difference
+    let rounding = check(8, [&eights, &eights], &[0.3; 8], &[0.1 + 0.2, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3]);
+    assert_eq!(rounding.verdict, Verdict::NoVariation);
+
+    // equal lengths throughout: no line, but the triples themselves are the control
+    let equal = check(8, [&eights, &eights], &zeros, &up);
+    assert_eq!((equal.adjusted, equal.length_r, equal.n_equal), (None, None, 8));
+    assert_eq!(equal.verdict, Verdict::SurvivesLengthControl);
+
+    // always one token longer: nothing tells length from the difference
+    let longer = check(8, [&eights, &[9.0; 8]], &zeros, &up);
+    assert_eq!((longer.adjusted, longer.n_equal), (None, 0));
+    assert_eq!((longer.verdict, longer.verdict.survives()), (Verdict::NoLengthControl, None));
+
+    // a line through most, but at equal length the difference turns around
+    let tokens = [8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0];
+    let more = [8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 9.0, 9.1, 9.0, 9.0, 9.0, 9.0].map(f64::floor);
+    let hall = [-0.1, -0.2, -0.1, -0.15, -0.12, -0.11, 5.0, 5.1, 5.2, 5.3, 4.9, 5.05];
+    let turned = check(12, [&tokens, &more], &[0.0; 12], &hall);
+    assert!(turned.q_value.unwrap() <= ALPHA && turned.equal_diff.unwrap() < 0.0);
+    assert_eq!((turned.verdict, turned.verdict.survives()), (Verdict::ExplainedByLength, Some(false)));
+}
+
+#[test]
+fn empty_and_foreign_tables() {
+    let empty = metrics_table(&[], [&[], &[]], &[("m", &[], &[])], &[]);
+    let found = compare(&empty, 0).unwrap();
+    assert_eq!(found.iter().map(|c| c.metric.as_str()).collect::<Vec<_>>(), ["n_tokens", "m"]);
+    assert!(found.iter().all(|c| c.n == 0 && c.mean_diff.is_none()));
+    let message = compare(&Table::default(), 0).unwrap_err().to_string();
+    assert!(message.contains("domain") && message.contains("hint:"), "{message}");
+}
+
+#[test]
+fn a_domain_called_all_is_kept_apart() {
+    let values: Vec<Option<f64>> = some(&[1.0, 2.0, 3.0]);
+    let tokens = [8.0; 3];
+    let table = metrics_table(&["all", "all", "x"], [&tokens, &tokens], &[("m", &values, &values)], &[]);
+    let mut domains: Vec<(String, usize)> =
+        compare(&table, 0).unwrap().into_iter().filter(|c| c.metric == "m").map(|c| (c.domain, c.n)).collect();
+    domains.sort();
+    assert_eq!(domains, [("(all)".into(), 3), ("all".into(), 2), ("x".into(), 1)]);
+}
+
+#[test]
+fn a_metric_does_not_depend_on_its_neighbours() {
+    let golden = golden();
+    let domains: Vec<&str> = golden.domain.iter().map(String::as_str).collect();
+    let tokens: [&[f64]; 2] = [&golden.n_tokens[0], &golden.n_tokens[1]];
+    let every: Vec<_> = golden.metrics.iter().map(|(k, [f, h])| (k.as_str(), f.as_slice(), h.as_slice())).collect();
+    let drawn = |metrics: &[_]| {
+        let found = compare(&metrics_table(&domains, tokens, metrics, &[]), 1).unwrap();
+        let row = found.into_iter().find(|c| c.metric == "l5_real" && c.domain == "large").unwrap();
+        (row.interval, row.p_permutation, row.equal_p)
+    };
+    let only: Vec<_> = every.iter().copied().filter(|(name, _, _)| *name == "l5_real").collect();
+    assert_eq!(drawn(&every), drawn(&only));
+}
