@@ -177,8 +177,11 @@ def measure(case, root, layers, triples, resid, logprobs, ids) -> dict:
     keys = list(resid)
     a, x_hat, x, near, margin = {}, {}, {}, {}, {}
     for index, layer in enumerate(layers):
-        # Every position but the first, where the residual is the same for all texts.
-        rows = torch.cat([resid[k][layer, 1:] for k in keys if resid[k].shape[1] > 1]).unique(dim=0)
+        # Every distinct prefix once: the same one in two texts differs by rounding only.
+        distinct = {
+            tuple(ids[k][: p + 1]): resid[k][layer, p] for k in keys for p in range(1, len(ids[k]))
+        }
+        rows = torch.stack(list(distinct.values()))
         paths[layer], saes[layer] = make_sae(root / "saes", layer, index, rows, gen)
         last = torch.stack([resid[k][layer, -1] for k in keys])
         with torch.no_grad():
@@ -191,7 +194,8 @@ def measure(case, root, layers, triples, resid, logprobs, ids) -> dict:
         x_hat[layer] = {k: v.double().numpy() for k, v in zip(keys, hats)}
         margin[layer] = dict(zip(keys, gap))
         fvu = float(((last - hats) ** 2).sum() / ((last - last.mean(0)) ** 2).sum())
-        health[layer] = {"mean_l0": float((acts > 0).sum(1).float().mean()), "fvu": fvu}
+        closest = float(gap.abs().min())
+        health[layer] = {"closest_margin": closest, "mean_l0": float((acts > 0).sum(1).float().mean()), "fvu": fvu}
     features = []
     for triple in triples:
         for kind in ("prompt", "fact", "hall"):

@@ -34,10 +34,16 @@ def _encoder(x: torch.Tensor, width: int, gen: torch.Generator):
 
 
 def _threshold(pre: torch.Tensor, rate: float) -> torch.Tensor:
-    """Per-feature threshold that `rate` of the rows pass, half-way between two of them."""
+    """Per-feature threshold that about `rate` of the rows pass, in the widest gap near there.
+
+    In a gap, so that rounding decides no feature of these texts.
+    """
     ordered = pre.sort(0, descending=True).values
     k = max(1, int(rate * len(pre)))
-    return ((ordered[k - 1] + ordered[k]) / 2).clamp(min=1e-2)
+    lo, hi = max(0, k - 4), min(len(pre) - 2, k + 4)
+    at = (ordered[lo : hi + 1] - ordered[lo + 1 : hi + 2]).argmax(0) + lo
+    column = torch.arange(pre.shape[1])
+    return ((ordered[at, column] + ordered[at + 1, column]) / 2).clamp(min=1e-2)
 
 
 def _decoder(acts: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
