@@ -1,8 +1,63 @@
-//! The command line: arguments, progress, commands.
+//! The command line: arguments, progress, commands. Thin: everything it computes is in the library.
+//!
+//! Data goes to stdout, talk to stderr. Exit status 0 done, 1 the work failed, 2 bad usage.
+
+mod analyze;
+pub mod args;
+mod bench;
+mod fetch;
+pub mod inputs;
+mod inspect;
+mod manifest;
+mod models;
+mod progress;
+mod random_model;
+mod setup;
+mod verify;
 
 use std::process::ExitCode;
 
+use clap::{CommandFactory, Parser};
+use futures::executor::block_on;
+
+use crate::error::{Error, Result};
+use args::{Cli, Command};
+
 /// Runs the command line and maps its outcome to an exit status.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let filter = tracing_subscriber::EnvFilter::try_from_env("SAESCOPE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // clap prints help to stdout and usage errors, with status 2, to stderr
+    let cli = Cli::parse();
+    match run(cli.command) {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("error: {error}"));
+            match error {
+                Error::Usage { .. } => ExitCode::from(2),
+                _ => ExitCode::from(1),
+            }
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Analyze(args) => block_on(analyze::run(&args)),
+        Command::Verify(args) => block_on(verify::run(&args)),
+        Command::Bench(args) => block_on(bench::run(&args)).map(|()| ExitCode::SUCCESS),
+        Command::Inspect(args) => block_on(inspect::run(&args)).map(|()| ExitCode::SUCCESS),
+        Command::Fetch(args) => fetch::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Models => models::run().map(|()| ExitCode::SUCCESS),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "saescope", &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+/// One message to the user, on stderr.
+pub(crate) fn say(text: &str) {
+    eprintln!("{text}");
 }

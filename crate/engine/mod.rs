@@ -1,1 +1,14 @@
-//! engine
+//! The engine: layer-by-layer streaming, SAEs at their layers, log-probabilities.
+
+mod analyze;
+mod logprob;
+mod progress;
+mod residuals;
+mod sae_pass;
+mod stream;
+
+pub use analyze::{Batching, FailedSample, Options, Outcome, SaeAt, analyze, fit};
+pub use logprob::{Answer, Question, next_token_logprobs};
+pub use progress::{Observer, Progress, Silent, Stage, Timings};
+pub use residuals::residuals;
+pub use sae_pass::encode;

@@ -115,3 +115,12 @@ pub(super) async fn measure_rows(
     timings.lap(Stage::Geometry, &mut clock);
     Ok(measured)
 }
+
+/// Active features of residual rows, for inspection.
+///
+/// # Errors
+/// Reading and device errors; a row that the SAE cannot take.
+pub async fn encode(sae: &Sae, rows: &[&[f32]], compute: &Compute) -> Result<Vec<Vec<Feature>>> {
+    let encoder = DeviceEncoder::new(sae.load_encoder().await?, compute);
+    Ok(encoder.encode(rows).await?.into_iter().map(|e| e.features).collect())
+}

@@ -93,23 +93,19 @@ impl<'a> Stream<'a> {
     pub(super) async fn advance(
         &mut self,
         rows: Option<&[Vec<usize>]>,
+        stage: Stage,
         timings: &mut Timings,
     ) -> Result<Option<Encoder>> {
         let mut clock = Clock::start();
         let layer = self.next_layer;
-        let (weights, encoder) = match self.ahead.take() {
-            Some(task) => task.await.unwrap_or_else(|| Err(stopped()))?,
-            None => return Err(stopped()),
-        };
+        let ahead = self.ahead.take().ok_or_else(stopped)?;
+        let (weights, encoder) = ahead.await.unwrap_or_else(|| Err(stopped()))?;
         self.bytes_read += self.model.layer_bytes(layer);
         self.next_layer += 1;
         self.read_ahead();
         // one copy of the block per device; on the one CPU the weights move without a copy
         let mut blocks = Vec::with_capacity(self.computes.len());
-        let (last, others) = match self.computes.split_last() {
-            Some(split) => split,
-            None => return Err(stopped()),
-        };
+        let (last, others) = self.computes.split_last().ok_or_else(stopped)?;
         for compute in others {
             blocks.push(self.model.architecture.block(layer, weights.clone(), compute)?);
         }
@@ -124,13 +120,10 @@ impl<'a> Stream<'a> {
             platform::yield_now().await;
         }
         // wait for the device, so that queued uploads cannot pile up and times mean something
-        for x in self.x.iter().rev().take(self.computes.len()) {
-            let [n, d] = x.dims();
-            if n > 0 && d > 0 {
-                read_back(x.clone().slice([0..1, 0..1])).await?;
-            }
+        for x in self.x.iter().rev().filter(|x| x.dims()[0] > 0).take(self.computes.len()) {
+            read_back(x.clone().slice([0..1, 0..1])).await?;
         }
-        timings.lap(Stage::Model, &mut clock);
+        timings.lap(stage, &mut clock);
         Ok(encoder)
     }
 

@@ -11,6 +11,7 @@ pub mod gpt2;
 mod hook;
 pub mod llama;
 pub mod ops;
+pub mod registry;
 mod rope_config;
 mod shared;
 mod tokenizer;
@@ -276,6 +277,3 @@ fn model_type(file: &str, config: &Value) -> Result<String> {
         Error::malformed(file, "model_type", "a string", "nothing", "this should be the model's config.json")
     })
 }
-//! model
-
-pub mod registry;

@@ -1,0 +1,191 @@
+//! `saescope analyze`: the full run.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use super::args::{Analyze, MeasureArgs};
+use super::manifest::{Parts, hash_files, manifest};
+use super::progress::Shown;
+use super::setup::{self, Devices, Loaded};
+use super::say;
+use crate::dataset::Dataset;
+use crate::engine::{self, Batching, Options, Outcome};
+use crate::error::{Error, Result};
+use crate::metrics::{self, Table};
+use crate::output;
+use crate::platform::{self, Clock};
+use crate::stats;
+
+/// Batch shape of `--batch-size`.
+pub fn batching(size: Option<u64>) -> Batching {
+    match size {
+        Some(n) => Batching::Triples(usize::try_from(n).unwrap_or(usize::MAX)),
+        None => Batching::Auto,
+    }
+}
+
+/// Engine settings of the common arguments.
+pub fn options(measure: &MeasureArgs, batching: Batching) -> Options {
+    Options { batching, noise: measure.noise, seed: measure.seed, logprob: measure.logprob }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Whatever ends the run. Failed samples do not: they give exit status 1 after the files are
+/// written.
+pub async fn run(args: &Analyze) -> Result<ExitCode> {
+    let started_at = jiff::Timestamp::now();
+    let local = started_at.to_zoned(jiff::tz::TimeZone::UTC);
+    let stamp = local.strftime("%Y%m%d_%H%M%S").to_string();
+    let data = setup::data(&args.data)?;
+    let devices = setup::devices(&args.device).await?;
+    let loaded = setup::load(&args.model, true).await?;
+    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&stamp));
+    // an unwritable folder is better found before the work than after it
+    platform::check_writable(&out)?;
+    say(&format!(
+        "{} on {}: {} samples, SAEs at layers {}",
+        loaded.name,
+        devices.name().unwrap_or_else(|| format!("the CPU ({} threads)", platform::threads())),
+        data.samples.len(),
+        loaded.saes.iter().map(|s| s.layer.to_string()).collect::<Vec<_>>().join(", ")
+    ));
+
+    // hashing runs beside the computing
+    let weights = loaded.weight_files.clone();
+    let sae_files: Vec<Vec<platform::Source>> = loaded.saes.iter().map(|s| s.sae.sources().to_vec()).collect();
+    let hashes = platform::spawn(async move {
+        let weights = hash_files(weights).await?;
+        let mut saes = Vec::new();
+        for files in sae_files {
+            saes.push(hash_files(files).await?);
+        }
+        Ok::<_, Error>((weights, saes))
+    });
+
+    let shown = Shown::new(data.samples.len());
+    let options = options(&args.measure, batching(args.batch_size));
+    let outcome =
+        engine::analyze(&loaded.model, &devices.computes, &loaded.saes, &data.samples, &options, &shown).await;
+    shown.finish();
+    let outcome = outcome?;
+    if outcome.samples.is_empty() {
+        let reasons: Vec<String> =
+            outcome.failed.iter().take(5).map(|f| format!("{}: {}", f.sample_id, f.reason)).collect();
+        return Err(Error::mismatch(
+            "samples",
+            "at least one that can be measured",
+            format!("none of {}; {}", data.samples.len(), reasons.join("; ")),
+            "nothing was written; look at the first reasons",
+        ));
+    }
+
+    let mut clock = Clock::start();
+    let layers: Vec<usize> = loaded.saes.iter().map(|s| s.layer).collect();
+    let table = metrics::table(&outcome.samples, &layers, args.measure.logprob)?;
+    let declared: Vec<Option<f64>> = loaded.saes.iter().map(|s| s.sae.declared_l0).collect();
+    let health = metrics::health(&outcome.samples, &layers, &declared)?;
+    let compared = stats::compare(&table, args.measure.seed)?;
+    let stats_seconds = clock.seconds();
+    clock = Clock::start();
+    let metrics_bytes = output::metrics_parquet(&table)?;
+    let features_bytes = output::features_parquet(&outcome.samples)?;
+    let stats_bytes = output::stats_parquet(&stats::stats_table(&compared))?;
+    let write_seconds = clock.seconds();
+    let hashes = hashes
+        .await
+        .unwrap_or_else(|| Err(Error::device("hashing the weight files stopped", "run again")))?;
+    let manifest = manifest(Parts {
+        run_id: stamp,
+        started_at,
+        loaded: &loaded,
+        devices: &devices,
+        data: &data,
+        measure: &args.measure,
+        batch_size: args.batch_size.unwrap_or(0) as usize,
+        outcome: &outcome,
+        hashes,
+        health,
+        more_stages: vec![("stats", stats_seconds), ("encode", write_seconds)],
+    });
+    platform::write_run(
+        &out,
+        &[
+            (output::METRICS_FILE, metrics_bytes),
+            (output::FEATURES_FILE, features_bytes),
+            (output::STATS_FILE, stats_bytes),
+            (output::MANIFEST_FILE, output::manifest_json(&manifest)?),
+        ],
+    )?;
+    print_summary(&table, &layers, &loaded, &outcome, &data, &devices);
+    say(&stage_table(&manifest.timings.stages, outcome.seconds + stats_seconds + write_seconds));
+    for warning in &manifest.warnings {
+        say(&format!("WARNING: {warning}"));
+    }
+    for failed in &outcome.failed {
+        say(&format!("failed: {}: {}", failed.sample_id, failed.reason));
+    }
+    println!("{}", out.display());
+    Ok(if outcome.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Means by domain, fact against hallucination, on stderr: a first look, not a result.
+fn print_summary(table: &Table, layers: &[usize], loaded: &Loaded, outcome: &Outcome, data: &Dataset, devices: &Devices) {
+    let last = layers.last().copied().unwrap_or_default();
+    let columns = [
+        ("tokens", "n_tokens_fact".to_owned(), "n_tokens_hall".to_owned()),
+        ("L0", format!("l{last}_fact_l0_norm"), format!("l{last}_hall_l0_norm")),
+        ("error", format!("l{last}_fact_reconstruction_error"), format!("l{last}_hall_reconstruction_error")),
+        ("sphericity", format!("l{last}_fact_sphericity"), format!("l{last}_hall_sphericity")),
+        ("drift°", "centroid_drift_fact".to_owned(), "centroid_drift_hall".to_owned()),
+        ("entropy", "entropy_fact".to_owned(), "entropy_hall".to_owned()),
+    ];
+    let mut sums: BTreeMap<String, (usize, Vec<[f64; 2]>)> = BTreeMap::new();
+    for (row, sample) in outcome.samples.iter().enumerate() {
+        for domain in [sample.domain.as_str(), "all"] {
+            let (n, values) = sums.entry(domain.to_owned()).or_insert_with(|| (0, vec![[0.0; 2]; columns.len()]));
+            *n += 1;
+            for (slot, (_, fact, hall)) in values.iter_mut().zip(&columns) {
+                for (sum, name) in slot.iter_mut().zip([fact, hall]) {
+                    *sum += table.cell(row, name).and_then(|c| c.number()).unwrap_or_default();
+                }
+            }
+        }
+    }
+    let mut out = format!("\nmeans, fact / hallucination (layer {last} where a layer is meant):\n{:<14}{:>4}", "domain", "n");
+    for (name, ..) in &columns {
+        out.push_str(&format!("{name:>18}"));
+    }
+    let all = sums.remove("all").map(|s| ("all".to_owned(), s));
+    for (domain, (n, values)) in sums.into_iter().chain(all) {
+        out.push_str(&format!("\n{domain:<14}{n:>4}"));
+        for [fact, hall] in values {
+            let cell = format!("{:.2} / {:.2}", fact / n as f64, hall / n as f64);
+            out.push_str(&format!("{cell:>18}"));
+        }
+    }
+    say(&out);
+    say(&format!(
+        "\n{} of {} samples on {} in {:.1} s: {:.1} samples/s; {} tokens in {} texts, {} computed; {}",
+        outcome.samples.len(),
+        data.samples.len(),
+        devices.kind(),
+        outcome.seconds,
+        outcome.samples.len() as f64 / outcome.seconds.max(1e-9),
+        outcome.tokens,
+        outcome.texts,
+        outcome.nodes,
+        loaded.name,
+    ));
+}
+
+/// Seconds and shares of the stages.
+pub fn stage_table(stages: &[output::StageTiming], total: f64) -> String {
+    let mut out = String::from("stage        seconds   share");
+    for s in stages {
+        out.push_str(&format!("\n{:<10} {:>9.3} {:>6.1}%", s.stage, s.seconds, 100.0 * s.seconds / total.max(1e-9)));
+    }
+    out
+}

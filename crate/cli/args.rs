@@ -1,0 +1,350 @@
+//! Arguments of every command.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::metrics::Noise;
+use crate::model::registry;
+
+/// Spectrum and geometry of sparse-autoencoder features, measured with their controls.
+#[derive(Debug, Parser)]
+#[command(name = "saescope", version, about, arg_required_else_help = true, after_help = "\
+Examples:
+  saescope analyze                                the default model on the built-in 200 triples
+  saescope analyze --model gemma-2-2b --dataset triples.json --out results
+  saescope inspect \"The Eiffel Tower is in\"
+  saescope models                                 what is known, what is in the cache")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a model and its SAEs over triples and write metrics.parquet, features.parquet,
+    /// stats.parquet and manifest.json.
+    #[command(after_help = "\
+Examples:
+  saescope analyze
+  saescope analyze --model gemma-2-2b --dataset entity=people.csv --dataset dates.jsonl
+  saescope analyze --model ./llama --sae 6=./sae_l6 --sae 14=./sae_l14 --dataset t.json --out run1
+  saescope analyze --model model.gguf --sae 20=params.npz --dataset t.parquet --device cpu --logprob")]
+    Analyze(Analyze),
+    /// Compare one text at a time with batches: the largest difference per metric.
+    #[command(after_help = "\
+Examples:
+  saescope verify
+  saescope verify --model gemma-2-2b --dataset triples.json --batch-size 8 --tolerance 1e-6")]
+    Verify(Verify),
+    /// Time a sweep of batch sizes; print the table and write it as Parquet.
+    #[command(after_help = "\
+Examples:
+  saescope bench
+  saescope bench --batch-sizes 1,8,32 --out bench
+  saescope bench --make-model /tmp/gemma-shape --shape gemma-2-2b     a random model of that shape")]
+    Bench(Bench),
+    /// Show one text: its tokens, the top features per layer, and the likeliest next tokens.
+    #[command(after_help = "\
+Examples:
+  saescope inspect \"The Eiffel Tower is in\"
+  saescope inspect \"The capital of France is\" --logprob --top 5
+  saescope inspect --model gemma-2-2b \"Water boils at\"")]
+    Inspect(Inspect),
+    /// Fetch a known model and its SAEs into the cache: resumable, checked by sha256.
+    #[command(after_help = "\
+Examples:
+  saescope fetch smollm2-135m-instruct
+  HF_TOKEN=... saescope fetch gemma-2-2b")]
+    Fetch(Fetch),
+    /// List the known models, their SAEs, and what is in the cache.
+    Models,
+    /// Print shell completions.
+    #[command(after_help = "\
+Examples:
+  saescope completions bash > ~/.local/share/bash-completion/completions/saescope")]
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// `--sae LAYER=PATH`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SaeArg {
+    /// Block, 0-based.
+    pub layer: usize,
+    /// Its files.
+    pub path: PathBuf,
+}
+
+impl FromStr for SaeArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (layer, path) = text.split_once('=').ok_or("expected LAYER=PATH, for example 5=layer_5/params.npz")?;
+        let layer = layer.trim().parse().map_err(|_| format!("the layer is a whole number, found {layer:?}"))?;
+        if path.is_empty() {
+            return Err("the path is empty".into());
+        }
+        Ok(Self { layer, path: path.into() })
+    }
+}
+
+/// `--dataset [DOMAIN=]FILE`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatasetArg {
+    /// Sets the domain column.
+    pub domain: Option<String>,
+    /// JSON, JSONL, CSV or Parquet.
+    pub path: PathBuf,
+}
+
+impl FromStr for DatasetArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // a file whose own name holds an equals sign wins over a domain
+        match text.split_once('=') {
+            Some((domain, path)) if !PathBuf::from(text).exists() => {
+                Ok(Self { domain: Some(domain.to_owned()), path: path.into() })
+            }
+            _ => Ok(Self { domain: None, path: text.into() }),
+        }
+    }
+}
+
+/// `--device auto|cpu|gpu|gpu:N|all`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeviceArg {
+    /// The first real GPU, else the CPU.
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// Adapter N; software rasterisers count too.
+    Gpu(usize),
+    /// All real GPUs, micro-batches dealt out among them.
+    All,
+}
+
+impl FromStr for DeviceArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "gpu" => Ok(Self::Gpu(0)),
+            "all" => Ok(Self::All),
+            other => other
+                .strip_prefix("gpu:")
+                .and_then(|n| n.parse().ok())
+                .map(Self::Gpu)
+                .ok_or_else(|| format!("expected auto, cpu, gpu, gpu:N or all, found {other:?}")),
+        }
+    }
+}
+
+/// `--precision f32|f16`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionArg {
+    /// 32-bit throughout.
+    F32,
+    /// 16-bit weights and matmul inputs, on a GPU.
+    F16,
+}
+
+/// Which model and SAEs.
+#[derive(Debug, Args)]
+pub struct ModelArgs {
+    /// A known name, a Hugging Face folder, or a .gguf file.
+    #[arg(long, value_name = "NAME|DIR|FILE.gguf", default_value = registry::DEFAULT)]
+    pub model: String,
+    /// An SAE and the layer it reads: Gemma Scope params.npz, SAELens folder, Gemma Scope 2 folder.
+    /// Repeat for more layers. A known model brings its own.
+    #[arg(long = "sae", value_name = "LAYER=PATH")]
+    pub saes: Vec<SaeArg>,
+    /// A tokenizer.json instead of the model's own.
+    #[arg(long, value_name = "FILE")]
+    pub tokenizer: Option<PathBuf>,
+}
+
+/// Which device, and how.
+#[derive(Debug, Args)]
+pub struct DeviceArgs {
+    /// auto takes a GPU only if it is a real one.
+    #[arg(long, value_name = "auto|cpu|gpu|gpu:N|all", default_value = "auto")]
+    pub device: DeviceArg,
+    /// Number format of weights and matmuls.
+    #[arg(long, value_enum, default_value = "f32")]
+    pub precision: PrecisionArg,
+}
+
+/// Which triples.
+#[derive(Debug, Args)]
+pub struct DataArgs {
+    /// JSON, JSONL, CSV or Parquet; DOMAIN= sets the domain column. Repeat for more files.
+    /// Without it: the built-in 200 triples.
+    #[arg(long = "dataset", value_name = "[DOMAIN=]FILE")]
+    pub datasets: Vec<DatasetArg>,
+    /// Go on without rows that cannot be used, after listing them.
+    #[arg(long)]
+    pub skip_invalid: bool,
+    /// Only the first N samples.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+}
+
+/// What the numbers depend on besides model, SAEs and data.
+#[derive(Debug, Args)]
+pub struct MeasureArgs {
+    /// Noise of the stability metric: relative to each residual's norm, or one σ for all.
+    #[arg(long, value_name = "relative:0.1|absolute:S", default_value = "relative:0.1")]
+    pub noise: Noise,
+    /// Seed of the noise and of resampling.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Also measure the completions' log-probabilities (runs the whole model).
+    #[arg(long)]
+    pub logprob: bool,
+}
+
+/// `analyze`
+#[derive(Debug, Args)]
+pub struct Analyze {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub data: DataArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub device: DeviceArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub measure: MeasureArgs,
+    /// Triples per batch. The numbers do not depend on it; without it the device decides.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub batch_size: Option<u64>,
+    /// Folder for the run's files; without it runs/YYYYMMDD_HHMMSS.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub data: DataArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub device: DeviceArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub measure: MeasureArgs,
+    /// Triples per batch of the batched run.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub batch_size: Option<u64>,
+    /// Largest relative difference that passes; by default 1e-6 on the CPU, 1e-3 on a GPU.
+    #[arg(long, value_name = "X")]
+    pub tolerance: Option<f64>,
+}
+
+/// `bench`
+#[derive(Debug, Args)]
+pub struct Bench {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub data: DataArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub device: DeviceArgs,
+    /// Triples per batch, one run each.
+    #[arg(long, value_delimiter = ',', value_name = "N,N,…", default_value = "1,4,8,16,32,200")]
+    pub batch_sizes: Vec<usize>,
+    /// Folder for bench.parquet.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Write a model with random weights and three SAEs of 16k features into this folder instead
+    /// of timing anything.
+    #[arg(long, value_name = "DIR")]
+    pub make_model: Option<PathBuf>,
+    /// Shape of the random model.
+    #[arg(long, value_enum, default_value = "gemma-2-2b", requires = "make_model")]
+    pub shape: ShapeArg,
+    /// A reference program to time on the same triples, side by side (run through the shell; it
+    /// prints a JSON line with `texts_per_s`).
+    #[arg(long, value_name = "COMMAND")]
+    pub against: Option<String>,
+}
+
+/// Shapes of random models.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ShapeArg {
+    /// 26 layers, d_model 2304, SAEs at 5, 12, 20.
+    #[value(name = "gemma-2-2b")]
+    Gemma2_2b,
+    /// 4 layers, d_model 64, SAEs at 1, 2, 3: for trying the command.
+    Tiny,
+}
+
+/// `inspect`
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The text.
+    pub text: String,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub device: DeviceArgs,
+    /// Features shown per layer, and tokens per feature and for the continuation.
+    #[arg(long, default_value_t = 8)]
+    pub top: usize,
+    /// Also show the likeliest next tokens (runs the whole model).
+    #[arg(long)]
+    pub logprob: bool,
+}
+
+/// `fetch`
+#[derive(Debug, Args)]
+pub struct Fetch {
+    /// A name that `saescope models` lists.
+    pub name: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_parse_as_documented() {
+        assert_eq!("5=a/b=c.npz".parse(), Ok(SaeArg { layer: 5, path: "a/b=c.npz".into() }));
+        assert!("a/b.npz".parse::<SaeArg>().is_err() && "x=a".parse::<SaeArg>().is_err());
+        assert_eq!("gpu:2".parse(), Ok(DeviceArg::Gpu(2)));
+        assert!("tpu".parse::<DeviceArg>().is_err() && "gpu:x".parse::<DeviceArg>().is_err());
+        assert_eq!(
+            "entity=people.csv".parse(),
+            Ok(DatasetArg { domain: Some("entity".into()), path: "people.csv".into() })
+        );
+        assert_eq!("people.csv".parse(), Ok(DatasetArg { domain: None, path: "people.csv".into() }));
+    }
+}

@@ -1,0 +1,68 @@
+//! `saescope fetch`, and fetching what other commands need.
+
+use super::progress::duration;
+use super::{args, say};
+use crate::error::Result;
+use crate::model::registry::{self, KnownModel};
+use crate::platform::fetch::{Fetched, Progress, Settings, fetch};
+use crate::platform::Clock;
+
+/// A known model's files on disk.
+pub struct KnownFiles {
+    /// The model.
+    pub model: Fetched,
+    /// Its SAEs, in the registry's order; none if they were not asked for.
+    pub saes: Vec<Fetched>,
+}
+
+/// Fetches what is missing of a known model, with progress on stderr.
+///
+/// # Errors
+/// What every source answered, and how to do it by hand.
+pub fn known(model: &KnownModel, with_saes: bool) -> Result<KnownFiles> {
+    let settings = Settings::from_env()?;
+    let clock = Clock::start();
+    let mut last = 0.0;
+    let mut progress = |p: Progress<'_>| {
+        let seconds = clock.seconds();
+        if seconds - last >= 1.0 {
+            last = seconds;
+            let total = p.total.map_or_else(String::new, |t| format!("/{}", megabytes(t)));
+            let eta = p
+                .total
+                .filter(|_| p.done > 0)
+                .map_or_else(String::new, |t| format!(" | ETA {}", duration(seconds * t.saturating_sub(p.done) as f64 / p.done as f64)));
+            say(&format!("fetching {}: {}{total} MB{eta}", p.file, megabytes(p.done)));
+        }
+    };
+    let mut wanted = model.wanted().into_iter();
+    let mut get = |what: String, origins: &[crate::platform::Origin]| -> Result<Fetched> {
+        let fetched = fetch(&what, origins, &settings, &mut progress)?;
+        if !fetched.cached {
+            say(&format!("fetched {what} ({}) into {}", fetched.origin.describe(), fetched.folder.display()));
+        }
+        Ok(fetched)
+    };
+    let (what, origins) = wanted.next().unwrap_or_else(|| (model.name.clone(), model.sources.as_slice()));
+    let fetched = get(what, origins)?;
+    let saes = wanted.filter(|_| with_saes).map(|(what, origins)| get(what, origins)).collect::<Result<_>>()?;
+    Ok(KnownFiles { model: fetched, saes })
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1}", bytes as f64 / 1e6)
+}
+
+/// `saescope fetch NAME`
+///
+/// # Errors
+/// As [`known`].
+pub fn run(args: &args::Fetch) -> Result<()> {
+    let files = known(&registry::find(&args.name)?, true)?;
+    for fetched in std::iter::once(&files.model).chain(&files.saes) {
+        for file in &fetched.files {
+            println!("{}", file.display());
+        }
+    }
+    Ok(())
+}

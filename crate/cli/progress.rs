@@ -1,0 +1,92 @@
+//! Progress on stderr: a bar on a terminal, plain lines otherwise.
+
+use std::io::IsTerminal;
+use std::ops::ControlFlow;
+use std::sync::Mutex;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::say;
+use crate::engine::{Observer, Progress};
+
+/// Seconds between plain lines.
+const EVERY: f64 = 2.0;
+
+/// `80/200 samples | 8.5 samples/s | ETA 14s`
+pub fn line(p: &Progress) -> String {
+    let eta = p.eta().map_or_else(|| "ETA -".to_owned(), |s| format!("ETA {}", duration(s)));
+    format!("{}/{} samples | {:.1} samples/s | {eta}", p.samples_done as usize, p.samples_total, p.rate())
+}
+
+/// `14s`, `2m05s`, `1h02m`
+pub fn duration(seconds: f64) -> String {
+    let s = seconds.round() as u64;
+    match s {
+        0..60 => format!("{s}s"),
+        60..3600 => format!("{}m{:02}s", s / 60, s % 60),
+        _ => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
+    }
+}
+
+/// Shows a run's progress.
+pub struct Shown {
+    bar: Option<ProgressBar>,
+    last: Mutex<f64>,
+}
+
+impl Shown {
+    /// A bar if stderr is a terminal.
+    pub fn new(samples: usize) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::with_draw_target(Some(samples as u64), ProgressDrawTarget::stderr());
+            if let Ok(style) = ProgressStyle::with_template("{bar:30.cyan/dim} {msg}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        Self { bar, last: Mutex::new(0.0) }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Observer for Shown {
+    fn progress(&self, p: &Progress) -> ControlFlow<()> {
+        match &self.bar {
+            Some(bar) => {
+                bar.set_position(p.samples_done as u64);
+                bar.set_message(format!("{} | layer {}/{}", line(p), p.layer + 1, p.layers));
+            }
+            None => {
+                if let Ok(mut last) = self.last.lock() {
+                    let done = p.samples_done as usize >= p.samples_total;
+                    if done || p.seconds - *last >= EVERY {
+                        *last = p.seconds;
+                        say(&line(p));
+                    }
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_is_the_documented_one() {
+        let p = Progress { samples_done: 80.0, samples_total: 200, seconds: 80.0 / 8.5, layer: 3, layers: 21, bytes_read: 0 };
+        assert_eq!(line(&p), "80/200 samples | 8.5 samples/s | ETA 14s");
+        assert_eq!(duration(125.0), "2m05s");
+        assert_eq!(duration(3725.0), "1h02m");
+        let start = Progress { samples_done: 0.0, seconds: 0.0, ..p };
+        assert_eq!(line(&start), "0/200 samples | 0.0 samples/s | ETA -");
+    }
+}

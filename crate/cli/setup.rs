@@ -1,0 +1,235 @@
+//! From arguments to what the engine runs on: model, SAEs, devices, data.
+
+use std::path::{Path, PathBuf};
+
+use super::args::{DataArgs, DeviceArg, DeviceArgs, ModelArgs, PrecisionArg};
+use super::{fetch, inputs, say};
+use crate::dataset::{self, Dataset, Format};
+use crate::engine::{self, SaeAt};
+use crate::error::{Error, Result};
+use crate::model::ops::{Compute, Kernels, Precision};
+use crate::model::registry::{self, KnownModel};
+use crate::model::{Model, ModelFiles};
+use crate::platform::{self, Adapter, Source};
+use crate::sae::{Overrides, Sae};
+
+/// A model and its SAEs, ready for the engine.
+pub struct Loaded {
+    /// Name for the manifest.
+    pub name: String,
+    /// Registry entry, if the model is a known one.
+    pub known: Option<KnownModel>,
+    /// Where it came from.
+    pub origin: String,
+    /// Commit of the hub, where pinned.
+    pub revision: Option<String>,
+    /// The model.
+    pub model: Model,
+    /// Its weight files.
+    pub weight_files: Vec<Source>,
+    /// Where the tokenizer came from.
+    pub tokenizer_file: String,
+    /// The SAEs, by layer.
+    pub saes: Vec<SaeAt>,
+    /// How the weights are stored.
+    pub quantization: String,
+}
+
+/// Loads what `--model`, `--sae` and `--tokenizer` name; a known model is fetched if need be.
+///
+/// # Errors
+/// Whatever is missing or does not fit.
+pub async fn load(args: &ModelArgs, saes_needed: bool) -> Result<Loaded> {
+    let path = Path::new(&args.model);
+    let (name, known, files, origin, revision, mut saes) = if path.exists() {
+        let files = inputs::model_files(path, args.tokenizer.as_deref())?;
+        let name = path.file_name().map_or_else(|| args.model.clone(), |n| n.to_string_lossy().into_owned());
+        (name, None, files, "local".to_owned(), None, Vec::new())
+    } else {
+        let looks_like_a_path = args.model.contains(['/', '\\']) || args.model.ends_with(".gguf");
+        if looks_like_a_path {
+            // says what `--model` takes
+            inputs::model_files(path, None)?;
+        }
+        let known = registry::find(&args.model)?;
+        let own = args.saes.is_empty() && saes_needed;
+        let fetched = fetch::known(&known, own)?;
+        let files = model_files(&fetched.model.files, args.tokenizer.as_deref())?;
+        let mut saes = Vec::new();
+        for (entry, files) in known.saes.iter().zip(&fetched.saes) {
+            let overrides = Overrides { norm_scaling_factor: entry.norm_scaling_factor, center_input: entry.center_input };
+            let sources = files.files.iter().map(|p| inputs::source(p)).collect::<Result<_>>()?;
+            let mut sae = Sae::open_with(sources, overrides).await?;
+            sae.declared_l0 = sae.declared_l0.or(entry.declared_l0);
+            saes.push(SaeAt { layer: entry.layer, sae });
+        }
+        let revision = match &fetched.model.origin {
+            platform::Origin::Hub(hub) => hub.revision.clone(),
+            _ => None,
+        };
+        (known.name.clone(), Some(known), files, fetched.model.origin.describe(), revision, saes)
+    };
+    for arg in &args.saes {
+        saes.push(SaeAt { layer: arg.layer, sae: Sae::open(inputs::sae_files(&arg.path)?).await? });
+    }
+    let (weight_files, tokenizer_file) = match &files {
+        ModelFiles::HuggingFace { weights, tokenizer, .. } => (weights.clone(), tokenizer.name().to_owned()),
+        ModelFiles::Gguf { file, tokenizer } => (
+            vec![file.clone()],
+            tokenizer.as_ref().map_or_else(|| format!("{} (its vocabulary)", file.name()), |t| t.name().to_owned()),
+        ),
+    };
+    let mut model = Model::open(files).await?;
+    if saes_needed {
+        saes = engine::fit(&mut model, saes)?;
+    }
+    let quantization = model.storage_types()?.join(", ");
+    Ok(Loaded { name, known, origin, revision, model, weight_files, tokenizer_file, saes, quantization })
+}
+
+/// The files of a fetched model.
+fn model_files(files: &[PathBuf], tokenizer: Option<&Path>) -> Result<ModelFiles> {
+    let first = files.first().ok_or_else(|| Error::missing("files of the model", "run `saescope fetch` again"))?;
+    if first.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf")) {
+        return inputs::model_files(first, tokenizer);
+    }
+    match first.parent() {
+        Some(folder) => inputs::model_files(folder, tokenizer),
+        None => inputs::model_files(first, tokenizer),
+    }
+}
+
+/// What the engine computes on.
+pub struct Devices {
+    /// One entry per device.
+    pub computes: Vec<Compute>,
+    /// The adapters, where they are GPUs.
+    pub adapters: Vec<Adapter>,
+}
+
+impl Devices {
+    /// `cpu`, `gpu` or `all`, for the manifest.
+    pub fn kind(&self) -> &'static str {
+        match self.adapters.len() {
+            0 => "cpu",
+            1 => "gpu",
+            _ => "all",
+        }
+    }
+
+    /// Name of what computes.
+    pub fn name(&self) -> Option<String> {
+        let names: Vec<String> = self.adapters.iter().map(|a| a.name.clone()).collect();
+        (!names.is_empty()).then(|| names.join(" + "))
+    }
+
+    /// Graphics interface, or the CPU's kernels.
+    pub fn backend(&self) -> String {
+        self.adapters.first().map_or_else(|| "flex".to_owned(), |a| format!("wgpu ({})", a.backend))
+    }
+}
+
+/// Chooses and opens devices.
+///
+/// # Errors
+/// [`Error::Device`] when there is no such adapter or it cannot be opened; [`Error::Usage`] for a
+/// precision that the device does not compute in.
+pub async fn devices(args: &DeviceArgs) -> Result<Devices> {
+    let precision = match args.precision {
+        PrecisionArg::F32 => Precision::F32,
+        PrecisionArg::F16 => Precision::F16,
+    };
+    let found = match args.device {
+        DeviceArg::Cpu => Vec::new(),
+        _ => platform::adapters().await,
+    };
+    let real = || found.iter().filter(|a| !a.software).cloned();
+    let none = |what: &str| {
+        let listed: Vec<String> = found.iter().map(|a| format!("gpu:{} {}", a.index, a.name)).collect();
+        let listed = if listed.is_empty() { "none".to_owned() } else { listed.join(", ") };
+        Error::device(format!("{what}; adapters found: {listed}"), "run with `--device cpu`, or install the GPU's Vulkan driver")
+    };
+    let chosen: Vec<Adapter> = match args.device {
+        DeviceArg::Cpu => Vec::new(),
+        DeviceArg::Auto => real().take(1).collect(),
+        DeviceArg::Gpu(n) => vec![found.iter().find(|a| a.index == n).cloned().ok_or_else(|| none(&format!("no adapter gpu:{n}")))?],
+        DeviceArg::All => {
+            let all: Vec<Adapter> = real().collect();
+            if all.is_empty() {
+                return Err(none("no real GPU for `--device all`"));
+            }
+            all
+        }
+    };
+    if chosen.is_empty() {
+        if precision == Precision::F16 {
+            return Err(Error::usage(
+                "`--precision f16` is for GPUs; the CPU computes in f32",
+                "leave it out, or choose a GPU with `--device gpu`",
+            ));
+        }
+        return Ok(Devices { computes: vec![Compute::cpu()], adapters: Vec::new() });
+    }
+    let mut computes = Vec::new();
+    for adapter in &chosen {
+        let device = platform::open_adapter(adapter).await?;
+        computes.push(Compute { device, kernels: Kernels::Tensor, precision });
+    }
+    Ok(Devices { computes, adapters: chosen })
+}
+
+/// Reads the data sets, or takes the built-in one. Rows that cannot be used end the command unless
+/// `--skip-invalid`; then they are listed on stderr.
+///
+/// # Errors
+/// Unreadable files and rows.
+pub fn data(args: &DataArgs) -> Result<Dataset> {
+    let mut data = if args.datasets.is_empty() {
+        dataset::builtin()?
+    } else {
+        let mut parts = Vec::new();
+        for arg in &args.datasets {
+            let name = arg.path.display().to_string();
+            let bytes = match std::fs::read(&arg.path) {
+                Ok(bytes) => bytes,
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                    return Err(Error::missing(format!("data set {name}"), "`--dataset` takes [DOMAIN=]FILE"));
+                }
+                Err(e) => return Err(Error::io(name, "read", e, "check that the file is readable")),
+            };
+            let part = dataset::parse(&name, Format::detect(&name, &bytes), &bytes, arg.domain.as_deref())?;
+            if part.rejected.is_empty() {
+                parts.push(part);
+            } else if args.skip_invalid {
+                say(&rejected_table(&part));
+                parts.push(part);
+            } else {
+                say(&rejected_table(&part));
+                parts.push(part.strict()?);
+            }
+        }
+        dataset::merge(parts)?
+    };
+    if let Some(limit) = args.limit {
+        data.samples.truncate(limit);
+    }
+    if data.samples.is_empty() {
+        return Err(Error::usage("no samples are left to run", "check `--limit` and the data set"));
+    }
+    Ok(data)
+}
+
+/// The rows that were rejected, as a table for a terminal.
+fn rejected_table(data: &Dataset) -> String {
+    let mut out = format!("{}: {} of {} rows cannot be used\n", data.name, data.rejected.len(), data.rejected.len() + data.samples.len());
+    out.push_str("   row    line  id                reason\n");
+    for r in data.rejected.iter().take(50) {
+        let line = r.line.map_or_else(|| "-".to_owned(), |l| l.to_string());
+        let id = r.id.as_deref().unwrap_or("-");
+        out.push_str(&format!("{:>6} {line:>7}  {id:<16}  {}\n", r.row, r.reason.replace('\n', " ")));
+    }
+    if data.rejected.len() > 50 {
+        out.push_str(&format!("   … and {} more\n", data.rejected.len() - 50));
+    }
+    out.trim_end().to_owned()
+}

@@ -1,0 +1,90 @@
+//! `saescope verify`: one text at a time against batches.
+
+use std::process::ExitCode;
+
+use super::analyze::{batching, options};
+use super::args::Verify;
+use super::progress::Shown;
+use super::{say, setup};
+use crate::engine::{self, Batching, Outcome};
+use crate::error::Result;
+use crate::metrics::{self, Cell, Table};
+
+/// The largest difference of one column.
+struct Difference {
+    column: String,
+    relative: f64,
+    sample: String,
+}
+
+/// Runs both and compares every cell; the table goes to stdout.
+///
+/// # Errors
+/// Whatever ends either run.
+pub async fn run(args: &Verify) -> Result<ExitCode> {
+    let data = setup::data(&args.data)?;
+    let devices = setup::devices(&args.device).await?;
+    let loaded = setup::load(&args.model, true).await?;
+    let layers: Vec<usize> = loaded.saes.iter().map(|s| s.layer).collect();
+    let mut runs = Vec::new();
+    for (what, batching) in [("one text at a time", Batching::OneText), ("batched", batching(args.batch_size))] {
+        let shown = Shown::new(data.samples.len());
+        let options = options(&args.measure, batching);
+        let outcome =
+            engine::analyze(&loaded.model, &devices.computes, &loaded.saes, &data.samples, &options, &shown).await;
+        shown.finish();
+        let outcome = outcome?;
+        say(&format!("{what}: {:.2} s, {} tokens computed in {} batches", outcome.seconds, outcome.nodes, outcome.batches));
+        let table = metrics::table(&outcome.samples, &layers, args.measure.logprob)?;
+        runs.push((outcome, table));
+    }
+    let tolerance = args.tolerance.unwrap_or(if devices.adapters.is_empty() { 1e-6 } else { 1e-3 });
+    let [(one, one_table), (batched, batched_table)] = &runs[..] else {
+        return Ok(ExitCode::from(1));
+    };
+    let mut same_failures = one.failed == batched.failed;
+    if !same_failures {
+        say("the two runs failed on different samples");
+    }
+    same_failures &= one_table.rows.len() == batched_table.rows.len();
+    let differences = compare(one_table, batched_table, one);
+    println!("{:<44} {:>12}  worst sample", "metric", "difference");
+    for d in &differences {
+        println!("{:<44} {:>12.2e}  {}", d.column, d.relative, d.sample);
+    }
+    let worst = differences.iter().fold(0.0f64, |m, d| m.max(d.relative));
+    println!("largest {worst:.2e}, tolerance {tolerance:.0e}");
+    let good = same_failures && worst <= tolerance;
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}
+
+/// Largest relative difference per column; a difference of text or of null counts as infinite.
+/// Differences (`*_diff`) are relative to the size of what they subtract, not to themselves.
+fn compare(a: &Table, b: &Table, outcome: &Outcome) -> Vec<Difference> {
+    let mut out = Vec::new();
+    for (c, column) in a.columns.iter().enumerate() {
+        let mut worst = Difference { column: column.name.clone(), relative: 0.0, sample: "-".to_owned() };
+        for (row, (x, y)) in a.rows.iter().zip(&b.rows).enumerate() {
+            let scale = column.name.strip_suffix("_diff").map_or(0.0, |stem| {
+                ["fact", "hall"]
+                    .iter()
+                    .filter_map(|t| a.cell(row, &format!("{stem}_{t}")).and_then(Cell::number))
+                    .fold(0.0f64, |m, v| m.max(v.abs()))
+            });
+            let relative = match (x[c].number(), y[c].number()) {
+                (Some(x), Some(y)) if x == y => 0.0,
+                (Some(x), Some(y)) => (x - y).abs() / x.abs().max(y.abs()).max(scale).max(1e-12),
+                _ if x[c] == y[c] => 0.0,
+                _ => f64::INFINITY,
+            };
+            if relative > worst.relative {
+                worst.relative = relative;
+                worst.sample = outcome.samples.get(row).map_or_else(|| row.to_string(), |s| s.sample_id.clone());
+            }
+        }
+        if column.name != "sample_id" && column.name != "domain" && column.name != "complexity" {
+            out.push(worst);
+        }
+    }
+    out
+}
