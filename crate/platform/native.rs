@@ -12,6 +12,8 @@ use rayon::prelude::*;
 use super::source::{ByteSource, past_end};
 use crate::error::{Error, Result};
 
+pub mod fetch;
+
 /// `Send` on native, nothing on the web (where futures hold JavaScript values).
 pub trait MaybeSend: Send {}
 impl<T: Send + ?Sized> MaybeSend for T {}
@@ -154,8 +156,9 @@ impl ByteSource for FileSource {
                 return Err(past_end(&self.name, self.len, &range));
             }
             let mut buf = vec![0; (range.end - range.start) as usize];
-            read_at(&self.file, &mut buf, range.start)
-                .map_err(|e| Error::io(&self.name, "read", e, "check the disk; the file may have changed while open"))?;
+            read_at(&self.file, &mut buf, range.start).map_err(|e| {
+                Error::io(&self.name, "read", e, "check the disk; the file may have changed while open")
+            })?;
             Ok(buf)
         })
     }
