@@ -365,10 +365,7 @@ fn pip_settings(cache: &Path, wheels: &Path) -> Settings {
     let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
     Settings {
         pip: vec![words(&["no-such-python", "-m", "pip"]), words(&["python3", "-m", "pip"]), words(&["pip"])],
-        pip_env: vec![
-            ("PIP_NO_INDEX".into(), "1".into()),
-            ("PIP_FIND_LINKS".into(), wheels.display().to_string()),
-        ],
+        pip_env: vec![("PIP_NO_INDEX".into(), "1".into()), ("PIP_FIND_LINKS".into(), wheels.display().to_string())],
         ..settings(cache, "http://no-such-host.invalid")
     }
 }
@@ -383,7 +380,7 @@ fn parts_from_packages_are_joined() {
     let settings = pip_settings(&cache, folder.path());
     let origin = package(&["saescope-test-part1", "saescope-test-part2"], "data.bin", &data);
     let mut last = (0, None);
-    let found = fetch("thing", &[origin.clone()], &settings, &mut |p| last = (p.done, p.total)).unwrap();
+    let found = fetch("thing", std::slice::from_ref(&origin), &settings, &mut |p| last = (p.done, p.total)).unwrap();
     assert!(std::fs::read(&found.files[0]).unwrap() == data);
     assert_eq!(last, (3_000_000, Some(3_000_000)));
     let left: Vec<_> = std::fs::read_dir(&found.folder).unwrap().map(|e| e.unwrap().file_name()).collect();
