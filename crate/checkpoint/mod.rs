@@ -1,10 +1,30 @@
 //! Checkpoints as an index of named tensors over byte sources: safetensors, GGUF, npz.
 //!
 //! Opening reads headers only; a tensor's bytes are read when it is asked for, and only the rows
-//! that are asked for.
+//! that are asked for. Every value comes out as f32: half formats are widened exactly, ggml's
+//! quantised blocks are dequantised exactly as ggml's reference does, f64 is rounded.
 
-use crate::error::Result;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
 use crate::platform::Source;
+
+mod decode;
+mod dtype;
+mod entry;
+pub mod gguf;
+mod npy;
+mod npz;
+mod pieces;
+mod quant;
+mod rows;
+mod safetensors;
+#[cfg(test)]
+mod testing;
+mod zip;
+
+use entry::{Entry, nearest};
 
 /// A tensor in host memory, row-major f32.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,10 +35,17 @@ pub struct HostTensor {
     pub data: Vec<f32>,
 }
 
+impl HostTensor {
+    /// Number of values.
+    pub fn numel(&self) -> usize {
+        self.data.len()
+    }
+}
+
 /// What a checkpoint's header says of one tensor.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TensorInfo {
-    /// Name as stored.
+    /// Name as stored (for GGUF: the Hugging Face name that it is presented under).
     pub name: String,
     /// Sizes, outermost first (GGUF's reversed order is turned around).
     pub shape: Vec<usize>,
@@ -28,48 +55,134 @@ pub struct TensorInfo {
     pub dtype: String,
 }
 
-/// An index of named tensors over one or more byte sources.
+/// An index of named tensors over one or more byte sources. Cloning shares the index.
 #[derive(Debug, Clone)]
-pub struct Checkpoint {}
+pub struct Checkpoint {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    sources: Vec<Source>,
+    entries: BTreeMap<String, Entry>,
+    metadata: BTreeMap<String, String>,
+}
 
 impl Checkpoint {
     /// Opens one or more safetensors files (the shards of one checkpoint).
-    pub async fn open_safetensors(_shards: Vec<Source>) -> Result<Self> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when a header is truncated, over the format's limit, not JSON, or
+    /// describes tensors that overlap, leave the file or do not have `shape × dtype` bytes, and
+    /// when two shards hold the same name; what the sources return when reading fails.
+    pub async fn open_safetensors(shards: Vec<Source>) -> Result<Self> {
+        let (entries, metadata) = safetensors::index(&shards).await?;
+        Ok(Self::new(shards, entries, metadata))
     }
 
-    /// Opens a numpy archive.
-    pub async fn open_npz(_source: Source) -> Result<Self> {
-        todo!()
+    /// Opens a numpy archive (`np.savez`, `np.savez_compressed`); tensors go by their member's name
+    /// without `.npy`.
+    ///
+    /// Members that are stored are read in place; deflated ones are inflated from their beginning
+    /// whenever they are read. Checksums are not verified.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when the file is not a zip archive, is truncated, or has a member whose
+    /// size or header cannot be; [`Error::Unsupported`] for encryption, other compressions, and
+    /// deflated members of more than 4 GiB.
+    pub async fn open_npz(source: Source) -> Result<Self> {
+        let entries = npz::index(&source).await?;
+        Ok(Self::new(vec![source], entries, BTreeMap::new()))
+    }
+
+    fn new(sources: Vec<Source>, entries: BTreeMap<String, Entry>, metadata: BTreeMap<String, String>) -> Self {
+        Self { inner: Arc::new(Inner { sources, entries, metadata }) }
     }
 
     /// Whether `name` exists.
-    pub fn contains(&self, _name: &str) -> bool {
-        todo!()
+    pub fn contains(&self, name: &str) -> bool {
+        self.inner.entries.contains_key(name)
     }
 
     /// All names, sorted.
     pub fn names(&self) -> Vec<&str> {
-        todo!()
+        self.inner.entries.keys().map(String::as_str).collect()
+    }
+
+    /// Free text that the file carries beside its tensors: safetensors' `__metadata__` (shards
+    /// merged, the first one wins). Empty for formats without it.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.inner.metadata
     }
 
     /// What the header says of `name`.
-    pub fn info(&self, _name: &str) -> Result<&TensorInfo> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`Error::Missing`] with the closest names in the hint.
+    pub fn info(&self, name: &str) -> Result<&TensorInfo> {
+        Ok(&self.entry(name)?.info)
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry> {
+        self.inner.entries.get(name).ok_or_else(|| {
+            let files = match self.inner.sources.as_slice() {
+                [] => "an empty checkpoint".to_owned(),
+                [one] => one.name().to_owned(),
+                [first, rest @ ..] => format!("{} and {} more", first.name(), rest.len()),
+            };
+            let close = nearest(name, self.inner.entries.keys());
+            let hint = if close.is_empty() {
+                "the checkpoint holds no tensors at all".to_owned()
+            } else {
+                format!("the closest names are {}", close.join(", "))
+            };
+            Error::missing(format!("tensor {name} in {files}"), hint)
+        })
     }
 
     /// Reads a whole tensor as f32 (dequantised, transformed), refusing NaN and infinities.
-    pub async fn read(&self, _name: &str) -> Result<HostTensor> {
-        todo!()
+    ///
+    /// Stored bytes are read and decoded in pieces, so that the peak is the result plus one piece.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] for an unknown name, [`Error::Unsupported`] for a storage type that is
+    /// not computed with, [`Error::Malformed`] for a value that is not finite, naming its index.
+    pub async fn read(&self, name: &str) -> Result<HostTensor> {
+        let entry = self.entry(name)?;
+        let data = entry.read(&self.inner.sources[entry.source]).await?;
+        Ok(HostTensor { shape: entry.info.shape.clone(), data })
     }
 
     /// [`Checkpoint::read`], and the shape must be this one.
-    pub async fn read_shaped(&self, _name: &str, _shape: &[usize]) -> Result<HostTensor> {
-        todo!()
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] when the header says another shape (nothing is read then); else those
+    /// of [`Checkpoint::read`].
+    pub async fn read_shaped(&self, name: &str, shape: &[usize]) -> Result<HostTensor> {
+        let entry = self.entry(name)?;
+        if entry.info.shape != shape {
+            return Err(Error::mismatch(
+                format!("{}: shape of {name}", self.inner.sources[entry.source].name()),
+                format!("{shape:?}"),
+                format!("{:?}", entry.info.shape),
+                "the configuration and the weights are of different models",
+            ));
+        }
+        self.read(name).await
     }
 
-    /// Reads only `rows` (in the order given, repeats allowed) of a 2-D tensor.
-    pub async fn read_rows(&self, _name: &str, _rows: &[usize]) -> Result<HostTensor> {
-        todo!()
+    /// Reads only `rows` (in the order given, repeats allowed) of a 2-D tensor: `[rows, columns]`.
+    ///
+    /// Rows that lie close together are fetched by one range read.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::read`]; [`Error::Mismatch`] when the tensor is not 2-D or an index
+    /// is past its last row.
+    pub async fn read_rows(&self, name: &str, rows: &[usize]) -> Result<HostTensor> {
+        let entry = self.entry(name)?;
+        let data = entry.read_rows(&self.inner.sources[entry.source], rows).await?;
+        // read_rows has refused anything but two dimensions
+        let columns = entry.info.shape.get(1).copied().unwrap_or(0);
+        Ok(HostTensor { shape: vec![rows.len(), columns], data })
     }
 }

@@ -1,0 +1,98 @@
+//! From stored bytes to f32, in straight loops that the compiler turns into vector code.
+
+use super::dtype::DType;
+use super::quant;
+
+impl DType {
+    /// Decodes whole blocks: `bytes` holds exactly the blocks of `out`.
+    ///
+    /// Surplus bytes or values are left alone; callers slice both from one block count.
+    pub(super) fn decode(self, bytes: &[u8], out: &mut [f32]) {
+        match self {
+            Self::F64 => each(bytes, out, |b| f64::from_le_bytes(b) as f32),
+            Self::F32 => each(bytes, out, f32::from_le_bytes),
+            Self::F16 => each(bytes, out, |b| f16_to_f32(u16::from_le_bytes(b))),
+            Self::BF16 => each(bytes, out, |b| f32::from_bits(u32::from(u16::from_le_bytes(b)) << 16)),
+            Self::Q4_0 => blocks(bytes, out, quant::q4_0),
+            Self::Q4_1 => blocks(bytes, out, quant::q4_1),
+            Self::Q5_0 => blocks(bytes, out, quant::q5_0),
+            Self::Q5_1 => blocks(bytes, out, quant::q5_1),
+            Self::Q8_0 => blocks(bytes, out, quant::q8_0),
+            Self::Q4K => blocks(bytes, out, quant::q4_k),
+            Self::Q5K => blocks(bytes, out, quant::q5_k),
+            Self::Q6K => blocks(bytes, out, quant::q6_k),
+        }
+    }
+}
+
+#[inline(always)]
+fn each<const N: usize>(bytes: &[u8], out: &mut [f32], f: impl Fn([u8; N]) -> f32) {
+    for (b, o) in bytes.as_chunks::<N>().0.iter().zip(out) {
+        *o = f(*b);
+    }
+}
+
+#[inline(always)]
+fn blocks<const BYTES: usize, const LEN: usize>(
+    bytes: &[u8],
+    out: &mut [f32],
+    f: impl Fn(&[u8; BYTES], &mut [f32; LEN]),
+) {
+    for (b, o) in bytes.as_chunks::<BYTES>().0.iter().zip(out.as_chunks_mut::<LEN>().0) {
+        f(b, o);
+    }
+}
+
+/// IEEE half to single, exactly, subnormals included, without a branch: both the normal and the
+/// subnormal reading are computed and one is chosen, so that the loop around it vectorises.
+#[inline(always)]
+pub(super) fn f16_to_f32(half: u16) -> f32 {
+    let sign = u32::from(half & 0x8000) << 16;
+    let rest = u32::from(half & 0x7fff) << 13;
+    // re-biased exponent: 127 − 15
+    let normal = rest + (112 << 23);
+    // 2⁻¹⁴ (1 + m/1024) − 2⁻¹⁴ = m 2⁻²⁴
+    let subnormal = (f32::from_bits(rest + (113 << 23)) - f32::from_bits(113 << 23)).to_bits();
+    let special = rest | 0x7f80_0000;
+    let magnitude = if rest < (1 << 23) {
+        subnormal
+    } else if rest >= (31 << 23) {
+        special
+    } else {
+        normal
+    };
+    f32::from_bits(sign | magnitude)
+}
+
+/// Index of the first value that is NaN or infinite.
+pub(super) fn first_not_finite(values: &[f32]) -> Option<usize> {
+    // the whole run first, without a branch a value: it is almost always clean
+    let dirty = values.iter().fold(false, |dirty, v| dirty | (v.to_bits() & 0x7f80_0000 == 0x7f80_0000));
+    if dirty { values.iter().position(|v| !v.is_finite()) } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_half() {
+        for bits in 0..=u16::MAX {
+            let (ours, theirs) = (f16_to_f32(bits), half::f16::from_bits(bits).to_f32());
+            assert!(
+                ours.to_bits() == theirs.to_bits() || ours.is_nan() && theirs.is_nan(),
+                "{bits:#06x}: {ours} {theirs}"
+            );
+        }
+    }
+
+    #[test]
+    fn first_of_several() {
+        let mut values = vec![1.0; 1000];
+        assert_eq!(first_not_finite(&values), None);
+        values[999] = f32::NEG_INFINITY;
+        values[7] = f32::NAN;
+        assert_eq!(first_not_finite(&values), Some(7));
+        assert_eq!(first_not_finite(&[f32::MAX, f32::MIN, -0.0, f32::MIN_POSITIVE / 4.0]), None);
+    }
+}

@@ -1,0 +1,42 @@
+//! ggml's numbers for storage types.
+
+use super::super::dtype::DType;
+
+/// The type with ggml's number `kind`, or the name of one that is not read.
+pub(super) fn dtype(kind: u32) -> Result<(DType, &'static str), &'static str> {
+    Ok(match kind {
+        0 => (DType::F32, "F32"),
+        1 => (DType::F16, "F16"),
+        2 => (DType::Q4_0, "Q4_0"),
+        3 => (DType::Q4_1, "Q4_1"),
+        6 => (DType::Q5_0, "Q5_0"),
+        7 => (DType::Q5_1, "Q5_1"),
+        8 => (DType::Q8_0, "Q8_0"),
+        12 => (DType::Q4K, "Q4_K"),
+        13 => (DType::Q5K, "Q5_K"),
+        14 => (DType::Q6K, "Q6_K"),
+        28 => (DType::F64, "F64"),
+        30 => (DType::BF16, "BF16"),
+        9 => return Err("Q8_1"),
+        10 => return Err("Q2_K"),
+        11 => return Err("Q3_K"),
+        15 => return Err("Q8_K"),
+        16 => return Err("IQ2_XXS"),
+        17 => return Err("IQ2_XS"),
+        18 => return Err("IQ3_XXS"),
+        19 => return Err("IQ1_S"),
+        20 => return Err("IQ4_NL"),
+        21 => return Err("IQ3_S"),
+        22 => return Err("IQ2_S"),
+        23 => return Err("IQ4_XS"),
+        24 => return Err("I8"),
+        25 => return Err("I16"),
+        26 => return Err("I32"),
+        27 => return Err("I64"),
+        29 => return Err("IQ1_M"),
+        34 => return Err("TQ1_0"),
+        35 => return Err("TQ2_0"),
+        39 => return Err("MXFP4"),
+        _ => return Err("of unknown number"),
+    })
+}
