@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::TensorInfo;
 use super::dtype::DType;
+use super::pieces::{Packing, Pieces};
 use crate::error::{Error, Result};
 use crate::platform::{Source, par_chunks_mut};
 
@@ -43,6 +44,7 @@ pub(super) struct Entry {
     /// `None` for a type that is listed but not computed with.
     pub(super) dtype: Option<DType>,
     pub(super) transform: Transform,
+    pub(super) packing: Packing,
 }
 
 impl Entry {
@@ -100,11 +102,10 @@ impl Entry {
         let step = (PIECE_BYTES / unit_bytes).max(1);
         let units = out.len() / unit;
         let bad = FirstBad::default();
-        let mut at = self.offset;
+        let mut pieces = Pieces::new(source, &self.info.name, self.offset, self.packing).await?;
         for first in (0..units).step_by(step) {
             let count = step.min(units - first);
-            let bytes = fetch(source, at, count * unit_bytes).await?;
-            at += bytes.len() as u64;
+            let bytes = pieces.take(count * unit_bytes).await?;
             let done = first * unit..(first + count) * unit;
             match self.transform {
                 Transform::None | Transform::Add(_) => {
@@ -115,6 +116,7 @@ impl Entry {
             }
             self.refuse_bad(&bad, &out, 0, source)?;
         }
+        pieces.finish().await?;
         Ok(out)
     }
 
@@ -256,30 +258,6 @@ pub(super) fn decode_checked(
             return;
         }
     }
-}
-
-/// `len` bytes from `at` on.
-pub(super) async fn fetch(source: &Source, at: u64, len: usize) -> Result<Vec<u8>> {
-    let end = at.checked_add(len as u64).filter(|&end| end <= source.len()).ok_or_else(|| {
-        Error::malformed(
-            source.name(),
-            format!("{len} bytes at {at}"),
-            "bytes inside the file",
-            format!("a file of {} bytes", source.len()),
-            "the file is truncated; fetch or copy it again",
-        )
-    })?;
-    let bytes = source.read(at..end).await?;
-    if bytes.len() != len {
-        return Err(Error::malformed(
-            source.name(),
-            format!("bytes {at}..{end}"),
-            format!("{len} bytes"),
-            format!("{} bytes", bytes.len()),
-            "the source gave less or more than was asked for; try again",
-        ));
-    }
-    Ok(bytes)
 }
 
 /// `len` zeros, or an error where the memory is not to be had.

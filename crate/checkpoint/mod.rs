@@ -14,11 +14,15 @@ mod decode;
 mod dtype;
 mod entry;
 pub mod gguf;
+mod npy;
+mod npz;
+mod pieces;
 mod quant;
 mod rows;
 mod safetensors;
 #[cfg(test)]
 mod testing;
+mod zip;
 
 use entry::{Entry, nearest};
 
@@ -76,12 +80,19 @@ impl Checkpoint {
         Ok(Self::new(shards, entries, metadata))
     }
 
-    /// Opens a numpy archive.
+    /// Opens a numpy archive (`np.savez`, `np.savez_compressed`); tensors go by their member's name
+    /// without `.npy`.
+    ///
+    /// Members that are stored are read in place; deflated ones are inflated from their beginning
+    /// whenever they are read. Checksums are not verified.
     ///
     /// # Errors
-    /// [`Error::Unsupported`]: not read yet.
+    /// [`Error::Malformed`] when the file is not a zip archive, is truncated, or has a member whose
+    /// size or header cannot be; [`Error::Unsupported`] for encryption, other compressions, and
+    /// deflated members of more than 4 GiB.
     pub async fn open_npz(source: Source) -> Result<Self> {
-        Err(Error::unsupported(format!("{}: the npz format", source.name()), "convert the file to safetensors"))
+        let entries = npz::index(&source).await?;
+        Ok(Self::new(vec![source], entries, BTreeMap::new()))
     }
 
     fn new(sources: Vec<Source>, entries: BTreeMap<String, Entry>, metadata: BTreeMap<String, String>) -> Self {

@@ -5,7 +5,8 @@ use std::ops::Range;
 use futures::stream::{self, StreamExt};
 
 use super::dtype::DType;
-use super::entry::{Entry, FirstBad, Transform, decode_checked, fetch, shown, zeroed};
+use super::entry::{Entry, FirstBad, Transform, decode_checked, shown, zeroed};
+use super::pieces::{Packing, fetch};
 use crate::error::{Error, Result};
 use crate::platform::{Source, par_chunks_mut};
 
@@ -70,7 +71,7 @@ impl Entry {
 
     /// Whether a presented row is one run of stored bytes.
     fn by_rows(&self) -> bool {
-        self.transform != Transform::Transpose
+        self.transform != Transform::Transpose && self.packing == Packing::Stored
     }
 
     async fn read_runs(

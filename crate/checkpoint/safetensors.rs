@@ -12,7 +12,8 @@ use serde::de::{Deserialize, Error as _, MapAccess, Visitor};
 
 use super::TensorInfo;
 use super::dtype::DType;
-use super::entry::{Entry, Transform, fetch, shown};
+use super::entry::{Entry, Transform, shown};
+use super::pieces::{Packing, fetch};
 use crate::error::{Error, Result};
 use crate::platform::Source;
 
@@ -176,6 +177,7 @@ fn entry(name: &str, tensor: &Tensor, source: usize, start: u64, file: &Source) 
         offset: start + from,
         dtype,
         transform: Transform::None,
+        packing: Packing::Stored,
     })
 }
 

@@ -181,3 +181,99 @@ fn put(out: &mut Vec<u8>, value: &MetaValue) {
         }
     }
 }
+
+/// An npy file of version 1.
+pub(super) fn npy(descr: &str, fortran: bool, shape: &str, data: &[u8]) -> Vec<u8> {
+    let order = if fortran { "True" } else { "False" };
+    let dict = format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}\n");
+    let mut file = b"\x93NUMPY\x01\x00".to_vec();
+    file.extend((dict.len() as u16).to_le_bytes());
+    file.extend(dict.as_bytes());
+    file.extend(data);
+    file
+}
+
+/// A member of a zip archive under construction.
+#[derive(Clone)]
+pub(super) struct Zipped {
+    pub(super) name: String,
+    pub(super) method: u16,
+    pub(super) flags: u16,
+    /// As stored in the archive.
+    pub(super) bytes: Vec<u8>,
+    /// As the directory claims.
+    pub(super) size: u64,
+}
+
+impl Zipped {
+    pub(super) fn stored(name: &str, bytes: &[u8]) -> Self {
+        Self { name: name.into(), method: 0, flags: 0, bytes: bytes.into(), size: bytes.len() as u64 }
+    }
+
+    pub(super) fn deflated(name: &str, bytes: &[u8]) -> Self {
+        let packed = miniz_oxide::deflate::compress_to_vec(bytes, 6);
+        Self { name: name.into(), method: 8, flags: 0, bytes: packed, size: bytes.len() as u64 }
+    }
+}
+
+/// A zip archive; `long` writes every size and offset as zip64 does.
+pub(super) fn zip(members: &[Zipped], long: bool, comment: &str) -> Vec<u8> {
+    let mut file = Vec::new();
+    let mut directory = Vec::new();
+    for member in members {
+        let (offset, packed) = (file.len() as u64, member.bytes.len() as u64);
+        let short = |v: u64| if long { u32::MAX } else { v as u32 };
+        let mut extra = Vec::new();
+        if long {
+            // some other field first
+            extra.extend([0x99, 0x99, 2, 0, 7, 7, 1, 0, 24, 0]);
+            [member.size, packed, offset].iter().for_each(|v| extra.extend(v.to_le_bytes()));
+        }
+        file.extend(0x0403_4b50u32.to_le_bytes());
+        file.extend([0; 22]);
+        file.extend((member.name.len() as u16).to_le_bytes());
+        // the local header's extra field is of another length than the directory's
+        file.extend(4u16.to_le_bytes());
+        file.extend(member.name.as_bytes());
+        file.extend([0x99, 0x99, 0, 0]);
+        file.extend(&member.bytes);
+
+        directory.extend(0x0201_4b50u32.to_le_bytes());
+        directory.extend([45, 0, 45, 0]);
+        directory.extend(member.flags.to_le_bytes());
+        directory.extend(member.method.to_le_bytes());
+        directory.extend([0; 8]);
+        directory.extend(short(packed).to_le_bytes());
+        directory.extend(short(member.size).to_le_bytes());
+        directory.extend((member.name.len() as u16).to_le_bytes());
+        directory.extend((extra.len() as u16).to_le_bytes());
+        directory.extend([0; 10]);
+        directory.extend(short(offset).to_le_bytes());
+        directory.extend(member.name.as_bytes());
+        directory.extend(&extra);
+    }
+    let start = file.len() as u64;
+    file.extend(&directory);
+    if long {
+        let end = file.len() as u64;
+        file.extend(0x0606_4b50u32.to_le_bytes());
+        file.extend([0; 20]);
+        [members.len() as u64, members.len() as u64, directory.len() as u64, start]
+            .iter()
+            .for_each(|v| file.extend(v.to_le_bytes()));
+        file.extend(0x0706_4b50u32.to_le_bytes());
+        file.extend(0u32.to_le_bytes());
+        file.extend(end.to_le_bytes());
+        file.extend(1u32.to_le_bytes());
+    }
+    file.extend(0x0605_4b50u32.to_le_bytes());
+    file.extend([0; 4]);
+    let count = if long { u16::MAX } else { members.len() as u16 };
+    file.extend(count.to_le_bytes());
+    file.extend(count.to_le_bytes());
+    file.extend((if long { u32::MAX } else { directory.len() as u32 }).to_le_bytes());
+    file.extend((if long { u32::MAX } else { start as u32 }).to_le_bytes());
+    file.extend((comment.len() as u16).to_le_bytes());
+    file.extend(comment.as_bytes());
+    file
+}

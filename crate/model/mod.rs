@@ -189,6 +189,24 @@ impl Model {
         Ok(weights)
     }
 
+    /// How the weights of the first block are stored, most common first: `BF16`, or `Q4_1`, `F32`.
+    ///
+    /// # Errors
+    /// A tensor that the checkpoint lacks.
+    pub fn storage_types(&self) -> Result<Vec<String>> {
+        let prefix = format!("{}{}", self.prefix, self.architecture.layer_prefix(0));
+        let mut counts: Vec<(usize, String)> = Vec::new();
+        for (name, _) in self.architecture.layer_tensors(0) {
+            let dtype = self.checkpoint.info(&format!("{prefix}{name}"))?.dtype.clone();
+            match counts.iter_mut().find(|(_, d)| *d == dtype) {
+                Some((n, _)) => *n += 1,
+                None => counts.push((1, dtype)),
+            }
+        }
+        counts.sort_by(|a, b| b.0.cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
+        Ok(counts.into_iter().map(|(_, dtype)| dtype).collect())
+    }
+
     /// Bytes that the f32 weights of block `layer` take.
     pub fn layer_bytes(&self, layer: usize) -> u64 {
         let floats: usize =

@@ -19,6 +19,20 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     write_aside(folder, &[(Path::new(name), bytes)])
 }
 
+/// Whether a run could be written into `folder`, found out by writing and removing a small file:
+/// better before hours of work than after. Leaves nothing behind.
+///
+/// # Errors
+/// [`Error::Io`] naming the folder.
+pub fn check_writable(folder: impl AsRef<Path>) -> Result<()> {
+    let folder = folder.as_ref();
+    // the nearest folder that exists is the one that has to be writable
+    let existing = folder.ancestors().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p }).find(|p| p.exists());
+    let failed = |e| Error::io(folder.display().to_string(), "write", e, "choose a folder that can be written to");
+    tempfile::Builder::new().prefix(".probe-").tempfile_in(existing.unwrap_or(folder)).map_err(failed)?;
+    Ok(())
+}
+
 /// Writes a run's files into `folder` (made where it is missing), whole or not at all: every file
 /// is written and synced aside first, then all are renamed in the order given. Put the manifest
 /// last: an older one is taken away before the first rename, so that a folder with a manifest is

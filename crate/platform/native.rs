@@ -14,7 +14,12 @@ use crate::error::{Error, Result};
 
 mod atomic;
 
-pub use atomic::{write_atomic, write_run};
+pub use atomic::{check_writable, write_atomic, write_run};
+
+#[path = "gpu.rs"]
+mod gpu;
+pub use gpu::{Adapter, adapters, open as open_adapter};
+pub mod fetch;
 
 /// `Send` on native, nothing on the web (where futures hold JavaScript values).
 pub trait MaybeSend: Send {}

@@ -140,7 +140,6 @@ pub(super) async fn load_encoder(sae: &Sae) -> Result<Encoder> {
     let Sae { checkpoint, names, d_in, d_sae, .. } = sae;
     let w_enc = checkpoint.read_shaped(names.w_enc, &[*d_in, *d_sae]).await?;
     let b_dec = checkpoint.read_shaped("b_dec", &[*d_in]).await?.data;
-    let wide = async |name: &str| -> Result<Vec<f32>> { Ok(checkpoint.read_shaped(name, &[*d_sae]).await?.data) };
     // the fold that SAELens would do divides W_dec, and with it the norms, by the factor
     let norm_divisor = match sae.normalization {
         Normalization::ExpectedAverage { factor } => factor,
@@ -148,30 +147,30 @@ pub(super) async fn load_encoder(sae: &Sae) -> Result<Encoder> {
     };
     let norms = if sae.rescale_acts_by_decoder_norm { Some(decoder_norms(sae, norm_divisor).await?) } else { None };
     let activation = match sae.architecture {
-        Architecture::Standard => Activation::Standard(Standard { b_enc: wide("b_enc").await? }),
+        Architecture::Standard => Activation::Standard(Standard { b_enc: wide(sae, "b_enc").await? }),
         Architecture::JumpRelu => {
             let threshold = if checkpoint.contains("log_threshold") {
-                wide("log_threshold").await?.into_iter().map(libm::expf).collect()
+                wide(sae, "log_threshold").await?.into_iter().map(libm::expf).collect()
             } else {
-                wide("threshold").await?
+                wide(sae, "threshold").await?
             };
-            Activation::JumpRelu(JumpRelu { b_enc: wide("b_enc").await?, threshold })
+            Activation::JumpRelu(JumpRelu { b_enc: wide(sae, "b_enc").await?, threshold })
         }
-        Architecture::TopK { k } => Activation::TopK(TopK { b_enc: wide("b_enc").await?, k, norms }),
+        Architecture::TopK { k } => Activation::TopK(TopK { b_enc: wide(sae, "b_enc").await?, k, norms }),
         Architecture::BatchTopK => {
             let threshold = if checkpoint.contains("topk_threshold") {
                 let divisor = if sae.rescale_acts_by_decoder_norm { norm_divisor } else { 1.0 };
                 let scalar = scalar(sae, "topk_threshold").await?;
                 vec![(f64::from(scalar) / divisor) as f32; *d_sae]
             } else {
-                wide("threshold").await?
+                wide(sae, "threshold").await?
             };
-            Activation::BatchTopK(BatchTopK { b_enc: wide("b_enc").await?, threshold, norms })
+            Activation::BatchTopK(BatchTopK { b_enc: wide(sae, "b_enc").await?, threshold, norms })
         }
         Architecture::Gated => Activation::Gated(Gated {
-            b_gate: wide("b_gate").await?,
-            b_mag: wide("b_mag").await?,
-            mag_scale: wide("r_mag").await?.into_iter().map(libm::expf).collect(),
+            b_gate: wide(sae, "b_gate").await?,
+            b_mag: wide(sae, "b_mag").await?,
+            mag_scale: wide(sae, "r_mag").await?.into_iter().map(libm::expf).collect(),
         }),
     };
     Ok(Encoder {
@@ -188,6 +187,11 @@ pub(super) async fn load_encoder(sae: &Sae) -> Result<Encoder> {
         b_dec,
         divide_by_norm: sae.rescale_acts_by_decoder_norm.then_some(norm_divisor),
     })
+}
+
+/// A vector of shape `[d_sae]`.
+async fn wide(sae: &Sae, name: &str) -> Result<Vec<f32>> {
+    Ok(sae.checkpoint.read_shaped(name, &[sae.d_sae]).await?.data)
 }
 
 /// ‖row‖ / `divisor` for every row of `W_dec`, read in pieces.

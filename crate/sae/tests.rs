@@ -218,6 +218,13 @@ fn wide_archives_without_a_layer_still_open() {
 }
 
 #[test]
+fn loading_runs_in_the_background() {
+    let sae = block_on(crate::platform::spawn(Sae::open(saelens_files(CFG, &standard())))).unwrap().unwrap();
+    let encoder = block_on(crate::platform::spawn(async move { sae.load_encoder().await })).unwrap().unwrap();
+    assert_eq!(encoder.w_enc.shape, [D_IN, D_SAE]);
+}
+
+#[test]
 fn broken_json_is_located() {
     refused(open("{\"d_in\": 3,\n \"d_sae\": }", &standard()), &["cfg.json", "line 2, column 11"]);
     refused(open("[1]", &standard()), &["a JSON object", "a list"]);

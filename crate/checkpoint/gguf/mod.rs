@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::entry::{Entry, Transform, fetch, nearest, shown};
+use super::entry::{Entry, Transform, nearest, shown};
+use super::pieces::{Packing, fetch};
 use super::{Checkpoint, TensorInfo};
 use crate::error::{Error, Result};
 use crate::platform::Source;
@@ -216,7 +217,7 @@ fn entry(file: &str, file_len: u64, data: u64, alignment: u64, tensor: &TensorHe
         );
     };
     let info = TensorInfo { name: tensor.name.clone(), shape, nbytes, dtype: type_name.to_owned() };
-    Ok(Entry { info, source: 0, offset, dtype: Some(dtype), transform: Transform::None })
+    Ok(Entry { info, source: 0, offset, dtype: Some(dtype), transform: Transform::None, packing: Packing::Stored })
 }
 
 fn refuse_overlap(file: &str, mut spans: Vec<(u64, u64, &str)>) -> Result<()> {

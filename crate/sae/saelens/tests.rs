@@ -128,3 +128,22 @@ fn the_declared_l0_of_a_finished_batchtopk() {
         {"training_architecture": "batchtopk", "training_architecture_details": {"k": 6.5, "topk_threshold_lr": 0.01}}}"#;
     assert_eq!(config(json).unwrap().declared_l0, Some(6.5));
 }
+
+#[test]
+fn every_field_of_the_oldest_files_is_known() {
+    let json = r#"{"model_name": "gpt2-small", "hook_point": "blocks.0.hook_resid_pre", "hook_point_layer": 0,
+        "hook_point_head_index": null, "dataset_path": "openwebtext", "is_dataset_tokenized": false,
+        "context_size": 128, "use_cached_activations": false, "cached_activations_path": "activations/x",
+        "d_in": 768, "n_batches_in_buffer": 128, "total_training_tokens": 300000000, "store_batch_size": 32,
+        "device": "mps", "seed": 42, "dtype": "torch.float32", "b_dec_init_method": "geometric_median",
+        "expansion_factor": 32, "from_pretrained_path": null, "l1_coefficient": 8e-05, "lr": 0.0004,
+        "lr_scheduler_name": null, "lr_warm_up_steps": 5000, "train_batch_size": 4096, "use_ghost_grads": false,
+        "feature_sampling_window": 1000, "feature_sampling_method": null, "resample_batches": 1028,
+        "feature_reinit_scale": 0.2, "dead_feature_window": 5000, "dead_feature_estimation_method": "no_fire",
+        "dead_feature_threshold": 1e-08, "log_to_wandb": true, "wandb_project": "p", "wandb_entity": null,
+        "wandb_log_frequency": 100, "n_checkpoints": 10, "checkpoint_path": "checkpoints/y", "d_sae": 24576,
+        "tokens_per_buffer": 67108864, "run_name": "24576-L1-8e-05"}"#;
+    let found = config(json).unwrap();
+    assert_eq!((found.d_sae, found.architecture), (24576, Architecture::Standard));
+    assert!(found.apply_b_dec_to_input && found.prepend_bos == Some(true));
+}

@@ -1,0 +1,241 @@
+//! One file of the hub over HTTP: resumed by range, retried, checked.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::Path;
+use std::time::Duration;
+
+use ureq::config::RedirectAuthHeaders;
+
+use super::{OnProgress, Progress, Settings, finish, part_of};
+use crate::error::{Error, Result};
+use crate::platform::{Hub, RemoteFile};
+
+/// Why one attempt did not finish the file.
+enum Stop {
+    /// Trying again would not help.
+    Fatal(Error),
+    /// It may: the connection broke, the server was busy.
+    Again(String),
+}
+
+/// One file on its way.
+struct Job<'a> {
+    hub: &'a Hub,
+    file: &'a RemoteFile,
+    url: String,
+    target: &'a Path,
+    part: &'a Path,
+    settings: &'a Settings,
+}
+
+/// Fetches one file into `target`, going on with an earlier run's `.part`.
+pub(super) fn download(
+    hub: &Hub,
+    file: &RemoteFile,
+    target: &Path,
+    settings: &Settings,
+    progress: OnProgress<'_>,
+) -> Result<()> {
+    let revision = hub.revision.as_deref().unwrap_or("main");
+    let url = format!("{}/{}/resolve/{revision}/{}", settings.endpoint, hub.repo, file.path);
+    let part = part_of(target);
+    let job = Job { hub, file, url, target, part: &part, settings };
+    if hub.revision.is_none() && file.sha256.is_none() {
+        // `main` may have moved since: two halves of two files could not be told from one
+        let _ = std::fs::remove_file(&part);
+    }
+    let agent: ureq::Agent = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+        .user_agent(concat!("saescope/", env!("CARGO_PKG_VERSION")))
+        .timeout_connect(Some(Duration::from_secs(30)))
+        .timeout_per_read(Some(Duration::from_secs(60)))
+        .build()
+        .into();
+    let mut failures = 0;
+    loop {
+        let before = job.have();
+        match job.attempt(&agent, progress) {
+            Ok(()) => return finish(&job.url, job.part, target, file),
+            Err(Stop::Fatal(error)) => return Err(error),
+            Err(Stop::Again(reason)) => {
+                failures = if job.have() > before { 1 } else { failures + 1 };
+                if failures >= settings.attempts {
+                    return Err(Error::io(
+                        &job.url,
+                        "fetch",
+                        std::io::Error::other(format!("{reason} ({failures} attempts without a new byte)")),
+                        format!("run the command again, it goes on where it stopped; {}", job.by_hand()),
+                    ));
+                }
+                tracing::info!("{}: {reason}; trying again", job.url);
+                std::thread::sleep(settings.backoff * 2u32.saturating_pow(failures - 1));
+            }
+        }
+    }
+}
+
+impl Job<'_> {
+    /// Bytes of the `.part`.
+    fn have(&self) -> u64 {
+        self.part.metadata().map_or(0, |meta| meta.len())
+    }
+
+    fn by_hand(&self) -> String {
+        format!("by hand: download {} and save it as {}", self.url, self.target.display())
+    }
+
+    fn attempt(&self, agent: &ureq::Agent, progress: OnProgress<'_>) -> Result<(), Stop> {
+        let have = self.have();
+        if self.file.size.is_some_and(|size| size == have) && have > 0 {
+            return Ok(());
+        }
+        let mut request = agent.get(&self.url).header("Accept-Encoding", "identity");
+        if let Some(token) = &self.settings.token {
+            request = request.header("Authorization", format!("Bearer {token}"));
+        }
+        if have > 0 {
+            request = request.header("Range", format!("bytes={have}-"));
+        }
+        let mut response = request.call().map_err(|e| self.no_answer(e))?;
+        let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
+        let range = header("Content-Range").as_deref().and_then(content_range);
+        let status = response.status().as_u16();
+        let (start, total) = match status {
+            200 => (0, header("Content-Length").and_then(|v| v.parse().ok())),
+            206 => match range {
+                Some((Some(start), total)) if start == have => (start, total),
+                _ => {
+                    self.discard()?;
+                    return Err(Stop::Again(format!("the server sent another range than bytes {have}-")));
+                }
+            },
+            416 => {
+                // nothing is left to send, or the file has become shorter
+                if matches!(range, Some((_, Some(total))) if total == have) {
+                    return Ok(());
+                }
+                self.discard()?;
+                return Err(Stop::Again(format!("the server has no bytes from {have} on")));
+            }
+            _ => return Err(self.refused(status, header("X-Error-Message"))),
+        };
+        if let (Some(expected), Some(found)) = (self.file.size, total)
+            && expected != found
+        {
+            self.discard()?;
+            return Err(Stop::Fatal(Error::mismatch(
+                format!("size of {}", self.url),
+                format!("{expected} bytes"),
+                format!("{found} bytes"),
+                "the file at the source has changed",
+            )));
+        }
+        let mut body = response.body_mut().with_config().limit(u64::MAX).reader();
+        self.receive(&mut body, start, total, progress)
+    }
+
+    /// Appends the body to the `.part`, from byte `start` on.
+    fn receive(
+        &self,
+        body: &mut dyn Read,
+        start: u64,
+        total: Option<u64>,
+        progress: OnProgress<'_>,
+    ) -> Result<(), Stop> {
+        let disk = |e| {
+            let hint = "check that the disk has room; SAESCOPE_CACHE moves the cache";
+            Stop::Fatal(Error::io(self.part.display().to_string(), "write", e, hint))
+        };
+        let mut out = OpenOptions::new().create(true).append(true).open(self.part).map_err(disk)?;
+        if start == 0 {
+            out.set_len(0).map_err(disk)?;
+        }
+        let mut done = start;
+        let mut buffer = vec![0; 1 << 20];
+        progress(Progress { file: &self.file.path, done, total });
+        loop {
+            match body.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(n) => {
+                    out.write_all(&buffer[..n]).map_err(disk)?;
+                    done += n as u64;
+                    progress(Progress { file: &self.file.path, done, total });
+                }
+                Err(e) => return Err(Stop::Again(format!("the connection broke after {done} bytes: {e}"))),
+            }
+        }
+        match total {
+            Some(total) if done < total => {
+                Err(Stop::Again(format!("the connection ended after {done} of {total} bytes")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn discard(&self) -> Result<(), Stop> {
+        File::create(self.part).map(drop).map_err(|e| {
+            Stop::Fatal(Error::io(self.part.display().to_string(), "write", e, "check that the cache can be written"))
+        })
+    }
+
+    /// No HTTP answer came.
+    fn no_answer(&self, error: ureq::Error) -> Stop {
+        let fatal = matches!(error, ureq::Error::HostNotFound | ureq::Error::BadUri(_) | ureq::Error::InvalidProxyUrl);
+        // the resolver's failure may also arrive as plain I/O
+        let text = error.to_string();
+        if fatal || text.contains("failed to lookup") {
+            return Stop::Fatal(Error::io(
+                &self.url,
+                "fetch",
+                std::io::Error::other(text),
+                format!("there seems to be no network (or HF_ENDPOINT is wrong); {}", self.by_hand()),
+            ));
+        }
+        Stop::Again(text)
+    }
+
+    /// An answer that is no file.
+    fn refused(&self, status: u16, message: Option<String>) -> Stop {
+        let message = message.map_or_else(String::new, |m| format!(": {m}"));
+        let text = format!("the server answers {status}{message}");
+        let fatal = |kind, hint: String| {
+            Stop::Fatal(Error::io(&self.url, "fetch", std::io::Error::new(kind, text.clone()), hint))
+        };
+        match status {
+            401 | 403 => {
+                let page = format!("https://huggingface.co/{}", self.hub.repo);
+                let have =
+                    if self.settings.token.is_some() { "the token in use is not enough" } else { "no token is set" };
+                let gated = if self.hub.gated {
+                    format!("its licence has to be accepted once at {page}")
+                } else {
+                    format!("see whether {page} exists and is open to you")
+                };
+                fatal(
+                    std::io::ErrorKind::PermissionDenied,
+                    format!(
+                        "{gated}, then set HF_TOKEN to a token from https://huggingface.co/settings/tokens ({have})"
+                    ),
+                )
+            }
+            404 | 410 => fatal(
+                std::io::ErrorKind::NotFound,
+                format!(
+                    "the repository, revision or path has moved; if you have the file, put it at {}",
+                    self.target.display()
+                ),
+            ),
+            408 | 429 | 500.. => Stop::Again(text),
+            _ => fatal(std::io::ErrorKind::Other, self.by_hand()),
+        }
+    }
+}
+
+/// `bytes 5-9/10` → (5, 10); `bytes */10` → (none, 10).
+fn content_range(value: &str) -> Option<(Option<u64>, Option<u64>)> {
+    let (range, total) = value.strip_prefix("bytes ")?.split_once('/')?;
+    let start = range.split_once('-').and_then(|(start, _)| start.trim().parse().ok());
+    Some((start, total.trim().parse().ok()))
+}
