@@ -42,13 +42,11 @@ fn golden() -> Golden {
     serde_json::from_str(include_str!("../../tests/golden/metrics/stats.json")).unwrap()
 }
 
+/// Name, values of the facts, values of the hallucinations.
+type Metric<'a> = (&'a str, &'a [Option<f64>], &'a [Option<f64>]);
+
 /// A metrics table of these columns; a metric named in `falling` gets a fact − hall column.
-fn metrics_table(
-    domains: &[&str],
-    tokens: [&[f64]; 2],
-    metrics: &[(&str, &[Option<f64>], &[Option<f64>])],
-    falling: &[&str],
-) -> Table {
+fn metrics_table(domains: &[&str], tokens: [&[f64]; 2], metrics: &[Metric], falling: &[&str]) -> Table {
     let mut columns = vec![
         Column::new("sample_id", Kind::Utf8),
         Column::new("domain", Kind::Utf8),
@@ -157,7 +155,7 @@ fn degenerate_input_gives_nulls_and_says_why() {
     let up: Vec<f64> = (0..8).map(|i| 1.0 + 0.01 * f64::from(i * i)).collect();
     let check = |n: usize, tokens: [&[f64]; 2], fact: &[f64], hall: &[f64]| {
         let (fact, hall) = (some(fact), some(hall));
-        let metrics: [(&str, &[_], &[_]); 1] = [("m", &fact, &hall)];
+        let metrics: [Metric; 1] = [("m", &fact, &hall)];
         let table = metrics_table(&vec!["d"; n], tokens, &metrics, &[]);
         let found = compare(&table, 0).unwrap();
         let row = found.into_iter().find(|c| c.metric == "m").unwrap();
@@ -224,7 +222,7 @@ fn a_metric_does_not_depend_on_its_neighbours() {
     let domains: Vec<&str> = golden.domain.iter().map(String::as_str).collect();
     let tokens: [&[f64]; 2] = [&golden.n_tokens[0], &golden.n_tokens[1]];
     let every: Vec<_> = golden.metrics.iter().map(|(k, [f, h])| (k.as_str(), f.as_slice(), h.as_slice())).collect();
-    let drawn = |metrics: &[_]| {
+    let drawn = |metrics: &[Metric]| {
         let found = compare(&metrics_table(&domains, tokens, metrics, &[]), 1).unwrap();
         let row = found.into_iter().find(|c| c.metric == "l5_real" && c.domain == "large").unwrap();
         (row.interval, row.p_permutation, row.equal_p)
