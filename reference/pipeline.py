@@ -90,8 +90,14 @@ def main() -> None:
     args = parse_args()
     # Before torch is imported: its thread pool is sized once.
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
+    # Importing is nobody's loading time.
+    import sae_lens  # noqa: F401
     import torch
+    import transformers
 
+    transformers.AutoModel  # noqa: B018  (lazy: resolves the module)
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
     torch.set_num_threads(args.threads)
     saes = {int(layer): Path(p) for layer, p in (s.split("=", 1) for s in args.sae)}
     layers = sorted(saes)

@@ -1,7 +1,8 @@
 """Tiny random checkpoints and tokenizers, laid out as their families are on the model hub.
 
-Weights are random but not meek: norm weights differ from 0 and 1, attention is peaked, and logits
-pass the soft caps, so that an engine which forgets any of these is found out.
+Weights are random but not meek: norm weights differ from 0 and 1, attention is peaked, logits pass
+the soft caps, and norm epsilons are large, so that an engine which forgets any of these is found
+out.
 """
 
 from __future__ import annotations
@@ -168,7 +169,7 @@ def _gemma2(vocab: int):
         vocab_size=vocab, hidden_size=32, intermediate_size=64, num_hidden_layers=5,
         num_attention_heads=4, num_key_value_heads=2, head_dim=16, query_pre_attn_scalar=24,
         sliding_window=8, max_position_embeddings=128, attn_logit_softcapping=3.0,
-        final_logit_softcapping=4.0, rms_norm_eps=1e-6,
+        final_logit_softcapping=4.0, rms_norm_eps=1e-3,
     )  # fmt: skip
     hub = {
         "architectures": ["Gemma2ForCausalLM"], "attention_bias": False, "attention_dropout": 0.0,
@@ -178,7 +179,7 @@ def _gemma2(vocab: int):
         "hidden_size": 32, "initializer_range": 0.02, "intermediate_size": 64,
         "max_position_embeddings": 128, "model_type": "gemma2", "num_attention_heads": 4,
         "num_hidden_layers": 5, "num_key_value_heads": 2, "pad_token_id": 0,
-        "query_pre_attn_scalar": 24, "rms_norm_eps": 1e-06, "rope_theta": 10000.0,
+        "query_pre_attn_scalar": 24, "rms_norm_eps": 0.001, "rope_theta": 10000.0,
         "sliding_window": 8, "sliding_window_size": 8, "torch_dtype": "float32",
         "transformers_version": "4.42.4", "use_cache": True, "vocab_size": vocab,
     }  # fmt: skip
@@ -195,7 +196,7 @@ def _gemma3(vocab: int, linear: bool):
     cfg = Gemma3TextConfig(
         vocab_size=vocab, hidden_size=32, intermediate_size=64, num_hidden_layers=7,
         num_attention_heads=4, num_key_value_heads=1, head_dim=16, query_pre_attn_scalar=24,
-        sliding_window=8, max_position_embeddings=256, rms_norm_eps=1e-6, rope_parameters=rope,
+        sliding_window=8, max_position_embeddings=256, rms_norm_eps=1e-3, rope_parameters=rope,
     )  # fmt: skip
     hub = {
         "architectures": ["Gemma3ForCausalLM"], "attention_bias": False, "attention_dropout": 0.0,
@@ -204,7 +205,7 @@ def _gemma3(vocab: int, linear: bool):
         "hidden_activation": "gelu_pytorch_tanh", "hidden_size": 32, "initializer_range": 0.02,
         "intermediate_size": 64, "max_position_embeddings": 256, "model_type": "gemma3_text",
         "num_attention_heads": 4, "num_hidden_layers": 7, "num_key_value_heads": 1,
-        "pad_token_id": 0, "query_pre_attn_scalar": 24, "rms_norm_eps": 1e-06,
+        "pad_token_id": 0, "query_pre_attn_scalar": 24, "rms_norm_eps": 0.001,
         "rope_local_base_freq": 10000,
         "rope_scaling": {"factor": 8.0, "rope_type": "linear"} if linear else None,
         "rope_theta": 1000000, "sliding_window": 8, "sliding_window_pattern": 6,
@@ -218,7 +219,7 @@ def _llama(vocab: int, llama3: bool):
     common = dict(
         vocab_size=vocab, hidden_size=48, intermediate_size=64, num_hidden_layers=5,
         num_attention_heads=6, num_key_value_heads=2, max_position_embeddings=256,
-        rms_norm_eps=1e-5, bos_token_id=0, eos_token_id=1,
+        rms_norm_eps=2e-3, bos_token_id=0, eos_token_id=1,
         tie_word_embeddings=not llama3, attention_bias=llama3, mlp_bias=llama3,
     )  # fmt: skip
     rope = {"rope_type": "default", "rope_theta": 100000.0}
@@ -235,7 +236,7 @@ def _llama(vocab: int, llama3: bool):
         "initializer_range": 0.041666666666666664, "intermediate_size": 64, "is_llama_config": True,
         "max_position_embeddings": 256, "mlp_bias": llama3, "model_type": "llama",
         "num_attention_heads": 6, "num_hidden_layers": 5, "num_key_value_heads": 2,
-        "pad_token_id": 1, "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_interleaved": False,
+        "pad_token_id": 1, "pretraining_tp": 1, "rms_norm_eps": 0.002, "rope_interleaved": False,
         "rope_scaling": None, "rope_theta": 100000, "tie_word_embeddings": not llama3,
         "torch_dtype": "float32", "transformers_version": "4.42.3", "use_cache": True,
         "vocab_size": vocab,
@@ -246,12 +247,12 @@ def _llama(vocab: int, llama3: bool):
 def _gpt2(vocab: int):
     cfg = GPT2Config(
         vocab_size=vocab, n_embd=40, n_layer=4, n_head=5, n_positions=96, bos_token_id=0,
-        eos_token_id=0, layer_norm_epsilon=1e-5, tie_word_embeddings=True,
+        eos_token_id=0, layer_norm_epsilon=1e-3, tie_word_embeddings=True,
     )  # fmt: skip
     hub = {
         "activation_function": "gelu_new", "architectures": ["GPT2LMHeadModel"],
         "attn_pdrop": 0.1, "bos_token_id": 0, "embd_pdrop": 0.1, "eos_token_id": 0,
-        "initializer_range": 0.02, "layer_norm_epsilon": 1e-05, "model_type": "gpt2",
+        "initializer_range": 0.02, "layer_norm_epsilon": 0.001, "model_type": "gpt2",
         "n_ctx": 96, "n_embd": 40, "n_head": 5, "n_layer": 4, "n_positions": 96,
         "resid_pdrop": 0.1, "summary_activation": None, "summary_first_dropout": 0.1,
         "summary_proj_to_labels": True, "summary_type": "cls_index", "summary_use_proj": True,
