@@ -96,6 +96,10 @@ pub struct Outcome {
 pub fn fit(model: &mut Model, mut saes: Vec<SaeAt>) -> Result<Vec<SaeAt>> {
     let (d_model, n_layers) = (model.dims().d_model, model.dims().n_layers);
     saes.sort_by_key(|s| s.layer);
+    if model.architecture.name() != "gpt2" {
+        // TransformerLens centres what is written to the residual stream in LayerNorm models only
+        saes.iter_mut().for_each(|s| s.sae.center_input = false);
+    }
     if saes.is_empty() {
         return Err(Error::usage("no SAE was given", "name one or more with `--sae LAYER=PATH`"));
     }

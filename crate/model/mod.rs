@@ -87,7 +87,11 @@ impl Model {
                         file.name().to_owned(),
                         gguf.tokenizer_json.ok_or_else(|| {
                             Error::missing(
-                                format!("{}: a vocabulary that can be turned into a tokenizer", file.name()),
+                                format!(
+                                    "{}: a usable vocabulary ({})",
+                                    file.name(),
+                                    gguf.tokenizer_missing.as_deref().unwrap_or("of an unknown kind")
+                                ),
                                 "name the model's tokenizer.json with `--tokenizer FILE`",
                             )
                         })?,
