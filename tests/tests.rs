@@ -1,3 +1,5 @@
 //! The one integration harness.
 
+mod cli;
 mod golden_models;
+mod gpu;

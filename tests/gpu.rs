@@ -1,0 +1,37 @@
+//! The same golden comparisons on a graphics adapter (a software one will do), with plain tensor
+//! operations. Ignored by a bare `cargo test`, since not every machine has an adapter;
+//! `cargo xtask test` runs them.
+
+use futures::executor::block_on;
+use saescope::model::ops::{Compute, Kernels, Precision};
+use saescope::platform;
+
+use crate::golden_models::{compare_metrics, compare_residuals};
+
+fn compute() -> Compute {
+    let adapters = block_on(platform::adapters());
+    let adapter = adapters
+        .first()
+        .expect("no Vulkan, Metal or DX12 adapter; on Debian: apt-get install libvulkan1 mesa-vulkan-drivers");
+    println!("adapter: {} ({}), software: {}", adapter.name, adapter.backend, adapter.software);
+    let device = block_on(platform::open_adapter(adapter)).unwrap();
+    Compute { device, kernels: Kernels::Tensor, precision: Precision::F32 }
+}
+
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_residuals() {
+    let compute = compute();
+    for case in ["gemma2", "gemma3", "llama", "gpt2", "llama3_sharded_bf16"] {
+        compare_residuals(case, &compute, 1e-3);
+    }
+}
+
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_metrics() {
+    let compute = compute();
+    for case in ["gemma2", "gemma3", "llama", "gpt2"] {
+        compare_metrics(case, &compute, 1e-3);
+    }
+}
