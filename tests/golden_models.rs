@@ -171,7 +171,7 @@ pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
             }
             let cell = table.cell(row, name).unwrap_or_else(|| panic!("{case}: no column {name}"));
             match (cell, want) {
-                (Cell::Utf8(got), Value::String(want)) => assert_eq!(got, want, "{case}: {id}: {name}"),
+                (Cell::Text(got), Value::String(want)) => assert_eq!(got, want, "{case}: {id}: {name}"),
                 (cell, want) => {
                     let (got, want) = (cell.number(), want.as_f64());
                     let (Some(got), Some(want)) = (got, want) else {

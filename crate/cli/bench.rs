@@ -174,14 +174,14 @@ fn table(rows: &[Row]) -> Table {
             .iter()
             .map(|r| {
                 vec![
-                    Cell::Utf8(r.what.clone()),
-                    Cell::Int64(r.batch_size),
-                    Cell::Float64(r.seconds),
-                    Cell::Float64(r.texts_per_s / 3.0),
-                    Cell::Float64(r.texts_per_s),
-                    Cell::Float64(r.texts_per_s / first),
-                    Cell::Int64(r.tokens_computed),
-                    r.peak_memory.map_or(Cell::Null, |b| Cell::Int64(b as i64)),
+                    Cell::Text(r.what.clone()),
+                    Cell::Int(r.batch_size),
+                    Cell::Float(r.seconds),
+                    Cell::Float(r.texts_per_s / 3.0),
+                    Cell::Float(r.texts_per_s),
+                    Cell::Float(r.texts_per_s / first),
+                    Cell::Int(r.tokens_computed),
+                    r.peak_memory.map_or(Cell::Null, |b| Cell::Int(b as i64)),
                 ]
             })
             .collect(),

@@ -1,5 +1,5 @@
 //! Models of a real one's shape with random weights, for speed and memory: written as an ordinary
-//! Hugging Face folder in BF16 with Gemma Scope style SAEs beside it.
+//! Hugging Face folder in BF16 with SAELens folders beside it.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -35,7 +35,8 @@ struct Shape {
     d_sae: usize,
 }
 
-/// Writes the folder: `config.json`, `tokenizer.json`, `model.safetensors`, `sae_LAYER/params.npz`.
+/// Writes the folder: `config.json`, `tokenizer.json`, `model.safetensors`, and an SAE
+/// folder per layer, `sae_LAYER`.
 ///
 /// # Errors
 /// Writing errors.
@@ -92,8 +93,8 @@ pub async fn write(folder: &Path, shape: ShapeArg, tokenizer: &[u8], vocab: usiz
             last.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt()
         });
         let norm = norms.sum::<f64>() / texts.len() as f64;
-        let path = folder.join(format!("sae_{layer}")).join("params.npz");
-        std::fs::create_dir_all(folder.join(format!("sae_{layer}"))).map_err(|e| failed(&path, e))?;
+        let path = folder.join(format!("sae_{layer}"));
+        std::fs::create_dir_all(&path).map_err(|e| failed(&path, e))?;
         say(&format!("writing {}", path.display()));
         write_sae(&path, &s, layer, norm).map_err(|e| failed(&path, e))?;
     }
@@ -139,10 +140,30 @@ impl Normal {
     }
 }
 
-/// Streams the safetensors file: a header, then tensor after tensor.
+/// What a tensor is filled with.
+enum Fill {
+    /// Normal values of this deviation, from this seed.
+    Random(f32, u64),
+    /// One value.
+    Constant(f32),
+}
+
+/// A tensor to be written.
+struct Spec {
+    name: String,
+    shape: Vec<usize>,
+    fill: Fill,
+}
+
+/// The model, BF16.
 fn write_weights(path: &Path, s: &Shape) -> std::io::Result<()> {
     let (q, kv) = (s.heads * s.head_dim, s.kv_heads * s.head_dim);
-    let mut tensors = vec![("model.embed_tokens.weight".to_owned(), vec![s.vocab, s.d_model], 0.02)];
+    let mut tensors: Vec<Spec> = Vec::new();
+    let mut add = |name: String, shape: Vec<usize>, deviation: f32| {
+        let seed = tensors.len() as u64;
+        tensors.push(Spec { name, shape, fill: Fill::Random(deviation, seed) });
+    };
+    add("model.embed_tokens.weight".to_owned(), vec![s.vocab, s.d_model], 0.02);
     for l in 0..s.layers {
         for (name, out, input) in [
             ("self_attn.q_proj", q, s.d_model),
@@ -153,20 +174,51 @@ fn write_weights(path: &Path, s: &Shape) -> std::io::Result<()> {
             ("mlp.up_proj", s.d_mlp, s.d_model),
             ("mlp.down_proj", s.d_model, s.d_mlp),
         ] {
-            let scale = 1.0 / (input as f32).sqrt();
-            tensors.push((format!("model.layers.{l}.{name}.weight"), vec![out, input], scale));
+            add(format!("model.layers.{l}.{name}.weight"), vec![out, input], 1.0 / (input as f32).sqrt());
         }
         for norm in ["input", "post_attention", "pre_feedforward", "post_feedforward"] {
-            tensors.push((format!("model.layers.{l}.{norm}_layernorm.weight"), vec![s.d_model], 0.1));
+            add(format!("model.layers.{l}.{norm}_layernorm.weight"), vec![s.d_model], 0.1);
         }
     }
-    tensors.push(("model.norm.weight".to_owned(), vec![s.d_model], 0.1));
+    add("model.norm.weight".to_owned(), vec![s.d_model], 0.1);
+    write_safetensors(path, "BF16", &tensors)
+}
 
+/// An SAE in SAELens's folder form: JumpReLU, F32.
+fn write_sae(folder: &Path, s: &Shape, layer: usize, norm: f64) -> std::io::Result<()> {
+    let (d, f) = (s.d_model, s.d_sae);
+    let deviation = 1.0 / (d as f32).sqrt();
+    // a pre-activation is x · w with w of variance 1/d: normal with deviation ‖x‖/√d
+    let threshold = (ACTIVE_Z * norm / (d as f64).sqrt()) as f32;
+    let seed = 1_000_000 + layer as u64;
+    let spec = |name: &str, shape: &[usize], fill| Spec { name: name.to_owned(), shape: shape.to_vec(), fill };
+    let cfg = json!({
+        "architecture": "jumprelu", "d_in": d, "d_sae": f, "dtype": "float32", "device": "cpu",
+        "apply_b_dec_to_input": false, "normalize_activations": "none", "reshape_activations": "none",
+        "metadata": {"hook_name": format!("blocks.{layer}.hook_resid_post"), "prepend_bos": true},
+    });
+    std::fs::write(folder.join("cfg.json"), serde_json::to_vec_pretty(&cfg)?)?;
+    write_safetensors(
+        &folder.join("sae_weights.safetensors"),
+        "F32",
+        &[
+            spec("W_enc", &[d, f], Fill::Random(deviation, seed)),
+            spec("W_dec", &[f, d], Fill::Random(deviation, seed + 1000)),
+            spec("b_enc", &[f], Fill::Constant(0.0)),
+            spec("b_dec", &[d], Fill::Constant(0.0)),
+            spec("threshold", &[f], Fill::Constant(threshold)),
+        ],
+    )
+}
+
+/// Streams a safetensors file: a header, then tensor after tensor.
+fn write_safetensors(path: &Path, dtype: &str, tensors: &[Spec]) -> std::io::Result<()> {
+    let width = if dtype == "BF16" { 2 } else { 4 };
     let mut header = Map::new();
     let mut at = 0;
-    for (name, shape, _) in &tensors {
-        let bytes = shape.iter().product::<usize>() * 2;
-        header.insert(name.clone(), json!({"dtype": "BF16", "shape": shape, "data_offsets": [at, at + bytes]}));
+    for Spec { name, shape, .. } in tensors {
+        let bytes = shape.iter().product::<usize>() * width;
+        header.insert(name.clone(), json!({"dtype": dtype, "shape": shape, "data_offsets": [at, at + bytes]}));
         at += bytes;
     }
     let mut header = serde_json::to_vec(&Value::Object(header))?;
@@ -174,51 +226,19 @@ fn write_weights(path: &Path, s: &Shape) -> std::io::Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, File::create(path)?);
     file.write_all(&(header.len() as u64).to_le_bytes())?;
     file.write_all(&header)?;
-    for (i, (_, shape, scale)) in tensors.iter().enumerate() {
-        let mut random = Normal(ChaCha8Rng::seed_from_u64(i as u64));
+    for Spec { shape, fill, .. } in tensors {
+        let (mut random, deviation, constant) = match *fill {
+            Fill::Random(deviation, seed) => (Some(Normal(ChaCha8Rng::seed_from_u64(seed))), deviation, 0.0),
+            Fill::Constant(value) => (None, 0.0, value),
+        };
         for _ in 0..shape.iter().product::<usize>() {
-            file.write_all(&bf16::from_f32(random.next() * scale).to_le_bytes())?;
+            let value = random.as_mut().map_or(constant, |r| r.next() * deviation);
+            if width == 2 {
+                file.write_all(&bf16::from_f32(value).to_le_bytes())?;
+            } else {
+                file.write_all(&value.to_le_bytes())?;
+            }
         }
     }
     file.flush()
-}
-
-/// A Gemma Scope `params.npz`, stored, f32.
-fn write_sae(path: &Path, s: &Shape, layer: usize, norm: f64) -> std::io::Result<()> {
-    let (d, f) = (s.d_model, s.d_sae);
-    let scale = 1.0 / (d as f32).sqrt();
-    // a pre-activation is x · w with w of variance 1/d: normal with deviation ‖x‖/√d
-    let threshold = (ACTIVE_Z * norm / (d as f64).sqrt()) as f32;
-    let mut zip = zip::ZipWriter::new(BufWriter::with_capacity(1 << 20, File::create(path)?));
-    let stored = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Stored).large_file(true);
-    let mut member = |name: &str, shape: &[usize], seed: Option<u64>, constant: f32| -> std::io::Result<()> {
-        zip.start_file(format!("{name}.npy"), stored)?;
-        let dims: Vec<String> = shape.iter().map(|n| format!("{n},")).collect();
-        let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", dims.join(" "));
-        while (10 + header.len() + 1) % 64 != 0 {
-            header.push(' ');
-        }
-        header.push('\n');
-        zip.write_all(b"\x93NUMPY\x01\x00")?;
-        zip.write_all(&(header.len() as u16).to_le_bytes())?;
-        zip.write_all(header.as_bytes())?;
-        let mut random = seed.map(|seed| Normal(ChaCha8Rng::seed_from_u64(seed)));
-        let mut buffer = Vec::with_capacity(1 << 16);
-        for _ in 0..shape.iter().product::<usize>() {
-            let value = random.as_mut().map_or(constant, |r| r.next() * scale);
-            buffer.extend_from_slice(&value.to_le_bytes());
-            if buffer.len() >= 1 << 16 {
-                zip.write_all(&buffer)?;
-                buffer.clear();
-            }
-        }
-        zip.write_all(&buffer)
-    };
-    let seed = 1_000_000 + layer as u64;
-    member("W_enc", &[d, f], Some(seed), 0.0)?;
-    member("W_dec", &[f, d], Some(seed + 1000), 0.0)?;
-    member("b_enc", &[f], None, 0.0)?;
-    member("b_dec", &[d], None, 0.0)?;
-    member("threshold", &[f], None, threshold)?;
-    zip.finish()?.flush()
 }
