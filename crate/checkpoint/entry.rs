@@ -85,10 +85,10 @@ impl Entry {
         if let Transform::Add(a) = self.transform { Some(a) } else { None }
     }
 
-    /// The whole tensor as presented.
-    pub(super) async fn read(&self, source: &Source) -> Result<Vec<f32>> {
+    /// The whole tensor as presented, in `spent` if that is large enough.
+    pub(super) async fn read(&self, source: &Source, spent: Vec<f32>) -> Result<Vec<f32>> {
         let dtype = self.decodable(source)?;
-        let mut out = zeroed(self.numel(), source)?;
+        let mut out = sized(spent, self.numel(), source)?;
         if out.is_empty() {
             return Ok(out);
         }
@@ -275,6 +275,15 @@ pub(super) fn zeroed(len: usize, source: &Source) -> Result<Vec<f32>> {
         )
     })?;
     Ok(vec![0.0; len])
+}
+
+/// `len` values of whatever, in `spent` if that is large enough.
+fn sized(mut spent: Vec<f32>, len: usize, source: &Source) -> Result<Vec<f32>> {
+    if spent.capacity() < len {
+        return zeroed(len, source);
+    }
+    spent.resize(len, 0.0);
+    Ok(spent)
 }
 
 /// `text` fit for a message: control characters escaped, cut when absurdly long.

@@ -148,8 +148,19 @@ impl Checkpoint {
     /// [`Error::Missing`] for an unknown name, [`Error::Unsupported`] for a storage type that is
     /// not computed with, [`Error::Malformed`] for a value that is not finite, naming its index.
     pub async fn read(&self, name: &str) -> Result<HostTensor> {
+        self.read_into(name, Vec::new()).await
+    }
+
+    /// [`Checkpoint::read`] into the memory of `spent` where that is large enough.
+    ///
+    /// Decoding runs at many gigabytes a second, getting fresh memory from the system at about one:
+    /// who reads layer after layer gains by handing the last one's memory back.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::read`].
+    pub async fn read_into(&self, name: &str, spent: Vec<f32>) -> Result<HostTensor> {
         let entry = self.entry(name)?;
-        let data = entry.read(&self.inner.sources[entry.source]).await?;
+        let data = entry.read(&self.inner.sources[entry.source], spent).await?;
         Ok(HostTensor { shape: entry.info.shape.clone(), data })
     }
 

@@ -59,7 +59,7 @@ impl Entry {
             }
             // a row is scattered over the file, or nothing: read everything, keep what was asked for
             _ => {
-                let all = self.read(source).await?;
+                let all = self.read(source, Vec::new()).await?;
                 let mut out = zeroed(numel, source)?;
                 for (out, &row) in out.chunks_exact_mut(columns.max(1)).zip(rows) {
                     out.copy_from_slice(&all[row * columns..][..columns]);

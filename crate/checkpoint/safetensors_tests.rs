@@ -69,6 +69,19 @@ fn large_tensor_in_pieces_and_parallel() {
 }
 
 #[test]
+fn spent_memory_is_used_again() {
+    let file =
+        safetensors(&[("a", "F32", &[3], &f32_bytes(&[1.0, 2.0, 3.0])), ("b", "F32", &[2], &f32_bytes(&[4.0, 5.0]))]);
+    let ck = open(file).unwrap();
+    let first = wait(ck.read("a")).unwrap().data;
+    let place = first.as_ptr();
+    let second = wait(ck.read_into("b", first)).unwrap().data;
+    assert_eq!(second, [4.0, 5.0]);
+    assert_eq!(second.as_ptr(), place);
+    assert_eq!(wait(ck.read_into("a", vec![7.0])).unwrap().data, [1.0, 2.0, 3.0]);
+}
+
+#[test]
 fn rows_are_coalesced_ordered_and_repeated() {
     let (height, columns) = (70_000, 3);
     let values: Vec<f32> = (0..height * columns).map(|i| i as f32).collect();

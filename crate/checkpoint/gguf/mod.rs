@@ -126,7 +126,7 @@ pub async fn open(source: Source) -> Result<GgufModel> {
     refuse_overlap(file, spans)?;
 
     let rope_factors = match rope_factors {
-        Some(entry) => Some(entry.read(&source).await?),
+        Some(entry) => Some(entry.read(&source, Vec::new()).await?),
         None => None,
     };
     let config = config::config(arch, file, &metadata, &facts(file, arch, &entries, rope_factors.as_deref())?)?;
