@@ -1,1 +1,308 @@
-//! dataset
+//! Triples (prompt, fact, hallucination): the 200 built-in ones and every reader of a user's own.
+//!
+//! # Which fault costs a row, and which the file
+//! A fault that leaves the other rows readable rejects its row: the row is listed in
+//! [`Dataset::rejected`] with its reason, and reading goes on. [`Dataset::strict`] turns such a
+//! list into one error, for callers that want all rows or none.
+//!
+//! | fault | consequence |
+//! |---|---|
+//! | `id` missing, empty, or used more than once (all rows that share it) | rows rejected |
+//! | `prompt` missing, empty, or only white space | row rejected |
+//! | `fact` or `hallucination` missing or null | row rejected |
+//! | a field of the wrong type, or twice in one JSON object; `complexity` no 64-bit integer | row rejected |
+//! | a row that is not an object (JSON), not valid JSON (a JSONL line), has more or fewer fields than the header (CSV) | row rejected |
+//! | text that is not UTF-8 in a JSONL line, a CSV row, a Parquet value | row rejected |
+//! | JSON that is malformed or not UTF-8; JSON that holds no array of objects | file refused, with line and column |
+//! | a column missing or doubled in a CSV header or a Parquet schema; a Parquet column of the wrong type | file refused |
+//! | a CSV quote that is never closed; UTF-16; a compressed text file; a damaged Parquet file | file refused |
+//! | no row at all, or none that is usable | file refused |
+//!
+//! # Fields
+//! `id` (text or an integer, trimmed), `prompt`, `fact` and `hallucination` (text, kept exactly as
+//! given) are required. `domain` (trimmed, `unspecified` by default) and `complexity` (an integer,
+//! 0 by default) may be missing, null or empty. An empty fact or hallucination is allowed: the
+//! text is then the prompt and one space. Names are matched without regard to case; other fields
+//! and columns are ignored.
+
+mod columnar;
+mod delimited;
+mod json;
+mod row;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::error::{Error, Result};
+
+/// Domain of a sample whose file names none.
+pub const UNSPECIFIED_DOMAIN: &str = "unspecified";
+
+/// The built-in triples, one JSON object a line. Each carries a `source` for its fact.
+///
+/// 50 each of the domains `entity`, `temporal`, `logical` and `adversarial`. `complexity` counts
+/// how much has to be known or worked out: 1–2 common knowledge or one step, 3–4 school knowledge
+/// or a step with a trap, 5–6 general knowledge or two steps, 7–8 specialised knowledge, three
+/// steps or a widespread myth, 9–10 expert knowledge, long chains, or a myth that textbooks repeat.
+pub const BUILTIN_JSONL: &str = include_str!("builtin.jsonl");
+
+/// How many rows at fault [`Dataset::strict`] spells out.
+const SHOWN_REJECTIONS: usize = 5;
+
+/// One triple.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sample {
+    /// Unique name within the data set.
+    pub id: String,
+    /// Group that results are compared within.
+    pub domain: String,
+    /// Difficulty; 1 to 10 in the built-in set, any integer in others, 0 where none is given.
+    pub complexity: i64,
+    /// Unfinished sentence.
+    pub prompt: String,
+    /// True completion.
+    pub fact: String,
+    /// False completion.
+    pub hallucination: String,
+}
+
+impl Sample {
+    /// The prompt alone.
+    pub fn prompt_text(&self) -> String {
+        self.prompt.clone()
+    }
+
+    /// Prompt, one ASCII space, fact.
+    pub fn fact_text(&self) -> String {
+        format!("{} {}", self.prompt, self.fact)
+    }
+
+    /// Prompt, one ASCII space, hallucination.
+    pub fn hall_text(&self) -> String {
+        format!("{} {}", self.prompt, self.hallucination)
+    }
+}
+
+/// A row that stays out of a data set, and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rejected {
+    /// File that holds the row.
+    pub file: String,
+    /// Number of the row among the file's rows, from 1 (a header is no row).
+    pub row: usize,
+    /// Line that the row starts on, from 1; none in Parquet.
+    pub line: Option<usize>,
+    /// Its id, where it has a readable one.
+    pub id: Option<String>,
+    /// Everything that is wrong with it.
+    pub reason: String,
+}
+
+/// Samples in file order, and the rows that could not become one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dataset {
+    /// Path, or `builtin`.
+    pub name: String,
+    /// Usable rows, in file order; at least one.
+    pub samples: Vec<Sample>,
+    /// The other rows, in file order.
+    pub rejected: Vec<Rejected>,
+    /// Lower-case hexadecimal sha256 of the file's bytes (see [`merge`] for several files).
+    pub sha256: String,
+}
+
+/// File formats of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// An array of objects, or an object whose `samples` is one.
+    Json,
+    /// One object a line; blank lines are skipped.
+    Jsonl,
+    /// A header and rows, separated by commas, semicolons, tabs or `|`, quoted by `"`.
+    Csv,
+    /// Parquet with text columns (plain, large, view, dictionary or binary) and integer columns.
+    Parquet,
+}
+
+impl Format {
+    /// The format that a file name's extension tells; none where it tells nothing.
+    pub fn from_name(name: &str) -> Option<Self> {
+        let (_, extension) = name.rsplit_once('.')?;
+        match extension.to_ascii_lowercase().as_str() {
+            "json" => Some(Self::Json),
+            "jsonl" | "ndjson" => Some(Self::Jsonl),
+            "csv" | "tsv" => Some(Self::Csv),
+            "parquet" | "pq" => Some(Self::Parquet),
+            _ => None,
+        }
+    }
+
+    /// The format by extension, and by content where the extension does not tell.
+    pub fn detect(name: &str, bytes: &[u8]) -> Self {
+        Self::from_name(name).unwrap_or_else(|| Self::sniff(bytes))
+    }
+
+    /// The format by content: Parquet's magic, a leading bracket or brace, else CSV.
+    fn sniff(bytes: &[u8]) -> Self {
+        if bytes.starts_with(b"PAR1") {
+            return Self::Parquet;
+        }
+        let text = bytes.strip_prefix(row::UTF8_BOM).unwrap_or(bytes).trim_ascii();
+        match text.first() {
+            Some(b'[') => Self::Json,
+            // One object a line, or one object over many: the first line alone is an object in
+            // the former, and there is a second line.
+            Some(b'{') => match text.iter().position(|&b| b == b'\n') {
+                Some(end) if serde_json::from_slice::<serde::de::IgnoredAny>(&text[..end]).is_ok() => Self::Jsonl,
+                Some(_) => Self::Json,
+                None if json::is_wrapped(text) => Self::Json,
+                None => Self::Jsonl,
+            },
+            _ => Self::Csv,
+        }
+    }
+}
+
+/// The 200 built-in triples.
+///
+/// # Errors
+/// None in a build whose tests pass: the data are compiled in.
+pub fn builtin() -> Result<Dataset> {
+    parse("builtin", Format::Jsonl, BUILTIN_JSONL.as_bytes(), None)?.strict()
+}
+
+/// Reads a data set; `name` appears in messages, `domain` replaces every row's own.
+///
+/// # Errors
+/// [`Error::Malformed`] or [`Error::Unsupported`] for what the module's table calls a refused file.
+pub fn parse(name: &str, format: Format, bytes: &[u8], domain: Option<&str>) -> Result<Dataset> {
+    let domain = domain.map(str::trim);
+    if domain == Some("") {
+        return Err(Error::usage(
+            format!("the domain given for {name} is empty"),
+            "name it as in `--dataset entity=FILE`, or give the file alone",
+        ));
+    }
+    let rows = match format {
+        Format::Json => json::read_array(name, row::text_start(name, bytes)?)?,
+        Format::Jsonl => json::read_lines(row::text_start(name, bytes)?),
+        Format::Csv => delimited::read(name, row::text_start(name, bytes)?)?,
+        Format::Parquet => columnar::read(name, bytes)?,
+    };
+    let total = rows.len();
+    let (samples, rejected) = row::check(name, rows, domain);
+    let dataset = Dataset { name: name.to_owned(), samples, rejected, sha256: hex(&Sha256::digest(bytes)) };
+    if !dataset.samples.is_empty() {
+        return Ok(dataset);
+    }
+    if total > 0 {
+        return dataset.strict();
+    }
+    Err(Error::malformed(
+        name,
+        "rows",
+        "at least one",
+        "none",
+        "a data set holds rows of id, prompt, fact and hallucination; domain and complexity are optional",
+    ))
+}
+
+/// Several data sets as one, in the order given.
+///
+/// One data set passes through unchanged. Otherwise the name lists the parts', and `sha256` is the
+/// hash of the parts' binary hashes, one after another.
+///
+/// # Errors
+/// [`Error::Usage`] when there is no part; [`Error::Mismatch`] when two parts share an id: results
+/// are told apart by it, so it is not made unique behind the user's back.
+pub fn merge(mut datasets: Vec<Dataset>) -> Result<Dataset> {
+    if datasets.len() <= 1 {
+        return datasets
+            .pop()
+            .ok_or_else(|| Error::usage("no data set given", "give at least one with --dataset FILE"));
+    }
+    let mut owner: HashMap<&str, &str> = HashMap::new();
+    for part in &datasets {
+        for sample in &part.samples {
+            if let Some(first) = owner.insert(&sample.id, &part.name) {
+                return Err(Error::mismatch(
+                    format!("id {:?} in {}", sample.id, part.name),
+                    "ids that are unique over all data sets",
+                    format!("the same id in {first}"),
+                    "rename the ids in one of the files, for example with a prefix for each file",
+                ));
+            }
+        }
+    }
+    let mut hasher = Sha256::new();
+    for part in &datasets {
+        hasher.update(unhex(&part.sha256));
+    }
+    let name = datasets.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(", ");
+    let (mut samples, mut rejected) = (Vec::new(), Vec::new());
+    for part in datasets {
+        samples.extend(part.samples);
+        rejected.extend(part.rejected);
+    }
+    Ok(Dataset { name, samples, rejected, sha256: hex(&hasher.finalize()) })
+}
+
+impl Dataset {
+    /// The data set, if no row was rejected.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] that names the first rows at fault with their lines and reasons.
+    pub fn strict(self) -> Result<Self> {
+        if self.rejected.is_empty() {
+            return Ok(self);
+        }
+        let total = self.samples.len() + self.rejected.len();
+        let mut found = format!("{} at fault", self.rejected.len());
+        for rejected in self.rejected.iter().take(SHOWN_REJECTIONS) {
+            // Writing to a `String` cannot fail.
+            let _ = write!(found, "\n  {rejected}");
+        }
+        if let Some(more @ 1..) = self.rejected.len().checked_sub(SHOWN_REJECTIONS) {
+            let _ = write!(found, "\n  and {more} more");
+        }
+        let expected = if total == 1 { "1 usable row".to_owned() } else { format!("{total} usable rows") };
+        let hint = if self.samples.is_empty() {
+            "no row is usable; each needs a unique id, a prompt, a fact and a hallucination"
+        } else {
+            "correct these rows, or leave them out with --skip-invalid"
+        };
+        Err(Error::malformed(self.name, "rows", expected, found, hint))
+    }
+}
+
+impl std::fmt::Display for Rejected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "line {line} (row {})", self.row)?,
+            None => write!(f, "row {}", self.row)?,
+        }
+        if let Some(id) = &self.id {
+            write!(f, ", id {id:?}")?;
+        }
+        write!(f, ": {}", self.reason)
+    }
+}
+
+/// Lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The bytes of [`hex`]; text that is none counts as itself.
+fn unhex(text: &str) -> Vec<u8> {
+    let pair = |i| text.get(i..i + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    (0..text.len()).step_by(2).map(pair).collect::<Option<_>>().unwrap_or_else(|| text.as_bytes().to_vec())
+}

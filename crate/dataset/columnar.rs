@@ -1,0 +1,138 @@
+//! Parquet.
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::DataType;
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::errors::ParquetError;
+
+use super::delimited::columns;
+use super::row::{COMPLEXITY, Cell, FIELDS, ID, Row};
+use crate::error::{Error, Result};
+
+/// Rows of a Parquet file.
+///
+/// # Errors
+/// [`Error::Malformed`] for a damaged file, a missing column or one of another type;
+/// [`Error::Unsupported`] for a compression that this build does not read.
+pub(super) fn read(name: &str, file: &[u8]) -> Result<Vec<Row>> {
+    // The Parquet reader returns errors for most damage, and panics on some (a flipped byte in a
+    // level run, for one). Nothing of ours is touched by the unwinding but `file`, which is read only.
+    std::panic::catch_unwind(|| decode(name, file))
+        .unwrap_or_else(|_| Err(damaged(name, "a page that the Parquet reader cannot decode")))
+}
+
+/// [`read`], as far as the Parquet reader does not panic.
+fn decode(name: &str, file: &[u8]) -> Result<Vec<Row>> {
+    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::copy_from_slice(file))
+        .map_err(|error| unreadable(name, &error))?;
+    let header: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let columns = columns(name, &header)?;
+    for (field, column) in columns.iter().enumerate() {
+        if let Some(column) = column {
+            check_type(name, field, builder.schema().field(*column).data_type())?;
+        }
+    }
+    // Other columns are not decoded: whatever is in them is no concern of the rows.
+    let wanted = columns.iter().flatten().copied();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
+    let reader = builder.with_projection(mask).build().map_err(|error| unreadable(name, &error))?;
+    let mut rows = Vec::new();
+    for batch in reader {
+        let batch = batch.map_err(|error| damaged(name, &error.to_string()))?;
+        let first = rows.len();
+        rows.resize_with(first + batch.num_rows(), Row::default);
+        for (field, column) in columns.iter().enumerate() {
+            let Some(array) = column.and_then(|column| batch.column_by_name(&header[column])) else { continue };
+            let cells = cells(array, field).map_err(|error| damaged(name, &error.to_string()))?;
+            for (row, cell) in rows[first..].iter_mut().zip(cells) {
+                row.cells[field] = cell;
+            }
+        }
+    }
+    Ok(rows)
+}
+
+/// The type of the values, looking through dictionaries.
+fn value_type(kind: &DataType) -> &DataType {
+    match kind {
+        DataType::Dictionary(_, values) => values,
+        kind => kind,
+    }
+}
+
+fn is_text(kind: &DataType) -> bool {
+    use DataType::{Binary, BinaryView, LargeBinary, LargeUtf8, Utf8, Utf8View};
+    matches!(kind, Utf8 | LargeUtf8 | Utf8View | Binary | LargeBinary | BinaryView)
+}
+
+/// Whether a column of type `kind` can hold `field`. A column of nulls has a type of its own.
+fn check_type(name: &str, field: usize, kind: &DataType) -> Result<()> {
+    let values = value_type(kind);
+    let (fits, expected) = match field {
+        ID => (is_text(values) || values.is_integer(), "text or integers"),
+        COMPLEXITY => (values.is_integer() || values.is_floating(), "integers"),
+        _ => (is_text(values), "text"),
+    };
+    if fits || *values == DataType::Null {
+        return Ok(());
+    }
+    let hint = format!("write the column {} as {expected}", FIELDS[field]);
+    Err(Error::malformed(name, format!("column {}", FIELDS[field]), expected, format!("type {kind}"), hint))
+}
+
+/// The values of one column of one batch.
+fn cells(array: &ArrayRef, field: usize) -> Result<Vec<Cell>, arrow_schema::ArrowError> {
+    let kind = value_type(array.data_type()).clone();
+    // A dictionary may have null values as well as null keys; unpacking it first unites them.
+    let array = arrow_cast::cast(array, &kind)?;
+    let convert = |to: &DataType| arrow_cast::cast(&array, to);
+    if kind == DataType::Null {
+        return Ok(vec![Cell::Null; array.len()]);
+    }
+    let cell: Box<dyn Fn(usize) -> Cell> = if is_text(&kind) {
+        let bytes = convert(&DataType::LargeBinary)?;
+        Box::new(move |i| match std::str::from_utf8(bytes.as_binary::<i64>().value(i)) {
+            Ok(text) => Cell::Text(text.to_owned()),
+            Err(_) => Cell::Fault("bytes that are not UTF-8".to_owned()),
+        })
+    } else if field == ID {
+        let text = convert(&DataType::LargeUtf8)?;
+        Box::new(move |i| Cell::Text(text.as_string::<i64>().value(i).to_owned()))
+    } else if kind.is_integer() {
+        let values = convert(&DataType::Int64)?;
+        let text = convert(&DataType::LargeUtf8)?;
+        // The cast makes an integer past 2^63 null.
+        Box::new(move |i| match values.is_null(i) {
+            true => Cell::Fault(text.as_string::<i64>().value(i).to_owned()),
+            false => Cell::Integer(values.as_primitive::<Int64Type>().value(i)),
+        })
+    } else {
+        let values = convert(&DataType::Float64)?;
+        Box::new(move |i| match values.as_primitive::<Float64Type>().value(i) {
+            // pandas writes a gap in a column of numbers as NaN.
+            value if value.is_nan() => Cell::Null,
+            value => Cell::Float(value),
+        })
+    };
+    Ok((0..array.len()).map(|i| if array.is_null(i) { Cell::Null } else { cell(i) }).collect())
+}
+
+fn unreadable(name: &str, error: &ParquetError) -> Error {
+    damaged(name, &error.to_string())
+}
+
+/// A Parquet reader's error in words, which are all that tells a missing codec from damage.
+pub(super) fn damaged(name: &str, words: &str) -> Error {
+    if words.contains("Disabled feature at compile time") {
+        let codec = words.rsplit(": ").next().unwrap_or(words);
+        return Error::unsupported(
+            format!("{name}: compression {codec}"),
+            "write the file with compression=\"snappy\" or none",
+        );
+    }
+    Error::malformed(name, "content", "a Parquet file", words, "write the file again; a Parquet file begins with PAR1")
+}
