@@ -22,7 +22,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True, help="Hugging Face folder")
     parser.add_argument("--sae", action="append", required=True, metavar="LAYER=PATH")
-    parser.add_argument("--dataset", type=Path, required=True, help="JSON array of triples")
+    parser.add_argument("--dataset", type=Path, required=True, help="triples, JSON or JSONL")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--limit", type=int, help="first N triples only")
     parser.add_argument("--batch", type=int, default=8)
@@ -69,7 +69,10 @@ def load_sae(path: Path):
 
 
 def texts_of(dataset: Path, limit: int | None) -> list[str]:
-    rows = json.loads(dataset.read_text(encoding="utf-8"))[:limit]
+    text = dataset.read_text(encoding="utf-8")
+    if dataset.suffix == ".jsonl":
+        text = "[" + ",".join(line for line in text.splitlines() if line.strip()) + "]"
+    rows = json.loads(text)[:limit]
     out = []
     for r in rows:
         out += [r["prompt"], f"{r['prompt']} {r['fact']}", f"{r['prompt']} {r['hallucination']}"]

@@ -3,3 +3,4 @@
 mod cli;
 mod golden_models;
 mod gpu;
+mod real_models;
