@@ -1,5 +1,8 @@
 //! Names the two platforms once (`native`, `web`) and records the git commit for the manifest.
 
+// runs where the compiler runs, so what a browser lacks is no matter
+#![allow(clippy::disallowed_methods)]
+
 use std::path::Path;
 use std::process::Command;
 

@@ -14,8 +14,8 @@ pub struct Paths {
     pub cache: PathBuf,
     /// Build folder of the native target.
     pub target: PathBuf,
-    /// Build folder of the web target: it may have another compiler, and two compilers in one
-    /// folder would build everything anew at each change of hands.
+    /// Build folder of the web target: it may have another compiler, and two of them in one
+    /// folder get in each other's way.
     pub wasm_target: PathBuf,
 }
 
