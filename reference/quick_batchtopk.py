@@ -20,6 +20,13 @@ class QuickBatchTopK(BatchTopK):
     """BatchTopK whose top-k looks only at values above a bound taken from a sample."""
 
     least: torch.Tensor | None = None
+    kept: torch.Tensor | None = None
+
+    def counts(self, d_sae: int, acts: torch.Tensor) -> torch.Tensor:
+        """How often each feature fired in the last batch, [d_sae]."""
+        if self.kept is None:
+            return (acts > 0).sum(0).float()
+        return torch.bincount(self.kept % d_sae, minlength=d_sae).float()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         flat = x.flatten()
@@ -31,10 +38,12 @@ class QuickBatchTopK(BatchTopK):
             rank = min(len(sample), int(1.25 * k / len(flat) * len(sample)) + 8)
             candidates = (values > sample.topk(rank).values[-1]).nonzero().flatten()
             if len(candidates) < k:
+                self.least = self.kept = None
                 return super().forward(x)
             top = values[candidates].topk(k)
             index = candidates[top.indices]
             self.least = top.values[top.values > 0].min()
+            self.kept = index[top.values > 0]
         return torch.zeros_like(flat).scatter(-1, index, flat[index].relu()).view_as(x)
 
 

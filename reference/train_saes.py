@@ -25,7 +25,7 @@ import torch
 from sae_lens import SAE
 from sae_lens.config import SAETrainerConfig
 from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAEConfig
-from sae_lens.saes.sae import SAEMetadata
+from sae_lens.saes.sae import SAEMetadata, TrainStepInput
 from sae_lens.training.sae_trainer import SAETrainer
 
 from gguf_models import load_gguf
@@ -151,12 +151,41 @@ class LoggingTrainer(SAETrainer):
         self.optimizer.param_groups[0].update(fused=True, foreach=False)
         self.log, self.started, self.sums = log, time.time(), [0.0, 0.0, 0.0, 0]
 
+    def _train_step(self, sae, sae_in):
+        """SAELens's own step; its firing counts come from the kept indices instead of four passes
+        over the dense activations."""
+        sae.train()
+        with self.autocast_if_enabled:
+            out = sae.training_forward_pass(
+                TrainStepInput(
+                    sae_in=sae_in,
+                    dead_neuron_mask=self.dead_neurons,
+                    coefficients=self.get_coefficients(),
+                    n_training_steps=self.n_training_steps,
+                    is_logging_step=False,
+                )
+            )
+        counts = sae.activation_fn.counts(sae.cfg.d_sae, out.feature_acts)
+        self.n_forward_passes_since_fired += 1
+        self.n_forward_passes_since_fired[counts > 0] = 0
+        self.act_freq_scores += counts
+        self.n_frac_active_samples += self.cfg.train_batch_size_samples
+        self.mean_l0 = float(counts.sum()) / len(sae_in)
+        out.loss.backward()
+        torch.nn.utils.clip_grad_norm_(sae.parameters(), 1.0)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.lr_scheduler.step()
+        for scheduler in self.coefficient_schedulers.values():
+            scheduler.step()
+        return out
+
     @torch.no_grad()
     def _update_pbar(self, step_output, pbar, update_interval=100) -> None:
         x, x_hat = step_output.sae_in, step_output.sae_out.float()
         self.sums[0] += float((x - x_hat).pow(2).sum())
         self.sums[1] += float((x - x.mean(0)).pow(2).sum())
-        self.sums[2] += float((step_output.feature_acts > 0).sum() / len(x))
+        self.sums[2] += self.mean_l0
         self.sums[3] += 1
         if self.n_training_steps % 20 == 0:
             line = {

@@ -19,6 +19,14 @@ use crate::error::{Error, Result};
 /// [`Error::Malformed`] for a damaged file, a missing column or one of another type;
 /// [`Error::Unsupported`] for a compression that this build does not read.
 pub(super) fn read(name: &str, file: &[u8]) -> Result<Vec<Row>> {
+    // The Parquet reader returns errors for most damage, and panics on some (a flipped byte in a
+    // level run, for one). Nothing of ours is touched by the unwinding but `file`, which is read only.
+    std::panic::catch_unwind(|| decode(name, file))
+        .unwrap_or_else(|_| Err(damaged(name, "a page that the Parquet reader cannot decode")))
+}
+
+/// [`read`], as far as the Parquet reader does not panic.
+fn decode(name: &str, file: &[u8]) -> Result<Vec<Row>> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::copy_from_slice(file))
         .map_err(|error| unreadable(name, &error))?;
     let header: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
@@ -117,7 +125,8 @@ fn unreadable(name: &str, error: &ParquetError) -> Error {
     damaged(name, &error.to_string())
 }
 
-fn damaged(name: &str, words: &str) -> Error {
+/// A Parquet reader's error in words, which are all that tells a missing codec from damage.
+pub(super) fn damaged(name: &str, words: &str) -> Error {
     if words.contains("Disabled feature at compile time") {
         let codec = words.rsplit(": ").next().unwrap_or(words);
         return Error::unsupported(

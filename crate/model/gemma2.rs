@@ -73,7 +73,7 @@ impl Config {
             rms_norm_eps: f.or("rms_norm_eps", 1e-6)?,
             rope: Rope::read(&mut f, 10_000.0)?,
             query_pre_attn_scalar: f.or("query_pre_attn_scalar", 256.0)?,
-            sliding_window: f.or("sliding_window", 4096)?,
+            sliding_window: sliding_window(&mut f)?,
             sliding: layer_types(&mut f, n_layers, 2)?,
             attn_logit_softcapping: f.optional("attn_logit_softcapping")?,
             final_logit_softcapping: f.optional("final_logit_softcapping")?,
@@ -85,6 +85,13 @@ impl Config {
         f.finish()?;
         Ok(config)
     }
+}
+
+/// `sliding_window`; the hub's configs repeat it as `sliding_window_size`, which nobody reads.
+fn sliding_window(f: &mut Fields) -> Result<usize> {
+    let window = f.or("sliding_window", 4096)?;
+    f.only("sliding_window_size", json!(window))?;
+    Ok(window)
 }
 
 /// The family with its config.
