@@ -216,10 +216,13 @@ fn misfits_of_model_and_sae_are_named() {
     check(&other, &["width", "d_model", "hint:"]);
 }
 
+/// What is done to a model's folder, under a name, and words of the error that should follow.
+type Damage<'a> = (&'a str, &'a dyn Fn(&Path), &'a [&'a str]);
+
 #[test]
 fn damaged_models_are_refused_in_words() {
     let data = TRIPLES;
-    let cases: [(&str, &dyn Fn(&Path), &[&str]); 8] = [
+    let cases: [Damage; 8] = [
         ("no config", &|d| std::fs::remove_file(d.join("config.json")).unwrap(), &["config.json", "hint:"]),
         ("no tokenizer", &|d| std::fs::remove_file(d.join("tokenizer.json")).unwrap(), &["tokenizer.json", "hint:"]),
         ("no weights", &|d| std::fs::remove_file(d.join("model.safetensors")).unwrap(), &["model.safetensors", "hint:"]),

@@ -1,5 +1,6 @@
 //! The one integration harness.
 
+mod architecture;
 mod cli;
 mod golden_models;
 mod gpu;

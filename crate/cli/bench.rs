@@ -106,7 +106,7 @@ fn reference(command: &str, texts: usize) -> Result<Row> {
     let failed = |found: String| {
         Error::malformed(command, "output", "a JSON line with seconds or texts_per_s", found, "run the command by hand")
     };
-    let (shell, flag) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
+    let (shell, flag) = crate::platform::SHELL;
     let out = Command::new(shell).args([flag, command]).output().map_err(|e| failed(e.to_string()))?;
     if !out.status.success() {
         return Err(failed(format!("{}: {}", out.status, String::from_utf8_lossy(&out.stderr).trim())));

@@ -63,7 +63,7 @@ impl Rope {
             }
         };
         p.finish()?;
-        if !(theta > 0.0) {
+        if theta.is_nan() || theta <= 0.0 {
             return Err(Error::malformed("config.json", "rope_theta", "a positive number", theta.to_string(), "check the config"));
         }
         Ok(Self { theta, scaling })

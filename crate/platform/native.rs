@@ -86,6 +86,9 @@ pub fn threads() -> usize {
     rayon::current_num_threads()
 }
 
+/// The system's shell, and the flag before a command line given to it.
+pub const SHELL: (&str, &str) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
+
 /// Peak resident memory of this process in bytes, where the system tells.
 pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;

@@ -1,1 +1,66 @@
-fn main(){}
+//! `cargo xtask`: everything that is done with this repository, one word each.
+
+mod check;
+mod demo;
+mod golden;
+mod paths;
+mod report;
+mod run;
+mod test;
+mod wasm;
+mod web;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use paths::Paths;
+
+const HELP: &str = "\
+Usage: cargo xtask COMMAND
+
+Commands:
+  check             formatting, lints (native and web), documentation
+  test              all that CI runs: check, then every test
+  web               build the library for the browser (release); the page is not there yet
+  demo [-- ARGS]    build, fetch what is missing, analyse the built-in 200 triples
+  golden [SCRIPT]   make the reference data anew with Python; without a name, list the scripts
+  wasm              set up the compiler for the web target and say which one it is
+
+Build folders: CARGO_TARGET_DIR where it is set, else the user's cache folder; the web target has
+one of its own beside it. One profile (release), so that every dependency is built once.
+SAESCOPE_WASM=rustup|debian chooses the web compiler; by default the first that works.
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let done = match words.as_slice() {
+        [] | ["help" | "-h" | "--help"] => {
+            print!("{HELP}");
+            return ExitCode::SUCCESS;
+        }
+        ["check"] => with_paths(check::run),
+        ["test"] => with_paths(test::run),
+        ["web"] => with_paths(|paths| web::run(paths).map(|()| true)),
+        ["demo", rest @ ..] => with_paths(|paths| demo::run(paths, rest.strip_prefix(&["--"]).unwrap_or(rest))),
+        ["golden", rest @ ..] => with_paths(|paths| golden::run(paths, rest)),
+        ["wasm"] => with_paths(|paths| wasm::Toolchain::find(paths).map(|_| true)),
+        _ => {
+            eprint!("error: unknown command `{}`\n\n{HELP}", words.join(" "));
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn with_paths(command: impl FnOnce(&Paths) -> Result<bool>) -> Result<bool> {
+    command(&Paths::find()?)
+}

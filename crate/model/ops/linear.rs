@@ -11,6 +11,8 @@ use crate::checkpoint::HostTensor;
 use crate::platform;
 
 /// The weight of a linear map, where its kernel wants it.
+// one a matrix: its few hundred bytes are nothing beside the values
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone)]
 enum Weight {
     /// Row-major host values.
