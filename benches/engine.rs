@@ -55,7 +55,8 @@ mod trie_attention {
             trie.insert(&tokens);
         }
         let n = trie.len();
-        let p = AttentionParams { heads: 8, kv_heads: 4, head_dim: 256, scale: 0.06, softcap: Some(50.0), window: None };
+        let p =
+            AttentionParams { heads: 8, kv_heads: 4, head_dim: 256, scale: 0.06, softcap: Some(50.0), window: None };
         let ctx = TrieContext::new(&trie, &[None], c);
         let q = c.tensor2(values(n * 2048, 1), n, 2048);
         let (k, v) = (c.tensor2(values(n * 1024, 2), n, 1024), c.tensor2(values(n * 1024, 3), n, 1024));

@@ -81,8 +81,11 @@ fn a_run_writes_four_files_whose_columns_are_the_contract() {
         let run = Run::new();
         let data = run.write("t.json", TRIPLES);
         let args = model_args(case);
-        let out =
-            run.saescope(&with(&["analyze"], &args, &["--dataset", &data, "--out", "out", "--device", "cpu", "--logprob"]));
+        let out = run.saescope(&with(
+            &["analyze"],
+            &args,
+            &["--dataset", &data, "--out", "out", "--device", "cpu", "--logprob"],
+        ));
         let stderr = String::from_utf8_lossy(&out.stderr);
         assert!(out.status.success(), "{stderr}");
         assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), "out", "data on stdout only");
@@ -182,7 +185,11 @@ fn unusable_data_sets_say_where_and_why() {
         let path = run.write(name, text);
         run.fails(&with(&["analyze"], &args, &["--dataset", &path, "--out", "out"]), 1, words);
     }
-    run.fails(&with(&["analyze"], &args, &["--dataset", "nowhere.json", "--out", "out"]), 1, &["nowhere.json", "hint:"]);
+    run.fails(
+        &with(&["analyze"], &args, &["--dataset", "nowhere.json", "--out", "out"]),
+        1,
+        &["nowhere.json", "hint:"],
+    );
     // such rows are skipped on request
     let path = run.write("empty.json", TRIPLES.replace("Alice peeped", " "));
     let out = run.saescope(&with(
@@ -225,7 +232,11 @@ fn damaged_models_are_refused_in_words() {
     let cases: [Damage; 8] = [
         ("no config", &|d| std::fs::remove_file(d.join("config.json")).unwrap(), &["config.json", "hint:"]),
         ("no tokenizer", &|d| std::fs::remove_file(d.join("tokenizer.json")).unwrap(), &["tokenizer.json", "hint:"]),
-        ("no weights", &|d| std::fs::remove_file(d.join("model.safetensors")).unwrap(), &["model.safetensors", "hint:"]),
+        (
+            "no weights",
+            &|d| std::fs::remove_file(d.join("model.safetensors")).unwrap(),
+            &["model.safetensors", "hint:"],
+        ),
         (
             "truncated weights",
             &|d| {
@@ -260,7 +271,9 @@ fn damaged_models_are_refused_in_words() {
             "an unknown architecture",
             &|d| {
                 let path = d.join("config.json");
-                let text = std::fs::read_to_string(&path).unwrap().replace("\"model_type\": \"llama\"", "\"model_type\": \"mamba\"");
+                let text = std::fs::read_to_string(&path)
+                    .unwrap()
+                    .replace("\"model_type\": \"llama\"", "\"model_type\": \"mamba\"");
                 std::fs::write(&path, text).unwrap();
             },
             &["mamba", "hint:"],

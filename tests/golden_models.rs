@@ -10,8 +10,8 @@ use saescope::cli::inputs;
 use saescope::dataset::{self, Format};
 use saescope::engine::{self, Batching, Options, SaeAt, Silent};
 use saescope::metrics::{self, Cell, Noise, TextKind};
-use saescope::model::ops::Compute;
 use saescope::model::Model;
+use saescope::model::ops::Compute;
 use saescope::sae::Sae;
 use serde_json::Value;
 
@@ -127,10 +127,7 @@ pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
     let mut unequal = std::collections::HashSet::new();
     for want in golden.expected["features"].as_array().unwrap() {
         let sample = outcome.samples.iter().find(|s| s.sample_id == want["sample_id"]).unwrap();
-        let kind = TextKind::ALL
-            .into_iter()
-            .find(|k| want["text"] == k.as_str() || want["text"] == k.short())
-            .unwrap();
+        let kind = TextKind::ALL.into_iter().find(|k| want["text"] == k.as_str() || want["text"] == k.short()).unwrap();
         let layer = want["layer"].as_u64().unwrap() as usize;
         let got = sample.text(kind).layers.iter().find(|l| l.layer == layer).unwrap();
         let got: HashMap<u32, f32> = got.indices.iter().copied().zip(got.activations.iter().copied()).collect();
@@ -205,7 +202,10 @@ pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
         let sample = outcome.samples.iter().find(|s| s.sample_id == id).unwrap();
         let text = if kind == "fact" { &sample.fact } else { &sample.hall };
         let (got, want) = (text.logprob.unwrap(), want["sum"].as_f64().unwrap());
-        assert!((got - want).abs() <= tolerance * want.abs().max(1.0), "{case}: log p of {id}/{kind}: {got} against {want}");
+        assert!(
+            (got - want).abs() <= tolerance * want.abs().max(1.0),
+            "{case}: log p of {id}/{kind}: {got} against {want}"
+        );
     }
 }
 

@@ -45,7 +45,9 @@ fn compare(name: &str) {
                 .zip(&want)
                 .map(|(&c, w)| (f64::from(x[c]) - w).abs() / w.abs().max(scale))
                 .fold(0.0, f64::max);
-            println!("{name}: {words:?}: resid_post.{layer}: norm {norm:.4} against {want_norm:.4}, worst coordinate {worst:.1e}");
+            println!(
+                "{name}: {words:?}: resid_post.{layer}: norm {norm:.4} against {want_norm:.4}, worst coordinate {worst:.1e}"
+            );
             assert!((norm - want_norm).abs() / want_norm < 1e-3, "norm");
             assert!(worst < 1e-3, "coordinate");
         }
@@ -73,4 +75,21 @@ fn real_smollm2() {
 #[ignore = "needs the real GGUF files: set SAESCOPE_TEST_MODELS"]
 fn real_gemma3() {
     compare("gemma3");
+}
+
+#[test]
+#[ignore = "needs the real GGUF files: set SAESCOPE_TEST_MODELS"]
+fn real_tokens_of_the_built_in_triples() {
+    let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/triples_tokens.json");
+    let golden: Value = serde_json::from_slice(&std::fs::read(golden).unwrap()).unwrap();
+    let folder = std::env::var("SAESCOPE_TEST_MODELS").expect("SAESCOPE_TEST_MODELS names a folder of GGUF files");
+    let file = PathBuf::from(folder).join("SmolLM2-135M-Instruct.Q4_1.gguf");
+    let model = block_on(Model::open(inputs::model_files(&file, None).unwrap())).unwrap();
+    let samples = saescope::dataset::builtin().unwrap().samples;
+    assert_eq!(samples.len(), 200);
+    for s in samples {
+        let got = [s.prompt_text(), s.fact_text(), s.hall_text()]
+            .map(|text| model.tokenizer.encode(&text).unwrap().len() as f64);
+        assert_eq!(got.to_vec(), numbers(&golden[&s.id]), "{}", s.id);
+    }
 }

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use super::args::{Analyze, MeasureArgs};
 use super::manifest::{Parts, hash_files, manifest};
 use super::progress::Shown;
-use super::setup::{self, Devices, Loaded};
 use super::say;
+use super::setup::{self, Devices, Loaded};
 use crate::dataset::Dataset;
 use crate::engine::{self, Batching, Options, Outcome};
 use crate::error::{Error, Result};
@@ -94,9 +94,7 @@ pub async fn run(args: &Analyze) -> Result<ExitCode> {
     let features_bytes = output::features_parquet(&outcome.samples)?;
     let stats_bytes = output::stats_parquet(&stats::stats_table(&compared))?;
     let write_seconds = clock.seconds();
-    let hashes = hashes
-        .await
-        .unwrap_or_else(|| Err(Error::device("hashing the weight files stopped", "run again")))?;
+    let hashes = hashes.await.unwrap_or_else(|| Err(Error::device("hashing the weight files stopped", "run again")))?;
     let manifest = manifest(Parts {
         run_id: stamp,
         started_at,
@@ -132,7 +130,14 @@ pub async fn run(args: &Analyze) -> Result<ExitCode> {
 }
 
 /// Means by domain, fact against hallucination, on stderr: a first look, not a result.
-fn print_summary(table: &Table, layers: &[usize], loaded: &Loaded, outcome: &Outcome, data: &Dataset, devices: &Devices) {
+fn print_summary(
+    table: &Table,
+    layers: &[usize],
+    loaded: &Loaded,
+    outcome: &Outcome,
+    data: &Dataset,
+    devices: &Devices,
+) {
     let last = layers.last().copied().unwrap_or_default();
     let columns = [
         ("tokens", "n_tokens_fact".to_owned(), "n_tokens_hall".to_owned()),
@@ -154,7 +159,8 @@ fn print_summary(table: &Table, layers: &[usize], loaded: &Loaded, outcome: &Out
             }
         }
     }
-    let mut out = format!("\nmeans, fact / hallucination (layer {last} where a layer is meant):\n{:<14}{:>4}", "domain", "n");
+    let mut out =
+        format!("\nmeans, fact / hallucination (layer {last} where a layer is meant):\n{:<14}{:>4}", "domain", "n");
     for (name, ..) in &columns {
         out.push_str(&format!("{name:>18}"));
     }

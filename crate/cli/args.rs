@@ -10,12 +10,18 @@ use crate::model::registry;
 
 /// Spectrum and geometry of sparse-autoencoder features, measured with their controls.
 #[derive(Debug, Parser)]
-#[command(name = "saescope", version, about, arg_required_else_help = true, after_help = "\
+#[command(
+    name = "saescope",
+    version,
+    about,
+    arg_required_else_help = true,
+    after_help = "\
 Examples:
   saescope analyze                                the default model on the built-in 200 triples
   saescope analyze --model gemma-2-2b --dataset triples.json --out results
   saescope inspect \"The Eiffel Tower is in\"
-  saescope models                                 what is known, what is in the cache")]
+  saescope models                                 what is known, what is in the cache"
+)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -54,6 +60,12 @@ Examples:
   saescope inspect \"The capital of France is\" --logprob --top 5
   saescope inspect --model gemma-2-2b \"Water boils at\"")]
     Inspect(Inspect),
+    /// Measure SAEs on text: L0, variance unexplained, dead features, cross-entropy recovered.
+    #[command(after_help = "\
+Examples:
+  saescope health --text models/smollm2-135m-instruct/held_out.jsonl
+  saescope health --model gemma-2-2b --text sample.jsonl --ce-texts 20")]
+    Health(Health),
     /// Fetch a known model and its SAEs into the cache: resumable, checked by sha256.
     #[command(after_help = "\
 Examples:
@@ -316,6 +328,27 @@ pub struct Inspect {
     /// Also show the likeliest next tokens (runs the whole model).
     #[arg(long)]
     pub logprob: bool,
+}
+
+/// `health`
+#[derive(Debug, Args)]
+pub struct Health {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub device: DeviceArgs,
+    /// Text to measure on: a JSON object with a `text` field a line, or plain text, one passage a
+    /// line.
+    #[arg(long, value_name = "FILE")]
+    pub text: PathBuf,
+    /// Leave out positions whose residual norm is above this many times the layer's median.
+    #[arg(long, default_value_t = 2.0, value_name = "X")]
+    pub outlier: f64,
+    /// Passages for the cross-entropy, which runs the whole model twice per SAE. 0 leaves it out.
+    #[arg(long, default_value_t = 40, value_name = "N")]
+    pub ce_texts: usize,
 }
 
 /// `fetch`

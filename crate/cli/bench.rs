@@ -58,7 +58,12 @@ pub async fn run(args: &Bench) -> Result<()> {
         shown.finish();
         let outcome = outcome?;
         if let Some(failed) = outcome.failed.first() {
-            return Err(Error::mismatch("samples", "all to be measured", format!("{}: {}", failed.sample_id, failed.reason), "bench a data set that runs"));
+            return Err(Error::mismatch(
+                "samples",
+                "all to be measured",
+                format!("{}: {}", failed.sample_id, failed.reason),
+                "bench a data set that runs",
+            ));
         }
         say(&analyze::stage_table(
             &outcome
@@ -94,7 +99,11 @@ pub async fn run(args: &Bench) -> Result<()> {
 }
 
 fn known_path(known: &fetch::KnownFiles) -> Result<String> {
-    let first = known.model.files.first().ok_or_else(|| Error::missing("files of the default model", "run `saescope fetch`"))?;
+    let first = known
+        .model
+        .files
+        .first()
+        .ok_or_else(|| Error::missing("files of the default model", "run `saescope fetch`"))?;
     let gguf = first.extension().is_some_and(|e| e == "gguf");
     let path = if gguf { first.as_path() } else { first.parent().unwrap_or(first) };
     Ok(path.display().to_string())

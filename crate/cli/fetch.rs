@@ -4,8 +4,8 @@ use super::progress::duration;
 use super::{args, say};
 use crate::error::Result;
 use crate::model::registry::{self, KnownModel};
-use crate::platform::fetch::{Fetched, Progress, Settings, fetch};
 use crate::platform::Clock;
+use crate::platform::fetch::{Fetched, Progress, Settings, fetch};
 
 /// A known model's files on disk.
 pub struct KnownFiles {
@@ -28,10 +28,9 @@ pub fn known(model: &KnownModel, with_saes: bool) -> Result<KnownFiles> {
         if seconds - last >= 1.0 {
             last = seconds;
             let total = p.total.map_or_else(String::new, |t| format!("/{}", megabytes(t)));
-            let eta = p
-                .total
-                .filter(|_| p.done > 0)
-                .map_or_else(String::new, |t| format!(" | ETA {}", duration(seconds * t.saturating_sub(p.done) as f64 / p.done as f64)));
+            let eta = p.total.filter(|_| p.done > 0).map_or_else(String::new, |t| {
+                format!(" | ETA {}", duration(seconds * t.saturating_sub(p.done) as f64 / p.done as f64))
+            });
             say(&format!("fetching {}: {}{total} MB{eta}", p.file, megabytes(p.done)));
         }
     };

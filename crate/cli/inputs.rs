@@ -51,16 +51,16 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
     let index = folder.join("model.safetensors.index.json");
     if index.is_file() {
         let name = index.display().to_string();
-        let bytes = std::fs::read(&index).map_err(|e| Error::io(&name, "read", e, "check that the file is readable"))?;
+        let bytes =
+            std::fs::read(&index).map_err(|e| Error::io(&name, "read", e, "check that the file is readable"))?;
         let malformed = |found: String| {
             Error::malformed(&name, "weight_map", "tensor names with the shard of each", found, "fetch the file again")
         };
         let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
-        let map = value.get("weight_map").and_then(|m| m.as_object()).ok_or_else(|| malformed("no such object".into()))?;
-        let mut shards: Vec<&str> = map
-            .values()
-            .map(|v| v.as_str().ok_or_else(|| malformed(v.to_string())))
-            .collect::<Result<_>>()?;
+        let map =
+            value.get("weight_map").and_then(|m| m.as_object()).ok_or_else(|| malformed("no such object".into()))?;
+        let mut shards: Vec<&str> =
+            map.values().map(|v| v.as_str().ok_or_else(|| malformed(v.to_string()))).collect::<Result<_>>()?;
         shards.sort_unstable();
         shards.dedup();
         // a shard's name is a file beside the index, nothing else

@@ -46,7 +46,10 @@ pub async fn run(args: &Inspect) -> Result<()> {
         let indices: Vec<usize> = features.iter().map(|f| f.index as usize).collect();
         let rows = at.sae.decoder_rows(&indices).await?;
         let promoted = promoted_tokens(model, &rows.data, indices.len(), args.top.min(6)).await?;
-        println!("\nlayer {} at the last token: {active} active features of {} (sae {})", at.layer, at.sae.d_sae, at.sae.id);
+        println!(
+            "\nlayer {} at the last token: {active} active features of {} (sae {})",
+            at.layer, at.sae.d_sae, at.sae.id
+        );
         println!("{:>9} {:>11}  promotes", "feature", "activation");
         for (f, promoted) in features.iter().zip(&promoted) {
             let words: Vec<String> = promoted.iter().map(|&t| shown(model, t)).collect();

@@ -124,7 +124,9 @@ pub fn manifest(parts: Parts<'_>) -> Manifest {
     let warnings = health
         .iter()
         .flat_map(|h| h.warnings.iter().cloned())
-        .chain((!data.rejected.is_empty()).then(|| format!("{} rows of the data set were skipped", data.rejected.len())))
+        .chain(
+            (!data.rejected.is_empty()).then(|| format!("{} rows of the data set were skipped", data.rejected.len())),
+        )
         .chain((!outcome.failed.is_empty()).then(|| format!("{} samples failed", outcome.failed.len())))
         .collect();
     let tokenizer = model.tokenizer_json.as_slice();

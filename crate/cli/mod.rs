@@ -6,6 +6,7 @@ mod analyze;
 pub mod args;
 mod bench;
 mod fetch;
+mod health;
 pub mod inputs;
 mod inspect;
 mod manifest;
@@ -48,6 +49,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Verify(args) => block_on(verify::run(&args)),
         Command::Bench(args) => block_on(bench::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Inspect(args) => block_on(inspect::run(&args)).map(|()| ExitCode::SUCCESS),
+        Command::Health(args) => block_on(health::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Fetch(args) => fetch::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Models => models::run().map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {

@@ -12,11 +12,8 @@ pub fn run() -> Result<()> {
     let settings = Settings::from_env()?;
     println!("{:<24} {:<9} {:<16} {:<16} summary", "model", "here", "SAE layers", "licence");
     for model in registry::all()? {
-        let here = model
-            .wanted()
-            .iter()
-            .filter(|(_, origins)| origins.iter().any(|o| cached(o, &settings).is_some()))
-            .count();
+        let here =
+            model.wanted().iter().filter(|(_, origins)| origins.iter().any(|o| cached(o, &settings).is_some())).count();
         let wanted = 1 + model.saes.len();
         let state = match here {
             0 => "no".to_owned(),
@@ -25,7 +22,13 @@ pub fn run() -> Result<()> {
         };
         let layers: Vec<String> = model.saes.iter().map(|s| s.layer.to_string()).collect();
         let default = if model.name == registry::DEFAULT { " (default)" } else { "" };
-        println!("{:<24} {state:<9} {:<16} {:<16} {}{default}", model.name, layers.join(", "), model.licence.name, model.summary);
+        println!(
+            "{:<24} {state:<9} {:<16} {:<16} {}{default}",
+            model.name,
+            layers.join(", "),
+            model.licence.name,
+            model.summary
+        );
     }
     println!("\ncache: {}", settings.cache.display());
     Ok(())

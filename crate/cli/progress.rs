@@ -82,7 +82,14 @@ mod tests {
 
     #[test]
     fn the_line_is_the_documented_one() {
-        let p = Progress { samples_done: 80.0, samples_total: 200, seconds: 80.0 / 8.5, layer: 3, layers: 21, bytes_read: 0 };
+        let p = Progress {
+            samples_done: 80.0,
+            samples_total: 200,
+            seconds: 80.0 / 8.5,
+            layer: 3,
+            layers: 21,
+            bytes_read: 0,
+        };
         assert_eq!(line(&p), "80/200 samples | 8.5 samples/s | ETA 14s");
         assert_eq!(duration(125.0), "2m05s");
         assert_eq!(duration(3725.0), "1h02m");

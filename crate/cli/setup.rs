@@ -57,7 +57,8 @@ pub async fn load(args: &ModelArgs, saes_needed: bool) -> Result<Loaded> {
         let files = model_files(&fetched.model.files, args.tokenizer.as_deref())?;
         let mut saes = Vec::new();
         for (entry, files) in known.saes.iter().zip(&fetched.saes) {
-            let overrides = Overrides { norm_scaling_factor: entry.norm_scaling_factor, center_input: entry.center_input };
+            let overrides =
+                Overrides { norm_scaling_factor: entry.norm_scaling_factor, center_input: entry.center_input };
             let sources = files.files.iter().map(|p| inputs::source(p)).collect::<Result<_>>()?;
             let mut sae = Sae::open_with(sources, overrides).await?;
             sae.declared_l0 = sae.declared_l0.or(entry.declared_l0);
@@ -147,12 +148,17 @@ pub async fn devices(args: &DeviceArgs) -> Result<Devices> {
     let none = |what: &str| {
         let listed: Vec<String> = found.iter().map(|a| format!("gpu:{} {}", a.index, a.name)).collect();
         let listed = if listed.is_empty() { "none".to_owned() } else { listed.join(", ") };
-        Error::device(format!("{what}; adapters found: {listed}"), "run with `--device cpu`, or install the GPU's Vulkan driver")
+        Error::device(
+            format!("{what}; adapters found: {listed}"),
+            "run with `--device cpu`, or install the GPU's Vulkan driver",
+        )
     };
     let chosen: Vec<Adapter> = match args.device {
         DeviceArg::Cpu => Vec::new(),
         DeviceArg::Auto => real().take(1).collect(),
-        DeviceArg::Gpu(n) => vec![found.iter().find(|a| a.index == n).cloned().ok_or_else(|| none(&format!("no adapter gpu:{n}")))?],
+        DeviceArg::Gpu(n) => {
+            vec![found.iter().find(|a| a.index == n).cloned().ok_or_else(|| none(&format!("no adapter gpu:{n}")))?]
+        }
         DeviceArg::All => {
             let all: Vec<Adapter> = real().collect();
             if all.is_empty() {
@@ -221,7 +227,12 @@ pub fn data(args: &DataArgs) -> Result<Dataset> {
 
 /// The rows that were rejected, as a table for a terminal.
 fn rejected_table(data: &Dataset) -> String {
-    let mut out = format!("{}: {} of {} rows cannot be used\n", data.name, data.rejected.len(), data.rejected.len() + data.samples.len());
+    let mut out = format!(
+        "{}: {} of {} rows cannot be used\n",
+        data.name,
+        data.rejected.len(),
+        data.rejected.len() + data.samples.len()
+    );
     out.push_str("   row    line  id                reason\n");
     for r in data.rejected.iter().take(50) {
         let line = r.line.map_or_else(|| "-".to_owned(), |l| l.to_string());

@@ -34,7 +34,10 @@ pub async fn run(args: &Verify) -> Result<ExitCode> {
             engine::analyze(&loaded.model, &devices.computes, &loaded.saes, &data.samples, &options, &shown).await;
         shown.finish();
         let outcome = outcome?;
-        say(&format!("{what}: {:.2} s, {} tokens computed in {} batches", outcome.seconds, outcome.nodes, outcome.batches));
+        say(&format!(
+            "{what}: {:.2} s, {} tokens computed in {} batches",
+            outcome.seconds, outcome.nodes, outcome.batches
+        ));
         let table = metrics::table(&outcome.samples, &layers, args.measure.logprob)?;
         runs.push((outcome, table));
     }

@@ -352,8 +352,7 @@ impl Run<'_> {
             })
             .collect();
         let per_group = if self.options.batching == Batching::OneText { 1 } else { 3 };
-        let groups: Vec<Vec<&[u32]>> =
-            texts.chunks(per_group).map(|g| g.iter().map(|t| t.tokens).collect()).collect();
+        let groups: Vec<Vec<&[u32]>> = texts.chunks(per_group).map(|g| g.iter().map(|t| t.tokens).collect()).collect();
         let batches = pack(&groups, self.limit());
         for (b, batch) in batches.iter().enumerate() {
             for slot in &batch.texts {
@@ -370,8 +369,7 @@ impl Run<'_> {
         let deepest_sae = self.saes.iter().map(|s| s.layer).max().unwrap_or_default();
         let last = if self.options.logprob { self.model.dims().n_layers - 1 } else { deepest_sae };
         let hooks = self.saes.iter().map(|s| (s.layer, s.sae.clone())).collect();
-        let mut stream =
-            Stream::start(self.model, self.computes, &batches, hooks, last, &mut self.timings).await?;
+        let mut stream = Stream::start(self.model, self.computes, &batches, hooks, last, &mut self.timings).await?;
         for layer in 0..=last {
             // past the attention, the deepest block is only computed where it is read
             let kept = (layer == last).then(|| self.kept_rows(&texts, batches.len(), last == deepest_sae));

@@ -56,7 +56,12 @@ pub async fn next_token_logprobs(
     let x = model.architecture.final_norm(model.read_final_norm().await?, x, compute)?;
     let mut running: Vec<Running> = questions
         .iter()
-        .map(|q| Running { max: f64::NEG_INFINITY, sum: 0.0, targets: vec![f64::NAN; q.targets.len()], top: Vec::new() })
+        .map(|q| Running {
+            max: f64::NEG_INFINITY,
+            sum: 0.0,
+            targets: vec![f64::NAN; q.targets.len()],
+            top: Vec::new(),
+        })
         .collect();
     for start in (0..vocab).step_by(VOCAB_CHUNK) {
         let end = (start + VOCAB_CHUNK).min(vocab);

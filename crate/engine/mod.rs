@@ -1,6 +1,7 @@
 //! The engine: layer-by-layer streaming, SAEs at their layers, log-probabilities.
 
 mod analyze;
+mod health;
 mod logprob;
 mod progress;
 mod residuals;
@@ -8,6 +9,7 @@ mod sae_pass;
 mod stream;
 
 pub use analyze::{Batching, FailedSample, Options, Outcome, SaeAt, analyze, fit};
+pub use health::{SaeHealth, health};
 pub use logprob::{Answer, Question, next_token_logprobs};
 pub use progress::{Observer, Progress, Silent, Stage, Timings};
 pub use residuals::residuals;

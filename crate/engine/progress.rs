@@ -24,8 +24,7 @@ pub enum Stage {
 
 impl Stage {
     /// All stages, in order.
-    pub const ALL: [Self; 6] =
-        [Self::Tokenize, Self::Weights, Self::Model, Self::Sae, Self::Geometry, Self::Logprob];
+    pub const ALL: [Self; 6] = [Self::Tokenize, Self::Weights, Self::Model, Self::Sae, Self::Geometry, Self::Logprob];
 
     /// Name in the manifest and in tables.
     pub fn as_str(self) -> &'static str {

@@ -38,8 +38,9 @@ impl DeviceEncoder {
         let chunk = (PRE_BYTES / 4 / self.d_sae.max(1)).max(1);
         let mut out = Vec::with_capacity(rows.len());
         for rows in rows.chunks(chunk) {
-            let prepared =
-                platform::par_map(rows.len(), |i| self.encoder.prepare(rows[i])).into_iter().collect::<Result<Vec<_>>>()?;
+            let prepared = platform::par_map(rows.len(), |i| self.encoder.prepare(rows[i]))
+                .into_iter()
+                .collect::<Result<Vec<_>>>()?;
             let input: Vec<f32> = prepared.iter().flat_map(|p| p.input.iter().copied()).collect();
             let x = self.compute.tensor2(input, rows.len(), self.map.d_in());
             let pre = read_back(self.map.forward(x)).await?;
@@ -97,7 +98,14 @@ pub(super) async fn measure_rows(
         let features = &encoded[i].features;
         let x_hat = match &decoded[i] {
             Ok(x_hat) => x_hat,
-            Err(e) => return Err(Error::mismatch(format!("layer {layer}"), "a reconstruction", e.to_string(), "check the SAE")),
+            Err(e) => {
+                return Err(Error::mismatch(
+                    format!("layer {layer}"),
+                    "a reconstruction",
+                    e.to_string(),
+                    "check the SAE",
+                ));
+            }
         };
         let indices: Vec<u32> = features.iter().map(|f| f.index).collect();
         let activations: Vec<f32> = features.iter().map(|f| f.activation).collect();

@@ -150,6 +150,14 @@ impl<'a> Stream<'a> {
         Ok(out)
     }
 
+    /// Puts other residual streams in place of these, per micro-batch: `[nodes, d_model]` row-major.
+    pub(super) fn replace(&mut self, rows: Vec<Vec<f32>>) {
+        for (i, (x, rows)) in self.x.iter_mut().zip(rows).enumerate() {
+            let [n, d] = x.dims();
+            *x = self.computes[i % self.computes.len()].tensor2(rows, n, d);
+        }
+    }
+
     /// The streams themselves, for what comes after the last block.
     pub(super) fn into_streams(self) -> Vec<Tensor<2>> {
         self.x

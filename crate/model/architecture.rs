@@ -84,11 +84,7 @@ impl BatchContext {
         let windows: Vec<_> = (0..architecture.dims().n_layers).map(|l| architecture.attention(l).window).collect();
         Self {
             trie: TrieContext::new(trie, &windows, compute),
-            rope: architecture
-                .rotary_frequencies()
-                .iter()
-                .map(|f| RopeTable::new(&trie.depths, f, compute))
-                .collect(),
+            rope: architecture.rotary_frequencies().iter().map(|f| RopeTable::new(&trie.depths, f, compute)).collect(),
         }
     }
 }

@@ -65,8 +65,15 @@ impl Config {
         // dropout is off at inference; n_ctx repeats n_positions; the summary fields belong to
         // another head; reorder_and_upcast_attn changes the order of half-precision arithmetic only
         f.harmless(&[
-            "attn_pdrop", "embd_pdrop", "resid_pdrop", "n_ctx", "reorder_and_upcast_attn",
-            "summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type",
+            "attn_pdrop",
+            "embd_pdrop",
+            "resid_pdrop",
+            "n_ctx",
+            "reorder_and_upcast_attn",
+            "summary_activation",
+            "summary_first_dropout",
+            "summary_proj_to_labels",
+            "summary_type",
             "summary_use_proj",
         ]);
         if n_head == 0 || !n_embd.is_multiple_of(n_head) {

@@ -45,8 +45,7 @@ impl FromStr for HookPoint {
                 "residual-stream SAEs are read: blocks.L.hook_resid_post, or blocks.L.hook_resid_pre for L > 0",
             )
         };
-        let (layer, hook) =
-            text.strip_prefix("blocks.").and_then(|rest| rest.split_once('.')).ok_or_else(refused)?;
+        let (layer, hook) = text.strip_prefix("blocks.").and_then(|rest| rest.split_once('.')).ok_or_else(refused)?;
         let layer: usize = layer.parse().map_err(|_| refused())?;
         match hook {
             "hook_resid_post" => Ok(Self::ResidPost { layer }),

@@ -16,9 +16,7 @@ mod rope_config;
 mod shared;
 mod tokenizer;
 
-pub use architecture::{
-    Architecture, BatchContext, Block, Dims, Embedding, LayerWeights, TensorSpec, Unembedding,
-};
+pub use architecture::{Architecture, BatchContext, Block, Dims, Embedding, LayerWeights, TensorSpec, Unembedding};
 pub use hook::HookPoint;
 pub use tokenizer::{BosRule, TextTokenizer};
 

@@ -64,7 +64,13 @@ impl Rope {
         };
         p.finish()?;
         if theta.is_nan() || theta <= 0.0 {
-            return Err(Error::malformed("config.json", "rope_theta", "a positive number", theta.to_string(), "check the config"));
+            return Err(Error::malformed(
+                "config.json",
+                "rope_theta",
+                "a positive number",
+                theta.to_string(),
+                "check the config",
+            ));
         }
         Ok(Self { theta, scaling })
     }

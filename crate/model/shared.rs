@@ -71,7 +71,10 @@ pub fn activation(f: &mut Fields, default: &str) -> Result<Activation> {
     let new: Option<String> = f.optional("hidden_activation")?;
     let name = new.or(old).unwrap_or_else(|| default.to_owned());
     Activation::from_name(&name).ok_or_else(|| {
-        Error::unsupported(format!("{}: activation \"{name}\"", f.file()), "known: gelu, gelu_pytorch_tanh, gelu_new, silu, relu")
+        Error::unsupported(
+            format!("{}: activation \"{name}\"", f.file()),
+            "known: gelu, gelu_pytorch_tanh, gelu_new, silu, relu",
+        )
     })
 }
 
@@ -120,7 +123,12 @@ pub fn check_heads(file: &str, heads: usize, kv_heads: usize, head_dim: usize) -
         ));
     }
     if head_dim == 0 || !head_dim.is_multiple_of(2) {
-        return Err(Error::mismatch(format!("{file}: head_dim"), "an even number", head_dim.to_string(), "check the config"));
+        return Err(Error::mismatch(
+            format!("{file}: head_dim"),
+            "an even number",
+            head_dim.to_string(),
+            "check the config",
+        ));
     }
     Ok(())
 }

@@ -40,9 +40,9 @@ impl TextTokenizer {
         })?;
         // a stored truncation or padding setting would cut texts or add pads
         inner.with_padding(None);
-        inner.with_truncation(None).map_err(|e| {
-            Error::malformed(file, "truncation", "none", e.to_string(), "fetch the file again")
-        })?;
+        inner
+            .with_truncation(None)
+            .map_err(|e| Error::malformed(file, "truncation", "none", e.to_string(), "fetch the file again"))?;
         let family_bos = match model_type {
             "gemma2" | "gemma3_text" => Some("<bos>"),
             "gpt2" => Some("<|endoftext|>"),

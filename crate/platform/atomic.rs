@@ -27,7 +27,8 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
 pub fn check_writable(folder: impl AsRef<Path>) -> Result<()> {
     let folder = folder.as_ref();
     // the nearest folder that exists is the one that has to be writable
-    let existing = folder.ancestors().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p }).find(|p| p.exists());
+    let existing =
+        folder.ancestors().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p }).find(|p| p.exists());
     let failed = |e| Error::io(folder.display().to_string(), "write", e, "choose a folder that can be written to");
     tempfile::Builder::new().prefix(".probe-").tempfile_in(existing.unwrap_or(folder)).map_err(failed)?;
     Ok(())

@@ -46,8 +46,8 @@ pub fn inverse_frequencies(head_dim: usize, base: f64, scaling: RopeScaling) -> 
                     } else if wavelength > original_context / low_freq_factor {
                         plain / factor
                     } else {
-                        let smooth = (original_context / wavelength - low_freq_factor)
-                            / (high_freq_factor - low_freq_factor);
+                        let smooth =
+                            (original_context / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
                         (1.0 - smooth) * plain / factor + smooth * plain
                     }
                 }
@@ -117,7 +117,8 @@ mod tests {
 
     #[test]
     fn llama3_scaling_keeps_high_and_divides_low_frequencies() {
-        let s = RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 8192.0 };
+        let s =
+            RopeScaling::Llama3 { factor: 8.0, low_freq_factor: 1.0, high_freq_factor: 4.0, original_context: 8192.0 };
         let plain = inverse_frequencies(64, 5e5, RopeScaling::None);
         let scaled = inverse_frequencies(64, 5e5, s);
         assert_eq!(plain[0], scaled[0]);
