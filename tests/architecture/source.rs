@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use proc_macro2::{Delimiter, TokenStream, TokenTree};
+use ra_ap_rustc_lexer::{FrontmatterAllowed, TokenKind, tokenize};
 
 /// One source file and where it hangs in the crate.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ fn read_module(
     sources: &mut Vec<Source>,
 ) {
     let text = std::fs::read_to_string(repository.join(&path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-    let facts = facts(&text, &module).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let facts = facts(&text, &module);
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     // a file that is not a mod.rs keeps its modules in a folder of its own name
     let below = if owns_folder { folder.clone() } else { path.with_extension("") };
@@ -87,83 +87,113 @@ fn read_module(
 }
 
 /// The facts of one file that is the module `module`.
-pub fn facts(text: &str, module: &[String]) -> Result<Facts, proc_macro2::LexError> {
-    let tokens: TokenStream = text.parse()?;
+pub fn facts(text: &str, module: &[String]) -> Facts {
     let mut facts = Facts::default();
-    scan(tokens, module, false, &mut facts);
-    Ok(facts)
+    scan(&trees(text), module, false, &mut facts);
+    facts
 }
 
-fn scan(tokens: TokenStream, module: &[String], test: bool, facts: &mut Facts) {
-    let tokens: Vec<TokenTree> = tokens.into_iter().collect();
+/// A token, or what a pair of brackets holds.
+#[derive(Debug, Clone, PartialEq)]
+enum Tree {
+    /// With its line.
+    Ident(String, usize),
+    /// Anything else that is not a bracket; a string or number by its text.
+    Other(String),
+    /// By its opening bracket.
+    Group(char, Vec<Tree>),
+}
+
+/// The tokens of a file without comments, documentation among them.
+fn trees(text: &str) -> Vec<Tree> {
+    let mut open: Vec<(char, Vec<Tree>)> = Vec::new();
+    let mut trees = Vec::new();
+    let (mut at, mut line) = (0, 1);
+    for token in tokenize(text, FrontmatterAllowed::No) {
+        let piece = &text[at..at + token.len as usize];
+        match token.kind {
+            TokenKind::Whitespace | TokenKind::LineComment { .. } | TokenKind::BlockComment { .. } => {}
+            TokenKind::Ident => trees.push(Tree::Ident(piece.to_owned(), line)),
+            TokenKind::RawIdent => trees.push(Tree::Ident(piece.trim_start_matches("r#").to_owned(), line)),
+            TokenKind::OpenParen => open.push(('(', std::mem::take(&mut trees))),
+            TokenKind::OpenBrace => open.push(('{', std::mem::take(&mut trees))),
+            TokenKind::OpenBracket => open.push(('[', std::mem::take(&mut trees))),
+            TokenKind::CloseParen | TokenKind::CloseBrace | TokenKind::CloseBracket => {
+                let (bracket, before) = open.pop().expect("the compiler takes this file, so its brackets close");
+                let inner = std::mem::replace(&mut trees, before);
+                trees.push(Tree::Group(bracket, inner));
+            }
+            _ => trees.push(Tree::Other(piece.to_owned())),
+        }
+        line += piece.matches('\n').count();
+        at += piece.len();
+    }
+    trees
+}
+
+/// The tokens as one string, for attributes.
+fn joined(trees: &[Tree]) -> String {
+    let piece = |tree: &Tree| match tree {
+        Tree::Ident(text, _) | Tree::Other(text) => text.clone(),
+        Tree::Group(open, inner) => format!("{open}{}", joined(inner)),
+    };
+    trees.iter().map(piece).collect()
+}
+
+fn scan(tokens: &[Tree], module: &[String], test: bool, facts: &mut Facts) {
     // what an attribute says about the item after it
     let mut item_test = false;
     let mut item_path = None;
     let mut i = 0;
     while i < tokens.len() {
-        let line = tokens[i].span().start().line;
         let now = test || item_test;
         match &tokens[i] {
-            TokenTree::Punct(p) if p.as_char() == '#' => {
+            Tree::Other(text) if text == "#" => {
                 // `#[…]` of an item, or `#![…]` of the file
-                let at = i + 1 + usize::from(is_punct(tokens.get(i + 1), '!'));
-                if let Some(TokenTree::Group(group)) = tokens.get(at)
-                    && group.delimiter() == Delimiter::Bracket
-                {
-                    let text = group.stream().to_string().replace(' ', "");
-                    item_test |= text == "test" || text == "cfg(test)" || text.starts_with("cfg(all(test,");
+                let at = i + 1 + usize::from(is(tokens.get(i + 1), "!"));
+                if let Some(Tree::Group('[', inner)) = tokens.get(at) {
+                    let text = joined(inner);
+                    item_test |= text == "test" || text == "cfg(test" || text.starts_with("cfg(all(test,");
                     if let Some(path) = text.strip_prefix("path=") {
                         item_path = Some(path.trim_matches('"').to_owned());
                     }
-                    scan(group.stream(), module, now, facts);
+                    scan(inner, module, now, facts);
                     i = at;
                 }
             }
-            TokenTree::Ident(ident) if ident == "mod" => {
-                if let (Some(TokenTree::Ident(name)), Some(next)) = (tokens.get(i + 1), tokens.get(i + 2)) {
-                    let name = name.to_string();
-                    match next {
-                        TokenTree::Punct(p) if p.as_char() == ';' => {
-                            facts.modules.push(Declared { name, path: item_path.take(), test: now });
-                            item_test = false;
-                            i += 2;
-                        }
-                        TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
-                            scan(group.stream(), &[module, &[name]].concat(), now, facts);
-                            item_test = false;
-                            i += 2;
-                        }
-                        _ => {}
-                    }
+            Tree::Ident(word, _) if word == "mod" && matches!(tokens.get(i + 1), Some(Tree::Ident(..))) => {
+                let Some(Tree::Ident(name, _)) = tokens.get(i + 1) else { unreachable!("matched above") };
+                match tokens.get(i + 2) {
+                    Some(Tree::Group('{', inner)) => scan(inner, &[module, &[name.clone()]].concat(), now, facts),
+                    _ => facts.modules.push(Declared { name: name.clone(), path: item_path.take(), test: now }),
                 }
+                item_test = false;
+                i += 2;
             }
-            TokenTree::Ident(ident) => {
-                let name = ident.to_string();
+            Tree::Ident(name, line) => {
+                let line = *line;
                 let group = match (tokens.get(i + 1), tokens.get(i + 2)) {
-                    (Some(TokenTree::Group(g)), _) => Some((g, false)),
-                    (Some(TokenTree::Punct(p)), Some(TokenTree::Group(g))) if p.as_char() == '!' => Some((g, true)),
+                    (Some(Tree::Group(_, inner)), _) => Some((inner, false)),
+                    (Some(Tree::Other(text)), Some(Tree::Group(_, inner))) if text == "!" => Some((inner, true)),
                     _ => None,
                 };
-                if let Some((group, call)) = group {
+                if let Some((inner, call)) = group {
                     if name == "cfg" || name == "cfg_attr" {
-                        names(group.stream(), now, facts);
+                        names(inner, now, facts);
                     } else if call {
                         facts.macros.push(Found { what: name.clone(), line, test: now });
                     }
                 }
-                let paths = path_tree(&tokens, &mut i);
-                for path in paths.into_iter().filter(|p| p.len() > 1) {
+                for path in path_tree(tokens, &mut i).into_iter().filter(|path| path.len() > 1) {
                     facts.paths.push(Found { what: resolve(path, module).join("::"), line, test: now });
                 }
             }
-            TokenTree::Group(group) => {
-                scan(group.stream(), module, now, facts);
-                if group.delimiter() == Delimiter::Brace {
-                    item_test = false;
-                }
+            Tree::Group(open, inner) => {
+                scan(inner, module, now, facts);
+                item_test &= *open != '{';
             }
-            TokenTree::Punct(p) if p.as_char() == ';' => item_test = false,
-            _ => {}
+            Tree::Other(text) if text == ";" => item_test = false,
+            Tree::Other(_) => {}
         }
         i += 1;
     }
@@ -171,36 +201,30 @@ fn scan(tokens: TokenStream, module: &[String], test: bool, facts: &mut Facts) {
 
 /// The paths that start at `tokens[*i]`; leaves `*i` at their last token. `a::{b, c::d}` is two
 /// paths, `a::b` and `a::c::d`. A path that ends in a turbofish or a call ends before it.
-fn path_tree(tokens: &[TokenTree], i: &mut usize) -> Vec<Vec<String>> {
+fn path_tree(tokens: &[Tree], i: &mut usize) -> Vec<Vec<String>> {
     let mut path = Vec::new();
     loop {
         match &tokens[*i] {
-            TokenTree::Ident(ident) => path.push(ident.to_string()),
-            TokenTree::Punct(p) if p.as_char() == '*' => path.push("*".into()),
-            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
-                let inner: Vec<TokenTree> = group.stream().into_iter().collect();
+            Tree::Ident(name, _) => path.push(name.clone()),
+            Tree::Other(text) => path.push(text.clone()),
+            Tree::Group(_, inner) => {
                 let mut paths = Vec::new();
                 let mut at = 0;
                 while at < inner.len() {
-                    if matches!(inner[at], TokenTree::Ident(_)) || is_punct(inner.get(at), '*') {
-                        paths.extend(path_tree(&inner, &mut at).into_iter().map(|tail| [path.clone(), tail].concat()));
-                    }
+                    paths.extend(path_tree(inner, &mut at).into_iter().map(|tail| [path.clone(), tail].concat()));
                     // past `as name` and the comma
-                    while at < inner.len() && !is_punct(inner.get(at), ',') {
+                    while at < inner.len() && !is(inner.get(at), ",") {
                         at += 1;
                     }
                     at += 1;
                 }
                 return paths;
             }
-            _ => {}
         }
-        let more = is_punct(tokens.get(*i + 1), ':') && is_punct(tokens.get(*i + 2), ':');
-        let next = tokens.get(*i + 3);
-        let goes_on = match next {
-            Some(TokenTree::Ident(_)) => true,
-            Some(TokenTree::Group(group)) => group.delimiter() == Delimiter::Brace,
-            next => is_punct(next, '*'),
+        let more = is(tokens.get(*i + 1), ":") && is(tokens.get(*i + 2), ":");
+        let goes_on = match tokens.get(*i + 3) {
+            Some(Tree::Ident(..) | Tree::Group('{', _)) => true,
+            next => is(next, "*"),
         };
         if !(more && goes_on) {
             return vec![path];
@@ -224,18 +248,16 @@ fn resolve(path: Vec<String>, module: &[String]) -> Vec<String> {
 }
 
 /// Notes every name inside a `cfg`.
-fn names(tokens: TokenStream, test: bool, facts: &mut Facts) {
+fn names(tokens: &[Tree], test: bool, facts: &mut Facts) {
     for token in tokens {
         match token {
-            TokenTree::Ident(ident) => {
-                facts.cfgs.push(Found { what: ident.to_string(), line: ident.span().start().line, test });
-            }
-            TokenTree::Group(group) => names(group.stream(), test, facts),
-            _ => {}
+            Tree::Ident(name, line) => facts.cfgs.push(Found { what: name.clone(), line: *line, test }),
+            Tree::Group(_, inner) => names(inner, test, facts),
+            Tree::Other(_) => {}
         }
     }
 }
 
-fn is_punct(token: Option<&TokenTree>, c: char) -> bool {
-    matches!(token, Some(TokenTree::Punct(p)) if p.as_char() == c)
+fn is(token: Option<&Tree>, text: &str) -> bool {
+    matches!(token, Some(Tree::Other(other)) if other == text)
 }

@@ -1,10 +1,12 @@
 //! `cargo xtask check`: formatting, lints, documentation.
 
-use anyhow::Result;
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
 
 use crate::paths::Paths;
 use crate::report::{Outcome, Report};
-use crate::run::{cargo, locked, succeeds};
+use crate::run::{cargo, locked, shown, succeeds};
 use crate::wasm::Toolchain;
 
 pub fn run(paths: &Paths) -> Result<bool> {
@@ -18,6 +20,7 @@ pub fn steps(paths: &Paths, report: &mut Report) {
     report.step("formatting", || {
         Ok(Outcome::Check(succeeds(cargo(paths, &paths.target).args(["fmt", "--all", "--", "--check"]))?))
     });
+    report.step("one set of features", || one_set_of_features(paths));
     report.step("lints, native", || {
         let mut command = cargo(paths, &paths.target);
         command.args(["clippy", "--release", "--workspace", "--all-targets"]).args(locked());
@@ -38,4 +41,23 @@ pub fn steps(paths: &Paths, report: &mut Report) {
         command.args(["--", "-D", "warnings", "-A", "clippy::arc_with_non_send_sync"]);
         Ok(Outcome::Check(succeeds(&mut command)?))
     });
+}
+
+/// Whether the program is built with the same features of every dependency as the tests are. If a
+/// dev-dependency asks for one more feature of something deep down, everything above it is built
+/// twice, and again at each change between building and testing.
+fn one_set_of_features(paths: &Paths) -> Result<Outcome> {
+    let tree = |edges: &str| -> Result<BTreeSet<String>> {
+        let mut command = cargo(paths, &paths.target);
+        command.args(["tree", "--package", "saescope", "--edges", edges, "--prefix", "none", "--format", "{p} {f}"]);
+        println!("$ {}", shown(&command));
+        let out = command.args(locked()).output().context("cannot run cargo")?;
+        ensure!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr).trim());
+        let text = String::from_utf8_lossy(&out.stdout);
+        Ok(text.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect())
+    };
+    let tests = tree("normal,dev")?;
+    let odd: Vec<String> = tree("normal")?.into_iter().filter(|line| !tests.contains(line)).collect();
+    odd.iter().for_each(|line| println!("not built alike for the tests: {line}"));
+    Ok(Outcome::Check(odd.is_empty()))
 }
