@@ -164,7 +164,9 @@ fn scan(tokens: &[Tree], module: &[String], test: bool, facts: &mut Facts) {
             Tree::Ident(word, _) if word == "mod" && matches!(tokens.get(i + 1), Some(Tree::Ident(..))) => {
                 let Some(Tree::Ident(name, _)) = tokens.get(i + 1) else { unreachable!("matched above") };
                 match tokens.get(i + 2) {
-                    Some(Tree::Group('{', inner)) => scan(inner, &[module, &[name.clone()]].concat(), now, facts),
+                    Some(Tree::Group('{', inner)) => {
+                        scan(inner, &[module, std::slice::from_ref(name)].concat(), now, facts)
+                    }
                     _ => facts.modules.push(Declared { name: name.clone(), path: item_path.take(), test: now }),
                 }
                 item_test = false;
