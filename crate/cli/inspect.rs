@@ -6,10 +6,6 @@ use crate::engine::{self, Question};
 use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::model::ops::Compute;
-use crate::platform;
-
-/// Rows of the unembedding read at once.
-const VOCAB_CHUNK: usize = 8192;
 
 /// Prints the inspection on stdout.
 ///
@@ -45,14 +41,18 @@ pub async fn run(args: &Inspect) -> Result<()> {
         features.truncate(args.top);
         let indices: Vec<usize> = features.iter().map(|f| f.index as usize).collect();
         let rows = at.sae.decoder_rows(&indices).await?;
-        let promoted = promoted_tokens(model, &rows.data, indices.len(), args.top.min(6)).await?;
+        // what a feature promotes: its decoder row through final norm and unembedding (the logit lens,
+        // nostalgebraist 2020)
+        let directions = compute.tensor2(rows.data, indices.len(), d);
+        let lens = vec![Question { targets: Vec::new(), top: args.top.min(6) }; indices.len()];
+        let promoted = engine::next_token_logprobs(model, directions, &lens, &compute).await?;
         println!(
             "\nlayer {} at the last token: {active} active features of {} (sae {})",
             at.layer, at.sae.d_sae, at.sae.id
         );
         println!("{:>9} {:>11}  promotes", "feature", "activation");
         for (f, promoted) in features.iter().zip(&promoted) {
-            let words: Vec<String> = promoted.iter().map(|&t| shown(model, t)).collect();
+            let words: Vec<String> = promoted.top.iter().map(|&(t, _)| shown(model, t)).collect();
             print!("{:>9} {:>11.4}  {}", f.index, f.activation, words.join(" "));
             let entry = loaded.known.as_ref().and_then(|k| k.saes.iter().find(|s| s.layer == at.layer));
             match entry.and_then(|s| s.feature_url(f.index)) {
@@ -78,30 +78,4 @@ pub async fn run(args: &Inspect) -> Result<()> {
 fn shown(model: &Model, token: u32) -> String {
     let text = model.tokenizer.token_text(token);
     format!("{text:?}")
-}
-
-/// For each direction, the tokens whose unembedding rows it points along most: the decoder row
-/// through the unembedding ("logit lens" of a feature; nostalgebraist 2020), without the final
-/// norm, whose scale does not change the order by much.
-///
-/// # Shapes
-/// `directions` `[n, d_model]` row-major.
-async fn promoted_tokens(model: &Model, directions: &[f32], n: usize, top: usize) -> Result<Vec<Vec<u32>>> {
-    let matrix = model.unembedding_matrix();
-    let (vocab, d) = (model.dims().vocab_size, model.dims().d_model);
-    let mut best: Vec<Vec<(u32, f32)>> = vec![Vec::new(); n];
-    for start in (0..vocab).step_by(VOCAB_CHUNK) {
-        let rows: Vec<usize> = (start..(start + VOCAB_CHUNK).min(vocab)).collect();
-        let weight = model.checkpoint.read_rows(&matrix, &rows).await?;
-        let scores = crate::model::ops::matmul_host(directions, &weight.data, n, d, rows.len(), true);
-        platform::par_chunks_mut(&mut best, 1, |i, best| {
-            let scores = &scores[i * rows.len()..(i + 1) * rows.len()];
-            for best in best {
-                best.extend(scores.iter().enumerate().map(|(j, &s)| ((start + j) as u32, s)));
-                best.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-                best.truncate(top);
-            }
-        });
-    }
-    Ok(best.into_iter().map(|b| b.into_iter().map(|(t, _)| t).collect()).collect())
 }

@@ -117,6 +117,12 @@ impl Fields {
         }
     }
 
+    /// Refuses these fields by name; others are left unread.
+    pub(super) fn refuse(mut self, names: &[&str]) -> Result<()> {
+        self.map.retain(|name, _| names.contains(&name.as_str()));
+        self.finish(&[])
+    }
+
     /// Refuses what is left, save `harmless` fields and those whose value asks for nothing: null,
     /// false, `"none"`, an empty list or object.
     pub(super) fn finish(self, harmless: &[&str]) -> Result<()> {

@@ -166,7 +166,9 @@ impl Config {
             _ => None,
         };
         if let Some(metadata) = metadata {
-            metadata.finish(METADATA_HARMLESS)?;
+            // the rest of `metadata` is the trainer's notes: SAELens lets anybody write anything there
+            // and computes with none of it; only what belongs elsewhere would be a misunderstanding
+            metadata.refuse(METADATA_MISPLACED)?;
             fields.finish(TOP_HARMLESS)?;
         } else {
             let all: Vec<&str> = [TOP_HARMLESS, METADATA_HARMLESS, FLAT_HARMLESS].concat();
@@ -292,12 +294,12 @@ fn architecture(fields: &mut Fields, d_sae: usize) -> Result<(Architecture, bool
 
 /// k or target L0 that the training details declare.
 fn trained_l0(metadata: &mut Fields) -> Result<Option<f64>> {
-    let Some(mut details) = metadata.take_object("training_architecture_details")? else { return Ok(None) };
+    // measured by the trainer, or aimed at
+    let measured = metadata.take("l0").and_then(|l0| l0.as_f64());
+    let Some(mut details) = metadata.take_object("training_architecture_details")? else { return Ok(measured) };
     // what is left there describes training only
-    Ok(match (details.take("k"), details.take("target_l0")) {
-        (Some(k), _) => k.as_f64(),
-        (None, target) => target.and_then(|t| t.as_f64()),
-    })
+    let aimed = details.take("k").or_else(|| details.take("target_l0")).and_then(|l0| l0.as_f64());
+    Ok(measured.or(aimed))
 }
 
 /// `center_writing_weights` of the model that the SAE was trained on; other arguments that would
@@ -344,7 +346,16 @@ const TOP_HARMLESS: &[&str] = &[
     "use_sparse_activations", "topk_threshold_lr", "matryoshka_widths", "use_matryoshka_aux_loss",
 ];
 
-/// Fields under `metadata` that do not change the numbers.
+/// Fields that would change the numbers if SAELens read them, and that have no business under
+/// `metadata`.
+#[rustfmt::skip]
+const METADATA_MISPLACED: &[&str] = &[
+    "activation_fn", "activation_fn_kwargs", "activation_fn_str", "apply_b_dec_to_input", "architecture", "d_in",
+    "d_sae", "input_scale", "model_kwargs", "normalize_activations", "rescale_acts_by_decoder_norm",
+    "reshape_activations", "scaling_factor", "threshold",
+];
+
+/// Fields that v6 keeps under `metadata` and that do not change the numbers.
 #[rustfmt::skip]
 const METADATA_HARMLESS: &[&str] = &[
     "sae_lens_version", "sae_lens_training_version", "training_architecture", "training_architecture_details",

@@ -82,11 +82,15 @@ fn what_would_change_the_numbers_is_refused() {
         (r#""hook_head_index": 3"#, "attention head"),
         (r#""hook_name_out": "blocks.1.hook_mlp_out""#, "transcoder"),
         (r#""model_from_pretrained_kwargs": {"revision": "step1000"}"#, "revision"),
-        (r#""temperature": 0.5"#, "temperature"),
+        (r#""input_scale": 0.5"#, "input_scale"),
     ] {
         refused(config(&V6.replace("\"metadata\": {", &format!("\"metadata\": {{{field}"))), &[word]);
         refused(with(FLAT, field), &[word]);
     }
+    // notes of whoever trained it, which SAELens reads nothing from
+    let notes = V6.replace("\"metadata\": {", r#""metadata": {"corpus": "brown", "l0": 45.5, "temperature": 0.5"#);
+    assert_eq!(config(&notes).unwrap().declared_l0, Some(45.5));
+    refused(with(FLAT, r#""temperature": 0.5"#), &["temperature"]);
     // a training field is no part of a v6 top level
     refused(with(V6, r#""lr": 0.1"#), &["field lr"]);
     for architecture in ["temporal", "matching_pursuit", "abstopk"] {
