@@ -1,7 +1,7 @@
 //! Where things are.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
@@ -22,7 +22,9 @@ pub struct Paths {
 impl Paths {
     /// From the environment.
     pub fn find() -> Result<Self> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask lies in no folder")?.to_owned();
+        // the variable at run time first: checkouts that share a build folder share this program
+        let own = set("CARGO_MANIFEST_DIR").unwrap_or_else(|| env!("CARGO_MANIFEST_DIR").into());
+        let root = own.parent().context("xtask lies in no folder")?.to_owned();
         let cache = cache()?;
         let target = match set("CARGO_TARGET_DIR") {
             Some(target) => std::path::absolute(&target).with_context(|| target.display().to_string())?,
