@@ -59,26 +59,36 @@ def cross_entropy(model, saes: dict, ids: list[list[int]], limits: dict[int, flo
     Skipped positions keep their residual in all three. Predictions from the first position are
     not counted. `limits`: the norm above which a position is skipped.
     """
+    groups = []
+    for batch in batches(ids, 1024):
+        width = max(len(ids[i]) for i in batch)
+        padded = torch.zeros(len(batch), width, dtype=torch.long)
+        real = torch.zeros(len(batch), width, dtype=torch.bool)
+        for row, i in enumerate(batch):
+            padded[row, : len(ids[i])] = torch.tensor(ids[i])
+            real[row, : len(ids[i])] = True
+        groups.append((padded, real))
+
     def run(layer=None, how=None):
         loss, count = 0.0, 0
-        for seq in ids:
+        for padded, real in groups:
             handle = None
             if layer is not None:
                 def hook(_m, _a, out):
                     x = out[0] if isinstance(out, tuple) else out
-                    row = x[0]
-                    keep = row.norm(dim=1) < limits[layer]
-                    keep[0] = False
-                    new = row.clone()
-                    new[keep] = 0 if how == "zero" else saes[layer](row[keep])
-                    return (new[None], *out[1:]) if isinstance(out, tuple) else new[None]
+                    keep = real & (x.norm(dim=2) < limits[layer])
+                    keep[:, 0] = False
+                    new = x.clone()
+                    new[keep] = 0.0 if how == "zero" else saes[layer](x[keep])
+                    return (new, *out[1:]) if isinstance(out, tuple) else new
 
                 handle = model.model.layers[layer].register_forward_hook(hook)
-            logits = model(torch.tensor([seq]), use_cache=False).logits[0]
+            logits = model(padded, use_cache=False).logits
             if handle is not None:
                 handle.remove()
-            logp = logits[1:-1].log_softmax(-1)
-            target = torch.tensor(seq[2:])
+            wanted = real[:, 2:]
+            logp = logits[:, 1:-1][wanted].log_softmax(-1)
+            target = padded[:, 2:][wanted]
             loss -= float(logp.gather(1, target[:, None]).double().sum())
             count += len(target)
         return loss / count, count

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import json
 import math
 import time
@@ -28,9 +29,10 @@ from sae_lens.saes.batchtopk_sae import BatchTopKTrainingSAEConfig
 from sae_lens.saes.sae import SAEMetadata, TrainStepInput
 from sae_lens.training.sae_trainer import SAETrainer
 
+import model_card
 from gguf_models import load_gguf
 from quick_batchtopk import QuickBatchTopKTrainingSAE
-from train_corpus import corpus
+from train_corpus import OTHERS, PROBES, corpus
 
 SEED = 20240607
 MODEL_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -265,23 +267,29 @@ def export(args) -> None:
         half.save_model(folder)
         cfg = json.loads((folder / "cfg.json").read_text())
         (folder / "cfg.json").write_text(json.dumps(cfg, indent=1, sort_keys=True) + "\n")
+        (folder / "sae_weights.safetensors").chmod(0o644)
         # What anyone else will read: the half-precision file, computed with in f32.
         saes[layer] = SAE.load_from_disk(folder, dtype="float32")
     whole = model.model.layers
     model.set_attn_implementation("sdpa")
     model.model.layers = whole[: max(saes) + 1]
+    order = np.random.default_rng(SEED).permutation(len(texts["held_out"]))
+    texts["held_out"] = [texts["held_out"][i] for i in order[: args.texts_measured]]
     figures = {
         name: health(model, saes, tokenise(tok, texts[name])) for name in ("held_out", "sample")
     }
     model.model.layers = whole
     limits = {layer: OUTLIER * h["median_norm"] for layer, h in figures["held_out"].items()}
-    ids = tokenise(tok, texts["held_out"])
-    chosen = np.random.default_rng(SEED).permutation(len(ids))[: args.ce_texts]
-    figures["cross_entropy"] = cross_entropy(model, saes, [ids[i] for i in chosen], limits)
+    ids = tokenise(tok, texts["held_out"])[: args.ce_texts]
+    figures["cross_entropy"] = cross_entropy(model, saes, ids, limits)
     figures["outlier"] = OUTLIER
-    figures["versions"] = {n: version(n) for n in ("torch", "sae-lens", "transformers", "gguf")}
+    with open(args.model, "rb") as f:
+        figures["model_sha256"] = hashlib.file_digest(f, "sha256").hexdigest()
+    packages = ("torch", "sae-lens", "transformers", "gguf", "numpy")
+    figures["versions"] = {n: version(n) for n in packages}
     (args.out / "health.json").write_text(json.dumps(figures, indent=1) + "\n")
     print(json.dumps(figures, indent=1))
+    model_card.write(args.out, args.work, args.layers, PROBES | OTHERS)
 
 
 def main() -> None:
@@ -299,6 +307,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=4_000_000)
     parser.add_argument("--layers", type=int, nargs="*", default=LAYERS)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--texts-measured", type=int, default=2000)
     parser.add_argument("--ce-texts", type=int, default=400)
     args = parser.parse_args()
     torch.set_num_threads(2)
