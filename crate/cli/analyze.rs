@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use super::args::{Analyze, MeasureArgs};
 use super::manifest::{Parts, hash_files, manifest};
 use super::progress::Shown;
-use super::say;
 use super::setup::{self, Devices, Loaded};
+use super::{print, say};
 use crate::dataset::Dataset;
 use crate::engine::{self, Batching, Options, Outcome};
 use crate::error::{Error, Result};
@@ -16,6 +16,9 @@ use crate::metrics::{self, Table};
 use crate::output;
 use crate::platform::{self, Clock};
 use crate::stats;
+
+/// Key of the summary's last row; no domain can be empty.
+const TOTAL: &str = "";
 
 /// Batch shape of `--batch-size`.
 pub fn batching(size: Option<u64>) -> Batching {
@@ -42,9 +45,21 @@ pub async fn run(args: &Analyze) -> Result<ExitCode> {
     let data = setup::data(&args.data)?;
     let devices = setup::devices(&args.device).await?;
     let loaded = setup::load(&args.model, true).await?;
-    let out = args.out.clone().unwrap_or_else(|| PathBuf::from("runs").join(&stamp));
     // an unwritable folder is better found before the work than after it
-    platform::check_writable(&out)?;
+    let (out, claim) = match &args.out {
+        Some(out) => {
+            platform::check_writable(out)?;
+            (out.clone(), None)
+        }
+        None => {
+            let claim = platform::claim_folder(&PathBuf::from("runs"), &stamp)?;
+            (claim.path().to_owned(), Some(claim))
+        }
+    };
+    let run_id = match (&claim, out.file_name()) {
+        (Some(_), Some(name)) => name.to_string_lossy().into_owned(),
+        _ => stamp,
+    };
     say(&format!(
         "{} on {}: {} samples, SAEs at layers {}",
         loaded.name,
@@ -96,11 +111,13 @@ pub async fn run(args: &Analyze) -> Result<ExitCode> {
     let write_seconds = clock.seconds();
     let hashes = hashes.await.unwrap_or_else(|| Err(Error::device("hashing the weight files stopped", "run again")))?;
     let manifest = manifest(Parts {
-        run_id: stamp,
+        run_id,
         started_at,
         loaded: &loaded,
         devices: &devices,
         data: &data,
+        data_files: setup::data_files(&args.data).await?,
+        limit: args.data.limit,
         measure: &args.measure,
         batch_size: args.batch_size.unwrap_or(0) as usize,
         outcome: &outcome,
@@ -117,6 +134,9 @@ pub async fn run(args: &Analyze) -> Result<ExitCode> {
             (output::MANIFEST_FILE, output::manifest_json(&manifest)?),
         ],
     )?;
+    if let Some(claim) = claim {
+        claim.keep();
+    }
     print_summary(&table, &layers, &loaded, &outcome, &data, &devices);
     say(&stage_table(&manifest.timings.stages, outcome.seconds + stats_seconds + write_seconds));
     for warning in &manifest.warnings {
@@ -125,7 +145,7 @@ pub async fn run(args: &Analyze) -> Result<ExitCode> {
     for failed in &outcome.failed {
         say(&format!("failed: {}: {}", failed.sample_id, failed.reason));
     }
-    println!("{}", out.display());
+    print(&format!("{}\n", out.display()))?;
     Ok(if outcome.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
@@ -149,7 +169,8 @@ fn print_summary(
     ];
     let mut sums: BTreeMap<String, (usize, Vec<[f64; 2]>)> = BTreeMap::new();
     for (row, sample) in outcome.samples.iter().enumerate() {
-        for domain in [sample.domain.as_str(), "all"] {
+        // a data set may name a domain "all" itself
+        for domain in [sample.domain.as_str(), TOTAL] {
             let (n, values) = sums.entry(domain.to_owned()).or_insert_with(|| (0, vec![[0.0; 2]; columns.len()]));
             *n += 1;
             for (slot, (_, fact, hall)) in values.iter_mut().zip(&columns) {
@@ -164,7 +185,7 @@ fn print_summary(
     for (name, ..) in &columns {
         out.push_str(&format!("{name:>18}"));
     }
-    let all = sums.remove("all").map(|s| ("all".to_owned(), s));
+    let all = sums.remove(TOTAL).map(|s| ("(all)".to_owned(), s));
     for (domain, (n, values)) in sums.into_iter().chain(all) {
         out.push_str(&format!("\n{domain:<14}{n:>4}"));
         for [fact, hall] in values {

@@ -136,6 +136,8 @@ pub enum DeviceArg {
     Auto,
     /// The CPU.
     Cpu,
+    /// The first real GPU.
+    FirstGpu,
     /// Adapter N; software rasterisers count too.
     Gpu(usize),
     /// All real GPUs, micro-batches dealt out among them.
@@ -149,7 +151,7 @@ impl FromStr for DeviceArg {
         match text {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
-            "gpu" => Ok(Self::Gpu(0)),
+            "gpu" => Ok(Self::FirstGpu),
             "all" => Ok(Self::All),
             other => other
                 .strip_prefix("gpu:")
@@ -283,8 +285,14 @@ pub struct Bench {
     #[allow(missing_docs)]
     pub device: DeviceArgs,
     /// Triples per batch, one run each.
-    #[arg(long, value_delimiter = ',', value_name = "N,N,…", default_value = "1,4,8,16,32,200")]
-    pub batch_sizes: Vec<usize>,
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "N,N,…",
+        default_value = "1,4,8,16,32,200",
+        value_parser = clap::value_parser!(u64).range(1..)
+    )]
+    pub batch_sizes: Vec<u64>,
     /// Folder for bench.parquet.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::args::Bench;
 use super::progress::Shown;
-use super::{analyze, fetch, random_model, say, setup};
+use super::{analyze, fetch, print, random_model, say, setup};
 use crate::engine::{self, Batching, Options, Stage};
 use crate::error::{Error, Result};
 use crate::metrics::{Cell, Column, Kind, Noise, Table};
@@ -37,7 +37,7 @@ pub async fn run(args: &Bench) -> Result<()> {
         .await?;
         let tokenizer = &loaded.model.tokenizer;
         random_model::write(folder, args.shape, &loaded.model.tokenizer_json, tokenizer.vocab_size()).await?;
-        println!("{}", folder.display());
+        print(&format!("{}\n", folder.display()))?;
         return Ok(());
     }
     let data = setup::data(&args.data)?;
@@ -45,11 +45,11 @@ pub async fn run(args: &Bench) -> Result<()> {
     let loaded = setup::load(&args.model, true).await?;
     let texts = data.samples.len() * 3;
     let mut rows = Vec::new();
-    // largest first: peak memory only ever grows, so each row's figure is then an upper bound of
-    // the rows after it and exact for the first
+    // smallest first: peak memory of a process only ever grows, and it grows with the batch
     let mut sizes = args.batch_sizes.clone();
     sizes.sort_unstable();
     for size in &sizes {
+        let size = &usize::try_from(*size).unwrap_or(usize::MAX);
         let options =
             Options { batching: Batching::Triples(*size), noise: Noise::Relative(0.1), seed: 0, logprob: false };
         let shown = Shown::new(data.samples.len());
@@ -87,7 +87,7 @@ pub async fn run(args: &Bench) -> Result<()> {
     if let Some(command) = &args.against {
         rows.push(reference(command, texts)?);
     }
-    print!("{}", text(&rows));
+    print(&text(&rows))?;
     if let Some(folder) = &args.out {
         let path = folder.join("bench.parquet");
         let mut bytes = Vec::new();
@@ -109,7 +109,8 @@ fn known_path(known: &fetch::KnownFiles) -> Result<String> {
     Ok(path.display().to_string())
 }
 
-/// Runs the reference program and reads `seconds` and `peak_rss` from the last JSON line it prints.
+/// Runs the reference program and reads `texts_per_s`, `seconds` and `peak_rss` from the JSON object at the end of its
+/// output.
 fn reference(command: &str, texts: usize) -> Result<Row> {
     say(&format!("running {command}"));
     let failed = |found: String| {
@@ -138,8 +139,8 @@ fn reference(command: &str, texts: usize) -> Result<Row> {
     })
 }
 
-/// The table for a terminal. Speed-ups are against the first row, one triple at a time, and
-/// against the reference program where there is one.
+/// The table for a terminal. Speed-ups are against the first row (the smallest batch), and against
+/// the reference program where there is one.
 fn text(rows: &[Row]) -> String {
     let first = rows.first().map_or(1.0, |r| r.texts_per_s);
     let reference = rows.iter().find(|r| r.what == "reference").map(|r| r.texts_per_s);

@@ -1,7 +1,7 @@
 //! `saescope fetch`, and fetching what other commands need.
 
 use super::progress::duration;
-use super::{args, say};
+use super::{args, print, say};
 use crate::error::Result;
 use crate::model::registry::{self, KnownModel};
 use crate::platform::Clock;
@@ -60,7 +60,7 @@ pub fn run(args: &args::Fetch) -> Result<()> {
     let files = known(&registry::find(&args.name)?, true)?;
     for fetched in std::iter::once(&files.model).chain(&files.saes) {
         for file in &fetched.files {
-            println!("{}", file.display());
+            print(&format!("{}\n", file.display()))?;
         }
     }
     Ok(())

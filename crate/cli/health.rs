@@ -1,7 +1,7 @@
 //! `saescope health`: the figures of a model card, measured again.
 
 use super::args::Health;
-use super::{say, setup};
+use super::{print, say, setup};
 use crate::engine;
 use crate::error::{Error, Result};
 use crate::model::ops::Compute;
@@ -28,12 +28,12 @@ pub async fn run(args: &Health) -> Result<()> {
     let count: usize = tokens.iter().map(Vec::len).sum();
     say(&format!("{name}: {} passages, {count} tokens", passages.len()));
     let figures = engine::health(&loaded.model, &compute, &loaded.saes, &tokens, args.outlier, args.ce_texts).await?;
-    println!(
-        "{:>5} {:>10} {:>9} {:>8} {:>8} {:>8} {:>9} {:>9} {:>9} {:>10}",
+    print(&format!(
+        "{:>5} {:>10} {:>9} {:>8} {:>8} {:>8} {:>9} {:>9} {:>9} {:>10}\n",
         "layer", "positions", "outliers", "L0", "FVU", "dead", "CE clean", "spliced", "zeroed", "recovered"
-    );
+    ))?;
     for f in figures {
-        print!(
+        print(&format!(
             "{:>5} {:>10} {:>9} {:>8.2} {:>8.4} {:>7.2}%",
             f.layer,
             f.positions,
@@ -41,12 +41,16 @@ pub async fn run(args: &Health) -> Result<()> {
             f.l0,
             f.fvu,
             f.dead * 100.0
-        );
+        ))?;
         match f.cross_entropy {
-            Some(ce) => {
-                println!(" {:>9.4} {:>9.4} {:>9.4} {:>9.2}%", ce.clean, ce.spliced, ce.zeroed, ce.recovered() * 100.0)
-            }
-            None => println!(),
+            Some(ce) => print(&format!(
+                " {:>9.4} {:>9.4} {:>9.4} {:>9.2}%\n",
+                ce.clean,
+                ce.spliced,
+                ce.zeroed,
+                ce.recovered() * 100.0
+            ))?,
+            None => print("\n")?,
         }
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! `saescope inspect`: one text, its tokens, and what its features stand for.
 
 use super::args::Inspect;
+use super::print;
 use super::setup;
 use crate::engine::{self, Question};
 use crate::error::{Error, Result};
@@ -21,8 +22,9 @@ pub async fn run(args: &Inspect) -> Result<()> {
     if tokens.is_empty() {
         return Err(Error::usage("the text has no tokens", "give a text that is not empty"));
     }
-    println!("{} tokens (BOS: {})", tokens.len(), model.tokenizer.bos_reason());
-    println!("{}", tokens.iter().map(|&t| shown(model, t)).collect::<Vec<_>>().join(" "));
+    model.check_length("inspected", &tokens)?;
+    print(&format!("{} tokens (BOS: {})\n", tokens.len(), model.tokenizer.bos_reason()))?;
+    print(&format!("{}\n", tokens.iter().map(|&t| shown(model, t)).collect::<Vec<_>>().join(" ")))?;
 
     let last_layer = model.dims().n_layers - 1;
     let mut layers: Vec<usize> = loaded.saes.iter().map(|s| s.layer).collect();
@@ -46,18 +48,18 @@ pub async fn run(args: &Inspect) -> Result<()> {
         let directions = compute.tensor2(rows.data, indices.len(), d);
         let lens = vec![Question { targets: Vec::new(), top: args.top.min(6) }; indices.len()];
         let promoted = engine::next_token_logprobs(model, directions, &lens, &compute).await?;
-        println!(
-            "\nlayer {} at the last token: {active} active features of {} (sae {})",
+        print(&format!(
+            "\nlayer {} at the last token: {active} active features of {} (sae {})\n",
             at.layer, at.sae.d_sae, at.sae.id
-        );
-        println!("{:>9} {:>11}  promotes", "feature", "activation");
+        ))?;
+        print(&format!("{:>9} {:>11}  promotes\n", "feature", "activation"))?;
         for (f, promoted) in features.iter().zip(&promoted) {
             let words: Vec<String> = promoted.top.iter().map(|&(t, _)| shown(model, t)).collect();
-            print!("{:>9} {:>11.4}  {}", f.index, f.activation, words.join(" "));
+            print(&format!("{:>9} {:>11.4}  {}", f.index, f.activation, words.join(" ")))?;
             let entry = loaded.known.as_ref().and_then(|k| k.saes.iter().find(|s| s.layer == at.layer));
             match entry.and_then(|s| s.feature_url(f.index)) {
-                Some(url) => println!("  {url}"),
-                None => println!(),
+                Some(url) => print(&format!("  {url}\n"))?,
+                None => print("\n")?,
             }
         }
     }
@@ -66,9 +68,9 @@ pub async fn run(args: &Inspect) -> Result<()> {
         let x = compute.tensor2(x, 1, d);
         let question = Question { targets: Vec::new(), top: args.top };
         let answers = engine::next_token_logprobs(model, x, &[question], &compute).await?;
-        println!("\nlikeliest next tokens\n{:>9} {:>9}  token", "log p", "p");
+        print(&format!("\nlikeliest next tokens\n{:>9} {:>9}  token\n", "log p", "p"))?;
         for (token, log_p) in answers.iter().flat_map(|a| &a.top) {
-            println!("{log_p:>9.4} {:>9.4}  {}", log_p.exp(), shown(model, *token));
+            print(&format!("{log_p:>9.4} {:>9.4}  {}\n", log_p.exp(), shown(model, *token)))?;
         }
     }
     Ok(())

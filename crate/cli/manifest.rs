@@ -94,6 +94,10 @@ pub struct Parts<'a> {
     pub devices: &'a Devices,
     /// Data.
     pub data: &'a Dataset,
+    /// The files it came from.
+    pub data_files: Vec<FileInfo>,
+    /// `--limit`.
+    pub limit: Option<usize>,
     /// Noise and seed.
     pub measure: &'a MeasureArgs,
     /// Triples per batch asked for; 0 for automatic.
@@ -110,8 +114,21 @@ pub struct Parts<'a> {
 
 /// Puts the manifest together.
 pub fn manifest(parts: Parts<'_>) -> Manifest {
-    let Parts { run_id, started_at, loaded, devices, data, measure, batch_size, outcome, hashes, health, more_stages } =
-        parts;
+    let Parts {
+        run_id,
+        started_at,
+        loaded,
+        devices,
+        data,
+        data_files,
+        limit,
+        measure,
+        batch_size,
+        outcome,
+        hashes,
+        health,
+        more_stages,
+    } = parts;
     let model = &loaded.model;
     let (weights, sae_hashes) = hashes;
     let stages: Vec<StageTiming> = outcome
@@ -167,19 +184,28 @@ pub fn manifest(parts: Parts<'_>) -> Manifest {
                     format: m.format,
                     d_sae: m.d_sae,
                     declared_l0: m.declared_l0,
+                    hook: m.hook,
+                    prepend_bos: m.prepend_bos,
+                    apply_b_dec_to_input: m.apply_b_dec_to_input,
+                    normalize_activations: m.normalize_activations,
+                    norm_scaling_factor: m.norm_scaling_factor,
+                    center_input: m.center_input,
+                    rescale_acts_by_decoder_norm: m.rescale_acts_by_decoder_norm,
                     decoder_rows: "as stored, unfolded".to_owned(),
                     files,
                 }
             })
             .collect(),
         dataset: DatasetInfo {
-            files: vec![FileInfo { path: data.name.clone(), bytes: 0, sha256: Some(data.sha256.clone()) }],
+            files: data_files,
             samples: data.samples.len(),
+            limit,
+            skipped_rows: data.rejected.iter().map(|r| format!("{}: {r}", r.file)).collect(),
         },
         noise: NoiseInfo { rule: measure.noise.to_string(), seed: measure.seed },
         compute: ComputeInfo {
             precision: devices.computes.first().map_or("f32", |c| c.precision.as_str()).to_owned(),
-            device: devices.kind().to_owned(),
+            device: devices.kind(),
             adapter: devices.name(),
             backend: devices.backend(),
             threads: platform::threads(),

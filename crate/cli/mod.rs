@@ -59,6 +59,20 @@ fn run(command: Command) -> Result<ExitCode> {
     }
 }
 
+/// Data, on stdout. A reader that has seen enough (`| head`) ends the program quietly.
+///
+/// # Errors
+/// [`Error::Io`] when stdout cannot be written to, for example on a full disk.
+pub(crate) fn print(text: &str) -> Result<()> {
+    use std::io::Write;
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(()),
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(e) => Err(Error::io("stdout", "write", e, "free some space, or send the output elsewhere")),
+    }
+}
+
 /// One message to the user, on stderr.
 pub(crate) fn say(text: &str) {
     eprintln!("{text}");

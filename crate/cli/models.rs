@@ -1,5 +1,6 @@
 //! `saescope models`: the registry, and what of it is on this machine.
 
+use super::print;
 use crate::error::Result;
 use crate::model::registry;
 use crate::platform::fetch::{Settings, cached};
@@ -10,7 +11,7 @@ use crate::platform::fetch::{Settings, cached};
 /// When there is no cache folder or the registry does not parse.
 pub fn run() -> Result<()> {
     let settings = Settings::from_env()?;
-    println!("{:<24} {:<9} {:<16} {:<16} summary", "model", "here", "SAE layers", "licence");
+    print(&format!("{:<24} {:<9} {:<16} {:<16} summary\n", "model", "here", "SAE layers", "licence"))?;
     for model in registry::all()? {
         let here =
             model.wanted().iter().filter(|(_, origins)| origins.iter().any(|o| cached(o, &settings).is_some())).count();
@@ -22,14 +23,14 @@ pub fn run() -> Result<()> {
         };
         let layers: Vec<String> = model.saes.iter().map(|s| s.layer.to_string()).collect();
         let default = if model.name == registry::DEFAULT { " (default)" } else { "" };
-        println!(
-            "{:<24} {state:<9} {:<16} {:<16} {}{default}",
+        print(&format!(
+            "{:<24} {state:<9} {:<16} {:<16} {}{default}\n",
             model.name,
             layers.join(", "),
             model.licence.name,
             model.summary
-        );
+        ))?;
     }
-    println!("\ncache: {}", settings.cache.display());
+    print(&format!("\ncache: {}\n", settings.cache.display()))?;
     Ok(())
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::args::{DataArgs, DeviceArg, DeviceArgs, ModelArgs, PrecisionArg};
+use super::manifest::hash_files;
 use super::{fetch, inputs, say};
 use crate::dataset::{self, Dataset, Format};
 use crate::engine::{self, SaeAt};
@@ -10,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::model::ops::{Compute, Kernels, Precision};
 use crate::model::registry::{self, KnownModel};
 use crate::model::{Model, ModelFiles};
+use crate::output::FileInfo;
 use crate::platform::{self, Adapter, Source};
 use crate::sae::{Overrides, Sae};
 
@@ -109,12 +111,12 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// `cpu`, `gpu` or `all`, for the manifest.
-    pub fn kind(&self) -> &'static str {
-        match self.adapters.len() {
-            0 => "cpu",
-            1 => "gpu",
-            _ => "all",
+    /// `cpu`, `gpu:N` or `all`, for the manifest.
+    pub fn kind(&self) -> String {
+        match &self.adapters[..] {
+            [] => "cpu".to_owned(),
+            [one] => format!("gpu:{}", one.index),
+            _ => "all".to_owned(),
         }
     }
 
@@ -156,6 +158,7 @@ pub async fn devices(args: &DeviceArgs) -> Result<Devices> {
     let chosen: Vec<Adapter> = match args.device {
         DeviceArg::Cpu => Vec::new(),
         DeviceArg::Auto => real().take(1).collect(),
+        DeviceArg::FirstGpu => vec![real().next().ok_or_else(|| none("no real GPU for `--device gpu`"))?],
         DeviceArg::Gpu(n) => {
             vec![found.iter().find(|a| a.index == n).cloned().ok_or_else(|| none(&format!("no adapter gpu:{n}")))?]
         }
@@ -223,6 +226,26 @@ pub fn data(args: &DataArgs) -> Result<Dataset> {
         return Err(Error::usage("no samples are left to run", "check `--limit` and the data set"));
     }
     Ok(data)
+}
+
+/// The files behind [`data`], hashed; a domain given on the command line stands before the path.
+///
+/// # Errors
+/// Unreadable files.
+pub async fn data_files(args: &DataArgs) -> Result<Vec<FileInfo>> {
+    if args.datasets.is_empty() {
+        let bytes = dataset::BUILTIN_JSONL.len() as u64;
+        return Ok(vec![FileInfo { path: "builtin".into(), bytes, sha256: Some(dataset::builtin()?.sha256) }]);
+    }
+    let mut out = Vec::new();
+    for arg in &args.datasets {
+        let mut files = hash_files(vec![inputs::source(&arg.path)?]).await?;
+        if let (Some(domain), Some(file)) = (&arg.domain, files.first_mut()) {
+            file.path = format!("{domain}={}", file.path);
+        }
+        out.extend(files);
+    }
+    Ok(out)
 }
 
 /// The rows that were rejected, as a table for a terminal.

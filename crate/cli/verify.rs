@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::analyze::{batching, options};
 use super::args::Verify;
 use super::progress::Shown;
-use super::{say, setup};
+use super::{print, say, setup};
 use crate::engine::{self, Batching, Outcome};
 use crate::error::Result;
 use crate::metrics::{self, Cell, Table};
@@ -51,13 +51,19 @@ pub async fn run(args: &Verify) -> Result<ExitCode> {
     }
     same_failures &= one_table.rows.len() == batched_table.rows.len();
     let differences = compare(one_table, batched_table, one);
-    println!("{:<44} {:>12}  worst sample", "metric", "difference");
+    print(&format!("{:<44} {:>12}  worst sample\n", "metric", "difference"))?;
     for d in &differences {
-        println!("{:<44} {:>12.2e}  {}", d.column, d.relative, d.sample);
+        print(&format!("{:<44} {:>12.2e}  {}\n", d.column, d.relative, d.sample))?;
     }
     let worst = differences.iter().fold(0.0f64, |m, d| m.max(d.relative));
-    println!("largest {worst:.2e}, tolerance {tolerance:.0e}");
-    let good = same_failures && worst <= tolerance;
+    print(&format!("largest {worst:.2e}, tolerance {tolerance:.0e}\n"))?;
+    for failed in &one.failed {
+        say(&format!("failed, so not compared: {}: {}", failed.sample_id, failed.reason));
+    }
+    if one_table.rows.is_empty() {
+        say("nothing was compared");
+    }
+    let good = same_failures && one.failed.is_empty() && !one_table.rows.is_empty() && worst <= tolerance;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 

@@ -297,7 +297,6 @@ impl Run<'_> {
     }
 
     fn tokenize_one(&self, texts: &[String; 3]) -> Result<[Vec<u32>; 3]> {
-        let longest = self.model.dims().max_positions;
         let mut out = [Vec::new(), Vec::new(), Vec::new()];
         for ((text, kind), out) in texts.iter().zip(TextKind::ALL).zip(&mut out) {
             let ids = self.model.tokenizer.encode(text)?;
@@ -310,14 +309,7 @@ impl Run<'_> {
                     "an empty text has no last token to read",
                 ));
             }
-            if ids.len() > longest {
-                return Err(Error::mismatch(
-                    format!("{} text", kind.as_str()),
-                    format!("at most {longest} tokens, the model's context"),
-                    format!("{} tokens", ids.len()),
-                    "shorten the text",
-                ));
-            }
+            self.model.check_length(kind.as_str(), &ids)?;
             *out = ids;
         }
         Ok(out)
@@ -464,7 +456,13 @@ impl Run<'_> {
                 .collect();
             let xs: Vec<&[f32]> = noisy_texts.iter().map(|(_, x)| x.as_slice()).collect();
             for ((i, _), encoded) in noisy_texts.iter().zip(encoder.encode(&xs).await?) {
-                texts[*i].noisy = Some(encoded.features.iter().map(|f| (f.index, f.activation)).unzip());
+                match encoded {
+                    Ok(row) => texts[*i].noisy = Some(row.features.iter().map(|f| (f.index, f.activation)).unzip()),
+                    Err(e) => {
+                        let reason = format!("{} text with noise: {e}", texts[*i].kind.as_str());
+                        self.fail(texts[*i].sample, reason);
+                    }
+                }
             }
         }
         self.timings.lap(Stage::Sae, &mut clock);

@@ -78,6 +78,9 @@ pub async fn health(
     outlier: f64,
     ce_texts: usize,
 ) -> Result<Vec<SaeHealth>> {
+    if !(outlier.is_finite() && outlier > 0.0) {
+        return Err(Error::usage(format!("outlier limit {outlier}"), "give a positive number of medians, such as 2"));
+    }
     if texts.iter().all(|t| t.len() < 3) {
         return Err(Error::usage("no text has three tokens or more", "give longer passages"));
     }
@@ -105,6 +108,12 @@ pub async fn health(
             all.iter().zip(&norms).filter(|(_, n)| **n < limit).map(|(x, _)| *x).collect()
         };
         norms.clear();
+        if kept.is_empty() {
+            return Err(Error::usage(
+                format!("no position of layer {layer} is below {outlier} times the median norm"),
+                "raise `--outlier`",
+            ));
+        }
         let mut health = figures(at, &encoder, &kept).await?;
         health.outliers = all.len() - kept.len();
         out.push(health);
@@ -146,7 +155,7 @@ fn per_text(rows: &[Vec<f32>], batches: &[Batch], texts: usize, d: usize) -> Vec
 
 /// x̂ of rows, with their active features' indices.
 async fn reconstruct(at: &SaeAt, encoder: &DeviceEncoder, rows: &[&[f32]]) -> Result<Vec<(Vec<u32>, Vec<f64>)>> {
-    let encoded = encoder.encode(rows).await?;
+    let encoded = encoder.encode(rows).await?.into_iter().collect::<Result<Vec<_>>>()?;
     let mut used: Vec<usize> = encoded.iter().flat_map(|e| e.features.iter().map(|f| f.index as usize)).collect();
     used.sort_unstable();
     used.dedup();

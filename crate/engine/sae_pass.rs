@@ -1,7 +1,7 @@
 //! The SAE at one layer: encode all rows on the device, everything after on the host in f64.
 
 use super::progress::{Stage, Timings};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::metrics::{Keep, LayerInput, LayerMeasure, measure};
 use crate::model::ops::{Compute, Linear, read_back};
 use crate::platform::{self, Clock};
@@ -34,20 +34,25 @@ impl DeviceEncoder {
     }
 
     /// Encodes residual rows, a chunk at a time.
-    pub(super) async fn encode(&self, rows: &[&[f32]]) -> Result<Vec<Encoded>> {
+    /// A row that the SAE cannot take gives an error of its own.
+    pub(super) async fn encode(&self, rows: &[&[f32]]) -> Result<Vec<Result<Encoded>>> {
         let chunk = (PRE_BYTES / 4 / self.d_sae.max(1)).max(1);
         let mut out = Vec::with_capacity(rows.len());
         for rows in rows.chunks(chunk) {
-            let prepared = platform::par_map(rows.len(), |i| self.encoder.prepare(rows[i]))
-                .into_iter()
-                .collect::<Result<Vec<_>>>()?;
-            let input: Vec<f32> = prepared.iter().flat_map(|p| p.input.iter().copied()).collect();
+            let prepared = platform::par_map(rows.len(), |i| self.encoder.prepare(rows[i]));
+            let width = self.map.d_in();
+            let mut input = vec![0.0; rows.len() * width];
+            for (slot, prepared) in input.chunks_mut(width).zip(&prepared) {
+                if let Ok(prepared) = prepared {
+                    slot.copy_from_slice(&prepared.input);
+                }
+            }
             let x = self.compute.tensor2(input, rows.len(), self.map.d_in());
             let pre = read_back(self.map.forward(x)).await?;
             let features =
                 platform::par_map(rows.len(), |i| self.encoder.activate(&pre[i * self.d_sae..(i + 1) * self.d_sae]));
             for (prepared, features) in prepared.into_iter().zip(features) {
-                out.push(Encoded { prepared, features: features? });
+                out.push(prepared.and_then(|prepared| Ok(Encoded { prepared, features: features? })));
             }
         }
         Ok(out)
@@ -65,20 +70,21 @@ pub(super) struct Row<'a> {
     pub(super) keep: Keep,
 }
 
-/// Encodes, decodes and measures rows at one layer. A row whose numbers cannot be used gives an
-/// error of its own; the others go on.
+/// Encodes, decodes and measures rows at one layer. A row whose numbers cannot be used gives a
+/// reason of its own; the others go on.
 pub(super) async fn measure_rows(
     layer: usize,
     sae: &Sae,
     encoder: &DeviceEncoder,
     rows: &[Row<'_>],
     timings: &mut Timings,
-) -> Result<Vec<Result<LayerMeasure>>> {
+) -> Result<Vec<Result<LayerMeasure, String>>> {
     let mut clock = Clock::start();
     let xs: Vec<&[f32]> = rows.iter().map(|r| r.x).collect();
     let encoded = encoder.encode(&xs).await?;
     // W_dec stays where it is stored: only rows of features that are active somewhere are read
-    let mut used: Vec<usize> = encoded.iter().flat_map(|e| e.features.iter().map(|f| f.index as usize)).collect();
+    let mut used: Vec<usize> =
+        encoded.iter().flatten().flat_map(|e| e.features.iter().map(|f| f.index as usize)).collect();
     used.sort_unstable();
     used.dedup();
     let decoder = sae.decoder_rows(&used).await?;
@@ -92,20 +98,16 @@ pub(super) async fn measure_rows(
         }
         out
     };
-    let decoded = platform::par_map(encoded.len(), |i| encoder.decode(&encoded[i], &gathered(&encoded[i].features)));
+    let decoded = platform::par_map(encoded.len(), |i| match &encoded[i] {
+        Ok(row) => encoder.decode(row, &gathered(&row.features)).map_err(|e| e.to_string()),
+        Err(e) => Err(e.to_string()),
+    });
     timings.lap(Stage::Sae, &mut clock);
-    let measured = platform::par_map(encoded.len(), |i| {
-        let features = &encoded[i].features;
-        let x_hat = match &decoded[i] {
-            Ok(x_hat) => x_hat,
-            Err(e) => {
-                return Err(Error::mismatch(
-                    format!("layer {layer}"),
-                    "a reconstruction",
-                    e.to_string(),
-                    "check the SAE",
-                ));
-            }
+    let measured = platform::par_map(decoded.len(), |i| {
+        let (features, x_hat) = match (&encoded[i], &decoded[i]) {
+            (Ok(row), Ok(x_hat)) => (&row.features, x_hat),
+            (_, Err(reason)) => return Err(reason.clone()),
+            (Err(e), _) => return Err(e.to_string()),
         };
         let indices: Vec<u32> = features.iter().map(|f| f.index).collect();
         let activations: Vec<f32> = features.iter().map(|f| f.activation).collect();
@@ -118,7 +120,7 @@ pub(super) async fn measure_rows(
             rows: &gathered(features),
             d_sae: sae.d_sae,
         };
-        measure(&input, rows[i].keep)
+        measure(&input, rows[i].keep).map_err(|e| e.to_string())
     });
     timings.lap(Stage::Geometry, &mut clock);
     Ok(measured)
@@ -130,5 +132,5 @@ pub(super) async fn measure_rows(
 /// Reading and device errors; a row that the SAE cannot take.
 pub async fn encode(sae: &Sae, rows: &[&[f32]], compute: &Compute) -> Result<Vec<Vec<Feature>>> {
     let encoder = DeviceEncoder::new(sae.load_encoder().await?, compute);
-    Ok(encoder.encode(rows).await?.into_iter().map(|e| e.features).collect())
+    encoder.encode(rows).await?.into_iter().map(|e| e.map(|e| e.features)).collect()
 }

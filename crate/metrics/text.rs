@@ -17,7 +17,7 @@ impl TextKind {
     /// All three, in the order in which a sample names them.
     pub const ALL: [Self; 3] = [Self::Prompt, Self::Fact, Self::Hall];
 
-    /// Name in `features.parquet` and in the noise key: `prompt`, `fact`, `hallucination`.
+    /// Name in messages and in the noise key: `prompt`, `fact`, `hallucination`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Prompt => "prompt",
@@ -26,7 +26,7 @@ impl TextKind {
         }
     }
 
-    /// Name in columns of `metrics.parquet`: `prompt`, `fact`, `hall`.
+    /// Name in `features.parquet` and in columns of `metrics.parquet`: `prompt`, `fact`, `hall`.
     pub fn short(self) -> &'static str {
         match self {
             Self::Prompt => "prompt",

@@ -104,6 +104,14 @@ impl Fields {
         Ok(self.optional(name)?.unwrap_or(default))
     }
 
+    /// Takes a field whose absence means a default and whose null means none.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] when it has another type.
+    pub fn default_or_null<T: DeserializeOwned>(&mut self, name: &str, default: T) -> Result<Option<T>> {
+        if self.map.contains_key(name) { self.optional(name) } else { Ok(Some(default)) }
+    }
+
     /// Takes a nested object.
     ///
     /// # Errors
@@ -203,6 +211,10 @@ mod tests {
         let text = f.required::<usize>("a").unwrap_err().to_string();
         assert!(text.contains("a whole number") && text.contains("\"x\""), "{text}");
         assert!(f.required::<usize>("zz").unwrap_err().to_string().contains("zz"));
+        let mut caps = Fields::new("c", json!({"null": null, "set": 2.0})).unwrap();
+        assert_eq!(caps.default_or_null("absent", 50.0).unwrap(), Some(50.0));
+        assert_eq!(caps.default_or_null("null", 50.0).unwrap(), None);
+        assert_eq!(caps.default_or_null("set", 50.0).unwrap(), Some(2.0));
         assert!(f.only("b", json!(false)).is_err());
         assert!(Fields::new("c", json!([1])).is_err());
     }

@@ -75,8 +75,8 @@ impl Config {
             query_pre_attn_scalar: f.or("query_pre_attn_scalar", 256.0)?,
             sliding_window: sliding_window(&mut f)?,
             sliding: layer_types(&mut f, n_layers, 2)?,
-            attn_logit_softcapping: f.optional("attn_logit_softcapping")?,
-            final_logit_softcapping: f.optional("final_logit_softcapping")?,
+            attn_logit_softcapping: f.default_or_null("attn_logit_softcapping", 50.0)?,
+            final_logit_softcapping: f.default_or_null("final_logit_softcapping", 30.0)?,
             attention_bias: f.or("attention_bias", false)?,
             tie_word_embeddings: f.or("tie_word_embeddings", true)?,
         };

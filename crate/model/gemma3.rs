@@ -11,7 +11,7 @@ use super::architecture::{
 };
 use super::fields::Fields;
 use super::ops::{Activation, AttentionParams, Compute, Linear, RmsNorm, attention, gated_activation};
-use super::rope_config::Rope;
+use super::rope_config::{Rope, refuse_both};
 use super::shared::{self, ATTENTION_LAYERS, MLP_LAYERS, layer_types};
 use crate::error::Result;
 
@@ -93,6 +93,7 @@ impl Config {
 fn ropes(f: &mut Fields) -> Result<(Rope, Rope)> {
     let global_theta = f.or("rope_theta", 1e6)?;
     let local_theta = f.or("rope_local_base_freq", 1e4)?;
+    refuse_both(f)?;
     let old = f.object("rope_scaling")?;
     let (mut global, mut local) = (Rope::plain(global_theta), Rope::plain(local_theta));
     if let Some(mut parameters) = f.object("rope_parameters")? {

@@ -250,6 +250,23 @@ impl Model {
         Ok(HostTensor { shape: vec![rows.len(), width], data })
     }
 
+    /// A text must fit the model's context.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] otherwise; `what` names the text.
+    pub fn check_length(&self, what: &str, tokens: &[u32]) -> Result<()> {
+        let longest = self.dims().max_positions;
+        if tokens.len() <= longest {
+            return Ok(());
+        }
+        Err(Error::mismatch(
+            format!("{what} text"),
+            format!("at most {longest} tokens, the model's context"),
+            format!("{} tokens", tokens.len()),
+            "shorten the text",
+        ))
+    }
+
     /// Every id must have an embedding row.
     ///
     /// # Errors

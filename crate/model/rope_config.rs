@@ -31,6 +31,7 @@ impl Rope {
     /// [`Error::Unsupported`] for a scaling this program does not compute.
     pub fn read(fields: &mut Fields, default_theta: f64) -> Result<Self> {
         let theta = fields.optional("rope_theta")?;
+        refuse_both(fields)?;
         let old = fields.object("rope_scaling")?;
         match fields.object("rope_parameters")?.or(old) {
             None => Ok(Self::plain(theta.unwrap_or(default_theta))),
@@ -74,4 +75,18 @@ impl Rope {
         }
         Ok(Self { theta, scaling })
     }
+}
+
+/// The two spellings in one file contradict each other, or repeat each other at best.
+///
+/// # Errors
+/// [`Error::Unsupported`] when both are there.
+pub fn refuse_both(fields: &Fields) -> Result<()> {
+    if fields.has("rope_scaling") && fields.has("rope_parameters") {
+        return Err(Error::unsupported(
+            format!("{}: rope_scaling beside rope_parameters", fields.file()),
+            "keep the one that the checkpoint was trained with",
+        ));
+    }
+    Ok(())
 }

@@ -24,7 +24,7 @@ pub fn features_parquet(samples: &[SampleMeasure]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes `sample_id` (string), `text` (string: prompt, fact, hallucination), `layer` (int64),
+/// Writes `sample_id` (string), `text` (string: prompt, fact, hall), `layer` (int64),
 /// `feature` (int32), `activation` (float32), sorted by the first four, strings by their bytes.
 /// The file's metadata names that order.
 ///
@@ -43,7 +43,7 @@ pub fn write_features(samples: &[SampleMeasure], to: impl Write + Send) -> Resul
     let mut samples: Vec<&SampleMeasure> = samples.iter().collect();
     samples.sort_by(|a, b| a.sample_id.cmp(&b.sample_id));
     let mut kinds = TextKind::ALL;
-    kinds.sort_by_key(|kind| kind.as_str());
+    kinds.sort_by_key(|kind| kind.short());
     for sample in samples {
         for kind in kinds {
             let mut layers: Vec<&LayerMeasure> = sample.text(kind).layers.iter().collect();
@@ -79,7 +79,7 @@ fn columns(sample: &SampleMeasure, kind: TextKind, layers: &[&LayerMeasure]) -> 
     }
     Ok(vec![
         Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&sample.sample_id, count))),
-        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(kind.as_str(), count))),
+        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(kind.short(), count))),
         Arc::new(Int64Array::from(numbers)),
         Arc::new(Int32Array::from(features)),
         Arc::new(Float32Array::from(activations)),

@@ -129,6 +129,20 @@ pub struct SaeInfo {
     pub d_sae: usize,
     /// L0 that its name or config declares, where it does.
     pub declared_l0: Option<f64>,
+    /// Hook that it was trained on, as its config names it.
+    pub hook: Option<String>,
+    /// Whether its training texts began with BOS, where its config says.
+    pub prepend_bos: Option<bool>,
+    /// Whether b_dec is subtracted from the input.
+    pub apply_b_dec_to_input: bool,
+    /// What is done to each input row: `none`, `expected_average_only_in`, …
+    pub normalize_activations: String,
+    /// Factor of `expected_average_only_in`.
+    pub norm_scaling_factor: Option<f64>,
+    /// Whether each input row's mean is subtracted.
+    pub center_input: bool,
+    /// Whether pre-activations are scaled by their decoder row's norm.
+    pub rescale_acts_by_decoder_norm: bool,
     /// Whether positions are rows of `W_dec` as stored (`stored`) or changed, and how.
     pub decoder_rows: String,
     /// Its files.
@@ -140,8 +154,12 @@ pub struct SaeInfo {
 pub struct DatasetInfo {
     /// The files, or `built-in`.
     pub files: Vec<FileInfo>,
-    /// Samples in it, failed ones included.
+    /// Samples run, failed ones included.
     pub samples: usize,
+    /// Only the first so many were asked for.
+    pub limit: Option<usize>,
+    /// Rows that could not be used and were skipped on request, each with its place and reason.
+    pub skipped_rows: Vec<String>,
 }
 
 /// Noise rule and seed.

@@ -19,6 +19,56 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
     write_aside(folder, &[(Path::new(name), bytes)])
 }
 
+/// A new folder that goes away again unless it is kept.
+#[derive(Debug)]
+pub struct Claim {
+    path: std::path::PathBuf,
+    kept: bool,
+}
+
+impl Claim {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Leaves the folder where it is.
+    pub fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.kept {
+            // only if nothing was put into it; its parent only if it was the first
+            let _ = fs::remove_dir(&self.path);
+            let _ = self.path.parent().map(fs::remove_dir);
+        }
+    }
+}
+
+/// Makes a folder of this name, or of the first free one with `_2`, `_3` … after it, so that two
+/// runs of one second do not share one.
+///
+/// # Errors
+/// [`Error::Io`] when no folder can be made there.
+pub fn claim_folder(parent: &Path, name: &str) -> Result<Claim> {
+    let failed = |path: &Path, e| {
+        Error::io(path.display().to_string(), "write", e, "choose a folder that can be written to with `--out`")
+    };
+    fs::create_dir_all(parent).map_err(|e| failed(parent, e))?;
+    let mut n = 1;
+    loop {
+        let path = parent.join(if n == 1 { name.to_owned() } else { format!("{name}_{n}") });
+        match fs::create_dir(&path) {
+            Ok(()) => return Ok(Claim { path, kept: false }),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists && n < 1000 => n += 1,
+            Err(e) => return Err(failed(&path, e)),
+        }
+    }
+}
+
 /// Whether a run could be written into `folder`, found out by writing and removing a small file:
 /// better before hours of work than after. Leaves nothing behind.
 ///

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 
 mod atomic;
 
-pub use atomic::{check_writable, write_atomic, write_run};
+pub use atomic::{Claim, check_writable, claim_folder, write_atomic, write_run};
 
 #[path = "gpu.rs"]
 mod gpu;
