@@ -86,7 +86,7 @@ def write(out: Path, work: Path, layers, budgets: dict[str, int]) -> None:
             f"{m['training_samples'] // m['batch']:,} steps."
         )
     training.append(
-        f"- The residuals come from one bf16 pass over about {cache['seen']:,} tokens."
+        f"- The residuals come from one bf16 pass over about {round(cache['seen'], -3):,} tokens."
     )
     total = sum(budgets.values())
     mix = "\n".join(
