@@ -62,6 +62,9 @@ On text that training never saw, with the float16 weights read into f32 and the 
   held-out text, where the reconstruction (or zero, the floor) replaces the residual at every position
   that is not skipped; clean is {ce_clean:.3f} nats.
 
+The program measures the second half of the table again, with cross-entropy on the same text:
+`saescope health --text models/smollm2-135m-instruct/held_out.jsonl`.
+
 `held_out.jsonl` is the sample of the second half of the table: held-out passages from WordNet 3.0
 (© Princeton University, WordNet licence), the Python 3.11 documentation (© Python Software Foundation, PSF
 licence 2), and OpenBookQA (© Allen Institute for AI, Apache-2.0). Exact figures: `health.json`.
