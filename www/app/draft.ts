@@ -75,6 +75,8 @@ export function saeLine(): SaeLine {
 /** The set-up that is being edited. Emits `change`. */
 export class Draft extends EventTarget {
   fields = defaults();
+  /** The link's query that was last taken or given out. */
+  link = "";
 
   set(fields: Partial<Fields>): void {
     Object.assign(this.fields, fields);
