@@ -73,7 +73,9 @@ const builders: Record<View, () => Promise<unknown>> = {
   },
   sample: async () => {
     const { mountSample } = await import("./sample/index");
-    sample = mountSample(section("sample"), page);
+    const place = h("div");
+    fill(section("sample"), h("h1", { class: "unseen" }, "Sample"), place);
+    sample = mountSample(place, page);
   },
   setup: async () => {
     const { mountSetup } = await import("./app/setup/index");

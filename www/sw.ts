@@ -9,7 +9,7 @@
 declare const self: ServiceWorkerGlobalScope;
 
 // File → hash; the build puts the list in.
-const SHELL = "__SHELL__" as unknown as Record<string, string>;
+const SHELL = JSON.parse("__SHELL__") as Record<string, string>;
 
 const SHELL_CACHE = `saescope-shell-${checksum(JSON.stringify(SHELL))}`;
 const RUNS_CACHE = "saescope-runs-1";

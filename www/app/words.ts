@@ -52,13 +52,18 @@ export function sentence(text: string): string {
   return /[.!?…]$/.test(first) ? first : `${first}.`;
 }
 
-/** A box with an error's words, and what to do about it. */
-export function errorBox(error: EngineError, actions: Child = null, title = titleOf(error)): HTMLElement {
+/** A box with an error's words, and what to do about it. `level` is its heading's. */
+export function errorBox(
+  error: EngineError,
+  actions: Child = null,
+  title = titleOf(error),
+  level: "h2" | "h3" = "h2",
+): HTMLElement {
   const hint = hintOf(error);
   return h(
     "div",
     { class: "box error", role: "alert", "data-test": "error", "data-kind": error.kind },
-    h("h3", null, title),
+    h(level, null, title),
     h("p", null, sentence(error.message)),
     hint ? h("p", { class: "hint" }, sentence(hint)) : null,
     actions ? h("div", { class: "actions" }, actions) : null,

@@ -7,7 +7,8 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Plugin } from "vite";
 
-const MARKER = '"__SHELL__"';
+// In whichever quotes the minifier chose.
+const MARKER = /(["'`])__SHELL__\1/;
 
 async function digest(folder: string, name: string): Promise<string> {
   return createHash("sha256").update(await readFile(join(folder, name))).digest("hex").slice(0, 16);
@@ -27,8 +28,9 @@ export function precache(folder: string): Plugin {
       for (const name of names) files[name] = await digest(folder, name);
       const path = join(folder, "sw.js");
       const script = await readFile(path, "utf8");
-      if (!script.includes(MARKER)) throw new Error(`sw.js has no ${MARKER} to put the file list in`);
-      await writeFile(path, script.replace(MARKER, JSON.stringify(files)));
+      if (!MARKER.test(script)) throw new Error("sw.js has no __SHELL__ to put the file list in");
+      const list = JSON.stringify(JSON.stringify(files));
+      await writeFile(path, script.replace(MARKER, () => list));
     },
   };
 }

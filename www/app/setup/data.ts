@@ -15,7 +15,7 @@ function rejectedTable(rows: Rejected[]): HTMLElement {
   return h(
     "div",
     { class: "stack", "data-test": "rejected" },
-    h("h3", null, `${counted(rows.length, "row")} cannot be used`),
+    h("h2", null, `${counted(rows.length, "row")} cannot be used`),
     h("p", { class: "muted small" }, "The run goes on without them; its manifest lists them."),
     h(
       "div",

@@ -82,7 +82,7 @@ export function planPanel(start: HTMLElement, share: HTMLElement): { element: HT
           );
           return;
         case "error":
-          fill(body, errorBox(state.error));
+          fill(body, errorBox(state.error, null, undefined, "h3"));
           return;
         case "plan": {
           const { plan } = state;
