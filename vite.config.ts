@@ -39,7 +39,9 @@ export default defineConfig({
   },
   resolve: {
     // Without the glue the name stays unresolved, and the build says so.
-    alias: pkg ? { "#engine": resolve(root, pkg, "saescope.js") } : {},
+    alias: pkg
+      ? { "#engine-wasm": resolve(root, pkg, "saescope_bg.wasm"), "#engine": resolve(root, pkg, "saescope.js") }
+      : {},
   },
   build: {
     outDir: dist,

@@ -5,7 +5,7 @@
 //! the command line (`cli`) and the browser bindings (`web`) are thin.
 //!
 //! Imports go downward only:
-//! `cli, web → engine → model, sae, batch, checkpoint → platform → error`;
+//! `cli, web → run → engine → model, sae, batch, checkpoint → platform → error`;
 //! `metrics`, `stats`, `geometry` and `output` never see a tensor.
 
 pub mod batch;
@@ -20,6 +20,7 @@ pub mod metrics;
 pub mod model;
 pub mod output;
 pub mod platform;
+pub mod run;
 pub mod sae;
 pub mod stats;
 #[cfg(web)]

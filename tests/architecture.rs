@@ -33,6 +33,12 @@ const LAYERS: &[Layer] = &[
     layer("sae", &["error", "platform", "checkpoint"], false),
     layer("model", &["error", "platform", "checkpoint", "batch"], true),
     layer("engine", &["error", "platform", "dataset", "metrics", "batch", "sae", "model"], true),
+    // what the two front doors have in common: it puts the four files together
+    layer(
+        "run",
+        &["error", "platform", "dataset", "metrics", "stats", "output", "checkpoint", "sae", "model", "engine"],
+        false,
+    ),
     layer("cli", EVERYTHING, false),
     layer("web", EVERYTHING, false),
 ];
@@ -51,6 +57,7 @@ const EVERYTHING: &[&str] = &[
     "sae",
     "model",
     "engine",
+    "run",
 ];
 
 /// Libraries whose types are tensors or devices.

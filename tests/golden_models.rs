@@ -110,7 +110,7 @@ pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
     assert!(!golden.saes.is_empty(), "{case} has no SAEs");
     let texts = std::fs::read(golden.folder.join("texts.json")).unwrap();
     let samples = dataset::parse("texts.json", Format::Json, &texts, None).unwrap().samples;
-    let options = Options { batching: Batching::Auto, noise: Noise::Relative(0.1), seed: 0, logprob: true };
+    let options = Options { batching: Batching::Auto, noise: Noise::Relative(0.1), seed: 0, logprob: true, pass: None };
     let outcome = block_on(engine::analyze(
         &golden.model,
         std::slice::from_ref(compute),

@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::args::{Analyze, MeasureArgs};
-use super::manifest::{Parts, hash_files, manifest};
+use super::hash::hash_files;
 use super::progress::Shown;
-use super::setup::{self, Devices, Loaded};
+use super::setup::{self, Devices};
 use super::{print, say};
 use crate::dataset::Dataset;
 use crate::engine::{self, Batching, Options, Outcome};
 use crate::error::{Error, Result};
-use crate::metrics::{self, Table};
+use crate::metrics::Table;
 use crate::output;
-use crate::platform::{self, Clock};
-use crate::stats;
+use crate::platform;
+use crate::run::{Finished, Loaded, Parts, finish};
 
 /// Key of the summary's last row; no domain can be empty.
 const TOTAL: &str = "";
@@ -30,7 +30,7 @@ pub fn batching(size: Option<u64>) -> Batching {
 
 /// Engine settings of the common arguments.
 pub fn options(measure: &MeasureArgs, batching: Batching) -> Options {
-    Options { batching, noise: measure.noise, seed: measure.seed, logprob: measure.logprob }
+    Options { batching, noise: measure.noise, seed: measure.seed, logprob: measure.logprob, pass: None }
 }
 
 /// Runs the command.
@@ -86,51 +86,27 @@ pub async fn run(args: &Analyze) -> Result<ExitCode> {
         engine::analyze(&loaded.model, &devices.computes, &loaded.saes, &data.samples, &options, &shown).await;
     shown.finish();
     let outcome = outcome?;
-    if outcome.samples.is_empty() {
-        let reasons: Vec<String> =
-            outcome.failed.iter().take(5).map(|f| format!("{}: {}", f.sample_id, f.reason)).collect();
-        return Err(Error::mismatch(
-            "samples",
-            "at least one that can be measured",
-            format!("none of {}; {}", data.samples.len(), reasons.join("; ")),
-            "nothing was written; look at the first reasons",
-        ));
-    }
-
-    let mut clock = Clock::start();
     let layers: Vec<usize> = loaded.saes.iter().map(|s| s.layer).collect();
-    let table = metrics::table(&outcome.samples, &layers, args.measure.logprob)?;
-    let declared: Vec<Option<f64>> = loaded.saes.iter().map(|s| s.sae.declared_l0).collect();
-    let health = metrics::health(&outcome.samples, &layers, &declared)?;
-    let compared = stats::compare(&table, args.measure.seed)?;
-    let stats_seconds = clock.seconds();
-    clock = Clock::start();
-    let metrics_bytes = output::metrics_parquet(&table)?;
-    let features_bytes = output::features_parquet(&outcome.samples)?;
-    let stats_bytes = output::stats_parquet(&stats::stats_table(&compared))?;
-    let write_seconds = clock.seconds();
     let hashes = hashes.await.unwrap_or_else(|| Err(Error::device("hashing the weight files stopped", "run again")))?;
-    let manifest = manifest(Parts {
+    let Finished { table, metrics, features, stats, manifest, seconds } = finish(Parts {
         run_id,
         started_at,
         loaded: &loaded,
-        devices: &devices,
+        compute: devices.info(),
         data: &data,
         data_files: setup::data_files(&args.data).await?,
         limit: args.data.limit,
-        measure: &args.measure,
-        batch_size: args.batch_size.unwrap_or(0) as usize,
+        options: &options,
         outcome: &outcome,
+        peak_gpu_buffer_bytes: None,
         hashes,
-        health,
-        more_stages: vec![("stats", stats_seconds), ("encode", write_seconds)],
-    });
+    })?;
     platform::write_run(
         &out,
         &[
-            (output::METRICS_FILE, metrics_bytes),
-            (output::FEATURES_FILE, features_bytes),
-            (output::STATS_FILE, stats_bytes),
+            (output::METRICS_FILE, metrics),
+            (output::FEATURES_FILE, features),
+            (output::STATS_FILE, stats),
             (output::MANIFEST_FILE, output::manifest_json(&manifest)?),
         ],
     )?;
@@ -138,7 +114,7 @@ pub async fn run(args: &Analyze) -> Result<ExitCode> {
         claim.keep();
     }
     print_summary(&table, &layers, &loaded, &outcome, &data, &devices);
-    say(&stage_table(&manifest.timings.stages, outcome.seconds + stats_seconds + write_seconds));
+    say(&stage_table(&manifest.timings.stages, outcome.seconds + seconds));
     for warning in &manifest.warnings {
         say(&format!("WARNING: {warning}"));
     }

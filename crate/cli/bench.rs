@@ -50,8 +50,13 @@ pub async fn run(args: &Bench) -> Result<()> {
     sizes.sort_unstable();
     for size in &sizes {
         let size = &usize::try_from(*size).unwrap_or(usize::MAX);
-        let options =
-            Options { batching: Batching::Triples(*size), noise: Noise::Relative(0.1), seed: 0, logprob: false };
+        let options = Options {
+            batching: Batching::Triples(*size),
+            noise: Noise::Relative(0.1),
+            seed: 0,
+            logprob: false,
+            pass: None,
+        };
         let shown = Shown::new(data.samples.len());
         let outcome =
             engine::analyze(&loaded.model, &devices.computes, &loaded.saes, &data.samples, &options, &shown).await;

@@ -42,19 +42,14 @@ pub async fn run(args: &Inspect) -> Result<()> {
         features.sort_by(|a, b| b.activation.total_cmp(&a.activation).then(a.index.cmp(&b.index)));
         features.truncate(args.top);
         let indices: Vec<usize> = features.iter().map(|f| f.index as usize).collect();
-        let rows = at.sae.decoder_rows(&indices).await?;
-        // what a feature promotes: its decoder row through final norm and unembedding (the logit lens,
-        // nostalgebraist 2020)
-        let directions = compute.tensor2(rows.data, indices.len(), d);
-        let lens = vec![Question { targets: Vec::new(), top: args.top.min(6) }; indices.len()];
-        let promoted = engine::next_token_logprobs(model, directions, &lens, &compute).await?;
+        let promoted = engine::promoted(model, &at.sae, &indices, args.top.min(6), &compute).await?;
         print(&format!(
             "\nlayer {} at the last token: {active} active features of {} (sae {})\n",
             at.layer, at.sae.d_sae, at.sae.id
         ))?;
         print(&format!("{:>9} {:>11}  promotes\n", "feature", "activation"))?;
         for (f, promoted) in features.iter().zip(&promoted) {
-            let words: Vec<String> = promoted.top.iter().map(|&(t, _)| shown(model, t)).collect();
+            let words: Vec<String> = promoted.iter().map(|&(t, _)| shown(model, t)).collect();
             print(&format!("{:>9} {:>11.4}  {}", f.index, f.activation, words.join(" ")))?;
             let entry = loaded.known.as_ref().and_then(|k| k.saes.iter().find(|s| s.layer == at.layer));
             match entry.and_then(|s| s.feature_url(f.index)) {

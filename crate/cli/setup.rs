@@ -3,39 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use super::args::{DataArgs, DeviceArg, DeviceArgs, ModelArgs, PrecisionArg};
-use super::manifest::hash_files;
+use super::hash::hash_files;
 use super::{fetch, inputs, say};
 use crate::dataset::{self, Dataset, Format};
-use crate::engine::{self, SaeAt};
 use crate::error::{Error, Result};
+use crate::model::ModelFiles;
 use crate::model::ops::{Compute, Kernels, Precision};
-use crate::model::registry::{self, KnownModel};
-use crate::model::{Model, ModelFiles};
-use crate::output::FileInfo;
-use crate::platform::{self, Adapter, Source};
-use crate::sae::{Overrides, Sae};
-
-/// A model and its SAEs, ready for the engine.
-pub struct Loaded {
-    /// Name for the manifest.
-    pub name: String,
-    /// Registry entry, if the model is a known one.
-    pub known: Option<KnownModel>,
-    /// Where it came from.
-    pub origin: String,
-    /// Commit of the hub, where pinned.
-    pub revision: Option<String>,
-    /// The model.
-    pub model: Model,
-    /// Its weight files.
-    pub weight_files: Vec<Source>,
-    /// Where the tokenizer came from.
-    pub tokenizer_file: String,
-    /// The SAEs, by layer.
-    pub saes: Vec<SaeAt>,
-    /// How the weights are stored.
-    pub quantization: String,
-}
+use crate::model::registry;
+use crate::output::{ComputeInfo, FileInfo};
+use crate::platform::{self, Adapter};
+use crate::run::{self, Loaded, SaeFiles};
 
 /// Loads what `--model`, `--sae` and `--tokenizer` name; a known model is fetched if need be.
 ///
@@ -43,10 +20,10 @@ pub struct Loaded {
 /// Whatever is missing or does not fit.
 pub async fn load(args: &ModelArgs, saes_needed: bool) -> Result<Loaded> {
     let path = Path::new(&args.model);
-    let (name, known, files, origin, revision, mut saes) = if path.exists() {
+    let (origin, files, mut saes) = if path.exists() {
         let files = inputs::model_files(path, args.tokenizer.as_deref())?;
         let name = path.file_name().map_or_else(|| args.model.clone(), |n| n.to_string_lossy().into_owned());
-        (name, None, files, "local".to_owned(), None, Vec::new())
+        (run::Origin { name, known: None, origin: "local".to_owned(), revision: None }, files, Vec::new())
     } else {
         let looks_like_a_path = args.model.contains(['/', '\\']) || args.model.ends_with(".gguf");
         if looks_like_a_path {
@@ -59,35 +36,20 @@ pub async fn load(args: &ModelArgs, saes_needed: bool) -> Result<Loaded> {
         let files = model_files(&fetched.model.files, args.tokenizer.as_deref())?;
         let mut saes = Vec::new();
         for (entry, files) in known.saes.iter().zip(&fetched.saes) {
-            let overrides =
-                Overrides { norm_scaling_factor: entry.norm_scaling_factor, center_input: entry.center_input };
-            let sources = files.files.iter().map(|p| inputs::source(p)).collect::<Result<_>>()?;
-            let mut sae = Sae::open_with(sources, overrides).await?;
-            sae.declared_l0 = sae.declared_l0.or(entry.declared_l0);
-            saes.push(SaeAt { layer: entry.layer, sae });
+            let files = files.files.iter().map(|p| inputs::source(p)).collect::<Result<_>>()?;
+            saes.push(SaeFiles { layer: entry.layer, files, known: Some(entry.clone()) });
         }
         let revision = match &fetched.model.origin {
             platform::Origin::Hub(hub) => hub.revision.clone(),
             _ => None,
         };
-        (known.name.clone(), Some(known), files, fetched.model.origin.describe(), revision, saes)
+        let origin = fetched.model.origin.describe();
+        (run::Origin { name: known.name.clone(), known: Some(known), origin, revision }, files, saes)
     };
     for arg in &args.saes {
-        saes.push(SaeAt { layer: arg.layer, sae: Sae::open(inputs::sae_files(&arg.path)?).await? });
+        saes.push(SaeFiles { layer: arg.layer, files: inputs::sae_files(&arg.path)?, known: None });
     }
-    let (weight_files, tokenizer_file) = match &files {
-        ModelFiles::HuggingFace { weights, tokenizer, .. } => (weights.clone(), tokenizer.name().to_owned()),
-        ModelFiles::Gguf { file, tokenizer } => (
-            vec![file.clone()],
-            tokenizer.as_ref().map_or_else(|| format!("{} (its vocabulary)", file.name()), |t| t.name().to_owned()),
-        ),
-    };
-    let mut model = Model::open(files).await?;
-    if saes_needed {
-        saes = engine::fit(&mut model, saes)?;
-    }
-    let quantization = model.storage_types()?.join(", ");
-    Ok(Loaded { name, known, origin, revision, model, weight_files, tokenizer_file, saes, quantization })
+    run::load(origin, files, saes, saes_needed).await
 }
 
 /// The files of a fetched model.
@@ -129,6 +91,18 @@ impl Devices {
     /// Graphics interface, or the CPU's kernels.
     pub fn backend(&self) -> String {
         self.adapters.first().map_or_else(|| "flex".to_owned(), |a| format!("wgpu ({})", a.backend))
+    }
+
+    /// All of that for the manifest.
+    pub fn info(&self) -> ComputeInfo {
+        ComputeInfo {
+            precision: self.computes.first().map_or("f32", |c| c.precision.as_str()).to_owned(),
+            device: self.kind(),
+            adapter: self.name(),
+            backend: self.backend(),
+            threads: platform::threads(),
+            weights: "streamed".to_owned(),
+        }
     }
 }
 
@@ -182,7 +156,7 @@ pub async fn devices(args: &DeviceArgs) -> Result<Devices> {
     let mut computes = Vec::new();
     for adapter in &chosen {
         let device = platform::open_adapter(adapter).await?;
-        computes.push(Compute { device, kernels: Kernels::Tensor, precision });
+        computes.push(Compute { device, kernels: Kernels::Tensor, precision, max_buffer: Some(adapter.max_binding) });
     }
     Ok(Devices { computes, adapters: chosen })
 }

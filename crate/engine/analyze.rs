@@ -53,6 +53,9 @@ pub struct Options {
     pub seed: u64,
     /// Also measure the completions' log-probabilities.
     pub logprob: bool,
+    /// Samples per pass through the model, where not as many as memory allows: their numbers are
+    /// there ([`Observer::measured`]) before the next pass, which reads the weights again.
+    pub pass: Option<usize>,
 }
 
 /// A sample that could not be measured.
@@ -198,8 +201,10 @@ pub async fn analyze(
     };
     let tokenized = run.tokenize();
     let mut measured: Vec<Option<SampleMeasure>> = samples.iter().map(|_| None).collect();
-    for wave in waves(&tokenized, model.dims().d_model) {
-        for (index, sample) in run.wave(wave).await? {
+    for wave in waves(&tokenized, model.dims().d_model, options.pass) {
+        let (indices, finished): (Vec<usize>, Vec<SampleMeasure>) = run.wave(wave).await?.into_iter().unzip();
+        observer.measured(&finished);
+        for (index, sample) in indices.into_iter().zip(finished) {
             measured[index] = Some(sample);
         }
         run.done += wave.len();
@@ -224,14 +229,16 @@ pub async fn analyze(
     })
 }
 
-/// Splits a large data set so that the residual streams of one pass stay within bounds.
-fn waves(tokenized: &[Tokenized], d_model: usize) -> Vec<&[Tokenized]> {
+/// Splits a large data set so that the residual streams of one pass stay within bounds, and into
+/// passes of at most `samples` where that is asked for.
+fn waves(tokenized: &[Tokenized], d_model: usize, samples: Option<usize>) -> Vec<&[Tokenized]> {
     let most = STREAM_BYTES / 4 / d_model.max(1);
+    let most_samples = samples.unwrap_or(usize::MAX).max(1);
     let mut out = Vec::new();
     let (mut start, mut tokens) = (0, 0);
     for (i, t) in tokenized.iter().enumerate() {
         let adds: usize = t.texts.iter().map(Vec::len).sum();
-        if i > start && tokens + adds > most {
+        if i > start && (tokens + adds > most || i - start >= most_samples) {
             out.push(&tokenized[start..i]);
             (start, tokens) = (i, 0);
         }
@@ -381,6 +388,7 @@ impl Run<'_> {
                     layer,
                     layers: last + 1,
                     bytes_read: self.bytes_read + stream.bytes_read,
+                    timings: self.timings,
                 },
             )?;
         }

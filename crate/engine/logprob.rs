@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::model::Model;
 use crate::model::ops::{Compute, Linear, read_back};
 use crate::platform;
+use crate::sae::Sae;
 
 /// Rows of the unembedding read and multiplied at once.
 const VOCAB_CHUNK: usize = 8192;
@@ -27,6 +28,28 @@ pub struct Answer {
     pub targets: Vec<f64>,
     /// The likeliest tokens with log p, likeliest first.
     pub top: Vec<(u32, f64)>,
+}
+
+/// What features promote: their decoder rows through final norm and unembedding, the likeliest
+/// tokens first (the logit lens, nostalgebraist 2020).
+///
+/// # Errors
+/// Reading and device errors; a feature past the dictionary's end.
+pub async fn promoted(
+    model: &Model,
+    sae: &Sae,
+    features: &[usize],
+    top: usize,
+    compute: &Compute,
+) -> Result<Vec<Vec<(u32, f64)>>> {
+    if features.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows = sae.decoder_rows(features).await?;
+    let directions = compute.tensor2(rows.data, features.len(), sae.d_in);
+    let lens = vec![Question { targets: Vec::new(), top }; features.len()];
+    let answers = next_token_logprobs(model, directions, &lens, compute).await?;
+    Ok(answers.into_iter().map(|answer| answer.top).collect())
 }
 
 /// Running log-sum-exp and best tokens of one position.

@@ -4,13 +4,17 @@ mod analyze;
 mod health;
 mod logprob;
 mod progress;
+mod resident;
 mod residuals;
 mod sae_pass;
+mod self_test;
 mod stream;
 
 pub use analyze::{Batching, FailedSample, Options, Outcome, SaeAt, analyze, fit};
 pub use health::{SaeHealth, health};
-pub use logprob::{Answer, Question, next_token_logprobs};
+pub use logprob::{Answer, Question, next_token_logprobs, promoted};
 pub use progress::{Observer, Progress, Silent, Stage, Timings};
+pub use resident::Resident;
 pub use residuals::residuals;
 pub use sae_pass::encode;
+pub use self_test::{TOLERANCE, self_test};

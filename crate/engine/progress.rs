@@ -3,6 +3,7 @@
 use std::ops::ControlFlow;
 
 use crate::error::{Error, Result};
+use crate::metrics::SampleMeasure;
 use crate::platform::{Clock, MaybeSend, MaybeSync};
 
 /// The stages of a run.
@@ -55,6 +56,8 @@ pub struct Progress {
     pub layers: usize,
     /// Bytes of weights read so far.
     pub bytes_read: u64,
+    /// Where the time went so far.
+    pub timings: Timings,
 }
 
 impl Progress {
@@ -74,6 +77,9 @@ impl Progress {
 pub trait Observer: MaybeSend + MaybeSync {
     /// Called after every block. [`ControlFlow::Break`] cancels the run.
     fn progress(&self, progress: &Progress) -> ControlFlow<()>;
+
+    /// Called when samples are finished: once a pass, in the data set's order.
+    fn measured(&self, _samples: &[SampleMeasure]) {}
 }
 
 /// Nobody listening.
@@ -87,7 +93,7 @@ impl Observer for Silent {
 }
 
 /// Seconds per stage.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Timings {
     seconds: [f64; Stage::ALL.len()],
 }

@@ -43,11 +43,59 @@ impl Cloud {
     /// [`Error::Mismatch`] where the lengths do not fit each other, a value is not finite, a mass
     /// is negative, or the eigenproblem does not converge.
     pub fn new(rows: &[f32], masses: &[f32], d: usize) -> Result<Self> {
+        let Weighted { centroid, y } = Weighted::new(rows, masses, d)?;
+        let Some((eigenvalues, mut axes)) = principal(&y, masses.len(), d, 1)? else {
+            return Ok(Self { axis: vec![0.0; d], eigenvalues: Vec::new(), centroid });
+        };
+        Ok(Self { centroid, eigenvalues, axis: axes.pop().unwrap_or_else(|| vec![0.0; d]) })
+    }
+}
+
+/// A cloud seen along its leading principal axes: what a plot of it shows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Projection {
+    /// Coordinates from the centroid, shape \[n, k\] row-major; 0 on axes that do not exist.
+    pub points: Vec<f64>,
+    /// Non-zero eigenvalues of the weighted covariance, λ1 ≥ λ2 ≥ …
+    pub eigenvalues: Vec<f64>,
+}
+
+impl Projection {
+    /// Points and masses as in [`Cloud::new`], on the first `k` axes (signs arbitrary).
+    ///
+    /// # Errors
+    /// As [`Cloud::new`].
+    pub fn new(rows: &[f32], masses: &[f32], d: usize, k: usize) -> Result<Self> {
+        let n = masses.len();
+        let Weighted { centroid, y } = Weighted::new(rows, masses, d)?;
+        let Some((eigenvalues, axes)) = principal(&y, n, d, k)? else {
+            return Ok(Self { points: vec![0.0; n * k], eigenvalues: Vec::new() });
+        };
+        let mut points = vec![0.0; n * k];
+        for (row, point) in rows.chunks_exact(d).zip(points.chunks_exact_mut(k)) {
+            for (axis, coordinate) in axes.iter().zip(point) {
+                *coordinate = row.iter().zip(&centroid).zip(axis).map(|((&r, c), v)| (f64::from(r) - c) * v).sum();
+            }
+        }
+        Ok(Self { points, eigenvalues })
+    }
+}
+
+/// Checked points: where their centroid is, and each relative to it.
+struct Weighted {
+    /// c = Σ p_i r_i, shape \[d\].
+    centroid: Vec<f64>,
+    /// y_i = √p_i (r_i − c), row-major \[n, d\]; empty where there is no mass: G = Y Yᵀ, C = Yᵀ Y.
+    y: Vec<f64>,
+}
+
+impl Weighted {
+    fn new(rows: &[f32], masses: &[f32], d: usize) -> Result<Self> {
         check(rows, masses, d)?;
         let n = masses.len();
         let total: f64 = masses.iter().map(|&m| f64::from(m)).sum();
         if total == 0.0 || d == 0 {
-            return Ok(Self { centroid: vec![0.0; d], eigenvalues: Vec::new(), axis: vec![0.0; d] });
+            return Ok(Self { centroid: vec![0.0; d], y: Vec::new() });
         }
         let p: Vec<f64> = masses.iter().map(|&m| f64::from(m) / total).collect();
 
@@ -62,8 +110,6 @@ impl Cloud {
             }
         }
         let centroid: Vec<f64> = offset.iter().zip(anchor).map(|(o, &a)| o + f64::from(a)).collect();
-
-        // y_i = √p_i (r_i − c), row-major [n, d]: G = Y Yᵀ and C = Yᵀ Y
         let mut y = vec![0.0; n * d];
         for ((&p, row), y) in p.iter().zip(rows.chunks_exact(d)).zip(y.chunks_exact_mut(d)) {
             let root = p.sqrt();
@@ -71,22 +117,33 @@ impl Cloud {
                 *y = root * ((f64::from(r) - f64::from(a)) - o);
             }
         }
-        let matrix = MatRef::from_row_major_slice(&y, n, d);
-        let found = if n <= d { spectrum(matrix)? } else { spectrum(matrix.transpose())? };
-        let Some((eigenvalues, vector)) = found else {
-            return Ok(Self { axis: vec![0.0; d], eigenvalues: Vec::new(), centroid });
-        };
-        let axis = if n <= d {
-            let mut axis = vec![0.0; d];
-            for (u, y) in vector.iter().zip(y.chunks_exact(d)) {
-                axis.iter_mut().zip(y).for_each(|(v, y)| *v += u * y);
-            }
-            axis
-        } else {
-            vector
-        };
-        Ok(Self { centroid, eigenvalues, axis: unit(axis) })
+        Ok(Self { centroid, y })
     }
+}
+
+/// Eigenvalues, and unit eigenvectors in R^d.
+type Principal = (Vec<f64>, Vec<Vec<f64>>);
+
+/// Non-zero eigenvalues of Yᵀ Y, largest first, and the unit eigenvectors of the first `k` of
+/// them; none where Y is zero or empty.
+fn principal(y: &[f64], n: usize, d: usize, k: usize) -> Result<Option<Principal>> {
+    if y.is_empty() {
+        return Ok(None);
+    }
+    let matrix = MatRef::from_row_major_slice(y, n, d);
+    let found = if n <= d { spectrum(matrix, k)? } else { spectrum(matrix.transpose(), k)? };
+    let Some((eigenvalues, vectors)) = found else { return Ok(None) };
+    let axes = vectors.into_iter().map(|vector| {
+        if n > d {
+            return unit(vector);
+        }
+        let mut axis = vec![0.0; d];
+        for (u, y) in vector.iter().zip(y.chunks_exact(d)) {
+            axis.iter_mut().zip(y).for_each(|(v, y)| *v += u * y);
+        }
+        unit(axis)
+    });
+    Ok(Some((eigenvalues, axes.collect())))
 }
 
 /// Lengths fit, values are finite, masses are not negative.
@@ -118,9 +175,9 @@ fn check(rows: &[f32], masses: &[f32], d: usize) -> Result<()> {
     Ok(())
 }
 
-/// Non-zero eigenvalues of M Mᵀ, largest first, with the eigenvector of the first; none where M
-/// is zero. Sequential.
-fn spectrum(m: MatRef<'_, f64>) -> Result<Option<(Vec<f64>, Vec<f64>)>> {
+/// Non-zero eigenvalues of M Mᵀ, largest first, with the eigenvectors of the first `k`; none where
+/// M is zero. Sequential.
+fn spectrum(m: MatRef<'_, f64>, k: usize) -> Result<Option<Principal>> {
     let s = m.nrows();
     let mut gram = Mat::zeros(s, s);
     triangular_matmul(
@@ -166,7 +223,9 @@ fn spectrum(m: MatRef<'_, f64>) -> Result<Option<(Vec<f64>, Vec<f64>)>> {
     let values = values.column_vector();
     let first = values[s - 1];
     let kept = (0..s).rev().map(|i| values[i]).take_while(|&l| l > RANK_TOLERANCE * first);
-    Ok(Some((kept.map(|l| l * trace).collect(), vectors.col_as_slice(s - 1).to_vec())))
+    let kept: Vec<f64> = kept.map(|l| l * trace).collect();
+    let leading = (0..k.min(kept.len())).map(|i| vectors.col_as_slice(s - 1 - i).to_vec()).collect();
+    Ok(Some((kept, leading)))
 }
 
 /// `v` scaled to length 1; zero stays zero.

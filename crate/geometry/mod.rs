@@ -17,5 +17,5 @@ mod shape;
 mod tests;
 
 pub use angle::{angle_degrees, line_angle_degrees};
-pub use cloud::{Cloud, RANK_TOLERANCE};
+pub use cloud::{Cloud, Projection, RANK_TOLERANCE};
 pub use shape::{ShapeClass, eigenvalue_entropy, elongation, participation_ratio, sphericity};

@@ -1,5 +1,7 @@
 //! Numbers that a spectrum alone decides. All take eigenvalues λ1 ≥ λ2 ≥ … > 0, zeros left out.
 
+use serde::{Deserialize, Serialize};
+
 /// Participation ratio (Σλ)² / Σλ²: the effective number of dimensions; 0 for an empty spectrum.
 ///
 /// Source: P. Gao et al., "A theory of multineuronal dimensionality, dynamics and measurement",
@@ -39,7 +41,7 @@ pub fn eigenvalue_entropy(eigenvalues: &[f64]) -> f64 {
 }
 
 /// The form of a cloud of features, from the axis ratios b/a = √(λ2/λ1) and c/a = √(λ3/λ1).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShapeClass {
     /// b/a > 0.9 and c/a > 0.9.
     Spherical,

@@ -51,6 +51,26 @@ proptest! {
     }
 
     #[test]
+    fn a_projection_has_the_clouds_variances((d, masses, rows) in clouds()) {
+        let k = 3;
+        let seen = Projection::new(&rows, &masses, d, k).unwrap();
+        let cloud = Cloud::new(&rows, &masses, d).unwrap();
+        prop_assert_eq!(&seen.eigenvalues, &cloud.eigenvalues);
+        prop_assert_eq!(seen.points.len(), masses.len() * k);
+        let total: f64 = masses.iter().map(|&m| f64::from(m)).sum();
+        let scale = cloud.eigenvalues.first().copied().unwrap_or(1.0);
+        for a in 0..k {
+            for b in 0..k {
+                // weighted second moments: λ on the diagonal, nothing beside it
+                let moment: f64 = masses.iter().zip(seen.points.chunks(k))
+                    .map(|(&m, p)| f64::from(m) / total * p[a] * p[b]).sum();
+                let expected = if a == b { cloud.eigenvalues.get(a).copied().unwrap_or(0.0) } else { 0.0 };
+                prop_assert!((moment - expected).abs() <= 1e-7 * scale, "axes {a}, {b}: {moment} against {expected}");
+            }
+        }
+    }
+
+    #[test]
     fn the_axis_is_an_eigenvector((d, masses, rows) in clouds()) {
         let cloud = Cloud::new(&rows, &masses, d).unwrap();
         let Some(&first) = cloud.eigenvalues.first() else {

@@ -1,5 +1,7 @@
 //! One text at one SAE layer, reduced to what the rest of the run needs of it.
 
+use serde::{Deserialize, Serialize};
+
 use super::sparse;
 use super::text::TextKind;
 use crate::error::{Error, Result};
@@ -54,7 +56,7 @@ impl Keep {
 }
 
 /// Where the cloud of features lies: what drift and twist compare.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Weighted centroid, shape \[d\].
     pub centroid: Vec<f64>,
@@ -63,7 +65,7 @@ pub struct Position {
 }
 
 /// The numbers that need decoder rows.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct GeometryMeasure {
     /// √(λ3/λ1).
     pub sphericity: f64,
@@ -80,7 +82,7 @@ pub struct GeometryMeasure {
 }
 
 /// One text at one SAE layer, measured. The decoder rows are gone.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerMeasure {
     /// Block number.
     pub layer: usize,

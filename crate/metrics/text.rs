@@ -1,5 +1,7 @@
 //! What is kept of a text and of a sample while the run goes on.
 
+use serde::{Deserialize, Serialize};
+
 use super::layer::LayerMeasure;
 
 /// Which of a sample's three texts.
@@ -37,7 +39,7 @@ impl TextKind {
 }
 
 /// One text's measures at all SAE layers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TextMeasure {
     /// Token count, BOS included.
     pub n_tokens: usize,
@@ -51,7 +53,7 @@ pub struct TextMeasure {
 }
 
 /// One sample: a triple of texts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SampleMeasure {
     /// The data set's id.
     pub sample_id: String,

@@ -216,6 +216,25 @@ impl Model {
         floats as u64 * 4
     }
 
+    /// Bytes as stored of the embedding and the blocks up to `last`; of the whole model where it is
+    /// unembedded too.
+    ///
+    /// # Errors
+    /// A tensor that the checkpoint lacks.
+    pub fn bytes_up_to(&self, last: usize, unembedded: bool) -> Result<u64> {
+        let embedding = self.architecture.embedding();
+        let mut names: Vec<String> = vec![format!("{}{}", self.prefix, embedding.tokens)];
+        names.extend(embedding.positions.map(|p| format!("{}{p}", self.prefix)));
+        for layer in 0..=last {
+            let prefix = format!("{}{}", self.prefix, self.architecture.layer_prefix(layer));
+            names.extend(self.architecture.layer_tensors(layer).into_iter().map(|(name, _)| format!("{prefix}{name}")));
+        }
+        names.extend(unembedded.then(|| self.unembedding_matrix()));
+        names.sort_unstable();
+        names.dedup();
+        names.iter().map(|name| Ok(self.checkpoint.info(name)?.nbytes)).sum()
+    }
+
     /// Residual stream before block 0 for `tokens` at `positions`: only the embedding rows that
     /// occur are read.
     ///

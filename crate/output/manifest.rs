@@ -223,6 +223,8 @@ pub struct Timings {
     pub samples_per_second: f64,
     /// Peak memory of the process, where the system tells.
     pub peak_memory_bytes: Option<u64>,
+    /// Most bytes in buffers of the graphics device at once, where they are counted (in a browser).
+    pub peak_gpu_buffer_bytes: Option<u64>,
 }
 
 /// A sample without a row.

@@ -253,6 +253,7 @@ fn manifest() -> Manifest {
             total_seconds: 0.3,
             samples_per_second: 0.1 + 0.2,
             peak_memory_bytes: None,
+            peak_gpu_buffer_bytes: None,
         },
         sae_health: vec![LayerHealth {
             layer: 1,

@@ -4,7 +4,24 @@ use std::future::Future;
 use std::time::Duration;
 
 use futures::channel::oneshot;
-use wasm_bindgen::prelude::*;
+
+#[path = "web/chunked.rs"]
+mod chunked;
+#[path = "web/gpu.rs"]
+mod gpu;
+#[path = "web/js.rs"]
+mod js;
+#[path = "web/remote.rs"]
+mod remote;
+#[path = "web/session.rs"]
+mod session;
+#[path = "web/store.rs"]
+mod store;
+
+pub use chunked::{ChunkedSource, WebFile, picked};
+pub use gpu::{GpuMemory, WebAdapter, adapter, gpu_memory, open as open_webgpu, reset_gpu_peak};
+pub use session::{Download, Session};
+pub use store::{Estimate, StoredItem, delete, estimate, stored};
 
 /// `Send` on native, nothing on the web (where futures hold JavaScript values).
 pub trait MaybeSend {}
@@ -27,20 +44,9 @@ pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Futu
     async move { rx.await.ok() }
 }
 
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(js_name = setTimeout)]
-    fn set_timeout(callback: &js_sys::Function, millis: f64) -> JsValue;
-}
-
 /// Waits on the browser's timer.
 pub async fn sleep(duration: Duration) {
-    let millis = duration.as_secs_f64() * 1e3;
-    let promise = js_sys::Promise::new(&mut |resolve, _reject| {
-        set_timeout(&resolve, millis);
-    });
-    // a timer's promise is never rejected
-    let _ = wasm_bindgen_futures::JsFuture::from(promise).await;
+    gloo_timers::future::sleep(duration).await;
 }
 
 /// Lets the event loop run (messages, cancel requests).
@@ -79,9 +85,11 @@ pub fn threads() -> usize {
     1
 }
 
-/// Peak memory is the browser's to tell; see the page's own count.
+/// Size of the WASM memory, which only grows: its peak. The device's buffers are counted apart.
 pub fn peak_memory() -> Option<u64> {
-    None
+    let memory: js_sys::WebAssembly::Memory = wasm_bindgen::memory().into();
+    let buffer: js_sys::ArrayBuffer = memory.buffer().into();
+    Some(u64::from(buffer.byte_length()))
 }
 
 /// How the host matmul splits its work.

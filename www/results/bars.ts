@@ -21,7 +21,7 @@ const MOST_DOTS = 500;
 /** The panel of a metric with columns `{base}_fact` and `{base}_hall`; `empty` says why it may have
  *  no numbers. */
 export function barsPanel(id: string, title: string, base: string, how: string, empty: string): PanelSpec {
-  return { id, title, how, draw: (view, theme, width) => draw(view, theme, width, base, empty) };
+  return { id, title, how, size: "third", draw: (view, theme, width) => draw(view, theme, width, base, empty) };
 }
 
 function draw(view: View, theme: Theme, width: number, base: string, empty: string): Drawing {

@@ -18,6 +18,8 @@ export function chart(theme: Theme, options: Plot.PlotOptions): Chart {
     figure: false,
   } as Plot.PlotOptions) as unknown as Chart;
   for (const style of drawn.querySelectorAll("style")) style.remove();
+  // One image with one name: Plot's names of groups mean nothing inside it.
+  for (const group of drawn.querySelectorAll("[aria-label]")) group.removeAttribute("aria-label");
   drawn.setAttribute("role", "img");
   return drawn;
 }

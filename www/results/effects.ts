@@ -31,7 +31,7 @@ export function effectsPanel(run: Run): PanelSpec {
     how:
       "Filled: Hedges’ g of the paired difference (right of zero: larger for the hallucination) with its 95 % interval. " +
       "Open: what is left at equal token counts. The verdict on the right weighs both.",
-    wide: true,
+    size: "wide",
     controls: (redraw) => [
       chooser(
         "Metrics",
@@ -110,7 +110,7 @@ function draw(view: View, theme: Theme, width: number, choice: string): Drawing 
     marginTop: 26,
     marginBottom: 18,
     x: { label: null, nice: true },
-    y: { domain: lines.map((line) => line.key), label: null, padding: 0.1 },
+    y: { domain: lines.map((line) => line.key), label: null, axis: null, padding: 0.1 },
     marks: [
       grid(theme, "x"),
       axis(theme, "x", { anchor: "top", ticks: narrow ? 3 : 7 }),
@@ -123,8 +123,7 @@ function draw(view: View, theme: Theme, width: number, choice: string): Drawing 
         dx: -marginLeft + 2,
         fontWeight: 600,
         fill: theme.fg,
-        stroke: theme.panel,
-        strokeWidth: 5,
+        
       }),
       Plot.text(rows, {
         y: "key",

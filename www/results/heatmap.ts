@@ -29,6 +29,7 @@ export function heatmapPanel(id: string, title: string, base: string, how: strin
   return {
     id,
     title,
+    size: "half",
     how,
     controls: (redraw) => [
       switcher<Side>(

@@ -28,7 +28,7 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
   let panels: Panel[] = [];
   let marked = false;
 
-  const title = h("h2", { tabindex: -1 }, "Results");
+  const title = h("h1", { tabindex: -1 }, "Results");
   const progress = h("p", { class: "partial", "data-test": "partial", hidden: true });
   const head = h("div", { class: "results-head" });
   const bar = h("div", { class: "results-bar" });

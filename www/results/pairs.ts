@@ -31,6 +31,7 @@ export function phasePanel(run: Run): PanelSpec {
   return {
     id: "phase",
     title: "Phase plot: sphericity against L0",
+    size: "half",
     how: "Each text is a dot at its number of active features and the roundness of their cloud; two clouds apart would be two phases.",
     controls: (redraw) => [
       chooser("Layer", "phase-layer", run.layers.map((l) => [String(l), `Layer ${l}`]), layer, (value) => {
@@ -55,6 +56,7 @@ export function lengthPanel(run: Run): PanelSpec {
   return {
     id: "length",
     title: "Token-length confound",
+    size: "half",
     how: "Each text is a dot at its token count; a slope here means that the metric follows length, and a raw comparison of texts of unequal length is worth little. Facts are drawn a little left of their count, hallucinations a little right.",
     controls: (redraw) => [
       chooser("Metric", "length-metric", metrics.map((m) => [m.name, m.label]), name, (value) => {

@@ -26,7 +26,7 @@ export interface PanelSpec {
   title: string;
   /** One sentence on how to read it. */
   how: string;
-  wide?: boolean;
+  size: "half" | "third" | "wide";
   /** Controls of the panel; `redraw` after a change. */
   controls?(redraw: () => void): Child[];
   draw(view: View, theme: Theme, width: number): Drawing;
@@ -137,8 +137,8 @@ export function panel(spec: PanelSpec, context: PanelContext): Panel {
 
   const element = h(
     "section",
-    { class: spec.wide ? "panel wide" : "panel", "data-test": `panel-${id}`, "aria-labelledby": `panel-${id}-title` },
-    h("header", null, h("h3", { id: `panel-${id}-title` }, title), h("div", { class: "panel-actions" }, buttons)),
+    { class: `panel ${spec.size}`, "data-test": `panel-${id}`, "aria-labelledby": `panel-${id}-title` },
+    h("header", null, h("h2", { id: `panel-${id}-title` }, title), h("div", { class: "panel-actions" }, buttons)),
     h("p", { class: "how" }, how),
     spec.controls === undefined ? null : h("div", { class: "controls" }, spec.controls(redraw)),
     legend,

@@ -13,7 +13,7 @@ const SYMBOLS = ["circle", "triangle", "square", "diamond", "cross", "star"] as 
 
 /** The panel of a metric with columns `{base}_fact` and `{base}_hall`. */
 export function scatterPanel(id: string, title: string, base: string, how: string): PanelSpec {
-  return { id, title, how, draw: (view, theme, width) => draw(view, theme, width, base) };
+  return { id, title, how, size: "half", draw: (view, theme, width) => draw(view, theme, width, base) };
 }
 
 function draw(view: View, theme: Theme, width: number, base: string): Drawing {

@@ -70,7 +70,7 @@ export function statsTable(queue: (key: string, job: () => void) => void): Stats
   const element = h(
     "section",
     { class: "panel wide", "data-test": "panel-stats", "aria-labelledby": "panel-stats-title" },
-    h("header", null, h("h3", { id: "panel-stats-title" }, "Comparisons")),
+    h("header", null, h("h2", { id: "panel-stats-title" }, "Comparisons")),
     h("p", { class: "how" }, "Every metric, hallucination against fact, with its length controls. A column head sorts."),
     h("div", { class: "table-scroll tall", tabindex: 0, role: "group", "aria-label": "Comparisons, scrollable" }, table),
     note,

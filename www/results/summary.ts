@@ -53,7 +53,7 @@ function warnings(run: Run): Child {
   return h(
     "div",
     { class: "warning", role: "alert", "data-test": "run-warnings" },
-    h("h3", null, all.length === 1 ? "Read this before any number" : "Read these before any number"),
+    h("h2", null, all.length === 1 ? "Read this before any number" : "Read these before any number"),
     h("ul", null, all.map((text) => h("li", null, text))),
   );
 }

@@ -17,8 +17,8 @@ use crate::platform;
 enum Weight {
     /// Row-major host values.
     Host(Arc<Vec<f32>>),
-    /// On the device, as stored; `x` is multiplied by its transpose when `transposed`.
-    Device(Tensor<2>),
+    /// On the device, as stored, in pieces along `d_out` that each fit a buffer; mostly one.
+    Device(Vec<Tensor<2>>),
 }
 
 /// A linear map from `d_in` to `d_out`.
@@ -55,14 +55,17 @@ impl Linear {
     ) -> Self {
         let weight = match compute.kernels {
             Kernels::Host => Weight::Host(Arc::new(data)),
-            Kernels::Tensor => {
-                let shape = if out_major { [d_out, d_in] } else { [d_in, d_out] };
-                let data = TensorData::new(data, shape);
-                Weight::Device(match compute.precision {
-                    Precision::F32 => Tensor::from_data(data, &compute.device),
-                    Precision::F16 => Tensor::from_data(data.convert_dtype(DType::F16), (&compute.device, DType::F16)),
-                })
-            }
+            Kernels::Tensor => Weight::Device(
+                pieces(data, d_in, d_out, out_major, compute)
+                    .into_iter()
+                    .map(|data| match compute.precision {
+                        Precision::F32 => Tensor::from_data(data, &compute.device),
+                        Precision::F16 => {
+                            Tensor::from_data(data.convert_dtype(DType::F16), (&compute.device, DType::F16))
+                        }
+                    })
+                    .collect(),
+            ),
         };
         Self { weight, bias: bias.map(|b| compute.tensor1(b.data)), d_in, d_out, out_major }
     }
@@ -95,12 +98,19 @@ pub fn linear(x: Tensor<2>, map: &Linear) -> Tensor<2> {
             let y = matmul_host(&host_values(x), weight, rows, map.d_in, map.d_out, map.out_major);
             Tensor::from_data(TensorData::new(y, [rows, map.d_out]), &device)
         }
-        Weight::Device(weight) => {
-            let weight = if map.out_major { weight.clone().transpose() } else { weight.clone() };
-            if weight.dtype() == x.dtype() {
-                x.matmul(weight)
-            } else {
-                x.cast(FloatDType::F16).matmul(weight).cast(FloatDType::F32)
+        Weight::Device(pieces) => {
+            let mut parts = pieces.iter().map(|weight| {
+                let weight = if map.out_major { weight.clone().transpose() } else { weight.clone() };
+                let x = x.clone();
+                if weight.dtype() == x.dtype() {
+                    x.matmul(weight)
+                } else {
+                    x.cast(FloatDType::F16).matmul(weight).cast(FloatDType::F32)
+                }
+            });
+            match (parts.next(), pieces.len()) {
+                (Some(only), 1) => only,
+                (first, _) => Tensor::cat(first.into_iter().chain(parts).collect(), 1),
             }
         }
     };
@@ -108,6 +118,29 @@ pub fn linear(x: Tensor<2>, map: &Linear) -> Tensor<2> {
         Some(bias) => y + bias.clone().unsqueeze::<2>(),
         None => y,
     }
+}
+
+/// A matrix cut along `d_out` so that no piece is larger than a buffer of the device may be.
+fn pieces(data: Vec<f32>, d_in: usize, d_out: usize, out_major: bool, compute: &Compute) -> Vec<TensorData> {
+    let bytes_per_output = d_in as u64 * compute.precision.bytes();
+    let most = compute.max_buffer.map_or(d_out as u64, |most| most / bytes_per_output.max(1));
+    let width = usize::try_from(most).unwrap_or(usize::MAX).clamp(1, d_out.max(1));
+    let shape = |width: usize| if out_major { [width, d_in] } else { [d_in, width] };
+    if width >= d_out {
+        return vec![TensorData::new(data, shape(d_out))];
+    }
+    let starts = (0..d_out).step_by(width);
+    starts
+        .map(|start| {
+            let end = (start + width).min(d_out);
+            let part = if out_major {
+                data[start * d_in..end * d_in].to_vec()
+            } else {
+                data.chunks_exact(d_out).flat_map(|row| &row[start..end]).copied().collect()
+            };
+            TensorData::new(part, shape(end - start))
+        })
+        .collect()
 }
 
 /// `x · W` on host memory, `x` `[rows, d_in]`, `W` `[d_out, d_in]` if `out_major`, else
@@ -165,6 +198,34 @@ mod tests {
                     host_values(map.forward(compute.tensor2(x.clone(), rows, d_in)))
                 };
                 assert_close("linear", &run(&Compute::cpu()), &run(&Compute::cpu_plain()), 1e-5);
+            }
+        }
+    }
+
+    #[test]
+    fn a_matrix_in_pieces_is_the_same_map() {
+        let (rows, d_in, d_out) = (5, 24, 70);
+        for out_major in [true, false] {
+            let x = random(rows * d_in, 6);
+            let shape = if out_major { vec![d_out, d_in] } else { vec![d_in, d_out] };
+            let w = HostTensor { shape, data: random(d_in * d_out, 7) };
+            let run = |max_buffer: Option<u64>| {
+                let compute = Compute { max_buffer, ..Compute::cpu_plain() };
+                let map = if out_major {
+                    Linear::out_in(w.clone(), None, &compute)
+                } else {
+                    Linear::in_out(w.clone(), None, &compute)
+                };
+                if let (Weight::Device(pieces), Some(most)) = (&map.weight, max_buffer) {
+                    assert!(pieces.len() > 1);
+                    let largest = pieces.iter().map(|p| p.dims().iter().product::<usize>() * 4).max().unwrap();
+                    assert!(largest as u64 <= most.max(d_in as u64 * 4), "{largest} of {most}");
+                }
+                host_values(map.forward(compute.tensor2(x.clone(), rows, d_in)))
+            };
+            let whole = run(None);
+            for most in [1, 24 * 4, 24 * 4 * 32, 24 * 4 * 69] {
+                assert_close("pieces", &run(Some(most)), &whole, 1e-6);
             }
         }
     }

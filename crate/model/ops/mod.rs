@@ -46,6 +46,14 @@ impl Precision {
             Self::F16 => "f16",
         }
     }
+
+    /// Bytes of one weight on the device.
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
 }
 
 /// Where the tensor computing happens, and how.
@@ -57,12 +65,14 @@ pub struct Compute {
     pub kernels: Kernels,
     /// Weights and matmuls.
     pub precision: Precision,
+    /// Most bytes of one buffer that a kernel can bind; larger matrices are kept in pieces.
+    pub max_buffer: Option<u64>,
 }
 
 impl Compute {
     /// The CPU with its fused kernels, f32.
     pub fn cpu() -> Self {
-        Self { device: Device::flex(), kernels: Kernels::Host, precision: Precision::F32 }
+        Self { device: Device::flex(), kernels: Kernels::Host, precision: Precision::F32, max_buffer: None }
     }
 
     /// The CPU with plain tensor operations: the twin that the fused kernels are checked against.

@@ -1,86 +1,17 @@
 //! Putting a run's manifest together.
 
-use std::collections::BTreeMap;
-
 use sha2::{Digest, Sha256};
 
-use super::args::MeasureArgs;
-use super::setup::{Devices, Loaded};
+use super::Loaded;
+use super::hash::hex;
 use crate::dataset::Dataset;
-use crate::engine::Outcome;
-use crate::error::Result;
+use crate::engine::{Batching, Options, Outcome};
 use crate::metrics::LayerHealth;
 use crate::output::{
     BatchInfo, ComputeInfo, DatasetInfo, FailedSample, FileInfo, Manifest, ModelInfo, NoiseInfo, ProgramInfo,
     SCHEMA_VERSION, SaeInfo, StageTiming, Timings, TokenizerInfo,
 };
-use crate::platform::fetch::cache_dir;
-use crate::platform::{self, Source};
-
-/// Bytes hashed at once.
-const CHUNK: u64 = 8 << 20;
-
-/// sha256 of whole files. Known ones are remembered by path, size and time of change, so that a
-/// large checkpoint is not read through at every run.
-///
-/// # Errors
-/// Reading errors.
-pub async fn hash_files(files: Vec<Source>) -> Result<Vec<FileInfo>> {
-    let memory = cache_dir().ok().map(|d| d.join("sha256.json"));
-    let mut known: BTreeMap<String, String> = memory
-        .as_ref()
-        .and_then(|p| std::fs::read(p).ok())
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok())
-        .unwrap_or_default();
-    let mut out = Vec::new();
-    let mut learned = false;
-    for file in files {
-        let key = key(&file);
-        let sha256 = match key.as_ref().and_then(|k| known.get(k)) {
-            Some(sha256) => sha256.clone(),
-            None => {
-                let sha256 = hash(&file).await?;
-                if let Some(key) = key {
-                    known.insert(key, sha256.clone());
-                    learned = true;
-                }
-                sha256
-            }
-        };
-        out.push(FileInfo { path: file.name().to_owned(), bytes: file.len(), sha256: Some(sha256) });
-    }
-    if let (true, Some(path), Ok(bytes)) = (learned, memory, serde_json::to_vec_pretty(&known)) {
-        // only a convenience: a run does not fail for it
-        if let Some(folder) = path.parent() {
-            let _ = std::fs::create_dir_all(folder);
-        }
-        let _ = platform::write_atomic(&path, &bytes);
-    }
-    Ok(out)
-}
-
-fn key(file: &Source) -> Option<String> {
-    let path = std::fs::canonicalize(file.name()).ok()?;
-    let changed = std::fs::metadata(&path).ok()?.modified().ok()?;
-    let since = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
-    Some(format!("{}|{}|{}", path.display(), file.len(), since.as_nanos()))
-}
-
-async fn hash(file: &Source) -> Result<String> {
-    let mut hasher = Sha256::new();
-    let mut at = 0;
-    while at < file.len() {
-        let end = (at + CHUNK).min(file.len());
-        hasher.update(file.read(at..end).await?);
-        at = end;
-    }
-    Ok(hex(&hasher.finalize()))
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
+use crate::platform;
 
 /// Everything a manifest is made from.
 pub struct Parts<'a> {
@@ -90,44 +21,39 @@ pub struct Parts<'a> {
     pub started_at: jiff::Timestamp,
     /// Model and SAEs.
     pub loaded: &'a Loaded,
-    /// Devices.
-    pub devices: &'a Devices,
+    /// Where it was computed.
+    pub compute: ComputeInfo,
     /// Data.
     pub data: &'a Dataset,
     /// The files it came from.
     pub data_files: Vec<FileInfo>,
-    /// `--limit`.
+    /// Only the first so many samples were asked for.
     pub limit: Option<usize>,
-    /// Noise and seed.
-    pub measure: &'a MeasureArgs,
-    /// Triples per batch asked for; 0 for automatic.
-    pub batch_size: usize,
+    /// Noise, seed and batches.
+    pub options: &'a Options,
     /// How it went.
     pub outcome: &'a Outcome,
+    /// Most bytes in buffers of the graphics device, where they are counted.
+    pub peak_gpu_buffer_bytes: Option<u64>,
     /// Hashes of the weight files, then of each SAE's files.
     pub hashes: (Vec<FileInfo>, Vec<Vec<FileInfo>>),
-    /// Health per layer.
-    pub health: Vec<LayerHealth>,
-    /// Seconds per stage that is not the engine's.
-    pub more_stages: Vec<(&'static str, f64)>,
 }
 
-/// Puts the manifest together.
-pub fn manifest(parts: Parts<'_>) -> Manifest {
+/// Puts the manifest together. `health` is per layer, `more_stages` are seconds per stage that is not
+/// the engine's.
+pub(super) fn manifest(parts: Parts<'_>, health: Vec<LayerHealth>, more_stages: &[(&'static str, f64)]) -> Manifest {
     let Parts {
         run_id,
         started_at,
         loaded,
-        devices,
+        compute,
         data,
         data_files,
         limit,
-        measure,
-        batch_size,
+        options,
         outcome,
+        peak_gpu_buffer_bytes,
         hashes,
-        health,
-        more_stages,
     } = parts;
     let model = &loaded.model;
     let (weights, sae_hashes) = hashes;
@@ -135,7 +61,7 @@ pub fn manifest(parts: Parts<'_>) -> Manifest {
         .timings
         .named()
         .into_iter()
-        .chain(more_stages)
+        .chain(more_stages.iter().copied())
         .map(|(stage, seconds)| StageTiming { stage: stage.to_owned(), seconds })
         .collect();
     let warnings = health
@@ -202,17 +128,13 @@ pub fn manifest(parts: Parts<'_>) -> Manifest {
             limit,
             skipped_rows: data.rejected.iter().map(|r| format!("{}: {r}", r.file)).collect(),
         },
-        noise: NoiseInfo { rule: measure.noise.to_string(), seed: measure.seed },
-        compute: ComputeInfo {
-            precision: devices.computes.first().map_or("f32", |c| c.precision.as_str()).to_owned(),
-            device: devices.kind(),
-            adapter: devices.name(),
-            backend: devices.backend(),
-            threads: platform::threads(),
-            weights: "streamed".to_owned(),
-        },
+        noise: NoiseInfo { rule: options.noise.to_string(), seed: options.seed },
+        compute,
         batch: BatchInfo {
-            batch_size,
+            batch_size: match options.batching {
+                Batching::Triples(n) => n,
+                Batching::Auto | Batching::OneText => 0,
+            },
             batches: outcome.batches,
             texts: outcome.texts,
             tokens: outcome.tokens,
@@ -223,6 +145,7 @@ pub fn manifest(parts: Parts<'_>) -> Manifest {
             total_seconds: outcome.seconds,
             samples_per_second: outcome.samples.len() as f64 / outcome.seconds.max(1e-9),
             peak_memory_bytes: platform::peak_memory(),
+            peak_gpu_buffer_bytes,
         },
         sae_health: health,
         warnings,

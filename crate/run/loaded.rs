@@ -1,0 +1,85 @@
+//! A model and its SAEs, opened and fitted to each other.
+
+use crate::engine::{self, SaeAt};
+use crate::error::Result;
+use crate::model::registry::{KnownModel, KnownSae};
+use crate::model::{Model, ModelFiles};
+use crate::platform::Source;
+use crate::sae::{Overrides, Sae};
+
+/// A model and its SAEs, ready for the engine.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// Name for the manifest.
+    pub name: String,
+    /// Registry entry, if the model is a known one.
+    pub known: Option<KnownModel>,
+    /// Where it came from.
+    pub origin: String,
+    /// Commit of the hub, where pinned.
+    pub revision: Option<String>,
+    /// The model.
+    pub model: Model,
+    /// Its weight files.
+    pub weight_files: Vec<Source>,
+    /// Where the tokenizer came from.
+    pub tokenizer_file: String,
+    /// The SAEs, by layer.
+    pub saes: Vec<SaeAt>,
+    /// How the weights are stored.
+    pub quantization: String,
+}
+
+/// What a model is called and where it came from.
+#[derive(Debug, Clone)]
+pub struct Origin {
+    /// See [`Loaded::name`].
+    pub name: String,
+    /// See [`Loaded::known`].
+    pub known: Option<KnownModel>,
+    /// See [`Loaded::origin`].
+    pub origin: String,
+    /// See [`Loaded::revision`].
+    pub revision: Option<String>,
+}
+
+/// The files of one SAE.
+#[derive(Debug, Clone)]
+pub struct SaeFiles {
+    /// Block whose `resid_post` it reads.
+    pub layer: usize,
+    /// Its files, in any order.
+    pub files: Vec<Source>,
+    /// What the registry knows of it beyond its files.
+    pub known: Option<KnownSae>,
+}
+
+/// Opens a model and its SAEs; headers, config and tokenizer are read, no weights. Where
+/// `saes_needed`, they are fitted to the model (see [`engine::fit`]).
+///
+/// # Errors
+/// Whatever is wrong with the files or does not fit.
+pub async fn load(origin: Origin, files: ModelFiles, saes: Vec<SaeFiles>, saes_needed: bool) -> Result<Loaded> {
+    let mut opened = Vec::with_capacity(saes.len());
+    for SaeFiles { layer, files, known } in saes {
+        let overrides = known.as_ref().map_or_else(Overrides::default, |k| Overrides {
+            norm_scaling_factor: k.norm_scaling_factor,
+            center_input: k.center_input,
+        });
+        let mut sae = Sae::open_with(files, overrides).await?;
+        sae.declared_l0 = sae.declared_l0.or(known.and_then(|k| k.declared_l0));
+        opened.push(SaeAt { layer, sae });
+    }
+    let (weight_files, tokenizer_file) = match &files {
+        ModelFiles::HuggingFace { weights, tokenizer, .. } => (weights.clone(), tokenizer.name().to_owned()),
+        ModelFiles::Gguf { file, tokenizer } => (
+            vec![file.clone()],
+            tokenizer.as_ref().map_or_else(|| format!("{} (its vocabulary)", file.name()), |t| t.name().to_owned()),
+        ),
+    };
+    let mut model = Model::open(files).await?;
+    let saes = if saes_needed { engine::fit(&mut model, opened)? } else { opened };
+    let quantization = model.storage_types()?.join(", ");
+    let Origin { name, known, origin, revision } = origin;
+    Ok(Loaded { name, known, origin, revision, model, weight_files, tokenizer_file, saes, quantization })
+}

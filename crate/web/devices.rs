@@ -1,0 +1,169 @@
+//! Which device computes, and whether it computes right.
+
+use std::cell::RefCell;
+
+use serde::Serialize;
+
+use super::task::Outgoing;
+use crate::engine::{TOLERANCE, self_test};
+use crate::error::{Error, Result};
+use crate::model::ops::{Compute, Kernels, Precision};
+use crate::output::{ComputeInfo, ProgramInfo};
+use crate::platform::{self, WebAdapter};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    Ok,
+    Software,
+    None,
+    Wrong,
+    Failed,
+}
+
+/// What is known of WebGPU here.
+#[derive(Debug, Clone, Serialize)]
+struct WebGpu {
+    state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    adapter: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    self_test: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_buffer: Option<u64>,
+    f16: bool,
+}
+
+#[derive(Serialize)]
+struct Hello {
+    version: String,
+    commit: String,
+    webgpu: WebGpu,
+    cpu_self_test: f64,
+    device: &'static str,
+}
+
+thread_local! {
+    static KNOWN: RefCell<Option<WebGpu>> = const { RefCell::new(None) };
+}
+
+pub(super) async fn hello() -> Result<Outgoing> {
+    let ProgramInfo { version, git_commit, .. } = ProgramInfo::this();
+    let cpu_self_test = self_test(&Compute::cpu()).await?;
+    if cpu_self_test > TOLERANCE {
+        return Err(Error::device(
+            format!("the CPU path differs from the known numbers by {cpu_self_test:.1e}"),
+            "this browser computes wrong values; try another one, and please report it",
+        ));
+    }
+    let webgpu = webgpu(false).await;
+    let device = if webgpu.state == State::Ok { "webgpu" } else { "cpu" };
+    Ok(Outgoing::plain(&Hello { version, commit: git_commit, webgpu, cpu_self_test, device }))
+}
+
+/// Finds the adapter and, if it is a real GPU or is `wanted` all the same, tests it; once.
+async fn webgpu(wanted: bool) -> WebGpu {
+    let known = KNOWN.with_borrow(Clone::clone);
+    if let Some(known) = known.filter(|k| !wanted || k.state != State::Software || k.self_test.is_some()) {
+        return known;
+    }
+    let found = find(wanted).await;
+    KNOWN.set(Some(found.clone()));
+    found
+}
+
+async fn find(wanted: bool) -> WebGpu {
+    let mut found =
+        WebGpu { state: State::None, adapter: None, reason: None, self_test: None, max_buffer: None, f16: false };
+    let WebAdapter { name, software, max_buffer, f16 } = match platform::adapter().await {
+        Ok(Some(adapter)) => adapter,
+        Ok(None) => {
+            found.reason = Some("the browser offers no WebGPU adapter".to_owned());
+            return found;
+        }
+        Err(e) => return WebGpu { state: State::Failed, reason: Some(e.to_string()), ..found },
+    };
+    found = WebGpu { adapter: Some(name), max_buffer: Some(max_buffer), f16, ..found };
+    if software {
+        found.state = State::Software;
+        found.reason = Some("the adapter is a rasteriser on the CPU, slower than the CPU path".to_owned());
+        if !wanted {
+            return found;
+        }
+    }
+    let tested = match platform::open_webgpu().await {
+        Ok(device) => {
+            let compute =
+                Compute { device, kernels: Kernels::Tensor, precision: Precision::F32, max_buffer: Some(max_buffer) };
+            self_test(&compute).await
+        }
+        Err(e) => Err(e),
+    };
+    match tested {
+        Ok(difference) => {
+            found.self_test = Some(difference);
+            if difference > TOLERANCE {
+                found.state = State::Wrong;
+                found.reason = Some(format!(
+                    "its values differ from the known numbers by {difference:.1e} (at most {TOLERANCE:.0e})"
+                ));
+            } else if !software {
+                found.state = State::Ok;
+            }
+        }
+        Err(e) => {
+            found.state = State::Failed;
+            found.reason = Some(e.to_string());
+        }
+    }
+    found
+}
+
+/// Whether `auto` would take the GPU, without opening anything that is not open.
+pub(super) async fn takes_gpu(choice: &str) -> bool {
+    match choice {
+        "webgpu" => true,
+        "auto" => webgpu(false).await.state == State::Ok,
+        _ => false,
+    }
+}
+
+/// What a `DeviceChoice` stands for, and its words for the manifest.
+///
+/// # Errors
+/// [`Error::Device`] for a WebGPU that is asked for and not there, or wrong; [`Error::Usage`] for
+/// f16 where it is not computed.
+pub(super) async fn compute(choice: &str, precision: &str) -> Result<(Compute, ComputeInfo)> {
+    let f16 = precision == "f16";
+    let info = |precision: &str, device: &str, adapter, backend: &str| ComputeInfo {
+        precision: precision.to_owned(),
+        device: device.to_owned(),
+        adapter,
+        backend: backend.to_owned(),
+        threads: platform::threads(),
+        weights: "streamed".to_owned(),
+    };
+    if !takes_gpu(choice).await {
+        if f16 {
+            return Err(Error::usage("f16 is for GPUs; the CPU computes in f32", "choose f32, or WebGPU"));
+        }
+        return Ok((Compute::cpu(), info("f32", "cpu", None, "flex (wasm simd)")));
+    }
+    let found = webgpu(true).await;
+    if !matches!(found.state, State::Ok | State::Software) {
+        return Err(Error::device(
+            found.reason.unwrap_or_else(|| "no WebGPU".to_owned()),
+            "choose the CPU, or `auto`, which does so by itself",
+        ));
+    }
+    if f16 && !found.f16 {
+        return Err(Error::usage("this adapter's shaders have no f16", "choose f32"));
+    }
+    let precision = if f16 { Precision::F16 } else { Precision::F32 };
+    let device = platform::open_webgpu().await?;
+    let compute = Compute { device, kernels: Kernels::Tensor, precision, max_buffer: found.max_buffer };
+    let info = info(precision.as_str(), "gpu", found.adapter, "wgpu (webgpu)");
+    Ok((compute, info))
+}

@@ -1,0 +1,371 @@
+//! From what the user names to an opened model with its SAEs.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::File;
+
+use super::convert::{field, optional, plain, text};
+use super::host::{self, HostedFile, catalog, reachable, resolve};
+use super::task::{Outgoing, Shared};
+use crate::error::{Error, Result};
+use crate::model::ModelFiles;
+use crate::model::registry::{self, KnownSae};
+use crate::output::FileInfo;
+use crate::platform::{self, ByteSource, ChunkedSource, RemoteFile, Source, WebFile, picked};
+use crate::run::{self, Loaded, SaeFiles};
+
+/// Where the hub's files are.
+const HUB: &str = "https://huggingface.co";
+/// Files up to this size are hashed, or fetched whole to be checked; larger ones are read by range.
+const WHOLE: u64 = 512 << 20;
+
+/// A model with its SAEs, and its files as the browser sees them.
+pub(super) struct Opened {
+    pub(super) loaded: Loaded,
+    pub(super) files: Vec<WebSource>,
+}
+
+/// One file.
+pub(super) struct WebSource {
+    source: Source,
+    /// where it is on the web; none for a picked file
+    remote: Option<Arc<ChunkedSource>>,
+    sha256: Option<String>,
+    keep: bool,
+}
+
+impl WebSource {
+    /// Bytes of the file.
+    pub(super) fn len(&self) -> u64 {
+        self.source.len()
+    }
+
+    /// Bytes that need no network.
+    pub(super) fn here(&self) -> u64 {
+        self.remote.as_ref().map_or(self.source.len(), |r| r.here())
+    }
+
+    /// Whether a run fetches all of it, to check it.
+    pub(super) fn whole(&self) -> bool {
+        self.remote.is_none() || (self.keep && self.sha256.is_some() && self.source.len() <= WHOLE)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.source.name()
+    }
+}
+
+/// Opens files for one subject.
+struct Opener<'a> {
+    shared: &'a Shared,
+    token: Option<String>,
+    keep: bool,
+    files: Vec<WebSource>,
+}
+
+impl Opener<'_> {
+    async fn web(
+        &mut self,
+        url: String,
+        name: String,
+        token: Option<String>,
+        known: Option<&RemoteFile>,
+    ) -> Result<Source> {
+        let (size, sha256) = known.map_or((None, None), |k| (k.size, k.sha256.clone()));
+        let keep = self.keep;
+        let remote = ChunkedSource::open(WebFile { url, name, token, size, sha256: sha256.clone(), keep }).await?;
+        let source: Source = remote.clone();
+        self.files.push(WebSource { source: source.clone(), remote: Some(remote), sha256, keep });
+        Ok(source)
+    }
+
+    async fn hosted(&mut self, model: &str, files: &[HostedFile]) -> Result<Vec<Source>> {
+        let mut out = Vec::new();
+        for HostedFile { path, url, size, sha256 } in files {
+            let known = RemoteFile { path: path.clone(), size: Some(*size), sha256: sha256.clone() };
+            let url = resolve(&self.shared.base, url);
+            out.push(self.web(url, format!("{model}/{path}"), None, Some(&known)).await?);
+        }
+        Ok(out)
+    }
+
+    /// A file of a hub repository; `under` groups what is stored.
+    async fn hub(&mut self, repo: &str, revision: Option<&str>, file: &RemoteFile, under: &str) -> Result<Source> {
+        let revision = revision.unwrap_or("main");
+        let url = format!("{HUB}/{repo}/resolve/{revision}/{}", file.path);
+        self.web(url, format!("{under}/{}", file.path), self.token.clone(), Some(file)).await
+    }
+
+    fn picked(&mut self, choice: &JsValue) -> Result<Vec<Source>> {
+        let list: js_sys::Array =
+            field(choice, "files").dyn_into().map_err(|v| super::convert::wrong("files", "files", &v))?;
+        let mut out = Vec::new();
+        for file in list.iter() {
+            let file: File = file.dyn_into().map_err(|v| super::convert::wrong("files", "files", &v))?;
+            let source = picked(&file);
+            self.files.push(WebSource { source: source.clone(), remote: None, sha256: None, keep: false });
+            out.push(source);
+        }
+        Ok(out)
+    }
+}
+
+/// What tells one subject from another: everything but the token.
+fn identity(subject: &JsValue) -> String {
+    let replacer = js_sys::Function::new_with_args(
+        "key, value",
+        "return key === 'token' ? undefined : value instanceof File \
+         ? [value.webkitRelativePath || value.name, value.size, value.lastModified] : value;",
+    );
+    js_sys::JSON::stringify_with_replacer(subject, &replacer).map(String::from).unwrap_or_default()
+}
+
+/// Opens what `subject` names: headers, config and tokenizer are read, no weights. The last one
+/// stays open.
+///
+/// # Errors
+/// Whatever is missing, unreachable or does not fit.
+pub(super) async fn open(shared: &Rc<Shared>, subject: &JsValue) -> Result<Rc<Opened>> {
+    let key = identity(subject);
+    if let Some((known, opened)) = shared.opened.borrow().as_ref()
+        && *known == key
+    {
+        return Ok(opened.clone());
+    }
+    let opened = Rc::new(open_new(shared, subject).await?);
+    shared.opened.replace(Some((key, opened.clone())));
+    Ok(opened)
+}
+
+async fn open_new(shared: &Shared, subject: &JsValue) -> Result<Opened> {
+    let token = optional::<String>(subject, "token")?.filter(|t| !t.trim().is_empty());
+    let mut opener = Opener { shared, token, keep: plain(subject, "store")?, files: Vec::new() };
+    let choice = field(subject, "model");
+    let own: js_sys::Array = field(subject, "saes").dyn_into().unwrap_or_default();
+    let (origin, files, mut saes) = match text(&choice, "kind")?.as_str() {
+        "known" => known(&mut opener, &text(&choice, "name")?, own.length() == 0).await?,
+        "hub" => {
+            let (repo, revision) = (text(&choice, "repo")?, optional::<String>(&choice, "revision")?);
+            let files = hub_model(&mut opener, &repo, revision.as_deref()).await?;
+            let origin = format!("hub {repo} at {}", revision.as_deref().unwrap_or("main (not pinned)"));
+            (run::Origin { name: repo, known: None, origin, revision }, files, Vec::new())
+        }
+        "url" => {
+            let url = text(&choice, "url")?;
+            let name = url.rsplit('/').next().unwrap_or(&url).to_owned();
+            let file = opener.web(url.clone(), name.clone(), None, None).await?;
+            let files = ModelFiles::Gguf { file, tokenizer: None };
+            (run::Origin { name, known: None, origin: url, revision: None }, files, Vec::new())
+        }
+        _ => {
+            let picked = opener.picked(&choice)?;
+            let name = picked.first().map_or_else(|| "local".to_owned(), |s| first_folder(s.name()));
+            let files = model_files(picked)?;
+            (run::Origin { name, known: None, origin: "local".to_owned(), revision: None }, files, Vec::new())
+        }
+    };
+    for at in own.iter() {
+        let sae = field(&at, "sae");
+        let files = match text(&sae, "kind")?.as_str() {
+            "hub" => {
+                let (repo, path) = (text(&sae, "repo")?, text(&sae, "path")?);
+                hub_sae(&mut opener, &repo, optional::<String>(&sae, "revision")?.as_deref(), &path).await?
+            }
+            "urls" => {
+                let mut files = Vec::new();
+                for url in plain::<Vec<String>>(&sae, "urls")? {
+                    // an SAE's folder tells its layer and its L0
+                    let name: Vec<&str> = url.rsplitn(5, '/').take(4).collect();
+                    let name = name.into_iter().rev().collect::<Vec<_>>().join("/");
+                    files.push(opener.web(url, name, None, None).await?);
+                }
+                files
+            }
+            _ => opener.picked(&sae)?,
+        };
+        saes.push(SaeFiles { layer: plain(&at, "layer")?, files, known: None });
+    }
+    let loaded = run::load(origin, files, saes, true).await?;
+    Ok(Opened { loaded, files: opener.files })
+}
+
+type Parts = (run::Origin, ModelFiles, Vec<SaeFiles>);
+
+/// A known model: from the page's host where it has it, else from the hub.
+async fn known(opener: &mut Opener<'_>, name: &str, own_saes: bool) -> Result<Parts> {
+    let catalog = catalog(opener.shared).await;
+    let entry = registry::find(name);
+    let sae_entry = |layer: usize| -> Option<KnownSae> {
+        entry.as_ref().ok().and_then(|k| k.saes.iter().find(|s| s.layer == layer)).cloned()
+    };
+    if let Some(hosted) = catalog.models.iter().find(|m| m.name == name) {
+        let files = model_files(opener.hosted(name, &hosted.model).await?)?;
+        let mut saes = Vec::new();
+        for host::HostedSae { layer, files } in hosted.saes.iter().filter(|_| own_saes) {
+            let known = sae_entry(*layer);
+            saes.push(SaeFiles { layer: *layer, files: opener.hosted(name, files).await?, known });
+        }
+        // the host has the files of the first source, whose hash the catalog repeats
+        let origin = entry.as_ref().ok().and_then(|k| k.sources.first()).map(platform::Origin::describe);
+        let origin = origin.unwrap_or_else(|| "the page's host".to_owned());
+        let known = entry.ok();
+        return Ok((run::Origin { name: name.to_owned(), known, origin, revision: None }, files, saes));
+    }
+    let entry = entry?;
+    let unreachable = |what: &str| {
+        Error::missing(
+            format!("{what} on this page's host"),
+            "it comes in packages that a browser cannot unpack; run `saescope serve` beside a filled cache",
+        )
+    };
+    let hub = reachable(&entry.sources).ok_or_else(|| unreachable(name))?.clone();
+    let mut sources = Vec::new();
+    for file in &hub.files {
+        sources.push(opener.hub(&hub.repo, hub.revision.as_deref(), file, name).await?);
+    }
+    let mut saes = Vec::new();
+    for sae in entry.saes.iter().filter(|_| own_saes) {
+        let hub =
+            reachable(&sae.sources).ok_or_else(|| unreachable(&format!("{name}'s SAE of layer {}", sae.layer)))?;
+        let mut files = Vec::new();
+        for file in &hub.files {
+            files.push(opener.hub(&hub.repo, hub.revision.as_deref(), file, name).await?);
+        }
+        saes.push(SaeFiles { layer: sae.layer, files, known: Some(sae.clone()) });
+    }
+    let (origin, revision) = (platform::Origin::Hub(hub.clone()).describe(), hub.revision.clone());
+    Ok((run::Origin { name: name.to_owned(), known: Some(entry), origin, revision }, model_files(sources)?, saes))
+}
+
+/// Any repository of the hub: a config, a tokenizer, and safetensors whole or in shards.
+async fn hub_model(opener: &mut Opener<'_>, repo: &str, revision: Option<&str>) -> Result<ModelFiles> {
+    let file = |path: &str| RemoteFile { path: path.to_owned(), size: None, sha256: None };
+    let config = opener.hub(repo, revision, &file("config.json"), repo).await?;
+    let tokenizer = opener.hub(repo, revision, &file("tokenizer.json"), repo).await?;
+    let shards = match opener.hub(repo, revision, &file("model.safetensors.index.json"), repo).await {
+        Ok(index) => shards(index.name(), &index.read(0..index.len()).await?)?,
+        Err(Error::Missing { .. }) => vec!["model.safetensors".to_owned()],
+        Err(e) => return Err(e),
+    };
+    let mut weights = Vec::new();
+    for shard in shards {
+        weights.push(opener.hub(repo, revision, &file(&shard), repo).await?);
+    }
+    Ok(ModelFiles::HuggingFace { config, tokenizer, weights })
+}
+
+/// File names in a `model.safetensors.index.json`.
+fn shards(name: &str, bytes: &[u8]) -> Result<Vec<String>> {
+    let malformed = |found: String| {
+        Error::malformed(name, "weight_map", "tensor names with the shard of each", found, "fetch the file again")
+    };
+    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| malformed(e.to_string()))?;
+    let map = value.get("weight_map").and_then(|m| m.as_object()).ok_or_else(|| malformed("no such object".into()))?;
+    let mut shards: Vec<String> = map.values().filter_map(|v| v.as_str().map(str::to_owned)).collect();
+    shards.sort_unstable();
+    shards.dedup();
+    match shards.iter().find(|s| s.contains('/') || s.contains("..")) {
+        Some(bad) => Err(malformed(format!("the shard name {bad}"))),
+        None => Ok(shards),
+    }
+}
+
+/// An SAE of a hub repository: a `.npz`, or the two files of a folder.
+async fn hub_sae(opener: &mut Opener<'_>, repo: &str, revision: Option<&str>, path: &str) -> Result<Vec<Source>> {
+    let path = path.trim_matches('/');
+    let file = |path: String| RemoteFile { path, size: None, sha256: None };
+    if path.ends_with(".npz") {
+        return Ok(vec![opener.hub(repo, revision, &file(path.to_owned()), repo).await?]);
+    }
+    let config = match opener.hub(repo, revision, &file(format!("{path}/cfg.json")), repo).await {
+        Err(Error::Missing { .. }) => None,
+        other => Some(other?),
+    };
+    match config {
+        Some(config) => {
+            let weights = opener.hub(repo, revision, &file(format!("{path}/sae_weights.safetensors")), repo).await?;
+            Ok(vec![config, weights])
+        }
+        None => {
+            let config = opener.hub(repo, revision, &file(format!("{path}/config.json")), repo).await?;
+            let weights = opener.hub(repo, revision, &file(format!("{path}/params.safetensors")), repo).await?;
+            Ok(vec![config, weights])
+        }
+    }
+}
+
+fn first_folder(path: &str) -> String {
+    path.split('/').next().unwrap_or(path).to_owned()
+}
+
+/// Sorts files by name: a GGUF file, or a Hugging Face folder's.
+fn model_files(files: Vec<Source>) -> Result<ModelFiles> {
+    let lower = |s: &Source| s.name().rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
+    let named = |name: &str| files.iter().find(|s| lower(s) == name).cloned();
+    if let Some(file) = files.iter().find(|s| lower(s).ends_with(".gguf")) {
+        return Ok(ModelFiles::Gguf { file: file.clone(), tokenizer: named("tokenizer.json") });
+    }
+    let missing = |what: &str| {
+        let found: Vec<String> = files.iter().take(8).map(lower).collect();
+        Error::missing(
+            format!("{what} among the chosen files ({})", found.join(", ")),
+            "choose a .gguf file, or a folder with config.json, tokenizer.json and *.safetensors",
+        )
+    };
+    let weights: Vec<Source> = files.iter().filter(|s| lower(s).ends_with(".safetensors")).cloned().collect();
+    if weights.is_empty() {
+        return Err(missing("*.safetensors or *.gguf"));
+    }
+    let config = named("config.json").ok_or_else(|| missing("config.json"))?;
+    let tokenizer = named("tokenizer.json").ok_or_else(|| missing("tokenizer.json"))?;
+    Ok(ModelFiles::HuggingFace { config, tokenizer, weights })
+}
+
+/// Fetches whole and checks every file whose hash is known and that is small enough for it.
+///
+/// # Errors
+/// Fetching errors; [`Error::Mismatch`] for wrong bytes.
+pub(super) async fn verify(opened: &Opened) -> Result<()> {
+    for file in opened.files.iter().filter(|f| f.whole()) {
+        if let (Some(remote), Some(sha256)) = (&file.remote, &file.sha256) {
+            remote.complete(sha256).await?;
+        }
+    }
+    Ok(())
+}
+
+/// What the manifest says of files: the hash that was checked, or that of a picked file of
+/// ordinary size; none for what was read by range.
+///
+/// # Errors
+/// Reading errors.
+pub(super) async fn file_infos(opened: &Opened, sources: &[Source]) -> Result<Vec<FileInfo>> {
+    let mut out = Vec::new();
+    for source in sources {
+        let web = opened.files.iter().find(|f| f.name() == source.name());
+        let sha256 = match web {
+            Some(file) if file.remote.is_some() => file.sha256.clone().filter(|_| file.whole()),
+            _ if source.len() <= WHOLE => Some(run::sha256(source).await?),
+            _ => None,
+        };
+        out.push(FileInfo { path: source.name().to_owned(), bytes: source.len(), sha256 });
+    }
+    Ok(out)
+}
+
+/// Downloads a subject's files into the browser's storage.
+///
+/// # Errors
+/// Those of opening and fetching.
+pub(super) async fn fetch(shared: &Rc<Shared>, message: &JsValue) -> Result<Outgoing> {
+    let opened = open(shared, &field(message, "subject")).await?;
+    verify(&opened).await?;
+    for file in &opened.files {
+        if let Some(remote) = &file.remote {
+            remote.fetch_all().await?;
+        }
+    }
+    Ok(Outgoing::plain(&platform::stored().await?))
+}

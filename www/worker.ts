@@ -1,0 +1,115 @@
+// The engine's worker: loads the WASM, passes requests on, and sees to it that every one of them gets
+// its terminal answer, also when the WASM instance or the graphics device dies.
+
+import init, { Engine } from "#engine";
+import wasm from "#engine-wasm?url";
+import { GpuProbe } from "./gpu-probe";
+import type { EngineError, FromWorker, ToWorker } from "./protocol";
+
+const scope = self as unknown as {
+  postMessage(message: FromWorker, transfer?: Transferable[]): void;
+  location: Location;
+  saescopeGpu: GpuProbe;
+  saescopePanic(message: string): void;
+};
+
+const open = new Set<number>();
+let engine: Engine | null = null;
+let memory: WebAssembly.Memory | null = null;
+let dead = false;
+
+function emit(message: FromWorker, transfer: Transferable[]): void {
+  if (message.type === "done" || message.type === "error") open.delete(message.id);
+  scope.postMessage(message, transfer);
+}
+
+/** The instance cannot go on: answers everything that is open and asks for a new worker. */
+function die(error: EngineError): void {
+  if (dead) return;
+  dead = true;
+  for (const id of open) scope.postMessage({ id, type: "error", error });
+  open.clear();
+  scope.postMessage({ id: 0, type: "crashed", error });
+}
+
+let lost: string | null = null;
+scope.saescopeGpu = new GpuProbe((reason) => {
+  lost = reason;
+  die(deviceLost());
+});
+
+function deviceLost(): EngineError {
+  return {
+    kind: "device-lost",
+    message: `the graphics device was lost: ${lost ?? "no reason given"}`,
+    hint: "finished samples are kept; continue on the device, or on the CPU if it happens again",
+  };
+}
+
+// called with the words of a panic, just before the trap
+scope.saescopePanic = (message) => {
+  if (lost !== null) return die(deviceLost());
+  if (/out of memory|OutOfMemory|allocation/i.test(message)) {
+    return die({
+      kind: "out-of-memory",
+      message: `the device or the worker ran out of memory: ${message}`,
+      hint: "close other tabs, choose a smaller batch size or f16, or a smaller model",
+    });
+  }
+  die({ kind: "crashed", message: `the engine stopped: ${message}`, hint: "it is restarted; please report this" });
+};
+
+function trapped(reason: unknown): void {
+  const text = reason instanceof Error ? `${reason.name}: ${reason.message}` : String(reason);
+  const held = memory?.buffer.byteLength ?? 0;
+  // a failed allocation traps without words; a WASM memory ends at 4 GiB
+  if (reason instanceof RangeError || held > 2 ** 31) {
+    die({
+      kind: "out-of-memory",
+      message: `the worker ran out of memory at ${(held / 1e9).toFixed(1)} GB (${text})`,
+      hint: "choose WebGPU, a smaller model, or fewer samples at once",
+    });
+  } else {
+    die({ kind: "crashed", message: `the engine stopped: ${text}`, hint: "it is restarted; please report this" });
+  }
+}
+self.addEventListener("error", (event) => {
+  event.preventDefault();
+  trapped(event.error ?? event.message);
+});
+self.addEventListener("unhandledrejection", (event) => {
+  event.preventDefault();
+  trapped(event.reason);
+});
+
+async function load(): Promise<Engine> {
+  const url = new URL(wasm, scope.location.href);
+  const exports = (await init({ module_or_path: url })) as { memory: WebAssembly.Memory };
+  memory = exports.memory;
+  // scripts lie in a folder of the page's
+  const engine = new Engine(emit, new URL("../", scope.location.href).href);
+  const [entry] = performance.getEntriesByName(url.href) as PerformanceResourceTiming[];
+  scope.postMessage({ id: 0, type: "ready", bytes: entry?.decodedBodySize ?? 0 });
+  return engine;
+}
+
+const waiting: ToWorker[] = [];
+self.addEventListener("message", (event: MessageEvent<ToWorker>) => {
+  if (dead) return;
+  open.add(event.data.id);
+  if (engine) engine.request(event.data);
+  else waiting.push(event.data);
+});
+
+load().then(
+  (loaded) => {
+    engine = loaded;
+    for (const message of waiting.splice(0)) engine.request(message);
+  },
+  (reason: unknown) =>
+    die({
+      kind: "crashed",
+      message: `the engine's WebAssembly could not be started: ${reason instanceof Error ? reason.message : String(reason)}`,
+      hint: "reload; a browser of the last two years is needed (WebAssembly with SIMD)",
+    }),
+);
