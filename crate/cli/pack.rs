@@ -14,7 +14,10 @@ use crate::model::registry;
 /// A folder without a page, runs that are not whole, files that cannot be written.
 pub fn run(args: &args::Pack) -> Result<()> {
     if !args.page.join("index.html").is_file() {
-        return Err(Error::missing(format!("index.html in {}", args.page.display()), "cargo xtask web builds the page"));
+        return Err(Error::missing(
+            format!("index.html in {}", args.page.display()),
+            "cargo xtask web builds the page",
+        ));
     }
     let mut catalog = Catalog::empty();
     for name in &args.models {
