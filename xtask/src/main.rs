@@ -1,5 +1,6 @@
 //! `cargo xtask`: everything that is done with this repository, one word each.
 
+mod browser;
 mod check;
 mod demo;
 mod golden;
@@ -20,8 +21,8 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND
 
 Commands:
-  check             formatting, lints (native and web), documentation
-  test              all that CI runs: check, then every test
+  check             formatting, lints (native and web), documentation, types of the page
+  test              all that CI runs: check, every test, the page and its tests in a browser
   web [--fast]      build the page into dist/: a static folder, with the default model and a run of it;
                     --fast leaves out what makes the WASM small
   demo [-- ARGS]    build, fetch what is missing, analyse the built-in 200 triples, show the page with

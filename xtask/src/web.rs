@@ -8,6 +8,7 @@ mod stamp;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -38,6 +39,13 @@ pub fn dist(paths: &Paths) -> PathBuf {
 /// What is missing, and what to type.
 pub fn ready(paths: &Paths) -> Result<()> {
     page::Npm::find(paths).map(drop)
+}
+
+/// The command that checks the types of the page's code.
+pub fn check(paths: &Paths) -> Result<Command> {
+    let npm = page::Npm::find(paths)?;
+    npm.install()?;
+    Ok(npm.check())
 }
 
 /// Makes the page in `dist/`.
