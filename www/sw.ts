@@ -11,8 +11,7 @@ declare const self: ServiceWorkerGlobalScope;
 // File → hash; the build puts the list in.
 const SHELL = "__SHELL__" as unknown as Record<string, string>;
 
-const version = Object.values(SHELL).join("").slice(0, 2048);
-const SHELL_CACHE = `saescope-shell-${checksum(version)}`;
+const SHELL_CACHE = `saescope-shell-${checksum(JSON.stringify(SHELL))}`;
 const RUNS_CACHE = "saescope-runs-1";
 const scope = new URL(self.registration.scope);
 

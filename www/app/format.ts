@@ -1,0 +1,44 @@
+// Numbers in words.
+
+const UNITS = ["B", "kB", "MB", "GB", "TB"];
+
+/** Bytes with a decimal unit and about three digits: `127 MB`. */
+export function bytes(value: number): string {
+  let unit = 0;
+  let rest = value;
+  while (rest >= 999.5 && unit < UNITS.length - 1) {
+    rest /= 1000;
+    unit += 1;
+  }
+  const digits = unit === 0 || rest >= 99.95 ? 0 : rest >= 9.995 ? 1 : 2;
+  return `${rest.toFixed(digits)} ${UNITS[unit]}`;
+}
+
+/** Seconds as `14 s`, `3 min 20 s`, `1 h 5 min`. */
+export function duration(seconds: number): string {
+  if (!Number.isFinite(seconds)) return "unknown";
+  if (seconds < 10) return `${seconds.toFixed(1)} s`;
+  const whole = Math.round(seconds);
+  if (whole < 60) return `${whole} s`;
+  const minutes = Math.floor(whole / 60);
+  if (minutes < 60) return whole % 60 ? `${minutes} min ${whole % 60} s` : `${minutes} min`;
+  return minutes % 60 ? `${Math.floor(minutes / 60)} h ${minutes % 60} min` : `${minutes / 60} h`;
+}
+
+/** A whole number with thousands set apart. */
+export function count(value: number): string {
+  return Math.round(value).toLocaleString("en");
+}
+
+/** `1 sample`, `200 samples`. */
+export function counted(value: number, noun: string): string {
+  return `${count(value)} ${noun}${Math.round(value) === 1 ? "" : "s"}`;
+}
+
+/** Three significant digits. */
+export function short(value: number): string {
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (size >= 1000) return count(value);
+  return size >= 0.001 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
+}

@@ -1,0 +1,161 @@
+// Which run is shown, and where it comes from: the address bar, the host's catalog, the user's files,
+// or the engine.
+
+import type { Catalog } from "../protocol";
+import { fetchRun, openFiles, openPartial, openRun, FILES, type Run } from "../data/run";
+import { fill, h, type Child } from "./dom";
+import { asEngineError } from "./engine";
+import type { Known } from "./known";
+import { keepOffline } from "./offline";
+import type { RunSession } from "./run/session";
+import { enter, type Shared } from "./state";
+import { errorBox } from "./words";
+
+/** Shows runs in the results view. Emits `shown`. */
+export class Runs extends EventTarget {
+  current: Run | null = null;
+  /** Takes and clears what the results view shows. */
+  view: { show(run: Run): void; clear(): void } | null = null;
+
+  #turn = 0;
+
+  constructor(
+    readonly message: HTMLElement,
+    readonly known: Known,
+    readonly shared: Shared,
+  ) {
+    super();
+  }
+
+  /** The run that the address or the catalog names. */
+  async openFirst(): Promise<void> {
+    const asked = new URLSearchParams(location.search).get("run");
+    const catalog = this.#readCatalog();
+    if (asked) {
+      await Promise.all([catalog, this.openUrl(asked)]);
+      return;
+    }
+    await catalog;
+    if (this.current || this.#turn) return;
+    const runs = this.shared.catalog?.runs ?? [];
+    const first = runs.find((run) => run.name === this.shared.catalog?.default_run) ?? runs[0];
+    if (first) await this.openUrl(first.url);
+    else this.#empty();
+  }
+
+  async #readCatalog(): Promise<void> {
+    try {
+      const answer = await fetch(new URL("catalog.json", document.baseURI));
+      if (answer.ok) this.shared.update({ catalog: (await answer.json()) as Catalog });
+    } catch {
+      // A host without a catalog offers no models and no runs; that is no failure.
+    }
+  }
+
+  /** Opens a run's folder. */
+  async openUrl(url: string): Promise<void> {
+    const folder = new URL(url, document.baseURI).href;
+    await this.#take(`Reading the run at ${folder}…`, () => fetchRun(folder), `The run at ${folder} cannot be opened`);
+    const base = folder.replace(/[^/]*\.(parquet|json)$/, "").replace(/\/?$/, "/");
+    void keepOffline([new URL("catalog.json", document.baseURI).href, ...FILES.map((name) => base + name)]);
+  }
+
+  /** Opens run files of the user's. */
+  openFiles(files: File[]): Promise<void> {
+    return this.#take("Reading the files…", () => openFiles(files), "These files cannot be opened as a run");
+  }
+
+  /** Follows a run that the engine makes. */
+  follow(session: RunSession): void {
+    let busy = false;
+    let again = false;
+    const complete = () => session.phase === "finished";
+    const partial = async (): Promise<void> => {
+      if (busy || !session.partial || complete()) {
+        again = busy;
+        return;
+      }
+      busy = true;
+      again = false;
+      try {
+        const run = await openPartial(session.partial);
+        if (session.setup) this.known.remember(run, session.setup, session.dataset);
+        if (!complete()) this.#show(run);
+      } catch {
+        // The next part brings the same rows again.
+      }
+      busy = false;
+      if (again) void partial();
+    };
+    session.addEventListener("partial", () => void partial());
+    session.addEventListener("finished", () => {
+      const { files, setup, dataset } = session;
+      if (!files || !setup) return;
+      void this.#take(
+        "Reading the results…",
+        async () => {
+          const run = await openRun(files, "this page");
+          this.known.remember(run, setup, dataset);
+          return run;
+        },
+        "The results cannot be read",
+      ).then(() => this.current && enter("finished"));
+    });
+  }
+
+  async #take(words: string, open: () => Promise<Run>, title: string): Promise<void> {
+    const mine = ++this.#turn;
+    if (!this.current) fill(this.message, h("p", { class: "muted loading" }, words));
+    try {
+      const run = await open();
+      if (mine !== this.#turn) return;
+      this.#show(run);
+      enter("ready");
+      this.known.recognise(run).then(
+        () => this.dispatchEvent(new Event("shown")),
+        () => undefined,
+      );
+    } catch (reason) {
+      if (mine !== this.#turn) return;
+      enter("unreadable");
+      fill(this.message, errorBox(asEngineError(reason), this.#elsewhere(), title));
+      this.dispatchEvent(new Event("unreadable"));
+    }
+  }
+
+  #show(run: Run): void {
+    fill(this.message);
+    const before = this.current;
+    this.current = run;
+    this.view?.show(run);
+    this.dispatchEvent(new Event("shown"));
+    if (before && before !== run) before.close();
+  }
+
+  #elsewhere(): Child[] {
+    const runs = this.shared.catalog?.runs ?? [];
+    return [
+      runs.map((run) => h("button", { onclick: () => void this.openUrl(run.url) }, `Open ${run.title}`)),
+      h("a", { class: "button", href: "#/setup" }, "Set up a run"),
+    ];
+  }
+
+  #empty(): void {
+    enter("empty");
+    fill(
+      this.message,
+      h(
+        "div",
+        { class: "box", "data-test": "empty" },
+        h("h2", null, "No run to show yet"),
+        h(
+          "p",
+          null,
+          "saescope runs a language model and its sparse autoencoders over triples of a prompt, a fact and a hallucination, measures the active features, and shows every difference beside its length control.",
+        ),
+        h("p", null, "Set up a run, or open one: drop its files anywhere on this page."),
+        h("div", { class: "actions" }, h("a", { class: "button primary", href: "#/setup" }, "Set up a run")),
+      ),
+    );
+  }
+}

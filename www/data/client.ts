@@ -1,0 +1,48 @@
+// The page's side of the data worker: started with the first request, one for all runs.
+
+import { EngineFailure } from "../app/engine";
+import type { DataAnswer, DataRequest, DataResults } from "./worker";
+
+interface Open {
+  resolve(result: unknown): void;
+  reject(reason: unknown): void;
+}
+
+type RequestOf<K extends DataRequest["type"]> = Extract<DataRequest, { type: K }>;
+
+let worker: Worker | null = null;
+let next = 1;
+const open = new Map<number, Open>();
+
+function start(): Worker {
+  const started = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "data" });
+  started.onmessage = ({ data }: MessageEvent<DataAnswer>) => {
+    const call = open.get(data.id);
+    open.delete(data.id);
+    if ("error" in data) call?.reject(new EngineFailure(data.error));
+    else call?.resolve(data.result);
+  };
+  started.onerror = (event) => {
+    event.preventDefault();
+    started.terminate();
+    worker = null;
+    const error = {
+      kind: "crashed" as const,
+      message: event.message || "the script that reads Parquet files could not be loaded",
+      hint: "reload the page",
+    };
+    for (const call of open.values()) call.reject(new EngineFailure(error));
+    open.clear();
+  };
+  return started;
+}
+
+/** Asks the data worker for one thing; rejects with EngineFailure. */
+export function askData<K extends DataRequest["type"]>(request: RequestOf<K>): Promise<DataResults[K]> {
+  const id = next++;
+  return new Promise<DataResults[K]>((resolve, reject) => {
+    open.set(id, { resolve: (result) => resolve(result as DataResults[K]), reject });
+    worker ??= start();
+    worker.postMessage({ ...request, id });
+  });
+}

@@ -1,0 +1,270 @@
+// A run as the page holds it, and the ways to open one: from the engine, from a run in progress, from
+// a folder on the web, from the user's files.
+
+import { EngineFailure } from "../app/engine";
+import { askData } from "./client";
+import { asError, failure } from "./errors";
+import type { SampleFeatures } from "./features";
+import { checkVersion, readManifest, type Manifest } from "./manifest";
+import { layersOf } from "./metrics";
+import { Table } from "./table";
+
+export type { Manifest } from "./manifest";
+export type { LayerFeatures, SampleFeatures, TextKind } from "./features";
+
+/** The four files of a run. */
+export const FILES = ["metrics.parquet", "features.parquet", "stats.parquet", "manifest.json"] as const;
+export type FileName = (typeof FILES)[number];
+
+export interface Run {
+  /** Unique among the runs opened on this page. */
+  readonly key: string;
+  /** Where it came from, in words. */
+  readonly origin: string;
+  /** Null for a run in progress, and where only the tables were opened. */
+  readonly manifest: Manifest | null;
+  readonly metrics: Table;
+  readonly stats: Table | null;
+  /** SAE layers, first to last as the manifest orders them. */
+  readonly layers: number[];
+  /** Domains in order of appearance. */
+  readonly domains: string[];
+  /** The rows' `sample_id` and `domain`. */
+  readonly sampleIds: string[];
+  readonly sampleDomains: string[];
+  /** More samples are to come. */
+  readonly partial: boolean;
+  /** What does not add up between the files, in words; empty is good. */
+  readonly notes: string[];
+  /** Whether there is a features.parquet (it may not have been fetched yet). */
+  readonly hasFeatures: boolean;
+  /** The row of a sample; undefined where it has none. */
+  rowOf(sampleId: string): number | undefined;
+  /** Active features of a sample; null where the run has none of it. The first call reads the file. */
+  features(sampleId: string): Promise<SampleFeatures | null>;
+  /** The bytes of a file as they were opened; null where the run lacks it. */
+  file(name: FileName): Promise<Blob | null>;
+  /** Frees what the data worker holds of it. */
+  close(): void;
+}
+
+interface Parts {
+  metrics: Blob;
+  stats?: Blob | undefined;
+  features?: (() => Promise<Blob>) | undefined;
+  manifest?: string | object | undefined;
+  origin: string;
+  partial: boolean;
+}
+
+let opened = 0;
+
+/** Opens the files that the engine wrote. */
+export function openRun(
+  files: { metrics: Uint8Array; stats?: Uint8Array; features?: Uint8Array; manifest: string | object },
+  origin: string,
+): Promise<Run> {
+  const { features } = files;
+  return assemble({
+    metrics: blob(files.metrics),
+    stats: files.stats && blob(files.stats),
+    features: features && (() => Promise.resolve(blob(features))),
+    manifest: files.manifest,
+    origin,
+    partial: false,
+  });
+}
+
+/** Opens the samples finished so far of a run in progress. */
+export function openPartial(metrics: Uint8Array): Promise<Run> {
+  return assemble({ metrics: blob(metrics), origin: "run in progress", partial: true });
+}
+
+/** Opens a run's folder on the web. features.parquet is fetched when it is first needed. */
+export async function fetchRun(url: string): Promise<Run> {
+  const folder = new URL(url, document.baseURI);
+  folder.pathname = folder.pathname.replace(/(manifest\.json|(metrics|stats|features)\.parquet)$/, "");
+  if (!folder.pathname.endsWith("/")) folder.pathname += "/";
+  const at = (name: FileName) => {
+    const address = new URL(name, folder);
+    address.search = folder.search;
+    return address;
+  };
+  const [manifest, metrics, stats] = await Promise.all([
+    fetchFile(at("manifest.json")),
+    fetchFile(at("metrics.parquet")),
+    fetchFile(at("stats.parquet"), true),
+  ]);
+  return assemble({
+    metrics: metrics as Blob,
+    stats: stats ?? undefined,
+    features: async () => (await fetchFile(at("features.parquet"))) as Blob,
+    manifest: await (manifest as Blob).text(),
+    origin: folder.origin === location.origin ? folder.pathname : folder.href,
+    partial: false,
+  });
+}
+
+/** Opens files of one run that the user picked or dropped; metrics.parquet is enough. */
+export async function openFiles(files: File[]): Promise<Run> {
+  const find = (part: string, suffix: string) =>
+    files.find((file) => file.name.toLowerCase().includes(part) && file.name.toLowerCase().endsWith(suffix));
+  const parquet = files.filter((file) => file.name.toLowerCase().endsWith(".parquet"));
+  const metrics = find("metrics", ".parquet") ?? (parquet.length === 1 ? parquet[0] : undefined);
+  if (metrics === undefined) {
+    const names = files.map((file) => file.name);
+    throw new EngineFailure({
+      kind: "missing",
+      message: `expected metrics.parquet among the files, found ${names.slice(0, 5).join(", ") || "no file"}${names.length > 5 ? ` and ${names.length - 5} more` : ""}`,
+      hint: "choose metrics.parquet together with manifest.json, stats.parquet and features.parquet of the same run",
+    });
+  }
+  const features = find("features", ".parquet");
+  const manifest = find("manifest", ".json");
+  return assemble({
+    metrics,
+    stats: find("stats", ".parquet"),
+    features: features && (() => Promise.resolve(features)),
+    manifest: manifest && (await manifest.text()),
+    origin: manifest === undefined ? `file ${metrics.name}` : `files ${metrics.name}, ${manifest.name}`,
+    partial: false,
+  });
+}
+
+async function assemble(parts: Parts): Promise<Run> {
+  try {
+    return await build(parts);
+  } catch (reason) {
+    throw reason instanceof EngineFailure ? reason : new EngineFailure(asError(reason));
+  }
+}
+
+async function build({ metrics: metricsBlob, stats: statsBlob, features, manifest: source, origin, partial }: Parts): Promise<Run> {
+  const manifest = source === undefined ? null : readManifest(source);
+  const table = async (name: string, bytes: Blob, needed: string[]) => {
+    const read = new Table(await askData<"table">({ type: "table", name, blob: bytes, needed }));
+    checkVersion(name, read.schemaVersion);
+    return read;
+  };
+  const [metrics, stats] = await Promise.all([
+    table("metrics.parquet", metricsBlob, ["sample_id", "domain", "n_tokens_fact", "n_tokens_hall"]),
+    statsBlob === undefined
+      ? null
+      : table("stats.parquet", statsBlob, ["metric", "domain", "n", "mean_diff", "hedges_g", "q_value", "verdict"]),
+  ]);
+  const found = layersOf(metrics);
+  const layers = manifest?.layers ?? found;
+  const absent = layers.filter((layer) => !found.includes(layer));
+  if (absent.length > 0) {
+    throw failure(
+      "mismatch",
+      `metrics.parquet: expected columns of the layers ${layers.join(", ")} that manifest.json names, found the layers ${found.join(", ") || "(none)"}`,
+      "the two files are of different runs",
+    );
+  }
+  const sampleIds = metrics.texts("sample_id") ?? [];
+  const sampleDomains = metrics.texts("domain") ?? [];
+  const rows = new Map<string, number>();
+  sampleIds.forEach((id, row) => rows.has(id) || rows.set(id, row));
+
+  const key = `run-${++opened}`;
+  let featuresBlob: Promise<Blob> | null = null;
+  let index: Promise<null> | null = null;
+  const loadFeatures = features && (() => (featuresBlob ??= retryable(features(), () => (featuresBlob = null))));
+  const openIndex = async (): Promise<null> =>
+    askData<"open-features">({ type: "open-features", key, blob: await (loadFeatures as () => Promise<Blob>)() });
+
+  return {
+    key,
+    origin,
+    manifest,
+    metrics,
+    stats,
+    layers,
+    domains: [...new Set(sampleDomains)],
+    sampleIds,
+    sampleDomains,
+    partial,
+    notes: notesOf(manifest, metrics),
+    hasFeatures: features !== undefined,
+    rowOf: (sampleId) => rows.get(sampleId),
+    async features(sampleId) {
+      if (loadFeatures === undefined) return null;
+      await (index ??= retryable(openIndex(), () => (index = null)));
+      return askData<"features">({ type: "features", key, sampleId });
+    },
+    async file(name) {
+      switch (name) {
+        case "metrics.parquet":
+          return metricsBlob;
+        case "stats.parquet":
+          return statsBlob ?? null;
+        case "features.parquet":
+          return loadFeatures === undefined ? null : loadFeatures();
+        case "manifest.json":
+          if (source === undefined) return null;
+          return new Blob([typeof source === "string" ? source : `${JSON.stringify(source, null, 2)}\n`]);
+      }
+    },
+    close() {
+      if (index !== null) void askData<"close">({ type: "close", key });
+      index = null;
+    },
+  };
+}
+
+/** A promise that is forgotten when it fails, so that a later call tries again. */
+function retryable<T>(promise: Promise<T>, forget: () => void): Promise<T> {
+  promise.catch(forget);
+  return promise;
+}
+
+function notesOf(manifest: Manifest | null, metrics: Table): string[] {
+  const notes: string[] = [];
+  if (manifest !== null) {
+    const expected = manifest.dataset.samples - manifest.failed_samples.length;
+    if (expected !== metrics.rows) {
+      notes.push(
+        `metrics.parquet has ${metrics.rows} rows where manifest.json announces ${expected} (samples less failed ones)`,
+      );
+    }
+  }
+  const distinct = new Set(metrics.texts("sample_id")).size;
+  if (distinct < metrics.rows) notes.push(`${metrics.rows - distinct} rows repeat a sample_id; a link opens the first`);
+  return notes;
+}
+
+function blob(bytes: Uint8Array): Blob {
+  return new Blob([bytes as Uint8Array<ArrayBuffer>]);
+}
+
+/** A file over HTTP; null for an optional one that is not there. */
+async function fetchFile(url: URL, optional = false): Promise<Blob | null> {
+  const refuse = (kind: "network" | "missing" | "truncated", message: string, hint: string) =>
+    new EngineFailure({ kind, message, hint });
+  let response: Response;
+  try {
+    response = await fetch(url);
+  } catch {
+    throw refuse(
+      "network",
+      `${url.href}: no answer`,
+      "check the address and the connection; a host other than this page's must allow reading (CORS)",
+    );
+  }
+  // A static host may answer an unknown path with its start page.
+  const page = response.headers.get("content-type")?.startsWith("text/html") ?? false;
+  if (!response.ok || page) {
+    if (optional && (response.status === 404 || page)) return null;
+    throw refuse(
+      "missing",
+      `${url.href}: expected the file, found ${page ? "a web page" : `HTTP status ${response.status}`}`,
+      "the address must be the folder of a run, with metrics.parquet and manifest.json in it",
+    );
+  }
+  try {
+    return await response.blob();
+  } catch {
+    throw refuse("truncated", `${url.href}: the connection ended before the whole file was here`, "try again");
+  }
+}

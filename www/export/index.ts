@@ -1,0 +1,69 @@
+// A run's downloads: the files as they are, and the metrics as CSV and JSON.
+
+import { h } from "../app/dom";
+import { asEngineError } from "../app/engine";
+import { askData } from "../data/client";
+import type { FileName, Run } from "../data/run";
+import { save } from "./save";
+
+export { savePng, saveSvg, type Figure } from "./figure";
+export { save } from "./save";
+
+interface Item {
+  test: string;
+  label: string;
+  what: string;
+  file: FileName;
+  convert?: "csv" | "json";
+}
+
+const ITEMS: Item[] = [
+  { test: "download-metrics", label: "metrics.parquet", what: "one row per sample", file: "metrics.parquet" },
+  { test: "download-features", label: "features.parquet", what: "every active feature", file: "features.parquet" },
+  { test: "download-stats", label: "stats.parquet", what: "comparisons with their length control", file: "stats.parquet" },
+  { test: "download-manifest", label: "manifest.json", what: "how the run was made", file: "manifest.json" },
+  { test: "export-csv", label: "metrics.csv", what: "metrics as CSV", file: "metrics.parquet", convert: "csv" },
+  { test: "export-json", label: "metrics.json", what: "metrics as JSON", file: "metrics.parquet", convert: "json" },
+];
+
+/** Buttons that save a run's files; `say` reports through the page's live region. */
+export function exportButtons(run: Run, say: (text: string) => void): HTMLElement {
+  const status = h("p", { class: "export-status", hidden: true });
+  const offered = ITEMS.filter(({ file }) => {
+    if (file === "features.parquet") return run.hasFeatures;
+    if (file === "stats.parquet") return run.stats !== null;
+    return file !== "manifest.json" || run.manifest !== null;
+  });
+  const buttons = offered.map((item) =>
+    h(
+      "button",
+      { type: "button", class: "small", "data-test": item.test, title: item.what, onclick: () => void give(item) },
+      item.label,
+    ),
+  );
+
+  async function give({ label, file, convert }: Item): Promise<void> {
+    try {
+      const source = await run.file(file);
+      if (source === null) throw new Error(`this run has no ${file}`);
+      const blob =
+        convert === undefined ? source : await askData<"convert">({ type: "convert", name: file, blob: source, format: convert });
+      save(blob, label);
+      status.hidden = true;
+      say(`${label} saved`);
+    } catch (reason) {
+      const { message, hint } = asEngineError(reason);
+      status.textContent = `${label} could not be saved: ${message}${hint === undefined ? "" : ` (${hint})`}`;
+      status.hidden = false;
+      say(status.textContent);
+    }
+  }
+
+  return h(
+    "div",
+    { class: "export", role: "group", "aria-label": "Download this run" },
+    h("span", { class: "export-label" }, "Download"),
+    buttons,
+    status,
+  );
+}

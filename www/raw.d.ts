@@ -1,0 +1,6 @@
+// Files that are taken as text.
+
+declare module "*?raw" {
+  const text: string;
+  export default text;
+}

@@ -1,0 +1,47 @@
+// Observable Plot under the page's rules: concrete colours, no <style> element (the content security
+// policy allows none; the two rules stand in results.css), nothing that needs a legend of its own.
+
+import * as Plot from "@observablehq/plot";
+import type { Theme } from "./theme";
+
+export { Plot };
+
+/** A drawn plot with its scales. */
+export type Chart = SVGSVGElement & Pick<Plot.Plot, "scale">;
+
+/** Draws a plot. */
+export function chart(theme: Theme, options: Plot.PlotOptions): Chart {
+  const drawn = Plot.plot({
+    className: "plot",
+    style: { fontSize: "12px", color: theme.fg, background: "none", overflow: "visible" },
+    ...options,
+    figure: false,
+  } as Plot.PlotOptions) as unknown as Chart;
+  for (const style of drawn.querySelectorAll("style")) style.remove();
+  drawn.setAttribute("role", "img");
+  return drawn;
+}
+
+/** Position of a value on a scale, in pixels of the plot. */
+export function place(drawn: Chart, scale: "x" | "y", value: unknown): number {
+  const found = drawn.scale(scale);
+  return found === undefined ? NaN : (found.apply(value) as number) + (found.bandwidth ?? 0) / 2;
+}
+
+/** Quiet grid lines, as a mark. */
+export function grid(theme: Theme, axis: "x" | "y"): Plot.Markish {
+  const options = { stroke: theme.line, strokeOpacity: 1 };
+  return axis === "x" ? Plot.gridX(options) : Plot.gridY(options);
+}
+
+/** An axis without its line, labelled at its end. */
+export function axis(theme: Theme, which: "x" | "y", options: Plot.AxisXOptions & Plot.AxisYOptions = {}): Plot.Markish {
+  const common = { tickSize: 0, color: theme.muted, labelArrow: "none" as const, fontSize: 12, ...options };
+  return which === "x" ? Plot.axisX(common) : Plot.axisY(common);
+}
+
+/** A label cut to a width, at about 6.5 pixels a letter. */
+export function fit(text: string, width: number): string {
+  const letters = Math.max(3, Math.floor(width / 6.5));
+  return text.length <= letters ? text : `${text.slice(0, letters - 1)}…`;
+}

@@ -1,0 +1,157 @@
+// A panel's frame: title, how to read it, controls, the plot, its table, and SVG and PNG buttons.
+
+import { h, type Child } from "../app/dom";
+import { savePng, saveSvg, type Figure } from "../export/index";
+import type { View } from "./aggregate";
+import type { Chart } from "./chart";
+import { attachPointer, type Point } from "./pointer";
+import { dataTable, type Alternative } from "./table";
+import type { Theme } from "./theme";
+
+/** What a panel's plot is drawn from. */
+export interface Drawing {
+  /** The plot; null where there is nothing to draw, and then `empty` says why. */
+  plot: Chart | null;
+  empty?: string;
+  points?: Point[];
+  reach?: number;
+  /** One line about what is seen: shown under the plot, and the plot's name for screen readers. */
+  caption: string;
+  legend?: Child[];
+  table: () => Alternative;
+}
+
+export interface PanelSpec {
+  id: string;
+  title: string;
+  /** One sentence on how to read it. */
+  how: string;
+  wide?: boolean;
+  /** Controls of the panel; `redraw` after a change. */
+  controls?(redraw: () => void): Child[];
+  draw(view: View, theme: Theme, width: number): Drawing;
+}
+
+export interface PanelContext {
+  view(): View;
+  theme(): Theme;
+  /** Queues a drawing. */
+  queue(key: string, job: () => void): void;
+  open(sampleId: string): void;
+  say(text: string): void;
+}
+
+export interface Panel {
+  element: HTMLElement;
+  /** Queues a fresh drawing. */
+  redraw(): void;
+  destroy(): void;
+}
+
+/** Builds a panel; nothing is drawn before `redraw`. */
+export function panel(spec: PanelSpec, context: PanelContext): Panel {
+  const { id, title, how } = spec;
+  const plotHost = h("div", {
+    class: "plot-host",
+    tabindex: 0,
+    role: "group",
+    "aria-labelledby": `panel-${id}-title`,
+    "aria-describedby": `panel-${id}-caption`,
+  });
+  const caption = h("p", { class: "caption", id: `panel-${id}-caption` });
+  const legend = h("div", { class: "legend" });
+  const tableHost = h("div", { class: "table-scroll", tabindex: 0, role: "group", "aria-label": `${title}, as a table` });
+  const details = h("details", { class: "as-table" }, h("summary", null, "Show as table"), tableHost);
+  let drawing: Drawing | null = null;
+  let detach = () => {};
+  let drawnWidth = 0;
+
+  const figure = (): Figure | null => {
+    if (drawing?.plot == null) return null;
+    const { run, domain } = context.view();
+    const theme = context.theme();
+    const part = domain === null ? "all domains" : `domain ${domain}`;
+    const model = run.manifest?.model.name ?? "unknown model";
+    const subtitle = `${model}, ${part}, ${run.manifest?.run_id ?? run.origin}`;
+    return { svg: drawing.plot, title, subtitle, background: theme.bg, ink: theme.fg, muted: theme.muted };
+  };
+  const name = () => `${context.view().run.manifest?.run_id ?? "run"}-${id}`;
+  const saver = (label: string, action: (figure: Figure, name: string) => void | Promise<void>) =>
+    h(
+      "button",
+      {
+        type: "button",
+        class: "small quiet",
+        "data-test": `${label.toLowerCase()}-${id}`,
+        "aria-label": `Save ${title} as ${label}`,
+        onclick: async () => {
+          const drawn = figure();
+          if (drawn === null) return;
+          try {
+            await action(drawn, name());
+            context.say(`${title} saved as ${label}`);
+          } catch (reason) {
+            caption.textContent = `${label} could not be saved: ${reason instanceof Error ? reason.message : String(reason)}`;
+          }
+        },
+      },
+      label,
+    );
+  const buttons = [saver("SVG", saveSvg), saver("PNG", savePng)];
+
+  const fillTable = () => {
+    if (details.open && drawing !== null) tableHost.replaceChildren(...dataTable(drawing.table()));
+  };
+  details.addEventListener("toggle", fillTable);
+
+  const draw = () => {
+    // A panel that is not laid out has no width to draw for; it is drawn when it gets one.
+    const width = Math.floor(plotHost.clientWidth);
+    if (width === 0) return;
+    drawnWidth = width;
+    const theme = context.theme();
+    detach();
+    detach = () => {};
+    drawing = spec.draw(context.view(), theme, width);
+    const { plot, empty, points = [], reach = 18 } = drawing;
+    for (const button of buttons) button.disabled = plot === null;
+    if (plot === null) {
+      plotHost.replaceChildren(h("p", { class: "empty" }, empty ?? "Nothing to draw."));
+    } else {
+      plot.setAttribute("aria-label", `${title}. ${drawing.caption}`);
+      plotHost.replaceChildren(plot);
+      detach = attachPointer(plotHost, plot, { points, reach, color: theme.fg, open: context.open, say: context.say });
+    }
+    caption.textContent = drawing.caption;
+    legend.replaceChildren();
+    if (plot !== null) legend.append(...((drawing.legend ?? []).filter((item) => item instanceof Node) as Node[]));
+    element.dataset.drawn = "true";
+    fillTable();
+  };
+  const redraw = () => context.queue(id, draw);
+
+  const resize = new ResizeObserver(() => {
+    if (Math.floor(plotHost.clientWidth) !== drawnWidth) redraw();
+  });
+  resize.observe(plotHost);
+
+  const element = h(
+    "section",
+    { class: spec.wide ? "panel wide" : "panel", "data-test": `panel-${id}`, "aria-labelledby": `panel-${id}-title` },
+    h("header", null, h("h3", { id: `panel-${id}-title` }, title), h("div", { class: "panel-actions" }, buttons)),
+    h("p", { class: "how" }, how),
+    spec.controls === undefined ? null : h("div", { class: "controls" }, spec.controls(redraw)),
+    legend,
+    plotHost,
+    caption,
+    details,
+  );
+  return {
+    element,
+    redraw,
+    destroy() {
+      resize.disconnect();
+      detach();
+    },
+  };
+}

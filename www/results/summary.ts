@@ -1,0 +1,147 @@
+// The head of the results: what was run, whether its SAEs fit, and what to know before reading on.
+
+import { h, type Child } from "../app/dom";
+import type { LayerHealth, Manifest } from "../data/manifest";
+import type { Run } from "../data/run";
+import { bytes, count, duration, number, percent } from "./format";
+import { tally, VERDICTS } from "./verdicts";
+
+/** Everything above the panels. */
+export function summary(run: Run): HTMLElement {
+  const { manifest } = run;
+  return h(
+    "div",
+    { class: "summary", "data-test": "summary" },
+    warnings(run),
+    failed(manifest),
+    h("dl", { class: "facts" }, manifest === null ? bare(run) : facts(run, manifest)),
+    manifest === null ? null : health(manifest),
+    verdicts(run),
+    manifest === null ? null : provenance(run, manifest),
+  );
+}
+
+function fact(name: string, value: string, detail = ""): HTMLElement {
+  return h("div", null, h("dt", null, name), h("dd", null, value, detail === "" ? null : h("small", null, detail)));
+}
+
+function bare(run: Run): HTMLElement[] {
+  return [
+    fact("Samples", String(run.metrics.rows), run.partial ? "finished so far" : ""),
+    fact("Layers", run.layers.join(", ")),
+    fact("From", run.origin, run.partial ? "" : "opened without manifest.json: model, SAEs and device are not known"),
+  ];
+}
+
+function facts(run: Run, m: Manifest): HTMLElement[] {
+  const { compute, timings } = m;
+  const device = compute.adapter ?? (compute.backend === "flex" ? "CPU" : compute.device);
+  const failedCount = m.failed_samples.length;
+  return [
+    fact("Model", m.model.name, `${m.model.architecture}, ${m.model.n_layers} blocks, d ${m.model.d_model}, ${m.model.quantization}`),
+    fact("Samples", run.metrics.rows.toLocaleString("en"), failedCount === 0 ? "none failed" : `${failedCount} failed`),
+    fact("Device", device, `${compute.backend}, ${compute.precision}, ${compute.weights} weights`),
+    fact("Time", duration(timings.total_seconds), `${number(timings.samples_per_second)} samples/s${timings.peak_memory_bytes === null ? "" : `, ${bytes(timings.peak_memory_bytes)} at most`}`),
+  ];
+}
+
+/** Nothing else on the page is louder. */
+function warnings(run: Run): Child {
+  const manifest = run.manifest;
+  const all = [...new Set([...(manifest?.warnings ?? []), ...(manifest?.sae_health ?? []).flatMap((layer) => layer.warnings), ...run.notes])];
+  if (all.length === 0) return null;
+  return h(
+    "div",
+    { class: "warning", role: "alert", "data-test": "run-warnings" },
+    h("h3", null, all.length === 1 ? "Read this before any number" : "Read these before any number"),
+    h("ul", null, all.map((text) => h("li", null, text))),
+  );
+}
+
+function failed(manifest: Manifest | null): Child {
+  if (manifest === null || manifest.failed_samples.length === 0) return null;
+  const list = manifest.failed_samples;
+  return h(
+    "details",
+    { class: "failed", open: list.length <= 5, "data-test": "failed-samples" },
+    h("summary", null, `${count(list.length, "sample")} failed and ${list.length === 1 ? "has" : "have"} no row`),
+    h("ul", null, list.map(({ sample_id, reason }) => h("li", null, h("code", null, sample_id), `: ${reason}`))),
+  );
+}
+
+function health(m: Manifest): HTMLElement {
+  const row = (layer: LayerHealth) => {
+    const sae = m.saes.find((one) => one.layer === layer.layer);
+    const fits = layer.warnings.length === 0;
+    return h(
+      "tr",
+      null,
+      h("th", { scope: "row" }, `Layer ${layer.layer}`),
+      h("td", null, sae === undefined ? "–" : `${sae.architecture}, ${sae.d_sae.toLocaleString("en")} features`, h("small", null, sae?.id ?? "")),
+      h("td", { class: "number" }, number(layer.mean_l0)),
+      h("td", { class: "number" }, layer.declared_l0 === null ? "not declared" : number(layer.declared_l0)),
+      h("td", { class: "number" }, number(layer.fvu)),
+      h("td", { class: "number" }, percent(layer.dead_share)),
+      h("td", null, h("span", { class: fits ? "health good" : "health bad" }, fits ? "fits" : "does not fit")),
+    );
+  };
+  const heads = ["Layer", "SAE", "Mean L0", "Declared L0", "FVU", "Dead texts", "Health"];
+  return h(
+    "div",
+    { class: "table-scroll", tabindex: 0, role: "group", "aria-label": "SAE health, scrollable" },
+    h(
+      "table",
+      { class: "data health-table", "data-test": "sae-health" },
+      h("caption", null, "Whether the SAEs fit: L0 found beside L0 declared, fraction of variance unexplained, texts without an active feature"),
+      h("thead", null, h("tr", null, heads.map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", null, m.sae_health.map(row)),
+    ),
+  );
+}
+
+function verdicts(run: Run): Child {
+  if (run.stats === null) return null;
+  const counts = tally(run, null);
+  const total = [...counts.values()].reduce((sum, n) => sum + n, 0);
+  if (total === 0) return null;
+  const found = total - ["no_difference", "no_variation", "too_few_samples"].reduce((sum, verdict) => sum + (counts.get(verdict) ?? 0), 0);
+  return h(
+    "div",
+    { class: "verdict-line", "data-test": "verdicts" },
+    h("p", null, `Over all samples, ${found} of ${total} metrics differ between fact and hallucination before text length is accounted for:`),
+    h(
+      "ul",
+      null,
+      Object.entries(VERDICTS).flatMap(([name, { word, meaning }]) => {
+        const n = counts.get(name) ?? 0;
+        return n === 0 ? [] : [h("li", { title: meaning }, h("span", { class: `verdict ${name}` }, `${n} ${word}`))];
+      }),
+    ),
+  );
+}
+
+function provenance(run: Run, m: Manifest): HTMLElement {
+  const rows: [string, string][] = [
+    ["Run", `${m.run_id}, started ${m.started_at}`],
+    ["Program", `${m.program.name} ${m.program.version}, commit ${m.program.git_commit.slice(0, 12)}`],
+    ["Model source", m.model.source + (m.model.revision === null ? "" : ` at ${m.model.revision.slice(0, 12)}`)],
+    ["BOS", m.tokenizer.bos_rule],
+    ["Noise", `${m.noise.rule}, seed ${m.noise.seed}`],
+    ["Data", `${m.dataset.files.map((file) => file.path).join(", ")}${m.dataset.limit === null ? "" : `, the first ${m.dataset.limit}`}`],
+    ["Tokens", `${m.batch.tokens.toLocaleString("en")} in ${m.batch.texts.toLocaleString("en")} texts, ${m.batch.tokens_computed.toLocaleString("en")} computed`],
+    ["Stages", m.timings.stages.map(({ stage, seconds }) => `${stage} ${duration(seconds)}`).join(", ")],
+    ["Opened from", run.origin],
+  ];
+  const files = [...m.model.files, m.tokenizer.file, ...m.dataset.files];
+  return h(
+    "details",
+    { class: "provenance" },
+    h("summary", null, "How this run was made"),
+    h("dl", { class: "plain" }, rows.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value)))),
+    m.dataset.skipped_rows.length === 0
+      ? null
+      : [h("p", null, "Rows of the data set that were skipped:"), h("ul", null, m.dataset.skipped_rows.map((text) => h("li", null, text)))],
+    h("p", null, "Files and SHA-256:"),
+    h("ul", { class: "hashes" }, files.map(({ path, bytes: size, sha256 }) => h("li", null, h("code", null, path), ` ${bytes(size)} `, h("code", null, sha256 ?? "not read in full")))),
+  );
+}

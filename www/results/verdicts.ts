@@ -1,0 +1,112 @@
+// stats.parquet: comparisons by metric and domain, and what their verdicts mean.
+
+import type { Run } from "../data/run";
+
+/** One row of stats.parquet, as far as the page draws it. */
+export interface Comparison {
+  row: number;
+  metric: string;
+  domain: string;
+  n: number;
+  /** Mean difference, hallucination less fact. */
+  diff: number;
+  /** Hedges' g of the paired difference, and the 95 % interval of the mean difference in its units. */
+  g: number;
+  gLow: number;
+  gHigh: number;
+  /** The difference at equal length, in the same units. */
+  adjusted: number;
+  adjustedLow: number;
+  adjustedHigh: number;
+  q: number;
+  adjustedQ: number;
+  lengthR: number;
+  verdict: string;
+}
+
+/** Verdicts in the order of their weight: the word, a short one, and what it says. */
+export const VERDICTS: Record<string, { word: string; short: string; meaning: string }> = {
+  survives_length_control: {
+    word: "survives",
+    short: "survives",
+    meaning: "a difference (q ≤ 0.05) that every length control leaves",
+  },
+  explained_by_length: {
+    word: "explained by length",
+    short: "by length",
+    meaning: "a difference that goes away when token counts are accounted for",
+  },
+  no_length_control: {
+    word: "no length control",
+    short: "no control",
+    meaning: "a difference that cannot be told apart from token counts in these data",
+  },
+  no_difference: { word: "no difference", short: "none", meaning: "no difference was found (q > 0.05)" },
+  no_variation: { word: "no variation", short: "constant", meaning: "all differences are the same" },
+  too_few_samples: { word: "too few samples", short: "too few", meaning: "fewer than three pairs" },
+  control: { word: "the control itself", short: "control", meaning: "token counts, which the others are checked against" },
+};
+
+/** A verdict's word. */
+export function verdictWord(verdict: string): string {
+  return VERDICTS[verdict]?.word ?? verdict.replaceAll("_", " ");
+}
+
+/** Name that stats.parquet gives to all samples together. */
+export function everything(run: Run): string {
+  return run.domains.includes("all") ? "(all)" : "all";
+}
+
+/** All comparisons of a run, in file order; empty without stats.parquet. */
+export function comparisons(run: Run): Comparison[] {
+  const stats = run.stats;
+  if (stats === null) return [];
+  return Array.from({ length: stats.rows }, (_, row) => {
+    const value = (name: string) => stats.number(name, row);
+    const g = value("hedges_g");
+    const diff = value("mean_diff");
+    // g is the mean difference over the (bias-corrected) spread of differences: the same factor
+    // takes the interval and the adjusted difference into its units.
+    const factor = diff === 0 ? NaN : g / diff;
+    return {
+      row,
+      metric: stats.text("metric", row),
+      domain: stats.text("domain", row),
+      n: value("n"),
+      diff,
+      g,
+      gLow: value("ci_low") * factor,
+      gHigh: value("ci_high") * factor,
+      adjusted: value("length_adjusted_diff") * factor,
+      adjustedLow: value("length_adjusted_ci_low") * factor,
+      adjustedHigh: value("length_adjusted_ci_high") * factor,
+      q: value("q_value"),
+      adjustedQ: value("length_adjusted_q"),
+      lengthR: value("length_r"),
+      verdict: stats.text("verdict", row),
+    };
+  });
+}
+
+/** Pearson's r of a metric with token counts, as stats.parquet has it; NaN where it does not. */
+export function lengthR(run: Run, metric: string, domain: string | null): number {
+  const wanted = domain ?? everything(run);
+  return comparisons(run).find((c) => c.metric === metric && c.domain === wanted)?.lengthR ?? NaN;
+}
+
+/** How many metrics of one domain have which verdict; `*_diff` rows ask their metric's question
+ *  again and are left out, as is the control. */
+export function tally(run: Run, domain: string | null): Map<string, number> {
+  const wanted = domain ?? everything(run);
+  const counts = new Map<string, number>();
+  for (const { metric, domain: of, verdict } of comparisons(run)) {
+    if (of !== wanted || verdict === "control" || isDifference(run, metric)) continue;
+    counts.set(verdict, (counts.get(verdict) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** Whether a metric of stats.parquet is a `*_diff` column. */
+export function isDifference(run: Run, metric: string): boolean {
+  return metric.endsWith("_diff") && run.metrics.has(metric);
+}
