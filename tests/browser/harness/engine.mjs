@@ -1,21 +1,22 @@
 // The engine's worker, driven without the page's views: requests and answers as in www/protocol.ts.
 
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { dist } from "./paths.mjs";
 import { goldenSaes } from "./run.mjs";
 
-/** Address of the worker's script, relative to the page. */
+/** The engine's worker script among the built files, relative to the page. */
 export function workerScript() {
-  const found = readdirSync(join(dist, "assets")).filter((name) => /^worker-.*\.js$/.test(name));
-  const engine = readdirSync(join(dist, "assets")).filter((name) => /^engine-.*\.js$/.test(name));
-  const names = [...engine, ...found];
-  if (!names.length) throw new Error(`no worker script in ${dist}/assets`);
-  return names.map((name) => `assets/${name}`);
+  // the page has two workers; the engine's is the one that names the engine's WASM
+  const found = readdirSync(join(dist, "assets")).find(
+    (name) => name.endsWith(".js") && /worker/.test(name) && /_bg/.test(readFileSync(join(dist, "assets", name), "latin1")),
+  );
+  if (!found) throw new Error(`no engine worker in ${dist}/assets`);
+  return `assets/${found}`;
 }
 
 /** Starts a worker in the page, as `window.engine.call(request)`. */
-export async function startEngine(page, script) {
+export async function startEngine(page, script = workerScript()) {
   await page.evaluate((script) => {
     const worker = new Worker(new URL(script, document.baseURI), { type: "module", name: "engine" });
     const open = new Map();
@@ -41,22 +42,26 @@ export async function startEngine(page, script) {
   }, script);
 }
 
-/** Calls and gives the result, byte arrays as Buffers. */
+/** Calls and gives the result, byte arrays as Buffers. `{ $file: address }` becomes a File there. */
 export async function call(page, request) {
   const result = await page.evaluate(async (request) => {
-    const revive = (value) => {
-      if (Array.isArray(value)) return value.map(revive);
-      if (value && typeof value === "object") {
-        if (typeof value.base64 === "string") return Uint8Array.from(atob(value.base64), (c) => c.charCodeAt(0));
-        return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, revive(inner)]));
+    const revive = async (value) => {
+      if (Array.isArray(value)) return Promise.all(value.map(revive));
+      if (!value || typeof value !== "object") return value;
+      if (typeof value.$bytes === "string") return Uint8Array.from(atob(value.$bytes), (c) => c.charCodeAt(0));
+      if (typeof value.$file === "string") {
+        const answer = await fetch(value.$file);
+        return new File([await answer.blob()], value.$file.split("/").at(-1));
       }
-      return value;
+      return Object.fromEntries(
+        await Promise.all(Object.entries(value).map(async ([key, inner]) => [key, await revive(inner)])),
+      );
     };
     const pack = (value) => {
       if (value instanceof Uint8Array) {
         let text = "";
         for (let i = 0; i < value.length; i += 0x8000) text += String.fromCharCode(...value.subarray(i, i + 0x8000));
-        return { base64: btoa(text) };
+        return { $bytes: btoa(text) };
       }
       if (ArrayBuffer.isView(value)) return [...value];
       if (Array.isArray(value)) return value.map(pack);
@@ -65,13 +70,13 @@ export async function call(page, request) {
       }
       return value;
     };
-    return pack(await window.engine.call(revive(request)));
+    return pack(await window.engine.call(await revive(request)));
   }, pack(request));
   return unpack(result);
 }
 
 function pack(value) {
-  if (value instanceof Uint8Array) return { base64: Buffer.from(value).toString("base64") };
+  if (value instanceof Uint8Array) return { $bytes: Buffer.from(value).toString("base64") };
   if (Array.isArray(value)) return value.map(pack);
   if (value && typeof value === "object") {
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, pack(inner)]));
@@ -82,7 +87,7 @@ function pack(value) {
 function unpack(value) {
   if (Array.isArray(value)) return value.map(unpack);
   if (value && typeof value === "object") {
-    if (typeof value.base64 === "string") return Buffer.from(value.base64, "base64");
+    if (typeof value.$bytes === "string") return Buffer.from(value.$bytes, "base64");
     return Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, unpack(inner)]));
   }
   return value;
@@ -102,22 +107,17 @@ export function setup(subject, data, more = {}) {
   };
 }
 
-/** A tiny model, by address on the test's host. */
+/** A tiny model as files that a user would pick. */
 export function goldenSubject(host, name) {
+  const files = (...paths) => ({ kind: "files", files: paths.map((path) => ({ $file: `${host.golden}${name}/${path}` })) });
   return {
-    model: { kind: "url", url: `${host.golden}${name}/model/` },
-    saes: goldenSaes(name).map(({ layer, path }) => ({ layer, sae: { kind: "urls", urls: saeUrls(host, name, path) } })),
+    model: files("model/config.json", "model/tokenizer.json", "model/model.safetensors"),
+    saes: goldenSaes(name).map(({ layer, path }) => ({ layer, sae: files(...saeFiles(path)) })),
     store: false,
   };
 }
 
-function saeUrls(host, name, path) {
-  const address = `${host.golden}${name}/${path}`;
-  if (path.endsWith(".npz")) return [address];
-  return saeFiles(path).map((file) => `${address}/${file}`);
-}
-
-/** The two files of an SAE's folder: SAELens, Gemma Scope 2. */
-function saeFiles(path) {
-  return path.includes("resid_post/") ? ["config.json", "params.safetensors"] : ["cfg.json", "sae_weights.safetensors"];
+/** The files of an SAE: one npz, or the two of a SAELens folder. */
+export function saeFiles(path) {
+  return path.endsWith(".npz") ? [path] : [`${path}/cfg.json`, `${path}/sae_weights.safetensors`];
 }
