@@ -5,3 +5,4 @@ mod cli;
 mod golden_models;
 mod gpu;
 mod real_models;
+mod serve;

@@ -74,6 +74,18 @@ Examples:
     Fetch(Fetch),
     /// List the known models, their SAEs, and what is in the cache.
     Models,
+    /// Serve the page on this machine alone, with the cached models and finished runs beside it.
+    #[command(after_help = "\
+Examples:
+  saescope serve                                  then open the address that it prints
+  saescope serve --open runs/20260101_120000      that run, in the browser
+  saescope serve --runs ~/experiments --port 8080")]
+    Serve(Serve),
+    /// Lay models and finished runs beside a built page, to be shared on any static host.
+    #[command(after_help = "\
+Examples:
+  saescope pack dist --model smollm2-135m-instruct --run runs/20260101_120000")]
+    Pack(Pack),
     /// Print shell completions.
     #[command(after_help = "\
 Examples:
@@ -364,6 +376,39 @@ pub struct Health {
 pub struct Fetch {
     /// A name that `saescope models` lists.
     pub name: String,
+}
+
+/// `serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Folder of a finished run to show first; without it the page decides.
+    #[arg(value_name = "RUN")]
+    pub run: Option<PathBuf>,
+    /// Port on 127.0.0.1; 0 takes any free one. Without it 7878, or the next free one.
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Also open the browser.
+    #[arg(long)]
+    pub open: bool,
+    /// Folder of the built page; without it dist/ here, beside the program or in its checkout.
+    #[arg(long, value_name = "DIR")]
+    pub page: Option<PathBuf>,
+    /// A finished run, or a folder of them, besides runs/ here. Repeat for more.
+    #[arg(long, value_name = "DIR")]
+    pub runs: Vec<PathBuf>,
+}
+
+/// `pack`
+#[derive(Debug, Args)]
+pub struct Pack {
+    /// Folder of the built page.
+    pub page: PathBuf,
+    /// A name that `saescope models` lists. Repeat for more.
+    #[arg(long = "model", value_name = "NAME")]
+    pub models: Vec<String>,
+    /// Folder of a finished run; the page opens the first by itself. Repeat for more.
+    #[arg(long = "run", value_name = "DIR")]
+    pub runs: Vec<PathBuf>,
 }
 
 #[cfg(test)]

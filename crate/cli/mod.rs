@@ -5,14 +5,17 @@
 mod analyze;
 pub mod args;
 mod bench;
+mod catalog;
 mod fetch;
 mod hash;
 mod health;
 pub mod inputs;
 mod inspect;
 mod models;
+mod pack;
 mod progress;
 mod random_model;
+mod serve;
 mod setup;
 mod verify;
 
@@ -52,6 +55,8 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Health(args) => block_on(health::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Fetch(args) => fetch::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Models => models::run().map(|()| ExitCode::SUCCESS),
+        Command::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Pack(args) => pack::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "saescope", &mut script);

@@ -1,9 +1,10 @@
-//! `cargo xtask check`: formatting, lints, documentation.
+//! `cargo xtask check`: formatting, lints, documentation, types of the page.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::browser;
 use crate::paths::Paths;
 use crate::report::{Outcome, Report};
 use crate::run::{cargo, locked, shown, succeeds};
@@ -21,11 +22,14 @@ pub fn steps(paths: &Paths, report: &mut Report) {
         Ok(Outcome::Check(succeeds(cargo(paths, &paths.target).args(["fmt", "--all", "--", "--check"]))?))
     });
     report.step("one set of features", || one_set_of_features(paths));
-    report.step("lints, native", || {
-        let mut command = cargo(paths, &paths.target);
-        command.args(["clippy", "--release", "--workspace", "--all-targets"]).args(locked());
-        Ok(Outcome::Check(succeeds(command.args(["--", "-D", "warnings"]))?))
-    });
+    // one package at a time: together they would be built with the sum of their features
+    for (name, package) in [("lints, native", "saescope"), ("lints, xtask", "xtask")] {
+        report.step(name, || {
+            let mut command = cargo(paths, &paths.target);
+            command.args(["clippy", "--release", "--package", package, "--all-targets"]).args(locked());
+            Ok(Outcome::Check(succeeds(command.args(["--", "-D", "warnings"]))?))
+        });
+    }
     report.step("documentation", || {
         let mut command = cargo(paths, &paths.target);
         command.args(["doc", "--release", "--no-deps", "--lib", "--package", "saescope"]).args(locked());
@@ -41,6 +45,7 @@ pub fn steps(paths: &Paths, report: &mut Report) {
         command.args(["--", "-D", "warnings", "-A", "clippy::arc_with_non_send_sync"]);
         Ok(Outcome::Check(succeeds(&mut command)?))
     });
+    browser::types(paths, report);
 }
 
 /// Whether the program is built with the same features of every dependency as the tests are. If a

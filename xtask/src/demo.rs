@@ -1,26 +1,48 @@
-//! `cargo xtask demo`: from a fresh clone to a finished run.
+//! `cargo xtask demo`: from a fresh clone to a page with the results in it.
 
 use std::env;
-use std::process::Command;
+use std::io::{self, IsTerminal};
+use std::process::Stdio;
 
 use anyhow::{Context, Result};
 
 use crate::paths::Paths;
-use crate::run::{cargo, locked, must, own_environment, succeeds};
+use crate::run::{native, program, shown, succeeds};
+use crate::web::{self, Care};
 
-/// Builds the program and runs `saescope analyze` with `args` where the user stands. The default
-/// model is fetched on the first run and found in the cache ever after.
+/// Builds the program and runs `saescope analyze` with `args` where the user stands; then builds the
+/// page and opens it on that run. The default model is fetched on the first run and found in the
+/// cache ever after.
 pub fn run(paths: &Paths, args: &[&str]) -> Result<bool> {
-    let mut build = cargo(paths, &paths.target);
-    must(build.args(["build", "--release", "--bin", "saescope"]).args(locked()))?;
-    let program = paths.target.join("release").join(format!("saescope{}", env::consts::EXE_SUFFIX));
-    let mut analyze = Command::new(&program);
-    own_environment(&mut analyze);
-    let done = succeeds(analyze.arg("analyze").args(args))?;
-    let here = env::current_dir().context("the current folder is gone")?;
-    if done {
-        println!("\nthe program: {}", program.display());
-        println!("ran in:      {}", here.display());
+    // better known now than after the run
+    let node = web::ready(paths);
+    if let Err(reason) = &node {
+        println!("{reason:#}\nwithout it, the demo ends with the run's files");
     }
-    Ok(done)
+    native(paths)?;
+    let mut analyze = program(paths, "analyze");
+    println!("\n$ {}", shown(analyze.args(args)));
+    // the command's one line on stdout is the run's folder
+    let out = analyze.stderr(Stdio::inherit()).output().with_context(|| shown(&analyze))?;
+    let text = String::from_utf8_lossy(&out.stdout);
+    print!("{text}");
+    if !out.status.success() {
+        return Ok(false);
+    }
+    let folder = text.lines().last().context("analyze named no folder")?;
+    let here = env::current_dir().context("the current folder is gone")?;
+    println!("\nthe program: {}", paths.native_program().display());
+    println!("ran in:      {}", here.display());
+    println!("results in:  {}", here.join(folder).display());
+    if node.is_err() {
+        return Ok(true);
+    }
+    web::run(paths, Care::Full).context("the run is finished, the page is not")?;
+    let mut serve = program(paths, "serve");
+    serve.arg("--page").arg(web::dist(paths)).arg("--open").arg(folder);
+    if io::stdout().is_terminal() {
+        return succeeds(&mut serve);
+    }
+    println!("to see them: {} serve --open {folder}", paths.native_program().display());
+    Ok(true)
 }

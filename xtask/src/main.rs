@@ -1,5 +1,6 @@
 //! `cargo xtask`: everything that is done with this repository, one word each.
 
+mod browser;
 mod check;
 mod demo;
 mod golden;
@@ -20,10 +21,12 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND
 
 Commands:
-  check             formatting, lints (native and web), documentation
-  test              all that CI runs: check, then every test
-  web               build the library for the browser (release); the page is not there yet
-  demo [-- ARGS]    build, fetch what is missing, analyse the built-in 200 triples
+  check             formatting, lints (native and web), documentation, types of the page
+  test              all that CI runs: check, every test, the page and its tests in a browser
+  web [--fast]      build the page into dist/: a static folder, with the default model and a run of it;
+                    --fast leaves out what makes the WASM small
+  demo [-- ARGS]    build, fetch what is missing, analyse the built-in 200 triples, show the page with
+                    the results (where no terminal is: the command that shows it)
   golden [SCRIPT]   make the reference data anew with Python; without a name, list the scripts
   wasm              set up the compiler for the web target and say which one it is
 
@@ -42,7 +45,8 @@ fn main() -> ExitCode {
         }
         ["check"] => with_paths(check::run),
         ["test"] => with_paths(test::run),
-        ["web"] => with_paths(|paths| web::run(paths).map(|()| true)),
+        ["web"] => with_paths(|paths| web::run(paths, web::Care::Full).map(|()| true)),
+        ["web", "--fast"] => with_paths(|paths| web::run(paths, web::Care::Fast).map(|()| true)),
         ["demo", rest @ ..] => with_paths(|paths| demo::run(paths, rest.strip_prefix(&["--"]).unwrap_or(rest))),
         ["golden", rest @ ..] => with_paths(|paths| golden::run(paths, rest)),
         ["wasm"] => with_paths(|paths| wasm::Toolchain::find(paths).map(|_| true)),

@@ -34,6 +34,11 @@ impl Paths {
         name.push("-wasm");
         Ok(Self { root, cache, wasm_target: target.with_file_name(name), target })
     }
+
+    /// The program, once it is built.
+    pub fn native_program(&self) -> PathBuf {
+        self.target.join("release").join(format!("saescope{}", env::consts::EXE_SUFFIX))
+    }
 }
 
 /// saescope's own folder in the user's cache.

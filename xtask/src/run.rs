@@ -19,6 +19,19 @@ pub fn cargo(paths: &Paths, target: &Path) -> Command {
     command
 }
 
+/// Builds the native program.
+pub fn native(paths: &Paths) -> Result<()> {
+    must(cargo(paths, &paths.target).args(["build", "--release", "--bin", "saescope"]).args(locked()))
+}
+
+/// One of the native program's commands.
+pub fn program(paths: &Paths, command: &str) -> Command {
+    let mut program = Command::new(paths.native_program());
+    own_environment(&mut program);
+    program.arg(command);
+    program
+}
+
 /// Takes away what `cargo run` set for xtask itself: build scripts that watch such a variable
 /// would run again whenever a call through xtask follows one of cargo alone, and then everything
 /// above them is built again.

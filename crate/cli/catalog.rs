@@ -1,0 +1,195 @@
+//! `catalog.json`: which models and finished runs lie beside the page. The page's side of these
+//! shapes is `Catalog` in www/protocol.ts.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::fetch::KnownFiles;
+use crate::error::{Error, Result};
+use crate::model::registry::KnownModel;
+use crate::output;
+use crate::platform::fetch::Fetched;
+
+/// Name of the file, beside index.html.
+pub const FILE: &str = "catalog.json";
+
+/// The files of a finished run, the manifest last: a folder with one is complete.
+pub const RUN_FILES: [&str; 4] =
+    [output::METRICS_FILE, output::FEATURES_FILE, output::STATS_FILE, output::MANIFEST_FILE];
+
+/// What a page's host offers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Catalog {
+    version: u32,
+    /// Models with their SAEs.
+    pub models: Vec<HostedModel>,
+    /// Finished runs.
+    pub runs: Vec<HostedRun>,
+    /// Name of the run that the page opens by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_run: Option<String>,
+}
+
+/// A known model whose files the host has.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostedModel {
+    /// Name in the registry.
+    pub name: String,
+    /// One line for people.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub summary: Option<String>,
+    /// The model's own files.
+    pub model: Vec<HostedFile>,
+    /// Its SAEs, ascending layers.
+    pub saes: Vec<HostedSae>,
+}
+
+/// An SAE of a hosted model.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostedSae {
+    /// Block that it reads.
+    pub layer: usize,
+    /// Its files.
+    pub files: Vec<HostedFile>,
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostedFile {
+    /// Path as the registry names it.
+    pub path: String,
+    /// Where it is, relative to the catalog.
+    pub url: String,
+    /// Bytes.
+    pub size: u64,
+    /// In lower-case hex, where it was computed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+/// A finished run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HostedRun {
+    /// Name of its folder.
+    pub name: String,
+    /// One line for people.
+    pub title: String,
+    /// Its folder, relative to the catalog, with a slash at the end.
+    pub url: String,
+    /// Samples measured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub samples: Option<u64>,
+    /// UTC, RFC 3339.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+}
+
+/// A file on disk, and the path under the page where it is offered.
+pub type Placed = (String, PathBuf);
+
+impl Catalog {
+    /// One that offers nothing.
+    pub fn empty() -> Self {
+        Self { version: 1, models: Vec::new(), runs: Vec::new(), default_run: None }
+    }
+
+    /// The catalog of a page's folder; an empty one where there is none.
+    ///
+    /// # Errors
+    /// A file that is there and is not a catalog.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(FILE);
+        if !path.is_file() {
+            return Ok(Self::empty());
+        }
+        let name = path.display().to_string();
+        let bytes = std::fs::read(&path).map_err(|e| Error::io(&name, "read", e, "check that the file is readable"))?;
+        serde_json::from_slice(&bytes)
+            .map_err(|e| Error::malformed(name, "contents", "a catalog", e.to_string(), "build the page again"))
+    }
+
+    /// As JSON for people and pages.
+    ///
+    /// # Errors
+    /// None in practice.
+    pub fn json(&self) -> Result<Vec<u8>> {
+        serde_json::to_vec_pretty(self).map_err(|e| Error::io(FILE, "write", e.into(), "report this as a bug"))
+    }
+}
+
+/// A known model's entry, and where each of its files lies on disk. Hashes are the registry's, or
+/// computed where `hashed`.
+///
+/// # Errors
+/// Files that cannot be read.
+pub fn model(known: &KnownModel, files: &KnownFiles, hashed: bool) -> Result<(HostedModel, Vec<Placed>)> {
+    let mut placed = Vec::new();
+    let mut entries = |fetched: &Fetched, folder: &str| -> Result<Vec<HostedFile>> {
+        fetched
+            .origin
+            .files()
+            .iter()
+            .zip(&fetched.files)
+            .map(|(file, path)| {
+                let url = format!("{folder}/{}", file.path);
+                let failed = |e| Error::io(path.display().to_string(), "read", e, "check that the file is readable");
+                let size = path.metadata().map_err(failed)?.len();
+                let sha256 = match &file.sha256 {
+                    None if hashed => Some(sha256(path).map_err(failed)?),
+                    known => known.clone(),
+                };
+                placed.push((url.clone(), path.clone()));
+                Ok(HostedFile { path: file.path.clone(), url, size, sha256 })
+            })
+            .collect()
+    };
+    let folder = format!("models/{}", known.name);
+    let model = entries(&files.model, &folder)?;
+    let saes = known
+        .saes
+        .iter()
+        .zip(&files.saes)
+        .map(|(sae, fetched)| {
+            Ok(HostedSae { layer: sae.layer, files: entries(fetched, &format!("{folder}/layer_{:02}", sae.layer))? })
+        })
+        .collect::<Result<_>>()?;
+    Ok((HostedModel { name: known.name.clone(), summary: Some(known.summary.clone()), model, saes }, placed))
+}
+
+/// The entry of the run in `folder`, which is offered as `runs/<name>/`; none if it is not a
+/// finished run.
+pub fn run(name: &str, folder: &Path) -> Option<HostedRun> {
+    if !RUN_FILES.iter().all(|file| folder.join(file).is_file()) {
+        return None;
+    }
+    // read loosely: a run of another version is offered too, and the page says what it thinks of it
+    let manifest: serde_json::Value =
+        serde_json::from_reader(std::io::BufReader::new(File::open(folder.join(output::MANIFEST_FILE)).ok()?)).ok()?;
+    let samples = manifest["dataset"]["samples"].as_u64();
+    let started_at = manifest["started_at"].as_str().map(str::to_owned);
+    let model = manifest["model"]["name"].as_str().unwrap_or("unknown model");
+    let mut title = model.to_owned();
+    if let Some(n) = samples {
+        title.push_str(&format!(", {n} samples"));
+    }
+    if let Some(day) = started_at.as_deref().and_then(|t| t.get(..10)) {
+        title.push_str(&format!(", {day}"));
+    }
+    Some(HostedRun { name: name.to_owned(), title, url: format!("runs/{name}/"), samples, started_at })
+}
+
+/// Whether a name is one plain path component that needs no escaping in a URL.
+pub fn plain_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with('.')
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+fn sha256(path: &Path) -> std::io::Result<String> {
+    let mut hasher = Sha256::new();
+    std::io::copy(&mut File::open(path)?, &mut hasher)?;
+    Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
+}

@@ -1,0 +1,105 @@
+//! `saescope serve`: the page on loopback, with this machine's models and runs beside it.
+
+mod http;
+mod site;
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread;
+
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::{args, catalog, print, say};
+use crate::error::{Error, Result};
+use crate::platform::fetch::Settings;
+use site::Site;
+
+/// Port without `--port`, and how many after it are tried.
+const PORT: u16 = 7878;
+const MORE_PORTS: u16 = 20;
+
+/// Serves until Ctrl-C.
+///
+/// # Errors
+/// No page, a run that is not whole, no free port.
+pub fn run(args: &args::Serve) -> Result<()> {
+    let mut runs = args.runs.clone();
+    if let Some(run) = &args.run {
+        if !catalog::RUN_FILES.iter().all(|file| run.join(file).is_file()) {
+            let files = catalog::RUN_FILES.join(", ");
+            return Err(Error::missing(format!("a finished run in {}", run.display()), format!("it has {files}")));
+        }
+        runs.insert(0, run.clone());
+    }
+    runs.push(PathBuf::from("runs"));
+    let site = Arc::new(Site::new(page(args.page.as_deref())?, runs, Settings::from_env()?)?);
+
+    let failed = |e: std::io::Error| {
+        Error::io("127.0.0.1", "listen on", e, "another program has the port; choose another with `--port`")
+    };
+    let listener = listen(args.port).map_err(failed)?;
+    let port = listener.local_addr().map_err(failed)?.port();
+    let server =
+        tiny_http::Server::from_listener(listener, None).map_err(|e| failed(std::io::Error::other(e.to_string())))?;
+    let server = Arc::new(server);
+
+    let mut signals = Signals::new([SIGINT, SIGTERM])
+        .map_err(|e| Error::io("the interrupt signal", "watch", e, "report this as a bug"))?;
+    let stopped = Arc::clone(&server);
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            stopped.unblock();
+        }
+    });
+
+    let mut address = format!("http://127.0.0.1:{port}/");
+    if let Some(run) = args.run.as_deref().and_then(|run| site.run_at(run)) {
+        address.push_str(&format!("?run={}", run.url));
+    }
+    print(&format!("{address}\n"))?;
+    say("Ctrl-C ends it");
+    if args.open
+        && let Err(e) = open::that_detached(&address)
+    {
+        say(&format!("cannot open a browser ({e}); open {address} yourself"));
+    }
+    // ends when the server is unblocked
+    for request in server.incoming_requests() {
+        let site = Arc::clone(&site);
+        thread::spawn(move || {
+            // the reader went away: nobody left to tell
+            let _ = http::answer(request, &site);
+        });
+    }
+    Ok(())
+}
+
+/// On loopback, so that no other machine can connect.
+fn listen(port: Option<u16>) -> std::io::Result<TcpListener> {
+    let bind = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+    match port {
+        Some(port) => bind(port),
+        None => (PORT + 1..=PORT + MORE_PORTS).fold(bind(PORT), |found, port| found.or_else(|_| bind(port))),
+    }
+}
+
+/// The folder with the built page.
+fn page(named: Option<&Path>) -> Result<PathBuf> {
+    let beside_program = std::env::current_exe().ok().and_then(|p| Some(p.parent()?.join("dist")));
+    let places: Vec<PathBuf> = match named {
+        Some(folder) => vec![folder.to_owned()],
+        None => {
+            let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("dist");
+            [Some("dist".into()), beside_program, Some(checkout)].into_iter().flatten().collect()
+        }
+    };
+    places.iter().find(|folder| folder.join("index.html").is_file()).cloned().ok_or_else(|| {
+        let looked: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
+        Error::missing(
+            format!("the page (a folder with index.html; looked in {})", looked.join(", ")),
+            "build it in a checkout of the repository with `cargo xtask web`, or name its folder with `--page DIR`",
+        )
+    })
+}

@@ -1,0 +1,160 @@
+//! What can be asked for, and where it lies. A path is answered only if every part of it is a plain
+//! name: there is nothing to decode, and no way out of the folders.
+
+use std::path::{Path, PathBuf};
+
+use crate::cli::catalog::{self, Catalog, HostedRun, Placed, RUN_FILES};
+use crate::cli::fetch::KnownFiles;
+use crate::error::{Error, Result};
+use crate::model::registry;
+use crate::platform::fetch::{Settings, cached};
+
+/// For pages that bring no policy of their own.
+const POLICY: &str = "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; \
+                      img-src 'self' data: blob:; worker-src 'self'; connect-src 'self' https:; object-src 'none'; \
+                      base-uri 'none'; form-action 'none'";
+
+/// The page and what lies beside it.
+pub struct Site {
+    page: PathBuf,
+    /// Runs, or folders of runs.
+    runs: Vec<PathBuf>,
+    settings: Settings,
+    /// The page's content security policy.
+    pub policy: String,
+}
+
+/// What lies at a path.
+#[derive(Debug)]
+pub enum Found {
+    /// A file; `changes` if it may be another one tomorrow under the same name.
+    File { path: PathBuf, changes: bool },
+    /// Something made up for this answer.
+    Bytes(Vec<u8>),
+}
+
+impl Site {
+    /// # Errors
+    /// A page that cannot be read.
+    pub fn new(page: PathBuf, runs: Vec<PathBuf>, settings: Settings) -> Result<Self> {
+        let index = page.join("index.html");
+        let html = std::fs::read_to_string(&index)
+            .map_err(|e| Error::io(index.display().to_string(), "read", e, "build the page again"))?;
+        let policy = policy(&html).unwrap_or(POLICY).to_owned();
+        Ok(Self { page, runs, settings, policy: format!("{policy}; frame-ancestors 'none'") })
+    }
+
+    /// What lies at a path of an address, without its query.
+    ///
+    /// # Errors
+    /// What the catalog is made of cannot be read.
+    pub fn find(&self, path: &str) -> Result<Option<Found>> {
+        let Some(path) = path.strip_prefix('/') else { return Ok(None) };
+        let path = if path.is_empty() { "index.html" } else { path };
+        let parts: Vec<&str> = path.split('/').collect();
+        if !parts.iter().all(|part| catalog::plain_name(part)) {
+            return Ok(None);
+        }
+        if path == catalog::FILE {
+            return Ok(Some(Found::Bytes(self.catalog()?.json()?)));
+        }
+        let own = self.page.join(path);
+        if own.is_file() {
+            // the build puts a hash of the content into the names of what is in assets/
+            return Ok(Some(Found::File { path: own, changes: parts[0] != "assets" }));
+        }
+        let file = match parts[..] {
+            ["runs", name, file] if RUN_FILES.contains(&file) => {
+                self.local_runs().into_iter().find(|(run, _)| run.name == name).map(|(_, folder)| folder.join(file))
+            }
+            ["models", ..] => self.local_models()?.1.into_iter().find(|(url, _)| url == path).map(|(_, file)| file),
+            _ => None,
+        };
+        Ok(file.map(|path| Found::File { path, changes: true }))
+    }
+
+    /// The page's own catalog, with this machine's models and runs after it.
+    fn catalog(&self) -> Result<Catalog> {
+        let mut catalog = Catalog::read(&self.page)?;
+        for model in self.local_models()?.0 {
+            if !catalog.models.iter().any(|m| m.name == model.name) {
+                catalog.models.push(model);
+            }
+        }
+        catalog.runs.extend(self.local_runs().into_iter().map(|(run, _)| run));
+        Ok(catalog)
+    }
+
+    /// The entry of the local run in `folder`.
+    pub fn run_at(&self, folder: &Path) -> Option<HostedRun> {
+        self.local_runs().into_iter().find(|(_, f)| f == folder).map(|(run, _)| run)
+    }
+
+    /// Known models that are whole in the cache, and their files.
+    fn local_models(&self) -> Result<(Vec<catalog::HostedModel>, Vec<Placed>)> {
+        let (mut models, mut files) = (Vec::new(), Vec::new());
+        for known in registry::all()? {
+            let all: Option<Vec<_>> = known
+                .wanted()
+                .iter()
+                .map(|(_, origins)| origins.iter().find_map(|origin| cached(origin, &self.settings)))
+                .collect();
+            let Some(mut all) = all.map(Vec::into_iter) else { continue };
+            let Some(model) = all.next() else { continue };
+            let (entry, placed) = catalog::model(&known, &KnownFiles { model, saes: all.collect() }, false)?;
+            models.push(entry);
+            files.extend(placed);
+        }
+        Ok((models, files))
+    }
+
+    /// Finished runs of this machine, newest first, each under a name of its own.
+    fn local_runs(&self) -> Vec<(HostedRun, PathBuf)> {
+        let mut runs: Vec<(HostedRun, PathBuf)> = Vec::new();
+        let mut add = |folder: PathBuf| {
+            let here = |path: &Path| path.canonicalize().ok();
+            if runs.iter().any(|(_, known)| here(known) == here(&folder)) {
+                return;
+            }
+            let plain = here(&folder).and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned()));
+            let Some(plain) = plain.filter(|name| catalog::plain_name(name)) else { return };
+            let taken = |name: &String| {
+                runs.iter().any(|(run, _)| run.name == *name) || self.page.join("runs").join(name).exists()
+            };
+            let mut names = std::iter::once(plain.clone()).chain((2..).map(|n| format!("{plain}_{n}")));
+            if let Some(run) = names.find(|name| !taken(name)).and_then(|name| catalog::run(&name, &folder)) {
+                runs.push((run, folder));
+            }
+        };
+        for place in &self.runs {
+            add(place.clone());
+            let mut inside: Vec<PathBuf> =
+                std::fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+            inside.sort();
+            inside.into_iter().filter(|path| path.is_dir()).for_each(&mut add);
+        }
+        runs.sort_by(|(a, _), (b, _)| b.started_at.cmp(&a.started_at));
+        runs
+    }
+}
+
+/// The policy that a page's head declares.
+fn policy(html: &str) -> Option<&str> {
+    let meta = html.split("<meta").find(|tag| tag.contains("http-equiv=\"Content-Security-Policy\""))?;
+    let content = meta.split_once("content=\"")?.1.split_once('"')?.0;
+    // it becomes a header's value
+    content.bytes().all(|b| matches!(b, b' '..=b'~')).then_some(content.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pages_own_policy_is_found() {
+        let html = "<head>\n<meta charset=\"utf-8\">\n<meta\n http-equiv=\"Content-Security-Policy\"\n \
+                    content=\"default-src 'self'\">\n</head>";
+        assert_eq!(policy(html), Some("default-src 'self'"));
+        assert_eq!(policy("<head><meta charset=\"utf-8\"></head>"), None);
+    }
+}

@@ -1,0 +1,214 @@
+// Everything that can go wrong ends in its own state, in words, with a way on.
+
+import assert from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, afterEach, before, beforeEach, test } from "node:test";
+import { clean, launch } from "./harness/browser.mjs";
+import { artifact, golden } from "./harness/paths.mjs";
+import { rows } from "./harness/run.mjs";
+import { serve } from "./harness/server.mjs";
+import { accessible, by, open, problem, setUpGolden, shoot, start, state, stateWithin } from "./harness/view.mjs";
+
+const DEMO = "#/setup?model=known&name=smollm2-135m-instruct&device=cpu";
+const LONG = { timeout: 300_000 };
+
+let host, browser, page;
+
+before(async () => {
+  host = await serve();
+});
+after(() => host?.close());
+// a new profile each: nothing stored by one test serves another
+beforeEach(async () => {
+  browser = await launch();
+  page = await browser.page();
+});
+afterEach(async () => {
+  for (const fault of Object.keys(host.faults)) delete host.faults[fault];
+  await browser?.close();
+});
+
+/** Many triples for a tiny model, so that there is time to interrupt it. */
+function manyTexts(name, copies) {
+  const texts = JSON.parse(readFileSync(join(golden, name, "texts.json"), "utf8"));
+  const many = Array.from({ length: copies }, (_, n) =>
+    texts.map((row) => ({ ...row, id: `${row.id}_${n}`, prompt: `${row.prompt} ${n}` })),
+  ).flat();
+  const path = artifact("data", `${name}-${copies}.json`);
+  writeFileSync(path, JSON.stringify(many));
+  return path;
+}
+
+test("a run that is stopped keeps what is finished, and goes on", LONG, async () => {
+  await open(page, host, `${DEMO}&limit=48&batch=8`);
+  await start(page);
+  await state(page, "running");
+  await shoot(page, "running");
+  await accessible(page, "running");
+  await by(page, "cancel-run").click();
+  await state(page, "cancelled");
+  await shoot(page, "cancelled");
+  await accessible(page, "cancelled");
+  await by(page, "resume-run").click();
+  await stateWithin(page, 240_000, "finished");
+  await shoot(page, "finished");
+  clean(page, browser);
+});
+
+test("a lost device: finished samples are kept, the run goes on on the CPU", LONG, async () => {
+  await setUpGolden(page, host, "llama", manyTexts("llama", 100), "webgpu");
+  await start(page);
+  await state(page, "running");
+  const worker = page.workers().find((one) => /worker/.test(one.url()) && !/data/.test(one.url()));
+  await worker.evaluate(() => self.saescopeDevice.destroy());
+  await state(page, "device-lost");
+  assert.equal((await problem(page)).kind, "device-lost");
+  await shoot(page, "device-lost");
+  await accessible(page, "device-lost");
+  await by(page, "resume-cpu").click();
+  await stateWithin(page, 200_000, "finished");
+  clean(page, browser);
+});
+
+test("a download that ends early says so, and goes on from there", LONG, async () => {
+  host.faults.truncate = { match: /\.gguf$/, share: 0.5 };
+  await open(page, host, `${DEMO}&limit=2`);
+  await start(page);
+  await state(page, "truncated");
+  const { kind, text } = await problem(page);
+  assert.equal(kind, "truncated");
+  assert.match(text, /gguf/);
+  await shoot(page, "truncated");
+  await accessible(page, "truncated");
+  delete host.faults.truncate;
+  await by(page, "resume-run").click();
+  await stateWithin(page, 200_000, "finished");
+  clean(page, browser, /console: Failed to load resource/);
+});
+
+test("a full storage says so", LONG, async () => {
+  const session = await browser.context.newCDPSession(page);
+  await session.send("Storage.overrideQuotaForOrigin", { origin: host.origin, quotaSize: 20_000_000 });
+  await open(page, host, `${DEMO}&limit=2`);
+  await start(page);
+  await state(page, "quota");
+  const { kind, text } = await problem(page);
+  assert.equal(kind, "quota");
+  assert.match(text, /storage/i);
+  await shoot(page, "quota");
+  await accessible(page, "quota");
+  clean(page, browser);
+});
+
+test("an upload that cannot be read says where", LONG, async () => {
+  await open(page, host, DEMO);
+  await by(page, "data-upload").check();
+  const file = { name: "cut.json", mimeType: "application/json", buffer: Buffer.from('[{"id": "a",\n "prompt": ') };
+  await by(page, "data-file").setInputFiles(file);
+  await state(page, "bad-data");
+  const { kind, text } = await problem(page);
+  assert.equal(kind, "malformed");
+  assert.match(text, /cut\.json/);
+  assert.match(text, /line 2/);
+  await shoot(page, "bad-data");
+  await accessible(page, "bad-data");
+  clean(page, browser);
+});
+
+test("rows that cannot be used are listed, the others run", LONG, async () => {
+  await open(page, host, DEMO);
+  await by(page, "data-upload").check();
+  const csv = "id,prompt,fact,hallucination\na,The sky is,blue,green\nb,,blue,green\n";
+  await by(page, "data-file").setInputFiles({ name: "half.csv", mimeType: "text/csv", buffer: Buffer.from(csv) });
+  await by(page, "rejected").waitFor();
+  const text = await by(page, "rejected").innerText();
+  assert.match(text, /1 row/);
+  assert.match(text, /prompt/);
+  await page.locator('[data-test="start-run"]:enabled').waitFor();
+  await shoot(page, "rejected-rows");
+  await accessible(page, "rejected rows");
+  clean(page, browser);
+});
+
+test("a host that does not answer", LONG, async () => {
+  host.faults.gone = /\.gguf$/;
+  await open(page, host, DEMO);
+  const { kind, text } = await problem(page);
+  assert.ok(["network", "missing", "io"].includes(kind), kind);
+  assert.match(text, /gguf|404/);
+  await shoot(page, "host-without-model");
+  clean(page, browser, /console: Failed to load resource/);
+});
+
+test("an engine that cannot be loaded: finished runs can still be read", LONG, async () => {
+  host.faults.gone = /\.wasm$/;
+  await open(page, host, "#/setup");
+  await state(page, "failed");
+  await shoot(page, "failed-to-start");
+  await accessible(page, "failed to start");
+  await page.goto(`${host.url}#/results`);
+  await page.reload();
+  await state(page, "ready");
+  clean(page, browser, /console: Failed to load resource/);
+});
+
+test("an engine that dies is started anew", LONG, async () => {
+  await setUpGolden(page, host, "llama", manyTexts("llama", 100), "cpu");
+  await start(page);
+  await state(page, "running");
+  const worker = page.workers().find((one) => /worker/.test(one.url()) && !/data/.test(one.url()));
+  // what a panic of the WASM looks like from outside
+  await worker.evaluate(() => setTimeout(() => { throw new WebAssembly.RuntimeError("unreachable"); }, 0));
+  await state(page, "crashed", "finished");
+  if ((await state(page, "crashed", "finished")) === "crashed") {
+    await shoot(page, "crashed");
+    await accessible(page, "crashed");
+    await by(page, "resume-run").click();
+  }
+  await stateWithin(page, 200_000, "finished");
+});
+
+test("without WebGPU the CPU computes, and the page says so", LONG, async () => {
+  await browser.close();
+  browser = await launch({ webgpu: false });
+  page = await browser.page();
+  await setUpGolden(page, host, "llama", join(golden, "llama", "texts.json"), "auto");
+  await start(page);
+  await state(page, "finished");
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.webgpu), "none");
+  await page.goto(`${page.url().split("#")[0]}#/setup`);
+  assert.match(await by(page, "self-test").innerText(), /no WebGPU/i);
+  await shoot(page, "no-webgpu");
+  await accessible(page, "no WebGPU");
+  clean(page, browser);
+});
+
+test("a run that is no run says what is missing", LONG, async () => {
+  await open(page, host, "", "?run=runs/nowhere/");
+  await state(page, "unreadable");
+  assert.match((await problem(page)).text, /nowhere/);
+  await shoot(page, "unreadable");
+  await accessible(page, "unreadable");
+  await open(page, host, "", "");
+  await page.reload();
+  await state(page, "ready");
+  const broken = { name: "metrics.parquet", mimeType: "application/octet-stream", buffer: Buffer.from("PAR1 not really") };
+  await page.locator('[data-test="open-run-file"]').first().setInputFiles([broken]);
+  await state(page, "unreadable");
+  clean(page, browser, /console: Failed to load resource/);
+});
+
+test("finished samples of a partial result are rows of the whole", LONG, async () => {
+  await setUpGolden(page, host, "llama", manyTexts("llama", 20), "cpu");
+  await start(page);
+  await state(page, "finished");
+  await page.goto(`${page.url().split("#")[0]}#/results`);
+  const waiting = page.waitForEvent("download");
+  await by(page, "download-metrics").click();
+  const path = artifact("downloads", "many.parquet");
+  await (await waiting).saveAs(path);
+  const texts = JSON.parse(readFileSync(manyTexts("llama", 20), "utf8"));
+  assert.deepEqual((await rows(readFileSync(path))).map((row) => row.sample_id), texts.map((row) => row.id));
+  clean(page, browser);
+});

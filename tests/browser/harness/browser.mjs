@@ -1,0 +1,88 @@
+// A fresh Chromium, and a page that is listened to: requests, console, policy violations.
+
+import assert from "node:assert/strict";
+import { createServer } from "node:http";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chromium as driver } from "playwright-core";
+import { chromium } from "./paths.mjs";
+
+/** WebGPU on the software adapter, and none of the browser's own business. */
+const FLAGS = [
+  "--no-sandbox",
+  "--disable-dev-shm-usage",
+  "--enable-unsafe-webgpu",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+];
+
+export const DESKTOP = { width: 1280, height: 800 };
+export const PHONE = { width: 390, height: 844 };
+
+/**
+ * Starts a browser with a new profile. Whatever it asks of another host goes to a proxy that refuses
+ * and takes note.
+ */
+export async function launch({ webgpu = true, viewport = DESKTOP, ...options } = {}) {
+  const strangers = [];
+  const proxy = createServer((request, response) => {
+    strangers.push(new URL(request.url).host);
+    response.writeHead(502).end();
+  });
+  proxy.on("connect", (request, socket) => {
+    strangers.push(request.url);
+    socket.end("HTTP/1.1 502 refused\r\n\r\n");
+  });
+  await new Promise((ready) => proxy.listen(0, "127.0.0.1", ready));
+
+  const profile = mkdtempSync(join(tmpdir(), "saescope-browser-"));
+  const context = await driver.launchPersistentContext(profile, {
+    executablePath: chromium(),
+    headless: true,
+    args: [
+      ...FLAGS.filter((flag) => webgpu || !flag.includes("webgpu")),
+      `--proxy-server=127.0.0.1:${proxy.address().port}`,
+      // loopback does not go through a proxy unless told so
+    ],
+    viewport,
+    acceptDownloads: true,
+    ...options,
+  });
+  context.setDefaultTimeout(30_000);
+  if (!webgpu) await context.addInitScript(() => Object.defineProperty(navigator, "gpu", { value: undefined }));
+  const close = async () => {
+    await context.close();
+    proxy.close();
+    rmSync(profile, { recursive: true, force: true, maxRetries: 5 });
+  };
+  return { context, strangers, close, page: () => listen(context) };
+}
+
+/** A new page, with everything that it complains about in `page.complaints`. */
+async function listen(context) {
+  const page = await context.newPage();
+  const complaints = [];
+  page.complaints = complaints;
+  page.on("console", (message) => {
+    if (message.type() === "error") complaints.push(`console: ${message.text()} (${message.location().url})`);
+  });
+  page.on("pageerror", (error) => complaints.push(`uncaught: ${error.stack ?? error}`));
+  page.on("crash", () => complaints.push("the page crashed"));
+  await page.exposeBinding("saescopeViolation", (_, text) => complaints.push(`policy: ${text}`));
+  await page.addInitScript(() => {
+    document.addEventListener("securitypolicyviolation", (event) => {
+      window.saescopeViolation(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`);
+    });
+  });
+  return page;
+}
+
+/** Nothing was complained about, and no other host was asked. `expected` complaints are left out. */
+export function clean(page, browser, expected = /^$/) {
+  const complaints = page.complaints.filter((text) => !expected.test(text));
+  assert.deepEqual(complaints, [], "console errors, exceptions and policy violations");
+  assert.deepEqual(browser.strangers, [], "requests to other hosts");
+}

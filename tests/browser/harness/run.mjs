@@ -1,0 +1,82 @@
+// Runs of the native program, and runs compared.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parquetReadObjects } from "hyparquet";
+import { golden, program } from "./paths.mjs";
+
+/** What `expected.json` of a tiny model says about its SAEs: layer → path below the case. */
+export function goldenSaes(name) {
+  const { saes } = JSON.parse(readFileSync(join(golden, name, "expected.json"), "utf8"));
+  return Object.entries(saes).map(([layer, path]) => ({ layer: Number(layer), path }));
+}
+
+/** A tiny model's triples. */
+export const goldenTexts = (name) => readFileSync(join(golden, name, "texts.json"));
+
+/** A run of the native program on the CPU: its four files as bytes. */
+export function native(args) {
+  const out = join(mkdtempSync(join(tmpdir(), "saescope-native-")), "run");
+  execFileSync(program, ["analyze", "--device", "cpu", "--out", out, ...args], { stdio: ["ignore", "ignore", "pipe"] });
+  const read = (name) => readFileSync(join(out, name));
+  return {
+    metrics: read("metrics.parquet"),
+    features: read("features.parquet"),
+    stats: read("stats.parquet"),
+    manifest: JSON.parse(read("manifest.json")),
+  };
+}
+
+/** A tiny model's run. */
+export function nativeGolden(name, ...more) {
+  const saes = goldenSaes(name).flatMap(({ layer, path }) => ["--sae", `${layer}=${join(golden, name, path)}`]);
+  const model = ["--model", join(golden, name, "model")];
+  return native([...model, ...saes, "--dataset", join(golden, name, "texts.json"), ...more]);
+}
+
+/** Rows of a Parquet file. */
+export async function rows(bytes) {
+  const copy = new Uint8Array(bytes).slice().buffer;
+  return parquetReadObjects({ file: copy });
+}
+
+/**
+ * Every column of two metrics tables: same rows in the same order, text and whole numbers equal, the
+ * rest within `tolerance` of the column's largest value. Gives the largest difference.
+ */
+export async function sameMetrics(ours, theirs, tolerance) {
+  const [a, b] = [await rows(ours), await rows(theirs)];
+  assert.equal(a.length, b.length, "rows");
+  assert.deepEqual(Object.keys(a[0]), Object.keys(b[0]), "columns");
+  let worst = { column: "", difference: 0 };
+  const wrong = [];
+  for (const column of Object.keys(b[0])) {
+    const numbers = b.map((row) => row[column]).filter((value) => typeof value === "number" && Number.isFinite(value));
+    const scale = Math.max(...numbers.map(Math.abs), Number.MIN_VALUE);
+    for (const [i, row] of b.entries()) {
+      const [x, y] = [a[i][column], row[column]];
+      if (typeof y !== "number" || !Number.isFinite(y)) {
+        if (!Object.is(x, y)) wrong.push(`${column}, row ${i}: ${x} against ${y}`);
+        continue;
+      }
+      const difference = Math.abs(x - y) / scale;
+      if (!(difference <= tolerance)) wrong.push(`${column}, row ${i}: ${x} against ${y}`);
+      if (difference > worst.difference) worst = { column, difference };
+    }
+  }
+  assert.deepEqual(wrong, [], `more than ${tolerance} apart`);
+  return worst;
+}
+
+/** The active features of every text and layer are the same. */
+export async function sameActiveSets(ours, theirs) {
+  const sets = async (bytes) =>
+    (await rows(bytes)).map((row) => `${row.sample_id} ${row.text} ${row.layer} ${row.feature}`);
+  const [a, b] = [await sets(ours), await sets(theirs)];
+  const [inA, inB] = [new Set(a), new Set(b)];
+  assert.deepEqual(a.filter((key) => !inB.has(key)), [], "active in the browser only");
+  assert.deepEqual(b.filter((key) => !inA.has(key)), [], "active natively only");
+}

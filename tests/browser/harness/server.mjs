@@ -1,0 +1,103 @@
+// A static host as plain as they come: no special headers, the page under a folder of its own. It
+// can be told to behave badly.
+
+import { createServer } from "node:http";
+import { createReadStream, statSync } from "node:fs";
+import { extname, join, normalize, sep } from "node:path";
+import { dist, golden } from "./paths.mjs";
+
+const KINDS = {
+  ".html": "text/html; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".json": "application/json",
+  ".wasm": "application/wasm",
+  ".svg": "image/svg+xml",
+  ".webmanifest": "application/manifest+json",
+};
+
+/** The page's place on the host: any folder must do. */
+export const PAGE = "/some/folder/";
+/** The tiny models' place. */
+export const GOLDEN = "/golden/";
+
+/**
+ * Starts a host on 127.0.0.1. `faults` may be changed while it runs:
+ *  - `truncate`: { match: RegExp, share: number }: the connection ends after that share of the body
+ *  - `noRanges`: ranges are ignored, as simple hosts do
+ *  - `wait`: { match: RegExp, ms: number }: answers late
+ *  - `gone`: RegExp: answers 404
+ *  - `replace`: { match: RegExp, body: string | Buffer }: answers with that
+ * @param {{ page?: string }} [options]
+ */
+export async function serve({ page = dist } = {}) {
+  const faults = {};
+  /** @type {{ path: string, range: string | undefined }[]} */
+  const requests = [];
+  const roots = [
+    [PAGE, page],
+    [GOLDEN, golden],
+  ];
+
+  const server = createServer(async (request, response) => {
+    const path = decodeURIComponent(new URL(request.url, "http://x").pathname);
+    const range = request.headers.range;
+    requests.push({ path, range });
+    if (faults.wait?.match.test(path)) await new Promise((done) => setTimeout(done, faults.wait.ms));
+    if (faults.gone?.test(path)) return end(response, 404);
+    if (faults.replace?.match.test(path)) return end(response, 200, faults.replace.body);
+    const place = roots.find(([prefix]) => path.startsWith(prefix));
+    if (!place) return end(response, 404);
+    let file = normalize(join(place[1], path.slice(place[0].length)));
+    if (!(file + sep).startsWith(normalize(place[1] + sep))) return end(response, 404);
+    let size;
+    try {
+      if (statSync(file).isDirectory()) file = join(file, "index.html");
+      size = statSync(file).size;
+    } catch {
+      return end(response, 404);
+    }
+    const headers = { "Content-Type": KINDS[extname(file)] ?? "application/octet-stream" };
+    let [start, stop, status] = [0, size, 200];
+    if (!faults.noRanges) {
+      headers["Accept-Ranges"] = "bytes";
+      const part = /^bytes=(\d*)-(\d*)$/.exec(range ?? "");
+      if (part && (part[1] || part[2])) {
+        start = part[1] ? Number(part[1]) : Math.max(0, size - Number(part[2]));
+        stop = part[1] && part[2] ? Math.min(size, Number(part[2]) + 1) : size;
+        if (start >= stop) return end(response, 416);
+        status = 206;
+        headers["Content-Range"] = `bytes ${start}-${stop - 1}/${size}`;
+      }
+    }
+    headers["Content-Length"] = stop - start;
+    response.writeHead(status, headers);
+    if (request.method === "HEAD" || start === stop) return response.end();
+    const cut = faults.truncate?.match.test(path)
+      ? start + Math.floor((stop - start) * faults.truncate.share)
+      : stop;
+    const stream = createReadStream(file, { start, end: Math.max(start, cut) - 1 });
+    stream.on("error", () => response.destroy());
+    if (cut < stop) {
+      stream.on("data", (piece) => response.write(piece));
+      stream.on("end", () => setTimeout(() => response.destroy(), 20));
+    } else {
+      stream.pipe(response);
+    }
+  });
+  await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
+  const origin = `http://127.0.0.1:${server.address().port}`;
+  return {
+    origin,
+    url: origin + PAGE,
+    golden: origin + GOLDEN,
+    faults,
+    requests,
+    close: () => new Promise((done) => (server.close(done), server.closeAllConnections())),
+  };
+}
+
+function end(response, status, body = "") {
+  response.writeHead(status, { "Content-Length": Buffer.byteLength(body) });
+  response.end(body);
+}

@@ -1,0 +1,83 @@
+// What the page promises about time: results at once, a thread that is never blocked, a run in a
+// minute, and all of it without a network after the first visit.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { clean, launch } from "./harness/browser.mjs";
+import { serve } from "./harness/server.mjs";
+import { open, start, state, stateWithin } from "./harness/view.mjs";
+
+const FIRST_RESULTS = 2_000;
+const LONGEST_TASK = 50;
+const WHOLE_RUN = 60_000;
+
+let host, browser;
+
+before(async () => {
+  host = await serve();
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await host?.close();
+});
+
+test("the shared run's results are there within 2 s, before any WASM is loaded", async (t) => {
+  const page = await browser.page();
+  await open(page, host);
+  await page.waitForFunction(() => performance.getEntriesByName("saescope-results-shown").length > 0);
+  const shown = await page.evaluate(() => performance.getEntriesByName("saescope-results-shown")[0].startTime);
+  const early = host.requests.map(({ path }) => path).filter((path) => path.endsWith(".wasm"));
+  t.diagnostic(`results after ${Math.round(shown)} ms`);
+  assert.ok(shown <= FIRST_RESULTS, `results after ${Math.round(shown)} ms, at most ${FIRST_RESULTS}`);
+  assert.ok(early.length === 0 || shown < FIRST_RESULTS, "WASM came first");
+  clean(page, browser);
+  await page.close();
+});
+
+test("the demo model over 200 triples on the CPU: a minute, and the page stays awake", { timeout: 400_000 }, async (t) => {
+  const page = await browser.page();
+  await page.addInitScript(() => {
+    window.long = [];
+    new PerformanceObserver((list) => {
+      for (const { duration, startTime } of list.getEntries()) window.long.push({ duration, startTime });
+    }).observe({ type: "longtask", buffered: true });
+  });
+  await open(page, host, "#/setup?model=known&name=smollm2-135m-instruct&device=cpu");
+  await page.locator('[data-test="start-run"]:enabled').waitFor();
+  const from = await page.evaluate(() => ((window.long.length = 0), performance.now()));
+  await start(page);
+  await state(page, "running", "finished");
+  const computing = Date.now();
+  await stateWithin(page, 300_000, "finished");
+  const seconds = (Date.now() - computing) / 1000;
+  const long = (await page.evaluate(() => window.long)).filter(({ startTime }) => startTime >= from);
+  const worst = Math.max(0, ...long.map(({ duration }) => duration));
+  t.diagnostic(`${seconds.toFixed(1)} s; longest main-thread task ${Math.round(worst)} ms, ${long.length} over 50 ms`);
+  assert.ok(worst <= LONGEST_TASK, `main-thread tasks over 50 ms: ${long.map((one) => Math.round(one.duration)).join(", ")} ms`);
+  assert.ok(seconds * 1000 <= WHOLE_RUN, `${seconds.toFixed(1)} s, at most ${WHOLE_RUN / 1000}`);
+  clean(page, browser);
+  await page.close();
+});
+
+test("after the first visit the page and its run open without a network", { timeout: 120_000 }, async () => {
+  const page = await browser.page();
+  await open(page, host);
+  await state(page, "ready");
+  await page.evaluate(() => navigator.serviceWorker.ready);
+  // what the page read before the worker was there is kept a moment later
+  await page.waitForFunction(async () => {
+    for (const name of await caches.keys()) {
+      const keys = await (await caches.open(name)).keys();
+      if (keys.some(({ url }) => url.endsWith("/manifest.json"))) return true;
+    }
+    return false;
+  });
+  await browser.context.setOffline(true);
+  await page.reload();
+  await page.waitForFunction(() => performance.getEntriesByName("saescope-results-shown").length > 0);
+  await state(page, "ready");
+  assert.equal(await page.evaluate(() => document.documentElement.dataset.online), "no");
+  await browser.context.setOffline(false);
+  await page.close();
+});

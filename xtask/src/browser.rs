@@ -1,0 +1,152 @@
+//! The page's tests in a real browser: node's own test runner over `tests/browser/*.test.mjs`.
+
+use std::env;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::paths::Paths;
+use crate::report::{Outcome, Report};
+use crate::run::{in_ci, must, native, shown};
+use crate::web::{self, Care};
+
+const NAME: &str = "tests in a browser";
+
+/// Builds the page and tests it. Without a browser or node that is reported as ignored, and in CI,
+/// which installs them, as a failure.
+pub fn steps(paths: &Paths, report: &mut Report) {
+    if let Err(reason) = ready(paths) {
+        if in_ci() {
+            report.step(NAME, || Err(reason));
+        } else {
+            report.ignored(NAME.to_owned(), format!("{reason:#}"));
+        }
+        return;
+    }
+    let mut built = false;
+    report.step("the page, and its sizes", || {
+        web::run(paths, Care::Full)?;
+        built = true;
+        Ok(Outcome::Check(true))
+    });
+    if !built {
+        report.ignored(NAME.to_owned(), "the page was not built".to_owned());
+        return;
+    }
+    let mut skipped = Vec::new();
+    report.step(NAME, || {
+        let results = run(paths)?;
+        skipped = results.skipped;
+        Ok(Outcome::Tests { passed: results.passed, failed: results.failed, whole: results.whole })
+    });
+    for (name, reason) in skipped {
+        report.ignored(name, reason);
+    }
+}
+
+/// Whether node and a browser are here.
+fn ready(paths: &Paths) -> Result<()> {
+    web::ready(paths)?;
+    ensure!(
+        chromium().is_some(),
+        "no Chromium found; on Debian: apt-get install chromium, elsewhere name it in CHROMIUM"
+    );
+    Ok(())
+}
+
+/// `CHROMIUM`, or the usual names. tests/browser/harness/paths.mjs looks in the same way.
+fn chromium() -> Option<PathBuf> {
+    if let Some(named) = env::var_os("CHROMIUM").filter(|value| !value.is_empty()) {
+        return Some(named.into());
+    }
+    let names = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders: Vec<PathBuf> = env::split_paths(&path).collect();
+    let mac = PathBuf::from("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome");
+    let mut found = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    found.find(|path| path.is_file()).or_else(|| mac.is_file().then_some(mac))
+}
+
+fn run(paths: &Paths) -> Result<Results> {
+    // the tests compare with it
+    native(paths)?;
+    let folder = paths.root.join("tests/browser");
+    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
+        .with_context(|| folder.display().to_string())?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))
+        .collect();
+    files.sort();
+    let artifacts = paths.target.join("browser-artifacts");
+    fs::create_dir_all(&artifacts).with_context(|| artifacts.display().to_string())?;
+    let tap = artifacts.join("results.tap");
+    let mut node = std::process::Command::new("node");
+    node.current_dir(&paths.root);
+    // one file after another: they measure time, and a browser fills two cores
+    node.args(["--test", "--test-concurrency=1"]);
+    node.args(["--test-reporter=spec", "--test-reporter-destination=stdout", "--test-reporter=tap"]);
+    node.arg(format!("--test-reporter-destination={}", tap.display())).args(&files);
+    node.env("SAESCOPE_DIST", web::dist(paths)).env("SAESCOPE_PROGRAM", paths.native_program());
+    node.env("SAESCOPE_ARTIFACTS", &artifacts).env("SAESCOPE_KEPT", &paths.cache);
+    println!("\n$ {}", shown(&node));
+    let whole = node.status().context("cannot run node")?.success();
+    println!("screenshots: {}", artifacts.display());
+    let text = fs::read_to_string(&tap).with_context(|| tap.display().to_string())?;
+    Ok(Results { whole, ..Results::read(&text) })
+}
+
+/// What node's runner says.
+#[derive(Debug, Default, PartialEq)]
+struct Results {
+    passed: usize,
+    failed: usize,
+    whole: bool,
+    /// Test name and reason.
+    skipped: Vec<(String, String)>,
+}
+
+impl Results {
+    /// Reads TAP as node writes it: results nested by indentation, counts at the end.
+    fn read(text: &str) -> Self {
+        let mut results = Self::default();
+        for line in text.lines() {
+            let count = |word: &str| line.strip_prefix(word).and_then(|n| n.trim().parse::<usize>().ok());
+            results.passed += count("# pass ").unwrap_or(0);
+            results.failed += count("# fail ").unwrap_or(0) + count("# cancelled ").unwrap_or(0);
+            if let Some((head, reason)) = line.split_once(" # SKIP").or_else(|| line.split_once(" # TODO"))
+                && let Some((_, name)) = head.split_once(" - ")
+            {
+                let reason = if reason.trim().is_empty() { "no reason given" } else { reason.trim() };
+                results.skipped.push((name.to_owned(), reason.to_owned()));
+            }
+        }
+        results
+    }
+}
+
+/// Checks the types of the page's code, where node is.
+pub fn types(paths: &Paths, report: &mut Report) {
+    match web::ready(paths) {
+        Err(reason) if !in_ci() => report.ignored("types of the page".to_owned(), format!("{reason:#}")),
+        _ => report.step("types of the page", || {
+            must(&mut web::check(paths)?)?;
+            Ok(Outcome::Check(true))
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_results_are_understood() {
+        let text = "TAP version 13\n# Subtest: numbers\n    # Subtest: llama\n    ok 1 - llama\n      ---\n      \
+                    duration_ms: 5\n      ...\n    ok 2 - pyarrow reads it # SKIP no pip\n    1..2\nok 1 - numbers\n\
+                    1..1\n# tests 4\n# suites 1\n# pass 2\n# fail 1\n# cancelled 1\n# skipped 1\n# todo 0\n";
+        let results = Results::read(text);
+        assert_eq!((results.passed, results.failed), (2, 2));
+        assert_eq!(results.skipped, [("pyarrow reads it".to_owned(), "no pip".to_owned())]);
+    }
+}
