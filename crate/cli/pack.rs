@@ -3,10 +3,13 @@
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::catalog::{self, Catalog};
 use super::{args, fetch, print};
 use crate::error::{Error, Result};
 use crate::model::registry;
+use crate::{output, platform};
 
 /// Copies what is asked for into the page's folder and writes its catalog.
 ///
@@ -40,15 +43,52 @@ pub fn run(args: &args::Pack) -> Result<()> {
             let files = catalog::RUN_FILES.join(", ");
             Error::missing(format!("a finished run in {}", folder.display()), format!("it has {files}"))
         })?;
-        for file in catalog::RUN_FILES {
-            place(&folder.join(file), &args.page.join(&run.url).join(file))?;
+        let there = args.page.join(&run.url);
+        for file in catalog::RUN_FILES.into_iter().filter(|file| *file != output::MANIFEST_FILE) {
+            place(&folder.join(file), &there.join(file))?;
         }
+        let manifest = shared_manifest(&folder.join(output::MANIFEST_FILE))?;
+        platform::write_atomic(there.join(output::MANIFEST_FILE), &manifest)?;
         catalog.runs.push(run);
     }
     catalog.default_run = catalog.runs.first().map(|run| run.name.clone());
     let path = args.page.join(catalog::FILE);
-    crate::platform::write_atomic(&path, &catalog.json()?)?;
+    platform::write_atomic(&path, &catalog.json()?)?;
     print(&format!("{}\n", path.display()))
+}
+
+/// A run's manifest without the folders of the machine that made it: they are nobody else's business,
+/// and the hashes say which files they were.
+fn shared_manifest(path: &Path) -> Result<Vec<u8>> {
+    let name = path.display().to_string();
+    let bytes = std::fs::read(path).map_err(|e| Error::io(&name, "read", e, "check that the file is readable"))?;
+    let failed = |e: serde_json::Error| {
+        Error::malformed(&name, "contents", "a manifest", e.to_string(), "run the analysis again")
+    };
+    let mut manifest = serde_json::from_slice(&bytes).map_err(failed)?;
+    name_files_only(&mut manifest);
+    serde_json::to_vec_pretty(&manifest).map_err(failed)
+}
+
+/// Leaves the last part of every `path`.
+fn name_files_only(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(name_files_only),
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                match value {
+                    // `domain=/folder/file` is how a data set's path stands in a manifest
+                    Value::String(text) if field == "path" && text.contains(['/', '\\']) && !text.contains("://") => {
+                        let (domain, path) = text.split_once('=').map_or(("", text.as_str()), |(d, p)| (d, p));
+                        let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
+                        *text = if domain.is_empty() { file.to_owned() } else { format!("{domain}={file}") };
+                    }
+                    other => name_files_only(other),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 /// A copy of `from` at `to`, which shares its bytes where the file system can.
@@ -75,4 +115,26 @@ fn place(from: &Path, to: &Path) -> Result<()> {
 fn same(from: &Path, to: &Path) -> bool {
     let facts = |path: &Path| path.metadata().ok().and_then(|m| Some((m.len(), m.modified().ok()?)));
     facts(to).is_some_and(|there| facts(from) == Some(there))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shared_manifest_names_no_folders() {
+        let mut manifest = serde_json::json!({
+            "model": {"name": "a/b", "files": [{"path": "/home/me/m.gguf", "bytes": 1}]},
+            "tokenizer": {"file": {"path": "C:\\me\\tokenizer.json"}},
+            "dataset": {"files": [{"path": "people=/home/me/x.csv"}, {"path": "builtin"}, {"path": "https://h/x.json"}]},
+        });
+        name_files_only(&mut manifest);
+        let text = manifest.to_string();
+        assert!(!text.contains("home") && !text.contains("C:"), "{text}");
+        assert_eq!(manifest["model"]["name"], "a/b");
+        assert_eq!(manifest["model"]["files"][0]["path"], "m.gguf");
+        assert_eq!(manifest["tokenizer"]["file"]["path"], "tokenizer.json");
+        assert_eq!(manifest["dataset"]["files"][0]["path"], "people=x.csv");
+        assert_eq!(manifest["dataset"]["files"][2]["path"], "https://h/x.json");
+    }
 }
