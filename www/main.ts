@@ -51,10 +51,11 @@ const page: PageContext = {
 };
 
 // Results: a heading of the page's, a place for messages, a place for the view.
+const heading = h("h1", { class: "unseen" }, "Results");
 const message = h("div");
 const results = h("div");
-fill(section("results"), h("h1", { class: "unseen" }, "Results"), message, results);
-const runs = new Runs(message, known, shared);
+fill(section("results"), heading, message, results);
+const runs = new Runs(heading, message, known, shared);
 runs.follow(session);
 
 function start(setup: Setup, data: DatasetInfo): void {
@@ -73,9 +74,7 @@ const builders: Record<View, () => Promise<unknown>> = {
   },
   sample: async () => {
     const { mountSample } = await import("./sample/index");
-    const place = h("div");
-    fill(section("sample"), h("h1", { class: "unseen" }, "Sample"), place);
-    sample = mountSample(place, page);
+    sample = mountSample(section("sample"), page);
   },
   setup: async () => {
     const { mountSetup } = await import("./app/setup/index");
@@ -125,6 +124,11 @@ let shown: Route | null = null;
 function showSample(): void {
   if (shown?.view !== "sample" || !sample) return;
   if (runs.current) sample.show(runs.current, shown.id);
+  else {
+    const waiting = document.documentElement.dataset.state === "loading";
+    const text = waiting ? "Reading the run…" : "No run is open, so there is no sample to show.";
+    fill(section("sample"), h("h1", null, shown.id || "Sample"), h("p", { class: waiting ? "muted loading" : "muted" }, text));
+  }
 }
 
 function show(next: Route): void {

@@ -24,12 +24,13 @@ export function applyTheme(theme: Theme = storedTheme()): void {
 
 function themeButton(): HTMLElement {
   let theme = storedTheme();
-  const words = () => `Theme: ${theme === "auto" ? "system" : theme}`;
+  const words = () => [h("span", { class: "wide" }, "Theme: "), theme === "auto" ? "system" : theme];
   const button = h(
     "button",
     {
       class: "quiet",
       "data-test": "theme",
+      title: "Light, dark, or as the system has it",
       onclick: () => {
         theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length]!;
         applyTheme(theme);
@@ -38,7 +39,7 @@ function themeButton(): HTMLElement {
         } catch {
           // Without storage the choice lasts as long as the page.
         }
-        button.textContent = words();
+        fill(button, words());
       },
     },
     words(),

@@ -20,6 +20,7 @@ export class Runs extends EventTarget {
   #turn = 0;
 
   constructor(
+    readonly heading: HTMLElement,
     readonly message: HTMLElement,
     readonly known: Known,
     readonly shared: Shared,
@@ -99,18 +100,19 @@ export class Runs extends EventTarget {
           return run;
         },
         "The results cannot be read",
-      ).then(() => this.current && enter("finished"));
+        "finished",
+      );
     });
   }
 
-  async #take(words: string, open: () => Promise<Run>, title: string): Promise<void> {
+  async #take(words: string, open: () => Promise<Run>, title: string, state: "ready" | "finished" = "ready"): Promise<void> {
     const mine = ++this.#turn;
     if (!this.current) fill(this.message, h("p", { class: "muted loading" }, words));
     try {
       const run = await open();
       if (mine !== this.#turn) return;
       this.#show(run);
-      enter("ready");
+      enter(state);
       this.known.recognise(run).then(
         () => this.dispatchEvent(new Event("shown")),
         () => undefined,
@@ -125,6 +127,8 @@ export class Runs extends EventTarget {
 
   #show(run: Run): void {
     fill(this.message);
+    // The results have a heading of their own.
+    this.heading.hidden = true;
     const before = this.current;
     this.current = run;
     this.view?.show(run);

@@ -40,7 +40,7 @@ export function engineStart(engine: EngineClient, shared: Shared, draft: Draft, 
       },
       "Try again",
     );
-    const hint = hintOf(error);
+    const hint = error.hint ?? (error.kind === "crashed" ? "Reload the page; if it fails again, try a newer browser." : hintOf(error));
     notices.set("engine", {
       tone: "error",
       title: "The engine could not start.",

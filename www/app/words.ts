@@ -44,11 +44,12 @@ export function hintOf(error: EngineError): string | undefined {
   return error.hint ?? HINTS[error.kind];
 }
 
-/** A message as a sentence. */
+/** A message as a sentence. A path, an address or a name that it begins with stays as it is. */
 export function sentence(text: string): string {
   const trimmed = text.trim();
   if (!trimmed) return "";
-  const first = trimmed.charAt(0).toUpperCase() + trimmed.slice(1);
+  const word = /^[a-z]+(?=[\s,:]|$)/.test(trimmed);
+  const first = word ? trimmed.charAt(0).toUpperCase() + trimmed.slice(1) : trimmed;
   return /[.!?…]$/.test(first) ? first : `${first}.`;
 }
 

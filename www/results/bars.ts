@@ -2,7 +2,7 @@
 
 import { baseInWords } from "../data/metrics";
 import { anyFinite, spread, thin, thinned, type Spread, type View } from "./aggregate";
-import { axis, chart, fit, grid, place, Plot } from "./chart";
+import { axis, chart, fit, grid, place, Plot, slantRoom } from "./chart";
 import { key } from "./controls";
 import { number } from "./format";
 import type { Drawing, PanelSpec } from "./panel";
@@ -52,18 +52,19 @@ function draw(view: View, theme: Theme, width: number, base: string, empty: stri
   ).filter((dot) => Number.isFinite(dot.value));
   const column = (width - 44) / domains.length;
   const turned = domains.some((domain) => domain.length * 6.8 > column - 6);
+  const room = turned ? slantRoom(domains) : 30;
   const color = (side: "fact" | "hall") => theme[side];
   const plot = chart(theme, {
     width,
-    height: turned ? 320 : 270,
+    height: 240 + room,
     marginLeft: 44,
     marginRight: 4,
     marginTop: 24,
-    marginBottom: turned ? 84 : 30,
+    marginBottom: room,
     x: { domain: [-0.5, domains.length - 0.5], label: null },
     y: { label: null, zero: true, nice: true },
     marks: [
-      grid(theme, "y"),
+      grid(theme, "y", 5),
       axis(theme, "y", { ticks: 5, label: baseInWords(base, true), labelAnchor: "top" }),
       axis(theme, "x", {
         ticks: domains.map((_, i) => i),
@@ -103,7 +104,7 @@ function draw(view: View, theme: Theme, width: number, base: string, empty: stri
     points,
     reach: 14,
     legend: [key(theme.fact, "fact", "bar"), key(theme.hall, "hallucination", "bar"), key(theme.fg, "middle half of samples", "line")],
-    caption: `${bars.map((b) => `${b.domain}, ${b.side === "fact" ? "fact" : "hallucination"}: ${number(b.mean)}`).slice(0, 12).join("; ")}.${thinned(rows, MOST_DOTS)}`,
+    caption: `Mean over ${rows.length} samples: fact ${number(spread(fact, rows)?.mean)}, hallucination ${number(spread(hall, rows)?.mean)}.${thinned(rows, MOST_DOTS)}`,
     table,
   };
 }

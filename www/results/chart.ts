@@ -24,6 +24,13 @@ export function chart(theme: Theme, options: Plot.PlotOptions): Chart {
   return drawn;
 }
 
+/** Draws a small plot and throws it away: the library's first plot costs several times a later one,
+ *  and so it does not fall into the same slot as a panel's. */
+export function warmUp(theme: Theme): void {
+  const points = [{ x: "a", y: 1 }];
+  chart(theme, { width: 100, height: 60, marks: [axis(theme, "x"), axis(theme, "y"), Plot.text(points, { x: "x", y: "y", text: "x" })] });
+}
+
 /** Position of a value on a scale, in pixels of the plot. */
 export function place(drawn: Chart, scale: "x" | "y", value: unknown): number {
   const found = drawn.scale(scale);
@@ -31,8 +38,8 @@ export function place(drawn: Chart, scale: "x" | "y", value: unknown): number {
 }
 
 /** Quiet grid lines, as a mark. */
-export function grid(theme: Theme, axis: "x" | "y"): Plot.Markish {
-  const options = { stroke: theme.line, strokeOpacity: 1 };
+export function grid(theme: Theme, axis: "x" | "y", ticks?: number): Plot.Markish {
+  const options = { stroke: theme.line, strokeOpacity: 1, ...(ticks === undefined ? {} : { ticks }) };
   return axis === "x" ? Plot.gridX(options) : Plot.gridY(options);
 }
 
@@ -46,4 +53,10 @@ export function axis(theme: Theme, which: "x" | "y", options: Plot.AxisXOptions 
 export function fit(text: string, width: number): string {
   const letters = Math.max(3, Math.floor(width / 6.5));
   return text.length <= letters ? text : `${text.slice(0, letters - 1)}…`;
+}
+
+/** Room under an axis of names that stand at 45 degrees. */
+export function slantRoom(names: string[], most = 84): number {
+  const longest = Math.max(...names.map((name) => Math.min(name.length * 6.5, most)));
+  return 20 + Math.ceil(longest * 0.72);
 }

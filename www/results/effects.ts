@@ -112,7 +112,7 @@ function draw(view: View, theme: Theme, width: number, choice: string): Drawing 
     x: { label: null, nice: true },
     y: { domain: lines.map((line) => line.key), label: null, axis: null, padding: 0.1 },
     marks: [
-      grid(theme, "x"),
+      grid(theme, "x", narrow ? 3 : 7),
       axis(theme, "x", { anchor: "top", ticks: narrow ? 3 : 7 }),
       Plot.ruleX([0], { stroke: theme.muted }),
       Plot.text(lines.filter((line) => line.heading !== null), {

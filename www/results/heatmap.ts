@@ -2,7 +2,7 @@
 
 import type { View } from "./aggregate";
 import { spread } from "./aggregate";
-import { axis, chart, fit, place, Plot } from "./chart";
+import { axis, chart, fit, place, Plot, slantRoom } from "./chart";
 import { switcher } from "./controls";
 import { number, signed } from "./format";
 import type { Drawing, PanelSpec } from "./panel";
@@ -63,15 +63,16 @@ function draw(view: View, theme: Theme, width: number, base: string, title: stri
   const column = (width - marginLeft) / domains.length;
   // Names that would not fit side by side are turned.
   const turned = domains.some((domain) => domain.length * 6.8 > column - 6);
+  const room = turned ? slantRoom(domains) : 30;
   const fontSize = column < 44 ? 10 : 12;
   const form = (value: number) => (side === "diff" ? signed(value) : number(value));
   const plot = chart(theme, {
     width,
-    height: 30 + (turned ? 60 : 24) + layers.length * 52,
+    height: 6 + room + layers.length * 52,
     marginLeft,
     marginTop: 6,
     marginRight: 2,
-    marginBottom: turned ? 84 : 30,
+    marginBottom: room,
     x: { domain: domains, label: null, padding: 0.03 },
     y: { domain: layers, label: null, padding: 0.05 },
     marks: [

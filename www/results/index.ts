@@ -6,6 +6,7 @@ import type { PageContext } from "../app/context";
 import type { Run } from "../data/run";
 import { exportButtons } from "../export/index";
 import { viewOf, type View } from "./aggregate";
+import { warmUp } from "./chart";
 import { chooser } from "./controls";
 import { panel, type Panel } from "./panel";
 import { panelsOf } from "./panels";
@@ -36,6 +37,7 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
   const comparisons = statsTable((key, job) => queue.add(key, job));
   const root = h("div", { class: "results" }, title, progress, head, bar, grid);
 
+  queue.add("warm-up", () => warmUp(context.theme()));
   const context = {
     view: () => view as View,
     theme: () => (theme ??= readTheme()),
@@ -96,7 +98,10 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
       progress.hidden = !run.partial;
       progress.textContent = `${run.metrics.rows} samples are finished. Means and plots move as more come; explained variance and comparisons are final only at the end.`;
       head.replaceChildren(summary(run));
-      bar.replaceChildren(domainFilter(run, domain), exportButtons(run, page.announce.bind(page)));
+      // A list that the user has open is not taken away by the next samples of a run.
+      if (!run.partial || !bar.contains(document.activeElement)) {
+        bar.replaceChildren(domainFilter(run, domain), exportButtons(run, page.announce.bind(page)));
+      }
       // Panels keep their own choices while only the numbers of a run change.
       const now = `${run.layers.join()} ${run.metrics.columns.map(({ name }) => name).join()} ${run.partial}`;
       if (now !== shape) {

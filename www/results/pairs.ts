@@ -122,8 +122,8 @@ function draw(view: View, theme: Theme, width: number, axes: Axes): Drawing {
     x: { label: null, nice: true },
     y: { label: null, nice: true },
     marks: [
-      grid(theme, "x"),
-      grid(theme, "y"),
+      grid(theme, "x", 6),
+      grid(theme, "y", 6),
       axis(theme, "x", { ticks: 6, label: axes.x.label, labelAnchor: "right", labelOffset: 36 }),
       axis(theme, "y", { ticks: 6, label: axes.y.label, labelAnchor: "top" }),
       Plot.dot(dots, {

@@ -60,8 +60,8 @@ function draw(view: View, theme: Theme, width: number, base: string): Drawing {
     x: { domain: [low, high], label: null },
     y: { domain: [low, high], label: null },
     marks: [
-      grid(theme, "x"),
-      grid(theme, "y"),
+      grid(theme, "x", 5),
+      grid(theme, "y", 5),
       axis(theme, "x", { ticks: 5, label: `${baseInWords(base, true)}, fact`, labelAnchor: "right", labelOffset: 36 }),
       axis(theme, "y", { ticks: 5, label: "hallucination", labelAnchor: "top" }),
       Plot.line([[low, low], [high, high]], { stroke: theme.muted, strokeDasharray: "4 3" }),

@@ -86,6 +86,7 @@ function health(m: Manifest): HTMLElement {
     );
   };
   const heads = ["Layer", "SAE", "Mean L0", "Declared L0", "FVU", "Dead texts", "Health"];
+  const numeric = new Set(heads.slice(2, 6));
   return h(
     "div",
     { class: "table-scroll", tabindex: 0, role: "group", "aria-label": "SAE health, scrollable" },
@@ -93,7 +94,7 @@ function health(m: Manifest): HTMLElement {
       "table",
       { class: "data health-table", "data-test": "sae-health" },
       h("caption", null, "Whether the SAEs fit: L0 found beside L0 declared, fraction of variance unexplained, texts without an active feature"),
-      h("thead", null, h("tr", null, heads.map((name) => h("th", { scope: "col" }, name)))),
+      h("thead", null, h("tr", null, heads.map((name) => h("th", { scope: "col", class: numeric.has(name) && "number" }, name)))),
       h("tbody", null, m.sae_health.map(row)),
     ),
   );
@@ -112,9 +113,9 @@ function verdicts(run: Run): Child {
     h(
       "ul",
       null,
-      Object.entries(VERDICTS).flatMap(([name, { word, meaning }]) => {
+      Object.entries(VERDICTS).flatMap(([name, { word, many, meaning }]) => {
         const n = counts.get(name) ?? 0;
-        return n === 0 ? [] : [h("li", { title: meaning }, h("span", { class: `verdict ${name}` }, `${n} ${word}`))];
+        return n === 0 ? [] : [h("li", { title: meaning }, h("span", { class: `verdict ${name}` }, `${n} ${n === 1 ? word : (many ?? word)}`))];
       }),
     ),
   );

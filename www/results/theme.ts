@@ -17,6 +17,11 @@ let canvas: CanvasRenderingContext2D | null = null;
 
 /** Any CSS colour as red, green, blue. */
 export function rgb(color: string): Rgb {
+  const hex = /^#([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})$/.exec(color);
+  if (hex !== null) return [1, 2, 3].map((i) => parseInt(hex[i] as string, 16)) as Rgb;
+  const plain = /^rgb\((\d+), (\d+), (\d+)\)$/.exec(color);
+  if (plain !== null) return [1, 2, 3].map((i) => Number(plain[i])) as Rgb;
+  // Whatever else CSS can say is painted and looked at.
   canvas ??= document.createElement("canvas").getContext("2d", { willReadFrequently: true });
   if (canvas === null) return [128, 128, 128];
   canvas.clearRect(0, 0, 1, 1);

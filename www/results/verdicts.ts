@@ -24,10 +24,11 @@ export interface Comparison {
   verdict: string;
 }
 
-/** Verdicts in the order of their weight: the word, a short one, and what it says. */
-export const VERDICTS: Record<string, { word: string; short: string; meaning: string }> = {
+/** Verdicts in the order of their weight: the word (and its form of many), a short one, and what it says. */
+export const VERDICTS: Record<string, { word: string; many?: string; short: string; meaning: string }> = {
   survives_length_control: {
     word: "survives",
+    many: "survive",
     short: "survives",
     meaning: "a difference (q ≤ 0.05) that every length control leaves",
   },

@@ -10,7 +10,8 @@ function runId(date: Date): string {
   return date.toISOString().slice(0, 19).replace(/[-:]/g, "").replace("T", "_");
 }
 
-/** The page's one run. Emits `change` at every step, `partial` with fresh rows, `finished` at the end. */
+/** The page's one run. Emits `change` at every step, `partial` with fresh rows, `finished` at the end;
+ *  the page's state is `finished` once its results are shown. */
 export class RunSession extends EventTarget {
   phase: Phase = "idle";
   setup: Setup | null = null;
@@ -97,7 +98,6 @@ export class RunSession extends EventTarget {
       this.files = files;
       this.gpuPeak = Math.max(this.gpuPeak, files.memory.gpu_peak);
       this.#become("finished");
-      enter("finished");
       this.dispatchEvent(new Event("finished"));
     } catch (reason) {
       this.error = asEngineError(reason);

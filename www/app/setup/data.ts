@@ -45,7 +45,7 @@ function preview(data: DatasetInfo): HTMLElement {
     h("p", null, `${counted(data.samples.length, "triple")}: ${domains}.`),
     h(
       "div",
-      { class: "scroll", tabindex: 0, role: "region", "aria-label": "First rows" },
+      { class: "scroll preview", tabindex: 0, role: "region", "aria-label": "First rows" },
       h(
         "table",
         null,
@@ -64,7 +64,7 @@ function preview(data: DatasetInfo): HTMLElement {
 
 /** The data's part of the form. `show` gets what the engine made of it. */
 export function dataPart(draft: Draft): { element: HTMLElement; show(data: DatasetInfo | EngineError | null): void } {
-  const outcome = h("div");
+  const outcome = h("div", { class: "stack" });
   const place = h("div", { class: "stack" });
   const name = h("p", { class: "muted small" });
 
@@ -98,13 +98,14 @@ export function dataPart(draft: Draft): { element: HTMLElement; show(data: Datas
     event.stopPropagation();
     upload.classList.remove("over");
     const dropped = event.dataTransfer?.files[0];
-    if (dropped) void take(dropped);
+    // The picker cannot name a dropped file.
+    if (dropped) void take(dropped).then(() => (name.textContent = `Dropped: ${dropped.name}`));
   });
 
   async function take(picked: File): Promise<void> {
     name.textContent = `Reading ${picked.name}…`;
     const bytes = new Uint8Array(await picked.arrayBuffer());
-    name.textContent = picked.name;
+    name.textContent = "";
     draft.set({ dataKind: "upload", upload: { name: picked.name, bytes } });
     choose("upload");
   }

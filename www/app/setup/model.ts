@@ -62,6 +62,7 @@ export function modelPart(draft: Draft, shared: Shared): HTMLElement {
           const note = model.hosted ? "on this page's host" : model.gated ? "hub, gated" : "hub";
           return h("option", { value: `known:${model.name}` }, `${model.name} (${note})`);
         }),
+        shared.models.length || known ? null : h("option", { value: "known:", disabled: true }, "The list comes with the engine"),
         known && !shared.models.some((one) => one.name === known) ? h("option", { value: `known:${known}` }, known) : null,
       ),
       h(

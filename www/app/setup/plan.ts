@@ -21,7 +21,7 @@ export function toDownload(plan: Plan): number {
 /** The start button's words. */
 export function startLabel(plan: Plan): string {
   const download = toDownload(plan);
-  const memory = bytes(plan.device === "webgpu" ? plan.device_bytes : plan.device_bytes + plan.worker_bytes);
+  const memory = bytes(plan.device_bytes || plan.worker_bytes);
   return `Start: ${download ? `downloads ${bytes(download)}` : "downloads nothing"}, needs ${memory}`;
 }
 
@@ -36,10 +36,8 @@ function figures(plan: Plan): HTMLElement {
     ["Here already", `${bytes(plan.stored_bytes)} of ${bytes(plan.needed_bytes)}`],
   ];
   if (plan.free_bytes !== undefined && plan.free_bytes !== null) rows.push(["Free storage", bytes(plan.free_bytes)]);
-  rows.push(
-    [plan.device === "webgpu" ? "On the GPU at most" : "For tensors at most", bytes(plan.device_bytes)],
-    ["In the worker at most", bytes(plan.worker_bytes)],
-  );
+  if (plan.device_bytes) rows.push(["GPU memory", `at most ${bytes(plan.device_bytes)}`]);
+  rows.push(["Engine memory", `at most ${bytes(plan.worker_bytes)}`]);
   return h(
     "dl",
     { class: "facts" },
@@ -84,18 +82,12 @@ export function planPanel(start: HTMLElement, share: HTMLElement): { element: HT
         case "error":
           fill(body, errorBox(state.error, null, undefined, "h3"));
           return;
-        case "plan": {
-          const { plan } = state;
-          const short = plan.free_bytes !== undefined && plan.free_bytes !== null && toDownload(plan) > plan.free_bytes;
+        case "plan":
           fill(
             body,
-            figures(plan),
-            short
-              ? h("p", { class: "warn" }, "The browser's storage has less room than the download needs. Free some under Storage, or turn off “keep downloads”.")
-              : null,
-            plan.warnings.map((warning) => h("p", { class: "warn" }, sentence(warning))),
+            figures(state.plan),
+            state.plan.warnings.map((warning) => h("p", { class: "warn" }, sentence(warning))),
           );
-        }
       }
     },
   };
