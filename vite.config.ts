@@ -38,10 +38,14 @@ export default defineConfig({
     __KNOWN_MODELS__: JSON.stringify(known),
   },
   resolve: {
-    // Without the glue the name stays unresolved, and the build says so.
+    // Without the glue the names stay unresolved, and the build says so.
     alias: pkg
-      ? { "#engine-wasm": resolve(root, pkg, "saescope_bg.wasm"), "#engine": resolve(root, pkg, "saescope.js") }
-      : {},
+      ? [
+          // A name with a query is matched by pattern only.
+          { find: /^#engine-wasm(?=\?|$)/, replacement: resolve(root, pkg, "saescope_bg.wasm") },
+          { find: /^#engine$/, replacement: resolve(root, pkg, "saescope.js") },
+        ]
+      : [],
   },
   build: {
     outDir: dist,

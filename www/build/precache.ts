@@ -16,11 +16,17 @@ async function digest(folder: string, name: string): Promise<string> {
 
 /** Writes the shell's files and hashes into sw.js. */
 export function precache(folder: string): Plugin {
+  let failed = false;
   return {
     name: "saescope-precache",
     apply: "build",
     enforce: "post",
+    // closeBundle comes after a failed build too, and would hide its error.
+    buildEnd(error) {
+      failed = error !== undefined;
+    },
     async closeBundle() {
+      if (failed) return;
       const names = (await readdir(join(folder, "assets"))).map((name) => `assets/${name}`);
       names.push("index.html", "icon.svg", "app.webmanifest");
       names.sort();

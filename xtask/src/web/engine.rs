@@ -66,6 +66,8 @@ fn bind(wasm: &Path, out: &Path) -> Result<()> {
         .input_path(wasm)
         .web(true)?
         .typescript(true)
+        // the page names the WASM itself; two names would be two copies
+        .omit_default_module_path(true)
         .remove_name_section(true)
         .remove_producers_section(true)
         .generate(out)
