@@ -8,7 +8,7 @@ import { clean, launch } from "./harness/browser.mjs";
 import { artifact, golden } from "./harness/paths.mjs";
 import { rows } from "./harness/run.mjs";
 import { serve } from "./harness/server.mjs";
-import { accessible, by, open, problem, setUpGolden, shoot, start, state, stateWithin } from "./harness/view.mjs";
+import { accessible, by, go, open, problem, setUpGolden, shoot, start, state, stateWithin } from "./harness/view.mjs";
 
 const DEMO = "#/setup?model=known&name=smollm2-135m-instruct&device=cpu";
 const LONG = { timeout: 300_000 };
@@ -61,7 +61,7 @@ test("a lost device: finished samples are kept, the run goes on on the CPU", LON
   await start(page);
   await state(page, "running");
   const worker = page.workers().find((one) => /worker/.test(one.url()) && !/data/.test(one.url()));
-  await worker.evaluate(() => self.saescopeDevice.destroy());
+  await worker.evaluate(() => self.saescopeGpu.device.destroy());
   await state(page, "device-lost");
   assert.equal((await problem(page)).kind, "device-lost");
   await shoot(page, "device-lost");
@@ -147,8 +147,7 @@ test("an engine that cannot be loaded: finished runs can still be read", LONG, a
   await state(page, "failed");
   await shoot(page, "failed-to-start");
   await accessible(page, "failed to start");
-  await page.goto(`${host.url}#/results`);
-  await page.reload();
+  await open(page, host, "#/results");
   await state(page, "ready");
   clean(page, browser, /console: Failed to load resource/);
 });
@@ -177,7 +176,7 @@ test("without WebGPU the CPU computes, and the page says so", LONG, async () => 
   await start(page);
   await state(page, "finished");
   assert.equal(await page.evaluate(() => document.documentElement.dataset.webgpu), "none");
-  await page.goto(`${page.url().split("#")[0]}#/setup`);
+  await go(page, "#/setup");
   assert.match(await by(page, "self-test").innerText(), /no WebGPU/i);
   await shoot(page, "no-webgpu");
   await accessible(page, "no WebGPU");
@@ -190,8 +189,7 @@ test("a run that is no run says what is missing", LONG, async () => {
   assert.match((await problem(page)).text, /nowhere/);
   await shoot(page, "unreadable");
   await accessible(page, "unreadable");
-  await open(page, host, "", "");
-  await page.reload();
+  await open(page, host);
   await state(page, "ready");
   const broken = { name: "metrics.parquet", mimeType: "application/octet-stream", buffer: Buffer.from("PAR1 not really") };
   await page.locator('[data-test="open-run-file"]').first().setInputFiles([broken]);
@@ -203,7 +201,7 @@ test("finished samples of a partial result are rows of the whole", LONG, async (
   await setUpGolden(page, host, "llama", manyTexts("llama", 20), "cpu");
   await start(page);
   await state(page, "finished");
-  await page.goto(`${page.url().split("#")[0]}#/results`);
+  await go(page, "#/results");
   const waiting = page.waitForEvent("download");
   await by(page, "download-metrics").click();
   const path = artifact("downloads", "many.parquet");

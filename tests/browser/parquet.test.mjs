@@ -9,7 +9,7 @@ import { clean, launch } from "./harness/browser.mjs";
 import { artifact, ci, golden, kept } from "./harness/paths.mjs";
 import { nativeGolden, rows } from "./harness/run.mjs";
 import { serve } from "./harness/server.mjs";
-import { by, setUpGolden, start, state } from "./harness/view.mjs";
+import { by, go, setUpGolden, start, state } from "./harness/view.mjs";
 
 let host, browser, page;
 
@@ -65,7 +65,7 @@ test("Parquet downloaded from the page is read by pyarrow", { timeout: 300_000 }
   await setUpGolden(page, host, "llama", join(golden, "llama", "texts.json"));
   await start(page);
   await state(page, "finished");
-  await page.goto(`${page.url().split("#")[0]}#/results`);
+  await go(page, "#/results");
   const files = {};
   for (const name of ["metrics", "features", "stats"]) {
     files[name] = artifact("downloads", `${name}.parquet`);

@@ -5,7 +5,7 @@ import { after, before, test } from "node:test";
 import { clean, DESKTOP, launch, PHONE } from "./harness/browser.mjs";
 import { artifact } from "./harness/paths.mjs";
 import { serve } from "./harness/server.mjs";
-import { accessible, by, fits, open, state } from "./harness/view.mjs";
+import { accessible, by, fits, go, open, state } from "./harness/view.mjs";
 
 let host, browser, page, sample;
 
@@ -44,7 +44,7 @@ for (const [view, [hash, there]] of Object.entries(VIEWS)) {
       for (const scheme of ["light", "dark"]) {
         await page.setViewportSize(size);
         await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" });
-        await page.evaluate((hash) => (location.hash = hash), hash + id);
+        await go(page, hash + id);
         await there();
         await page.waitForTimeout(300);
         const what = `${view}, ${width}, ${scheme}`;
@@ -58,7 +58,7 @@ for (const [view, [hash, there]] of Object.entries(VIEWS)) {
 
 test("all eight panels and the two plots are there, each with its downloads", async () => {
   await page.setViewportSize(DESKTOP);
-  await page.evaluate(() => (location.hash = "#/results"));
+  await go(page, "#/results");
   await page.locator("#view-results svg").nth(7).waitFor();
   const headings = await page.locator("#view-results :is(h2, h3)").allInnerTexts();
   for (const word of ["reconstruction", "sphericity", "drift", "twist", "stability", "entropy", "consistency", "effect", "phase", "length"]) {
