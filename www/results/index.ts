@@ -41,8 +41,8 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
   const context = {
     view: () => view as View,
     theme: () => (theme ??= readTheme()),
-    queue: (key: string, job: () => void) =>
-      queue.add(key, () => {
+    queue: (key: string, job: () => void, first = false) =>
+      queue[first ? "next" : "add"](key, () => {
         if (view === null) return;
         job();
         mark();

@@ -15,6 +15,13 @@ export class IdleQueue {
     this.#wait();
   }
 
+  /** The same, before everything that waits. */
+  next(key: string, job: () => void): void {
+    this.#jobs.delete(key);
+    this.#jobs = new Map([[key, job], ...this.#jobs]);
+    this.#wait();
+  }
+
   clear(): void {
     this.#jobs.clear();
   }
