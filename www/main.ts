@@ -59,6 +59,7 @@ const runs = new Runs(heading, message, known, shared);
 runs.follow(session);
 
 function start(setup: Setup, data: DatasetInfo): void {
+  if (session.active) page.announce("A run is going on already; stop it first.");
   session.start(setup, data);
   page.navigate("#/run");
 }
