@@ -74,7 +74,11 @@ export function panel(spec: PanelSpec, context: PanelContext): Panel {
     const part = domain === null ? "all domains" : `domain ${domain}`;
     const model = run.manifest?.model.name ?? "unknown model";
     const subtitle = `${model}, ${part}, ${run.manifest?.run_id ?? run.origin}`;
-    return { svg: drawing.plot, title, subtitle, background: theme.bg, ink: theme.fg, muted: theme.muted };
+    const keys = [...legend.querySelectorAll<HTMLElement>(".legend-item")].map((item) => ({
+      color: item.querySelector<HTMLElement>(".key")?.style.getPropertyValue("--key") ?? theme.fg,
+      text: item.textContent ?? "",
+    }));
+    return { svg: drawing.plot, legend: keys, title, subtitle, background: theme.bg, ink: theme.fg, muted: theme.muted };
   };
   const name = () => `${context.view().run.manifest?.run_id ?? "run"}-${id}`;
   const saver = (label: string, action: (figure: Figure, name: string) => void | Promise<void>) =>
