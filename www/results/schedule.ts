@@ -36,9 +36,7 @@ export class IdleQueue {
       const [key, job] = first.value;
       this.#jobs.delete(key);
       try {
-        performance.mark(`job-${key}`);
         job();
-        performance.measure(`draw ${key}`, `job-${key}`);
       } finally {
         this.#wait();
       }
