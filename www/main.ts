@@ -59,6 +59,7 @@ const runs = new Runs(heading, message, known, shared);
 runs.follow(session);
 
 function start(setup: Setup, data: DatasetInfo): void {
+  if (session.active) page.announce("A run is going on already; stop it first.");
   session.start(setup, data);
   page.navigate("#/run");
 }
@@ -150,6 +151,7 @@ function show(next: Route): void {
     draft.fields = fromQuery(next.query);
     draft.link = next.query.toString();
   }
+  if (view === "results" || view === "sample") runs.catchUp();
   void build(view).then(() => {
     if (view === "storage") storage?.refresh();
     showSample();
@@ -161,6 +163,14 @@ function show(next: Route): void {
   }
 }
 
+runs.visible = () => shown?.view === "results" || shown?.view === "sample";
+const runLink = document.querySelector<HTMLElement>('#nav a[href="#/run"]')!;
+session.addEventListener("change", () => {
+  const { progress } = session;
+  const share = progress?.samples_total ? Math.floor((100 * progress.samples_done) / progress.samples_total) : 0;
+  const text = session.active ? `Run ${share} %` : "Run";
+  if (runLink.textContent !== text) runLink.textContent = text;
+});
 mountHeader((files) => {
   page.navigate("#/results");
   void runs.openFiles(files);

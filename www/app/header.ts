@@ -24,7 +24,7 @@ export function applyTheme(theme: Theme = storedTheme()): void {
 
 function themeButton(): HTMLElement {
   let theme = storedTheme();
-  const words = () => [h("span", { class: "wide" }, "Theme: "), theme === "auto" ? "system" : theme];
+  const words = () => `Theme: ${theme === "auto" ? "system" : theme}`;
   const button = h(
     "button",
     {
@@ -39,7 +39,7 @@ function themeButton(): HTMLElement {
         } catch {
           // Without storage the choice lasts as long as the page.
         }
-        fill(button, words());
+        button.textContent = words();
       },
     },
     words(),

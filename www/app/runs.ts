@@ -14,6 +14,10 @@ import { errorBox } from "./words";
 /** Shows runs in the results view. Emits `shown`. */
 export class Runs extends EventTarget {
   current: Run | null = null;
+  /** Whether results or a sample are on the screen: a run in progress is only drawn then. */
+  visible: () => boolean = () => true;
+  /** Draws what of a run in progress came while nobody looked. */
+  catchUp: () => void = () => undefined;
   /** Takes and clears what the results view shows. */
   view: { show(run: Run): void; clear(): void } | null = null;
 
@@ -70,14 +74,17 @@ export class Runs extends EventTarget {
   follow(session: RunSession): void {
     let busy = false;
     let again = false;
+    let drawn: Uint8Array | null = null;
     const complete = () => session.phase === "finished";
     const partial = async (): Promise<void> => {
-      if (busy || !session.partial || complete()) {
+      if (!session.partial || session.partial === drawn || !this.visible()) return;
+      if (busy || complete()) {
         again = busy;
         return;
       }
       busy = true;
       again = false;
+      drawn = session.partial;
       try {
         const run = await openPartial(session.partial);
         if (session.setup) this.known.remember(run, session.setup, session.dataset);
@@ -89,6 +96,7 @@ export class Runs extends EventTarget {
       if (again) void partial();
     };
     session.addEventListener("partial", () => void partial());
+    this.catchUp = () => void partial();
     session.addEventListener("finished", () => {
       const { files, setup, dataset } = session;
       if (!files || !setup) return;

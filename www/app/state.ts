@@ -63,8 +63,18 @@ export class Shared extends EventTarget {
   }
 }
 
+// A run that goes on is what the page does, whatever view the user opens beside it.
+const OF_A_VIEW: readonly PageState[] = ["ready", "empty", "unreadable", "bad-data", "gated"];
+let going = false;
+
+/** Tells whether a run goes on: meanwhile no view changes the page's state. */
+export function holdState(on: boolean): void {
+  going = on;
+}
+
 /** Puts the page in a state. */
 export function enter(state: PageState): void {
+  if (going && OF_A_VIEW.includes(state)) return;
   document.documentElement.dataset.state = state;
 }
 

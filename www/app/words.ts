@@ -48,7 +48,7 @@ export function hintOf(error: EngineError): string | undefined {
 export function sentence(text: string): string {
   const trimmed = text.trim();
   if (!trimmed) return "";
-  const word = /^[a-z]+(?=[\s,:]|$)/.test(trimmed);
+  const word = /^[a-z]+(?=[\s,]|:\s|$)/.test(trimmed);
   const first = word ? trimmed.charAt(0).toUpperCase() + trimmed.slice(1) : trimmed;
   return /[.!?…]$/.test(first) ? first : `${first}.`;
 }

@@ -35,6 +35,8 @@ const WORDS: Record<string, string> = {
   cross_layer_reconstruction_cosine: "Cross-layer reconstruction cosine",
   logprob: "Log-probability",
   n_tokens: "Tokens",
+  n_tokens_prompt: "Tokens of the prompt",
+  complexity: "Complexity",
   shape_class: "Shape class",
   ghost_count: "Ghost features",
   ghost_energy: "Ghost energy",

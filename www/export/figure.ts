@@ -5,6 +5,7 @@ import { save } from "./save";
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 const HEAD = 44;
+const LEGEND_LINE = 18;
 
 export interface Figure {
   /** The plot as it is shown; its colours are concrete values. */
@@ -15,12 +16,24 @@ export interface Figure {
   background: string;
   ink: string;
   muted: string;
+  /** What the colours stand for. */
+  legend: { color: string; text: string }[];
 }
 
 /** The plot with title, background and fonts in it. */
-export function figureSvg({ svg, title, subtitle, background, ink, muted }: Figure): { text: string; width: number; height: number } {
+export function figureSvg({ svg, title, subtitle, background, ink, muted, legend }: Figure): { text: string; width: number; height: number } {
   const width = svg.width.baseVal.value;
-  const height = svg.height.baseVal.value + HEAD;
+  // The legend runs on like text, at about 6.5 pixels a letter.
+  let [x, line] = [8, 0];
+  const keys = legend.map(({ color, text }) => {
+    const size = 32 + text.length * 6.5;
+    if (x > 8 && x + size > width) [x, line] = [8, line + 1];
+    const at = { color, text, x, y: HEAD + line * LEGEND_LINE };
+    x += size;
+    return at;
+  });
+  const head = HEAD + (keys.length === 0 ? 0 : (line + 1) * LEGEND_LINE + 4);
+  const height = svg.height.baseVal.value + head;
   const root = document.createElementNS(NAMESPACE, "svg");
   for (const [name, value] of Object.entries({
     width,
@@ -44,11 +57,15 @@ export function figureSvg({ svg, title, subtitle, background, ink, muted }: Figu
   add("rect", { width, height, fill: background });
   add("text", { x: 8, y: 18, "font-size": 14, "font-weight": 600 }, title);
   add("text", { x: 8, y: 34, "font-size": 11, fill: muted }, subtitle);
+  for (const item of keys) {
+    add("rect", { x: item.x, y: item.y, width: 10, height: 10, rx: 2, fill: item.color });
+    add("text", { x: item.x + 15, y: item.y + 9, "font-size": 11 }, item.text);
+  }
   const plot = svg.cloneNode(true) as SVGSVGElement;
   // Only marks of the pointer and the keyboard carry this class.
   for (const mark of plot.querySelectorAll(".pointed")) mark.remove();
   plot.removeAttribute("class");
-  plot.setAttribute("y", String(HEAD));
+  plot.setAttribute("y", String(head));
   plot.setAttributeNS("http://www.w3.org/XML/1998/namespace", "xml:space", "preserve");
   root.append(plot);
   return { text: new XMLSerializer().serializeToString(root), width, height };

@@ -2,7 +2,7 @@
 
 import { baseInWords } from "../data/metrics";
 import { anyFinite, spread, thin, thinned, type Spread, type View } from "./aggregate";
-import { axis, chart, fit, grid, place, Plot, slantRoom } from "./chart";
+import { axis, chart, fit, grid, places, Plot, slantRoom } from "./chart";
 import { key } from "./controls";
 import { number } from "./format";
 import type { Drawing, PanelSpec } from "./panel";
@@ -88,9 +88,10 @@ function draw(view: View, theme: Theme, width: number, base: string, empty: stri
     ],
     color: { type: "identity" },
   });
+  const [xAt, yAt] = [places(plot, "x"), places(plot, "y")];
   const points: Point[] = dots.map((dot) => ({
-    x: place(plot, "x", dot.at),
-    y: place(plot, "y", dot.value),
+    x: xAt(dot.at),
+    y: yAt(dot.value),
     lines: [
       run.sampleIds[dot.row] as string,
       run.sampleDomains[dot.row] as string,

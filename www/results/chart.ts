@@ -31,10 +31,12 @@ export function warmUp(theme: Theme): void {
   chart(theme, { width: 100, height: 60, marks: [axis(theme, "x"), axis(theme, "y"), Plot.text(points, { x: "x", y: "y", text: "x" })] });
 }
 
-/** Position of a value on a scale, in pixels of the plot. */
-export function place(drawn: Chart, scale: "x" | "y", value: unknown): number {
+/** Positions of values on a scale, in pixels of the plot. */
+export function places(drawn: Chart, scale: "x" | "y"): (value: unknown) => number {
   const found = drawn.scale(scale);
-  return found === undefined ? NaN : (found.apply(value) as number) + (found.bandwidth ?? 0) / 2;
+  if (found === undefined) return () => NaN;
+  const half = (found.bandwidth ?? 0) / 2;
+  return (value) => (found.apply(value) as number) + half;
 }
 
 /** Quiet grid lines, as a mark. */
@@ -49,10 +51,12 @@ export function axis(theme: Theme, which: "x" | "y", options: Plot.AxisXOptions 
   return which === "x" ? Plot.axisX(common) : Plot.axisY(common);
 }
 
-/** A label cut to a width, at about 6.5 pixels a letter. */
+/** A label cut in its middle to a width, at about 6.5 pixels a letter: names often differ at their end. */
 export function fit(text: string, width: number): string {
   const letters = Math.max(3, Math.floor(width / 6.5));
-  return text.length <= letters ? text : `${text.slice(0, letters - 1)}…`;
+  if (text.length <= letters) return text;
+  const end = Math.floor((letters - 1) / 3);
+  return `${text.slice(0, letters - 1 - end)}…${text.slice(text.length - end)}`;
 }
 
 /** Room under an axis of names that stand at 45 degrees. */

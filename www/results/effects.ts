@@ -3,7 +3,7 @@
 import { nameInWords, splitName } from "../data/metrics";
 import type { Run } from "../data/run";
 import type { View } from "./aggregate";
-import { axis, chart, fit, grid, place, Plot } from "./chart";
+import { axis, chart, fit, grid, places, Plot } from "./chart";
 import { chooser, key } from "./controls";
 import { number, probability, signed } from "./format";
 import type { Drawing, PanelSpec } from "./panel";
@@ -30,7 +30,7 @@ export function effectsPanel(run: Run): PanelSpec {
     title: "Effect sizes and their length control",
     how:
       "Filled: Hedges’ g of the paired difference (right of zero: larger for the hallucination) with its 95 % interval. " +
-      "Open: what is left at equal token counts. The verdict on the right weighs both.",
+      "Open: what is left at equal token counts, by regression or, without an interval, over pairs of equal length. The verdict on the right weighs both.",
     size: "wide",
     controls: (redraw) => [
       chooser(
@@ -88,7 +88,7 @@ function draw(view: View, theme: Theme, width: number, choice: string): Drawing 
   const table = () => ({
     columns: ["Metric", "Domain", "g", "95 % from", "95 % to", "q", "g at equal length", "q at equal length", "Verdict", "Pairs"],
     rows: rows.map(({ comparison: c }) => [
-      nameInWords(c.metric), c.domain, c.g, c.gLow, c.gHigh, probability(c.q), c.adjusted, probability(c.adjustedQ), verdictWord(c.verdict), c.n,
+      nameInWords(c.metric), c.domain, c.g, c.gLow, c.gHigh, probability(c.q), atEqualLength(c), probability(c.adjustedQ), verdictWord(c.verdict), c.n,
     ]),
     note: "Intervals are those of the mean difference, divided like g by the spread of the differences.",
   });
@@ -101,7 +101,7 @@ function draw(view: View, theme: Theme, width: number, choice: string): Drawing 
     return { plot: null, empty, caption: "", table };
   }
   const narrow = width < 560;
-  const [marginLeft, marginRight] = narrow ? [92, 74] : [150, 150];
+  const [marginLeft, marginRight] = narrow ? [102, 74] : [150, 150];
   const plot = chart(theme, {
     width,
     height: 44 + lines.length * 20,
@@ -135,7 +135,7 @@ function draw(view: View, theme: Theme, width: number, choice: string): Drawing 
       }),
       Plot.ruleY(rows, { y: "key", x1: (l) => l.comparison.gLow, x2: (l) => l.comparison.gHigh, dy: -3, stroke: (l) => tone(l.comparison, theme), strokeWidth: 2 }),
       Plot.ruleY(rows, { y: "key", x1: (l) => l.comparison.adjustedLow, x2: (l) => l.comparison.adjustedHigh, dy: 4, stroke: theme.muted, strokeWidth: 1.2 }),
-      Plot.dot(rows, { y: "key", x: (l) => l.comparison.adjusted, dy: 4, r: 3.2, symbol: "diamond", fill: theme.panel, stroke: theme.fg, strokeWidth: 1.2 }),
+      Plot.dot(rows, { y: "key", x: (l) => atEqualLength(l.comparison), dy: 4, r: 3.2, symbol: "diamond", fill: theme.panel, stroke: theme.fg, strokeWidth: 1.2 }),
       Plot.dot(rows, { y: "key", x: (l) => l.comparison.g, dy: -3, r: 4, fill: (l) => tone(l.comparison, theme) }),
       ...[true, false].map((survivor) =>
         Plot.text(rows.filter((l) => (l.comparison.verdict === "survives_length_control") === survivor), {
@@ -151,17 +151,20 @@ function draw(view: View, theme: Theme, width: number, choice: string): Drawing 
     ],
     color: { type: "identity" },
   });
+  const [xAt, yAt] = [places(plot, "x"), places(plot, "y")];
   const survivors = rows.filter(({ comparison }) => comparison.verdict === "survives_length_control").length;
   const explained = rows.filter(({ comparison }) => comparison.verdict === "explained_by_length").length;
   return {
     plot,
     points: rows.map(({ key: at, comparison: c }) => ({
-      x: place(plot, "x", Number.isFinite(c.g) ? c.g : 0),
-      y: place(plot, "y", at),
+      x: xAt(Number.isFinite(c.g) ? c.g : 0),
+      y: yAt(at),
       lines: [
         `${nameInWords(c.metric)}, ${domainWord(run, c)}`,
         `g ${signed(c.g)} (95 % ${number(c.gLow)} to ${number(c.gHigh)}), q ${probability(c.q)}`,
-        `at equal length ${signed(c.adjusted)} (${number(c.adjustedLow)} to ${number(c.adjustedHigh)}), q ${probability(c.adjustedQ)}`,
+        Number.isFinite(c.adjusted)
+          ? `at equal length ${signed(c.adjusted)} (${number(c.adjustedLow)} to ${number(c.adjustedHigh)}), q ${probability(c.adjustedQ)}`
+          : `at equal length ${signed(c.equal)}, over the ${c.nEqual} pairs that have it`,
         `r with token count ${number(c.lengthR)}, ${c.n} pairs`,
         `${verdictWord(c.verdict)}: ${VERDICTS[c.verdict]?.meaning ?? ""}`,
       ],
@@ -186,6 +189,12 @@ function verdictLabel(verdict: string, narrow: boolean): string {
 
 function domainWord(run: Run, { domain }: Comparison): string {
   return domain === everything(run) ? "all samples" : domain;
+}
+
+/** What is left at equal token counts: by regression, or where lengths do not vary enough for a line,
+ *  over the pairs of equal length. */
+function atEqualLength(c: Comparison): number {
+  return Number.isFinite(c.adjusted) ? c.adjusted : c.equal;
 }
 
 /** Colour by direction; grey where no difference was found. */

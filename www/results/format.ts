@@ -3,7 +3,8 @@
 /** Three significant digits; a dash where there is no number. */
 export function number(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
-  if (Number.isInteger(value) && Math.abs(value) < 1e6) return minus(String(value));
+  // A whole number that passed through 32 bits is still one.
+  if (Math.abs(value - Math.round(value)) <= 1e-6 * Math.abs(value) && Math.abs(value) < 1e6) return minus(String(Math.round(value) || 0));
   const size = Math.abs(value);
   if (size >= 1e6 || size < 1e-4) return minus(value.toExponential(2));
   if (size >= 1000) return minus(value.toFixed(0));

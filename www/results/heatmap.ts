@@ -2,7 +2,7 @@
 
 import type { View } from "./aggregate";
 import { spread } from "./aggregate";
-import { axis, chart, fit, place, Plot, slantRoom } from "./chart";
+import { axis, chart, fit, places, Plot, slantRoom } from "./chart";
 import { switcher } from "./controls";
 import { number, signed } from "./format";
 import type { Drawing, PanelSpec } from "./panel";
@@ -64,8 +64,10 @@ function draw(view: View, theme: Theme, width: number, base: string, title: stri
   // Names that would not fit side by side are turned.
   const turned = domains.some((domain) => domain.length * 6.8 > column - 6);
   const room = turned ? slantRoom(domains) : 30;
-  const fontSize = column < 44 ? 10 : 12;
   const form = (value: number) => (side === "diff" ? signed(value) : number(value));
+  // Numbers that would run into each other are left to the pointer and the table.
+  const longest = Math.max(...cells.map((c) => form(c.value).length));
+  const fontSize = [12, 11, 10].find((size) => longest * size * 0.6 < column - 4);
   const plot = chart(theme, {
     width,
     height: 6 + room + layers.length * 52,
@@ -83,7 +85,7 @@ function draw(view: View, theme: Theme, width: number, base: string, title: stri
       }),
       axis(theme, "y", { color: theme.fg }),
       Plot.cell(cells, { x: "domain", y: "layer", fill: (c: Cell) => c.fill, rx: 3 }),
-      column < 26
+      fontSize === undefined
         ? null
         : Plot.text(cells, {
             x: "domain",
@@ -96,9 +98,10 @@ function draw(view: View, theme: Theme, width: number, base: string, title: stri
     ],
     color: { type: "identity" },
   });
+  const [xAt, yAt] = [places(plot, "x"), places(plot, "y")];
   const points: Point[] = cells.map((c) => ({
-    x: place(plot, "x", c.domain),
-    y: place(plot, "y", c.layer),
+    x: xAt(c.domain),
+    y: yAt(c.layer),
     lines: [
       `${c.layer}, ${c.domain === ALL ? "all samples" : c.domain}`,
       `mean ${form(c.value)}`,
@@ -111,7 +114,7 @@ function draw(view: View, theme: Theme, width: number, base: string, title: stri
     plot,
     points,
     reach: Math.max(column, 52),
-    caption: `Mean ${title.toLowerCase()}, ${words}.${side === "diff" ? " Orange: larger for hallucinations; blue: larger for facts." : " Stronger colour: larger."}`,
+    caption: `Mean ${title.toLowerCase()}, ${words}.${side === "diff" ? " Orange: larger for hallucinations; blue: larger for facts." : " Stronger colour: larger."}${fontSize === undefined ? " Point at a cell for its number." : ""}`,
     table,
   };
 }

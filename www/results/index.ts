@@ -6,10 +6,8 @@ import type { PageContext } from "../app/context";
 import type { Run } from "../data/run";
 import { exportButtons } from "../export/index";
 import { viewOf, type View } from "./aggregate";
-import { warmUp } from "./chart";
 import { chooser } from "./controls";
 import { panel, type Panel } from "./panel";
-import { panelsOf } from "./panels";
 import { hideTip } from "./pointer";
 import { IdleQueue } from "./schedule";
 import { statsTable } from "./statsTable";
@@ -28,6 +26,7 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
   let shape = "";
   let panels: Panel[] = [];
   let marked = false;
+  let charts: typeof import("./panels") | null = null;
 
   const title = h("h1", { tabindex: -1 }, "Results");
   const progress = h("p", { class: "partial", "data-test": "partial", hidden: true });
@@ -37,12 +36,11 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
   const comparisons = statsTable((key, job) => queue.add(key, job));
   const root = h("div", { class: "results" }, title, progress, head, bar, grid);
 
-  queue.add("warm-up", () => warmUp(context.theme()));
   const context = {
     view: () => view as View,
     theme: () => (theme ??= readTheme()),
-    queue: (key: string, job: () => void) =>
-      queue.add(key, () => {
+    queue: (key: string, job: () => void, first = false) =>
+      queue[first ? "next" : "add"](key, () => {
         if (view === null) return;
         job();
         mark();
@@ -56,6 +54,26 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
     if (marked || grid.querySelectorAll("[data-drawn]").length < Math.min(FIRST, panels.length)) return;
     marked = true;
     requestAnimationFrame(() => setTimeout(() => performance.mark("saescope-results-shown")));
+  }
+
+  // The chart library is the largest script of the view: the head is there before it.
+  import("./panels").then(
+    (loaded) => {
+      charts = loaded;
+      queue.add("warm-up", () => loaded.warmUp(context.theme()));
+      if (view !== null) arrange(view.run);
+    },
+    () => grid.prepend(h("p", { class: "box error", role: "alert" }, "The script that draws the plots could not be loaded. Reload the page; the downloads above work without it.")),
+  );
+
+  /** Panels for a run; they keep their own choices while only its numbers change. */
+  function arrange(run: Run): void {
+    const now = `${run.layers.join()} ${run.metrics.columns.map(({ name }) => name).join()} ${run.partial}`;
+    if (charts === null || now === shape) return;
+    for (const one of panels) one.destroy();
+    panels = charts.panelsOf(run).map((spec) => panel(spec, context));
+    grid.replaceChildren(...panels.map(({ element }) => element), comparisons.element);
+    shape = now;
   }
 
   function redraw(): void {
@@ -102,14 +120,7 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
       if (!run.partial || !bar.contains(document.activeElement)) {
         bar.replaceChildren(domainFilter(run, domain), exportButtons(run, page.announce.bind(page)));
       }
-      // Panels keep their own choices while only the numbers of a run change.
-      const now = `${run.layers.join()} ${run.metrics.columns.map(({ name }) => name).join()} ${run.partial}`;
-      if (now !== shape) {
-        for (const one of panels) one.destroy();
-        panels = panelsOf(run).map((spec) => panel(spec, context));
-        grid.replaceChildren(...panels.map(({ element }) => element), comparisons.element);
-        shape = now;
-      }
+      arrange(run);
       comparisons.show(run, domain);
       redraw();
     },

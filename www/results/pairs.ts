@@ -4,7 +4,7 @@
 import { baseInWords, metricsOf, nameInWords } from "../data/metrics";
 import type { Run } from "../data/run";
 import { thin, thinned, type View } from "./aggregate";
-import { axis, chart, grid, place, Plot } from "./chart";
+import { axis, chart, grid, places, Plot } from "./chart";
 import { chooser, key } from "./controls";
 import { number } from "./format";
 import type { Drawing, PanelSpec } from "./panel";
@@ -140,11 +140,12 @@ function draw(view: View, theme: Theme, width: number, axes: Axes): Drawing {
     color: { type: "identity" },
     symbol: { type: "identity" } as Plot.ScaleOptions,
   });
+  const [xAt, yAt] = [places(plot, "x"), places(plot, "y")];
   return {
     plot,
     points: dots.map((dot) => ({
-      x: place(plot, "x", dot.x),
-      y: place(plot, "y", dot.y),
+      x: xAt(dot.x),
+      y: yAt(dot.y),
       lines: [
         run.sampleIds[dot.row] as string,
         `${run.sampleDomains[dot.row]}, ${dot.side === "fact" ? "fact" : "hallucination"}`,

@@ -35,8 +35,8 @@ export interface PanelSpec {
 export interface PanelContext {
   view(): View;
   theme(): Theme;
-  /** Queues a drawing. */
-  queue(key: string, job: () => void): void;
+  /** Queues a drawing; `first` puts it before what waits. */
+  queue(key: string, job: () => void, first?: boolean): void;
   open(sampleId: string): void;
   say(text: string): void;
 }
@@ -64,6 +64,7 @@ export function panel(spec: PanelSpec, context: PanelContext): Panel {
   const details = h("details", { class: "as-table" }, h("summary", null, "Show as table"), tableHost);
   let drawing: Drawing | null = null;
   let detach = () => {};
+  let width = 0;
   let drawnWidth = 0;
 
   const figure = (): Figure | null => {
@@ -73,7 +74,11 @@ export function panel(spec: PanelSpec, context: PanelContext): Panel {
     const part = domain === null ? "all domains" : `domain ${domain}`;
     const model = run.manifest?.model.name ?? "unknown model";
     const subtitle = `${model}, ${part}, ${run.manifest?.run_id ?? run.origin}`;
-    return { svg: drawing.plot, title, subtitle, background: theme.bg, ink: theme.fg, muted: theme.muted };
+    const keys = [...legend.querySelectorAll<HTMLElement>(".legend-item")].map((item) => ({
+      color: item.querySelector<HTMLElement>(".key")?.style.getPropertyValue("--key") ?? theme.fg,
+      text: item.textContent ?? "",
+    }));
+    return { svg: drawing.plot, legend: keys, title, subtitle, background: theme.bg, ink: theme.fg, muted: theme.muted };
   };
   const name = () => `${context.view().run.manifest?.run_id ?? "run"}-${id}`;
   const saver = (label: string, action: (figure: Figure, name: string) => void | Promise<void>) =>
@@ -104,34 +109,42 @@ export function panel(spec: PanelSpec, context: PanelContext): Panel {
   };
   details.addEventListener("toggle", fillTable);
 
+  // Drawing and showing take a slot each: either alone is short.
   const draw = () => {
     // A panel that is not laid out has no width to draw for; it is drawn when it gets one.
-    const width = Math.floor(plotHost.clientWidth);
     if (width === 0) return;
     drawnWidth = width;
-    const theme = context.theme();
+    const next = spec.draw(context.view(), context.theme(), width);
+    context.queue(`${id}, show`, () => show(next), true);
+  };
+  const show = (next: Drawing) => {
     detach();
     detach = () => {};
-    drawing = spec.draw(context.view(), theme, width);
-    const { plot, empty, points = [], reach = 18 } = drawing;
+    drawing = next;
+    const { plot, empty, points = [], reach = 18 } = next;
     for (const button of buttons) button.disabled = plot === null;
     if (plot === null) {
       plotHost.replaceChildren(h("p", { class: "empty" }, empty ?? "Nothing to draw."));
     } else {
-      plot.setAttribute("aria-label", `${title}. ${drawing.caption}`);
+      plot.setAttribute("aria-label", `${title}. ${next.caption}`);
       plotHost.replaceChildren(plot);
-      detach = attachPointer(plotHost, plot, { points, reach, color: theme.fg, open: context.open, say: context.say });
+      const color = context.theme().fg;
+      detach = attachPointer(plotHost, plot, { points, reach, color, open: context.open, say: context.say });
     }
-    caption.textContent = drawing.caption;
+    caption.textContent = next.caption;
     legend.replaceChildren();
-    if (plot !== null) legend.append(...((drawing.legend ?? []).filter((item) => item instanceof Node) as Node[]));
+    if (plot !== null) legend.append(...((next.legend ?? []).filter((item) => item instanceof Node) as Node[]));
     element.dataset.drawn = "true";
     fillTable();
   };
-  const redraw = () => context.queue(id, draw);
+  // The width comes from the observer: asking for it would lay the page out in between.
+  const redraw = () => {
+    if (width > 0) context.queue(id, draw);
+  };
 
-  const resize = new ResizeObserver(() => {
-    if (Math.floor(plotHost.clientWidth) !== drawnWidth) redraw();
+  const resize = new ResizeObserver((entries) => {
+    width = Math.floor(entries.at(-1)?.contentRect.width ?? 0);
+    if (width > 0 && width !== drawnWidth) redraw();
   });
   resize.observe(plotHost);
 

@@ -8,6 +8,8 @@ import { lengthPanel, phasePanel } from "./pairs";
 import type { PanelSpec } from "./panel";
 import { scatterPanel } from "./scatter";
 
+export { warmUp } from "./chart";
+
 /** The eight panels of the dashboard, then the phase plot and the length confound. */
 export function panelsOf(run: Run): PanelSpec[] {
   const first = run.layers[0] ?? "?";

@@ -2,7 +2,7 @@
 
 import { baseInWords } from "../data/metrics";
 import { anyFinite, thin, thinned, type View } from "./aggregate";
-import { axis, chart, grid, place, Plot } from "./chart";
+import { axis, chart, grid, places, Plot } from "./chart";
 import { key } from "./controls";
 import { number, signed } from "./format";
 import type { Drawing, PanelSpec } from "./panel";
@@ -79,13 +79,14 @@ function draw(view: View, theme: Theme, width: number, base: string): Drawing {
     color: { type: "identity" },
     symbol: { type: "identity" } as Plot.ScaleOptions,
   });
+  const [xAt, yAt] = [places(plot, "x"), places(plot, "y")];
   const above = found.filter((row) => h(row) > f(row)).length;
   const below = found.filter((row) => h(row) < f(row)).length;
   return {
     plot,
     points: drawn.map((row) => ({
-      x: place(plot, "x", f(row)),
-      y: place(plot, "y", h(row)),
+      x: xAt(f(row)),
+      y: yAt(h(row)),
       lines: [
         run.sampleIds[row] as string,
         run.sampleDomains[row] as string,

@@ -15,6 +15,13 @@ export class IdleQueue {
     this.#wait();
   }
 
+  /** The same, before everything that waits. */
+  next(key: string, job: () => void): void {
+    this.#jobs.delete(key);
+    this.#jobs = new Map([[key, job], ...this.#jobs]);
+    this.#wait();
+  }
+
   clear(): void {
     this.#jobs.clear();
   }
@@ -29,9 +36,7 @@ export class IdleQueue {
       const [key, job] = first.value;
       this.#jobs.delete(key);
       try {
-        performance.mark(`job-${key}`);
         job();
-        performance.measure(`draw ${key}`, `job-${key}`);
       } finally {
         this.#wait();
       }

@@ -77,16 +77,16 @@ function health(m: Manifest): HTMLElement {
       "tr",
       null,
       h("th", { scope: "row" }, `Layer ${layer.layer}`),
-      h("td", null, sae === undefined ? "–" : `${sae.architecture}, ${sae.d_sae.toLocaleString("en")} features`, h("small", null, sae?.id ?? "")),
       h("td", { class: "number" }, number(layer.mean_l0)),
       h("td", { class: "number" }, layer.declared_l0 === null ? "not declared" : number(layer.declared_l0)),
       h("td", { class: "number" }, number(layer.fvu)),
       h("td", { class: "number" }, percent(layer.dead_share)),
       h("td", null, h("span", { class: fits ? "health good" : "health bad" }, fits ? "fits" : "does not fit")),
+      h("td", null, sae === undefined ? "–" : `${sae.architecture}, ${sae.d_sae.toLocaleString("en")} features`, h("small", null, sae?.id ?? "")),
     );
   };
-  const heads = ["Layer", "SAE", "Mean L0", "Declared L0", "FVU", "Dead texts", "Health"];
-  const numeric = new Set(heads.slice(2, 6));
+  const heads = ["Layer", "Mean L0", "Declared L0", "FVU", "Dead texts", "Health", "SAE"];
+  const numeric = new Set(heads.slice(1, 5));
   return h(
     "div",
     { class: "table-scroll", tabindex: 0, role: "group", "aria-label": "SAE health, scrollable" },
@@ -109,7 +109,14 @@ function verdicts(run: Run): Child {
   return h(
     "div",
     { class: "verdict-line", "data-test": "verdicts" },
-    h("p", null, `Over all samples, ${found} of ${total} metrics differ between fact and hallucination before text length is accounted for:`),
+    h(
+      "p",
+      null,
+      found === 0
+        ? `Over all samples, none of ${total} metrics tells fact from hallucination (q ≤ 0.05).`
+        : `Over all samples, ${found} of ${total} metrics ${found === 1 ? "differs" : "differ"} between fact and hallucination before text length is accounted for.`,
+      ` Both texts have equally many tokens in ${equalLength(run)} of ${count(run.metrics.rows, "sample")}.`,
+    ),
     h(
       "ul",
       null,
@@ -119,6 +126,11 @@ function verdicts(run: Run): Child {
       }),
     ),
   );
+}
+
+function equalLength(run: Run): number {
+  const hall = run.metrics.numbers("n_tokens_hall");
+  return run.metrics.numbers("n_tokens_fact")?.filter((n, row) => n === hall?.[row]).length ?? 0;
 }
 
 function provenance(run: Run, m: Manifest): HTMLElement {

@@ -21,6 +21,9 @@ export interface Comparison {
   q: number;
   adjustedQ: number;
   lengthR: number;
+  /** Pairs with equally many tokens, and their difference in the same units. */
+  nEqual: number;
+  equal: number;
   verdict: string;
 }
 
@@ -42,7 +45,7 @@ export const VERDICTS: Record<string, { word: string; many?: string; short: stri
     short: "no control",
     meaning: "a difference that cannot be told apart from token counts in these data",
   },
-  no_difference: { word: "no difference", short: "none", meaning: "no difference was found (q > 0.05)" },
+  no_difference: { word: "no difference", short: "no diff.", meaning: "no difference was found (q > 0.05)" },
   no_variation: { word: "no variation", short: "constant", meaning: "all differences are the same" },
   too_few_samples: { word: "too few samples", short: "too few", meaning: "fewer than three pairs" },
   control: { word: "the control itself", short: "control", meaning: "token counts, which the others are checked against" },
@@ -58,8 +61,16 @@ export function everything(run: Run): string {
   return run.domains.includes("all") ? "(all)" : "all";
 }
 
+const known = new WeakMap<Run, Comparison[]>();
+
 /** All comparisons of a run, in file order; empty without stats.parquet. */
-export function comparisons(run: Run): Comparison[] {
+export function comparisons(run: Run): readonly Comparison[] {
+  let found = known.get(run);
+  if (found === undefined) known.set(run, (found = read(run)));
+  return found;
+}
+
+function read(run: Run): Comparison[] {
   const stats = run.stats;
   if (stats === null) return [];
   return Array.from({ length: stats.rows }, (_, row) => {
@@ -84,6 +95,8 @@ export function comparisons(run: Run): Comparison[] {
       q: value("q_value"),
       adjustedQ: value("length_adjusted_q"),
       lengthR: value("length_r"),
+      nEqual: value("n_equal_length"),
+      equal: value("equal_length_diff") * factor,
       verdict: stats.text("verdict", row),
     };
   });

@@ -63,7 +63,7 @@ export function mountSample(host: HTMLElement, page: PageContext): { show(run: R
         if (signal.aborted) return;
         const { kind, message, hint } = asEngineError(reason);
         features.replaceChildren(
-          h("div", { class: "error", role: "alert", "data-test": "error", "data-kind": kind }, h("p", null, message), hint === undefined ? null : h("p", null, hint)),
+          h("div", { class: "box error", role: "alert", "data-test": "error", "data-kind": kind }, h("p", null, message), hint === undefined ? null : h("p", null, hint)),
         );
       },
     );

@@ -82,6 +82,8 @@ export async function solidCloud(cloud: CloudScene, label: string, pointed: (ind
   // A finger that scrolls the page past the plot should not be caught by a wheel-like zoom.
   controls.enableZoom = true;
 
+  // Shaders are compiled beside the page, not in its first frame.
+  await renderer.compileAsync(scene, camera);
   let visible = true;
   let waiting = false;
   const render = (): void => {

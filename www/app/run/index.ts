@@ -8,6 +8,9 @@ import type { PageContext } from "../context";
 import { progressPanel } from "./progress";
 import type { RunSession } from "./session";
 
+/** Failures that another device may not have. */
+const ON_DEVICE = new Set(["device", "device-lost", "out-of-memory", "crashed", "unsupported"]);
+
 /** What a run's set-up was, in one line. */
 function asked(session: RunSession): string {
   const setup = session.setup;
@@ -36,9 +39,9 @@ export function mountRun(host: HTMLElement, page: PageContext, session: RunSessi
   function resumeActions(): HTMLElement[] {
     const kept = session.kept;
     const again = (device?: DeviceChoice) => () => session.resume(device);
-    const label = kept ? `Continue from sample ${kept + 1}` : "Try again";
+    const label = kept || session.phase === "cancelled" ? "Continue" : "Try again";
     const buttons = [h("button", { class: "primary", "data-test": "resume-run", onclick: again() }, label)];
-    if (session.setup?.device !== "cpu") {
+    if (session.setup?.device !== "cpu" && ON_DEVICE.has(session.error?.kind ?? "")) {
       const text = kept ? "Continue on the CPU" : "Try again on the CPU";
       buttons.push(h("button", { "data-test": "resume-cpu", onclick: again("cpu") }, text));
     }
@@ -47,7 +50,7 @@ export function mountRun(host: HTMLElement, page: PageContext, session: RunSessi
 
   function keptLine(): string {
     const total = session.progress?.samples_total;
-    if (!session.kept) return "No sample was finished before.";
+    if (!session.kept) return "No sample was finished yet.";
     return `${session.kept}${total ? ` of ${total}` : ""} samples are finished and kept; they are under Results.`;
   }
 
@@ -99,7 +102,7 @@ export function mountRun(host: HTMLElement, page: PageContext, session: RunSessi
         ? h(
             "div",
             { "data-test": "failed-samples" },
-            h("h3", null, `${counted(failed.length, "sample")} failed and have no row`),
+            h("h3", null, `${counted(failed.length, "sample")} failed and ${failed.length === 1 ? "has" : "have"} no row`),
             h(
               "ul",
               null,

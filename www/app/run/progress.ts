@@ -41,7 +41,7 @@ export function progressPanel(cancel: () => void): { element: HTMLElement; updat
   const figures = h(
     "section",
     { class: "panel", hidden: true },
-    h("h2", null, "Where it is"),
+    h("h2", null, "Progress"),
     h("dl", { class: "figures" }, rate.element, eta.element, passed.element, layer.element, read.element),
   );
   const stagePanel = h(

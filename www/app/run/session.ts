@@ -2,7 +2,7 @@
 
 import type { DatasetInfo, DeviceChoice, Download, EngineError, Progress, RunFiles, Setup } from "../../protocol";
 import { asEngineError, type EngineClient } from "../engine";
-import { enter, stateOf } from "../state";
+import { enter, holdState, stateOf } from "../state";
 
 export type Phase = "idle" | "starting" | "downloading" | "running" | "finished" | "cancelled" | "broken";
 
@@ -126,6 +126,7 @@ export class RunSession extends EventTarget {
 
   #become(phase: Phase): void {
     this.phase = phase;
+    holdState(this.active);
     this.dispatchEvent(new Event("change"));
   }
 }
