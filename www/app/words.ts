@@ -5,7 +5,7 @@ import { h, type Child } from "./dom";
 
 const TITLES: Record<EngineError["kind"], string> = {
   io: "A file could not be read",
-  network: "The host did not answer",
+  network: "No usable answer from the host",
   truncated: "A download ended early",
   quota: "The browser's storage is full",
   malformed: "A file is not what its format says",

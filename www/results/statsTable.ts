@@ -76,15 +76,15 @@ export function statsTable(queue: (key: string, job: () => void) => void): Stats
     note,
   );
 
-  for (const column of COLUMNS) {
+  COLUMNS.forEach((column, i) => {
     const button = h("button", { type: "button", class: "sort", title: column.title }, column.label);
-    const cell = h("th", { scope: "col", "aria-sort": "none" }, button);
+    const cell = h("th", { scope: "col", "aria-sort": "none", class: i > 2 && "number" }, button);
     button.addEventListener("click", () => {
       sort = { column: column.name, down: sort.column === column.name ? !sort.down : false };
       fill();
     });
     head.append(cell);
-  }
+  });
 
   function fill(): void {
     body.replaceChildren();

@@ -21,7 +21,7 @@ export function dataTable({ columns, rows, note }: Alternative): HTMLElement[] {
   const table = h(
     "table",
     { class: "data" },
-    h("thead", null, h("tr", null, columns.map((name) => h("th", { scope: "col" }, name)))),
+    h("thead", null, h("tr", null, columns.map((name, i) => h("th", { scope: "col", class: i > 0 && typeof rows[0]?.[i] === "number" && "number" }, name)))),
     h(
       "tbody",
       null,

@@ -64,8 +64,8 @@ export function featuresSection(
       "tr",
       { class: row.mark },
       h("th", { scope: "row" }, name),
-      (["prompt", "fact", "hall"] as const).map((kind) => bar(row[kind], most, kind)),
       h("td", null, words === "" ? null : h("span", { class: `mark ${row.mark}` }, words)),
+      (["prompt", "fact", "hall"] as const).map((kind) => bar(row[kind], most, kind)),
       withPromoted ? h("td", { class: "promotes" }, (promoted.get(`${layer} ${row.feature}`) ?? []).map((token) => h("span", { class: "token" }, token))) : null,
     );
   }
@@ -151,7 +151,7 @@ export function featuresSection(
         "table",
         { class: "data features", "data-test": "features-table" },
         h("caption", { class: "unseen" }, "Active features by text"),
-        h("thead", null, h("tr", null, ["Feature", "Prompt", "Fact", "Hallucination", "Mark"].map((name) => h("th", { scope: "col" }, name)), promotesHead)),
+        h("thead", null, h("tr", null, ["Feature", "Mark", "Prompt", "Fact", "Halluci\u00adnation"].map((name) => h("th", { scope: "col" }, name)), promotesHead)),
         body,
       ),
     ),

@@ -35,7 +35,7 @@ export function numbersSection(run: Run, row: number): HTMLElement {
             "table",
             { class: "data" },
             h("caption", { class: "unseen" }, title),
-            h("thead", null, h("tr", null, ["Metric", "Fact", "Hall.", "Diff."].map((name) => h("th", { scope: "col" }, name)))),
+            h("thead", null, h("tr", null, ["Metric", "Fact", "Hall.", "Diff."].map((name, i) => h("th", { scope: "col", class: i > 0 && "number" }, name)))),
             h("tbody", null, rows),
           ),
         );

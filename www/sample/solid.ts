@@ -82,8 +82,9 @@ export async function solidCloud(cloud: CloudScene, label: string, pointed: (ind
   // A finger that scrolls the page past the plot should not be caught by a wheel-like zoom.
   controls.enableZoom = true;
 
-  // Shaders are compiled beside the page, not in its first frame.
-  await renderer.compileAsync(scene, camera);
+  // Shaders are compiled beside the page, where the driver can, not in its first frame.
+  if (renderer.extensions.has("KHR_parallel_shader_compile")) await renderer.compileAsync(scene, camera);
+  let framed = false;
   let visible = true;
   let waiting = false;
   const render = (): void => {
@@ -144,6 +145,13 @@ export async function solidCloud(cloud: CloudScene, label: string, pointed: (ind
     renderer.setPixelRatio(Math.min(devicePixelRatio, 2));
     renderer.setSize(width, height);
     camera.aspect = width / height;
+    if (!framed) {
+      // The angle of view is the vertical one: a narrow picture is taken from farther away.
+      framed = true;
+      home.multiplyScalar(Math.max(1, 1 / camera.aspect));
+      camera.position.copy(home);
+      controls.update();
+    }
     camera.updateProjectionMatrix();
     render();
   });

@@ -104,6 +104,7 @@ export function dataPart(draft: Draft): { element: HTMLElement; show(data: Datas
 
   async function take(picked: File): Promise<void> {
     name.textContent = `Reading ${picked.name}…`;
+    draft.set({ dataKind: "upload", upload: null });
     const bytes = new Uint8Array(await picked.arrayBuffer());
     name.textContent = "";
     draft.set({ dataKind: "upload", upload: { name: picked.name, bytes } });

@@ -171,6 +171,9 @@ export function mountSetup(
 
   draft.addEventListener("change", () => {
     if (planKey() === plannedKey) return;
+    // A plan under way is of what the form no longer says: it must not enable the button.
+    turn += 1;
+    stop?.abort();
     startButton.disabled = true;
     clearTimeout(timer);
     timer = setTimeout(() => void consider(), PAUSE);
