@@ -89,6 +89,7 @@ mod tests {
             layer: 3,
             layers: 21,
             bytes_read: 0,
+            timings: crate::engine::Timings::default(),
         };
         assert_eq!(line(&p), "80/200 samples | 8.5 samples/s | ETA 14s");
         assert_eq!(duration(125.0), "2m05s");

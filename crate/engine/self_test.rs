@@ -4,7 +4,6 @@
 //! would look like any other, so a device is asked before it is used.
 
 use crate::batch::{BatchLimit, pack};
-use crate::checkpoint::HostTensor;
 use crate::error::Result;
 use crate::model::fields::Fields;
 use crate::model::llama::{Config, Llama};
@@ -35,7 +34,7 @@ pub async fn self_test(compute: &Compute) -> Result<f64> {
         // norm weights lie around 1, matrices are small
         let (centre, scale) = if shape.len() == 1 { (1.0, 0.2) } else { (0.0, 0.25) };
         let data = numbers(n, i as u32 + 1).map(|v| centre + scale * v).collect();
-        weights.0.insert(name, HostTensor { shape, data });
+        weights.put(name, shape, data);
     }
     // two texts that part after two tokens, so that the mask matters
     let texts: [&[u32]; 2] = [&[1, 2, 3, 4], &[1, 2, 5]];

@@ -53,6 +53,11 @@ pub struct Unembedding {
 pub struct LayerWeights(pub BTreeMap<String, HostTensor>);
 
 impl LayerWeights {
+    /// Puts a tensor in, for weights that come from no file.
+    pub fn put(&mut self, name: String, shape: Vec<usize>, data: Vec<f32>) {
+        self.0.insert(name, HostTensor { shape, data });
+    }
+
     /// Takes a tensor by its short name.
     ///
     /// # Errors

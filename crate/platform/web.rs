@@ -20,6 +20,7 @@ mod store;
 
 pub use chunked::{ChunkedSource, WebFile, picked};
 pub use gpu::{GpuMemory, WebAdapter, adapter, gpu_memory, open as open_webgpu, reset_gpu_peak};
+pub use remote::fetch_small;
 pub use session::{Download, Session};
 pub use store::{Estimate, StoredItem, delete, estimate, stored};
 

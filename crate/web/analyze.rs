@@ -15,6 +15,7 @@ use crate::dataset::Dataset;
 use crate::engine::{self, Batching, Options};
 use crate::error::Result;
 use crate::metrics::{self, Noise, SampleMeasure};
+use crate::model::ops::Kernels;
 use crate::output::{self, FileInfo};
 use crate::platform;
 use crate::run::{Finished, Loaded, Parts, finish};
@@ -66,6 +67,7 @@ pub(super) async fn analyze(shared: &Rc<Shared>, task: &Rc<Task>, message: &JsVa
     let setup = field(message, "setup");
     let Settings { data, limit, device, precision, mut options, .. } = Settings::read(&setup)?;
     let (compute, compute_info) = devices::compute(&device, &precision).await?;
+    let on_gpu = compute.kernels == Kernels::Tensor;
     let opened = open(shared, &field(&setup, "subject")).await?;
     task.check()?;
     verify(&opened).await?;
@@ -97,7 +99,8 @@ pub(super) async fn analyze(shared: &Rc<Shared>, task: &Rc<Task>, message: &JsVa
         saes.push(file_infos(&opened, at.sae.sources()).await?);
     }
     let hashes = (file_infos(&opened, &loaded.weight_files).await?, saes);
-    let gpu = platform::gpu_memory();
+    // a worker may have computed on the GPU before; this run did not
+    let gpu_peak = on_gpu.then(|| platform::gpu_memory().peak);
     let Finished { metrics, features, stats, mut manifest, .. } = finish(Parts {
         run_id: text(message, "run_id")?,
         started_at,
@@ -108,7 +111,7 @@ pub(super) async fn analyze(shared: &Rc<Shared>, task: &Rc<Task>, message: &JsVa
         limit,
         options: &options,
         outcome: &outcome,
-        peak_gpu_buffer_bytes: (gpu.peak > 0).then_some(gpu.peak),
+        peak_gpu_buffer_bytes: gpu_peak,
         hashes,
     })?;
     if continued {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::task::{Outgoing, Shared};
 use crate::error::Result;
 use crate::model::registry::{self, KnownModel};
-use crate::platform::{self, ByteSource, ChunkedSource, Origin, WebFile};
+use crate::platform::{self, Origin};
 
 /// catalog.json; absent is empty.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -69,12 +69,7 @@ pub(super) async fn catalog(shared: &Shared) -> Rc<Catalog> {
         return catalog;
     }
     let url = resolve(&shared.base, "catalog.json");
-    let read = async {
-        let source =
-            ChunkedSource::open(WebFile { url, name: "catalog.json".to_owned(), ..WebFile::default() }).await?;
-        source.read(0..source.len()).await
-    };
-    match read.await {
+    match platform::fetch_small(&url).await {
         Ok(bytes) => {
             let catalog = Rc::new(serde_json::from_slice(&bytes).unwrap_or_default());
             shared.catalog.replace(Some(Rc::clone(&catalog)));

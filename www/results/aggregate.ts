@@ -16,7 +16,7 @@ export interface View {
 }
 
 /** More points than this are thinned out evenly before drawing; means always use all. */
-export const MOST_POINTS = 1500;
+export const MOST_POINTS = 800;
 
 /** The rows of one domain, or of all. */
 export function viewOf(run: Run, domain: string | null): View {

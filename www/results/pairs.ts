@@ -12,6 +12,9 @@ import { sampleHref } from "./table";
 import type { Theme } from "./theme";
 import { everything, lengthR } from "./verdicts";
 
+/** Each is two dots. */
+const MOST_PAIRS = 400;
+
 interface Axes {
   x: { fact: string; hall: string; label: string; shift?: number };
   y: { fact: string; hall: string; label: string };
@@ -100,7 +103,7 @@ function draw(view: View, theme: Theme, width: number, axes: Axes): Drawing {
       value("hall", "y", row),
     ]),
   });
-  const drawn = thin(rows, 750);
+  const drawn = thin(rows, MOST_PAIRS);
   const shift = axes.x.shift ?? 0;
   const dots: Dot[] = [];
   for (const row of drawn) {
@@ -155,7 +158,7 @@ function draw(view: View, theme: Theme, width: number, axes: Axes): Drawing {
       sampleId: run.sampleIds[dot.row] as string,
     })),
     legend: [key(theme.fact, "fact"), key(theme.hall, "hallucination", "diamond")],
-    caption: axes.caption(view) + thinned(rows, 750),
+    caption: axes.caption(view) + thinned(rows, MOST_PAIRS),
     table,
   };
 }

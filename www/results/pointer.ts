@@ -25,7 +25,12 @@ export interface PointerOptions {
 let tip: HTMLElement | null = null;
 
 function tooltip(): HTMLElement {
-  tip ??= document.body.appendChild(h("div", { class: "plot-tip", "aria-hidden": "true", hidden: true }));
+  if (tip === null) {
+    tip = document.body.appendChild(h("div", { class: "plot-tip", "aria-hidden": "true", hidden: true }));
+    // It stands still in the window: what it points at does not.
+    addEventListener("scroll", hideTip, { passive: true, capture: true });
+    addEventListener("hashchange", hideTip);
+  }
   return tip;
 }
 

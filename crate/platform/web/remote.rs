@@ -215,6 +215,16 @@ fn short(name: &str, skip: u64, left: u64) -> Error {
     )
 }
 
+/// A small file as it is served, compressed on the way or not.
+///
+/// # Errors
+/// Those of the server and the connection.
+pub async fn fetch_small(url: &str) -> Result<Vec<u8>> {
+    let response = Http::new(url.to_owned(), None).get("GET", None).await?;
+    let buffer = response.array_buffer().map_err(|e| failed(url, "read", &e))?;
+    Ok(Uint8Array::new(&wait(url, "read", buffer).await?).to_vec())
+}
+
 /// A range of a source of `len` bytes, checked.
 pub(super) fn checked(name: &str, len: u64, range: &Range<u64>) -> Result<()> {
     if range.end > len || range.start > range.end { Err(past_end(name, len, range)) } else { Ok(()) }
