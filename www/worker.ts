@@ -18,7 +18,18 @@ let engine: Engine | null = null;
 let memory: WebAssembly.Memory | null = null;
 let dead = false;
 
+// A lost device breaks the work on it a moment before the browser says that it is lost.
+const LOSS_IS_TOLD_WITHIN = 250;
+
 function emit(message: FromWorker, transfer: Transferable[]): void {
+  if (message.type === "error" && message.error.kind === "device" && scope.saescopeGpu.device) {
+    setTimeout(() => pass(message, transfer), LOSS_IS_TOLD_WITHIN);
+  } else pass(message, transfer);
+}
+
+function pass(message: FromWorker, transfer: Transferable[]): void {
+  // everything that was open has been answered then
+  if (dead) return;
   if (message.type === "done" || message.type === "error") open.delete(message.id);
   scope.postMessage(message, transfer);
 }

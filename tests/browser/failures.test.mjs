@@ -72,8 +72,9 @@ test("a lost device: finished samples are kept, the run goes on on the CPU", LON
 });
 
 test("a download that ends early says so, and goes on from there", LONG, async () => {
-  host.faults.truncate = { match: /\.gguf$/, share: 0.5 };
   await open(page, host, `${DEMO}&limit=2`);
+  await page.locator('[data-test="start-run"]:enabled').waitFor();
+  host.faults.truncate = { match: /\.gguf$/, share: 0.5 };
   await start(page);
   await state(page, "truncated");
   const { kind, text } = await problem(page);
