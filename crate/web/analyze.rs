@@ -22,7 +22,7 @@ use crate::run::{Finished, Loaded, Parts, finish};
 
 /// Samples of one pass: few enough that results come while one watches and little is lost with a
 /// device, many enough that reading the weights again costs little beside computing.
-const SMALL_PASS: usize = 40;
+const SMALL_PASS: usize = 70;
 const LARGE_PASS: usize = 100;
 /// Blocks up to this many bytes are small.
 const SMALL_BLOCK: u64 = 64 << 20;

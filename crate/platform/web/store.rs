@@ -2,6 +2,7 @@
 //! download that stopped goes on where it was, and what nobody asked for is never fetched.
 
 use std::cell::RefCell;
+use std::collections::HashMap;
 
 use js_sys::{AsyncIterator, Reflect, Uint8Array};
 use serde::{Deserialize, Serialize};
@@ -59,6 +60,8 @@ pub(super) struct Store {
     name: String,
     total: u64,
     present: RefCell<Vec<bool>>,
+    /// chunks that were read before: looking a file up costs more than reading it
+    seen: RefCell<HashMap<usize, Blob>>,
 }
 
 fn manager() -> Result<StorageManager> {
@@ -110,11 +113,18 @@ fn quota_exceeded() -> JsValue {
         .map_or(JsValue::NULL, Into::into)
 }
 
-async fn read(folder: &FileSystemDirectoryHandle, name: &str) -> Result<Vec<u8>> {
+async fn look_up(folder: &FileSystemDirectoryHandle, name: &str) -> Result<Blob> {
     let handle: FileSystemFileHandle = wait(name, "read", folder.get_file_handle(name)).await?.unchecked_into();
-    let blob: Blob = wait(name, "read", handle.get_file()).await?.unchecked_into();
+    Ok(wait(name, "read", handle.get_file()).await?.unchecked_into())
+}
+
+async fn bytes_of(blob: &Blob, name: &str) -> Result<Vec<u8>> {
     let buffer = wait(name, "read", blob.array_buffer()).await?;
     Ok(Uint8Array::new(&buffer).to_vec())
+}
+
+async fn read(folder: &FileSystemDirectoryHandle, name: &str) -> Result<Vec<u8>> {
+    bytes_of(&look_up(folder, name).await?, name).await
 }
 
 async fn names(folder: &FileSystemDirectoryHandle) -> Result<Vec<String>> {
@@ -163,7 +173,7 @@ impl Store {
             let bytes = serde_json::to_vec(&about).unwrap_or_default();
             write(&folder, ABOUT, name, &bytes).await?;
         }
-        Ok(Self { folder, name: name.to_owned(), total, present: RefCell::new(present) })
+        Ok(Self { folder, name: name.to_owned(), total, present: RefCell::new(present), seen: RefCell::default() })
     }
 
     /// Whether a chunk is thought to be here.
@@ -182,12 +192,26 @@ impl Store {
         if !self.has(index) {
             return None;
         }
-        let bytes = read(&self.folder, &chunk_name(index)).await.ok();
-        let whole = bytes.filter(|b| b.len() as u64 == chunk_len(index, self.total));
+        let whole = self.get_present(index).await.ok().filter(|b| b.len() as u64 == chunk_len(index, self.total));
         if whole.is_none() {
             self.present.borrow_mut()[index] = false;
+            self.seen.borrow_mut().remove(&index);
         }
         whole
+    }
+
+    async fn get_present(&self, index: usize) -> Result<Vec<u8>> {
+        let name = chunk_name(index);
+        let seen = self.seen.borrow().get(&index).cloned();
+        let blob = match seen {
+            Some(blob) => blob,
+            None => {
+                let blob = look_up(&self.folder, &name).await?;
+                self.seen.borrow_mut().insert(index, blob.clone());
+                blob
+            }
+        };
+        bytes_of(&blob, &name).await
     }
 
     /// Keeps a chunk.
@@ -207,6 +231,7 @@ impl Store {
     /// Forgets all chunks.
     pub(super) async fn clear(&self) -> Result<()> {
         let found: Vec<usize> = self.present.borrow().iter().enumerate().filter(|(_, p)| **p).map(|(i, _)| i).collect();
+        self.seen.borrow_mut().clear();
         for index in found {
             self.present.borrow_mut()[index] = false;
             wait("storage", "delete", self.folder.remove_entry(&chunk_name(index))).await?;
