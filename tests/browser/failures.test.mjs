@@ -71,22 +71,28 @@ test("a lost device: finished samples are kept, the run goes on on the CPU", LON
   clean(page, browser);
 });
 
-test("a download that ends early says so, and goes on from there", LONG, async () => {
-  await open(page, host, `${DEMO}&limit=2`);
-  await page.locator('[data-test="start-run"]:enabled').waitFor();
-  host.faults.truncate = { match: /\.gguf$/, share: 0.5 };
-  await start(page);
-  await state(page, "truncated");
-  const { kind, text } = await problem(page);
-  assert.equal(kind, "truncated");
-  assert.match(text, /gguf/);
-  await shoot(page, "truncated");
-  await accessible(page, "truncated");
-  delete host.faults.truncate;
-  await by(page, "resume-run").click();
-  await stateWithin(page, 200_000, "finished");
-  clean(page, browser, /console: Failed to load resource/);
-});
+for (const [what, kind, broken] of [
+  ["a download that ends early", "truncated", false],
+  ["a connection that breaks", "network", true],
+]) {
+  test(`${what}: it says so, and goes on from there`, LONG, async () => {
+    await open(page, host, `${DEMO}&limit=2`);
+    await page.locator('[data-test="start-run"]:enabled').waitFor();
+    host.faults.truncate = { match: /\.gguf$/, share: 0.5, broken };
+    await start(page);
+    await state(page, kind);
+    const found = await problem(page);
+    assert.equal(found.kind, kind);
+    assert.match(found.text, /gguf/);
+    await shoot(page, kind);
+    await accessible(page, kind);
+    delete host.faults.truncate;
+    host.requests.length = 0;
+    await by(page, "resume-run").click();
+    await stateWithin(page, 200_000, "finished");
+    clean(page, browser, /console: Failed to load resource/);
+  });
+}
 
 test("a full storage says so", LONG, async () => {
   const session = await browser.context.newCDPSession(page);

@@ -61,14 +61,14 @@ pub fn run(paths: &Paths, care: Care) -> Result<()> {
     let run = demo_run::make(paths)?;
     let mut pack = program(paths, "pack");
     must(pack.arg(&dist).args(["--model", MODEL, "--run"]).arg(&run))?;
-    size::pack(paths, &dist)?;
-    let sizes = size::measure(&dist)?;
-    println!("\n{sizes}");
-    println!("{}: {:.1} MB in all, {} s", dist.display(), folder_size(&dist)? as f64 / 1e6, start.elapsed().as_secs());
-    println!("to look at it: {} serve --open", paths.native_program().display());
     if care == Care::Full {
+        size::pack(paths, &dist)?;
+        let sizes = size::measure(&dist)?;
+        println!("\n{sizes}");
         sizes.gate()?;
     }
+    println!("{}: {:.1} MB in all, {} s", dist.display(), folder_size(&dist)? as f64 / 1e6, start.elapsed().as_secs());
+    println!("to look at it: {} serve --open", paths.native_program().display());
     Ok(())
 }
 

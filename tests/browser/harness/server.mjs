@@ -23,7 +23,8 @@ export const GOLDEN = "/golden/";
 
 /**
  * Starts a host on 127.0.0.1. `faults` may be changed while it runs:
- *  - `truncate`: { match: RegExp, share: number }: the connection ends after that share of the body
+ *  - `truncate`: { match: RegExp, share: number, broken?: boolean }: the body ends after that share,
+ *    as if that were all; `broken`: the connection does
  *  - `noRanges`: ranges are ignored, as simple hosts do
  *  - `wait`: { match: RegExp, ms: number }: answers late
  *  - `gone`: RegExp: answers 404
@@ -70,15 +71,15 @@ export async function serve({ page = dist } = {}) {
         headers["Content-Range"] = `bytes ${start}-${stop - 1}/${size}`;
       }
     }
-    headers["Content-Length"] = stop - start;
+    const truncate = faults.truncate?.match.test(path) ? faults.truncate : null;
+    // a length that is then not kept would be a broken connection
+    if (!truncate || truncate.broken) headers["Content-Length"] = stop - start;
     response.writeHead(status, headers);
     if (request.method === "HEAD" || start === stop) return response.end();
-    const cut = faults.truncate?.match.test(path)
-      ? start + Math.floor((stop - start) * faults.truncate.share)
-      : stop;
+    const cut = truncate ? start + Math.floor((stop - start) * truncate.share) : stop;
     const stream = createReadStream(file, { start, end: Math.max(start, cut) - 1 });
     stream.on("error", () => response.destroy());
-    if (cut < stop) {
+    if (cut < stop && truncate?.broken) {
       stream.on("data", (piece) => response.write(piece));
       stream.on("end", () => setTimeout(() => response.destroy(), 20));
     } else {
