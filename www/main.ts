@@ -2,6 +2,7 @@
 // the engine's worker starts when a view first needs it.
 
 import type { DatasetInfo, Setup } from "./protocol";
+import { startData } from "./data/client";
 import type { Run } from "./data/run";
 import type { PageContext } from "./app/context";
 import { fill, h } from "./app/dom";
@@ -18,6 +19,7 @@ import { engineStart } from "./app/start";
 import { Shared } from "./app/state";
 
 applyTheme();
+startData();
 
 const section = (view: View) => document.querySelector<HTMLElement>(`#view-${view}`)!;
 const titles: Record<View, string> = {

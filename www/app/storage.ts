@@ -56,7 +56,7 @@ export function mountStorage(
           return;
         }
         button.textContent = "Delete? Press again";
-        button.setAttribute("aria-label", `${spoken}: press again to confirm`);
+        button.setAttribute("aria-label", `Delete? Press again: ${spoken}`);
         sure = setTimeout(() => {
           sure = 0;
           button.textContent = label;
@@ -130,8 +130,8 @@ export function mountStorage(
       h(
         "div",
         { class: "actions" },
-        h("p", { class: "muted" }, `${counted(info.items.length, "file")}, ${bytes(info.bytes)}`),
         remove("Delete all", "Delete all stored files", undefined, "storage-delete-all"),
+        h("p", { class: "muted" }, `${counted(info.items.length, "file")}, ${bytes(info.bytes)}`),
       ),
     );
   }

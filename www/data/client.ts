@@ -1,4 +1,4 @@
-// The page's side of the data worker: started with the first request, one for all runs.
+// The page's side of the data worker: started once, one for all runs.
 
 import { EngineFailure } from "../app/engine";
 import type { DataAnswer, DataRequest, DataResults } from "./worker";
@@ -35,6 +35,11 @@ function start(): Worker {
     open.clear();
   };
   return started;
+}
+
+/** Starts the data worker before there is anything to ask it, beside the fetch of a run's files. */
+export function startData(): void {
+  worker ??= start();
 }
 
 /** Asks the data worker for one thing; rejects with EngineFailure. */

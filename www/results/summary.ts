@@ -35,7 +35,7 @@ function bare(run: Run): HTMLElement[] {
 
 function facts(run: Run, m: Manifest): HTMLElement[] {
   const { compute, timings } = m;
-  const device = compute.adapter ?? (compute.backend === "flex" ? "CPU" : compute.device);
+  const device = compute.adapter ?? (compute.device === "cpu" ? "CPU" : compute.device);
   const failedCount = m.failed_samples.length;
   return [
     fact("Model", m.model.name, `${m.model.architecture}, ${m.model.n_layers} blocks, d ${m.model.d_model}, ${m.model.quantization}`),

@@ -22,7 +22,7 @@ export function featureList(
   promotes: () => Promise<string[][]>,
   pick: (at: number) => void,
 ): HTMLElement {
-  const promoted = layer.features.map(() => h("td", { class: "muted" }, "–"));
+  const promoted = layer.features.map(() => h("td", { class: "promoted muted" }, "–"));
   const rows = layer.features.map((feature, at) => {
     const values = [...layer.activations.subarray(at * tokens.length, (at + 1) * tokens.length)];
     let strongest = tokens.length > 1 ? 1 : 0;
@@ -56,7 +56,7 @@ export function featureList(
           words.forEach((list, at) => {
             const cell = promoted[at];
             if (!cell) return;
-            cell.className = "";
+            cell.className = "promoted";
             fill(cell, list.map((token) => [h("span", { class: "token" }, visible(token)), " "]));
           });
           ask.hidden = true;
@@ -85,7 +85,7 @@ export function featureList(
       { class: "scroll", tabindex: 0, role: "region", "aria-label": "Strongest features" },
       h(
         "table",
-        null,
+        { class: "strongest" },
         h(
           "thead",
           null,

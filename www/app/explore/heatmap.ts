@@ -17,15 +17,33 @@ export function shade(value: number, most: number): string {
   return most > 0 && value > 0 ? `${Math.round(8 + 87 * Math.sqrt(Math.min(1, value / most)))}%` : "0%";
 }
 
+/** A feature's activations, token by token. */
+export function ofFeature(layer: LayerFeatures, at: number, tokens: number): number[] {
+  return [...layer.activations.subarray(at * tokens, (at + 1) * tokens)];
+}
+
+/** What the colours go up to. The first token's activations may be of another order than all others'
+ *  and would take the whole scale: it is left out, where there is another token. */
+export function scaleOf(values: number[]): number {
+  return Math.max(0, ...(values.length > 1 ? values.slice(1) : values));
+}
+
+/** Why the first token is set apart, where it goes beyond the scale; else empty. */
+export function firstTokenNote(tokens: string[], layer: LayerFeatures): string {
+  const series = layer.features.map((_, at) => ofFeature(layer, at, tokens.length));
+  const first = Math.max(0, ...series.map((values) => values[0] ?? 0));
+  const most = Math.max(0, ...series.map(scaleOf));
+  const sink = "The residual stream at a text's first token is often far larger than elsewhere, and SAEs are mostly trained without it";
+  if (tokens.length === 1) return `${sink}: a text of one token says little.`;
+  if (first <= most || !most) return "";
+  return `At the first token activations go up to ${short(first)}, at all others to ${short(most)}. ${sink}: the ranking and the colours leave it out, and what is beyond the scale there is hatched.`;
+}
+
 /** Builds the table of one layer; `pick` is called with a feature's place in the list. */
 export function heatmap(tokens: string[], layer: LayerFeatures, pick: (at: number) => void): HTMLElement {
   const columns = layer.features.length;
   const at = (feature: number, token: number) => layer.activations[feature * tokens.length + token] ?? 0;
-  // The first token's activations are of another order (see the norms at position 0): leave it out of the scale.
-  let most = 0;
-  for (let feature = 0; feature < columns; feature++) {
-    for (let token = 1; token < tokens.length; token++) most = Math.max(most, at(feature, token));
-  }
+  const most = Math.max(0, ...layer.features.map((_, feature) => scaleOf(ofFeature(layer, feature, tokens.length))));
 
   const tip = h("p", { class: "tip muted small", "aria-hidden": "true" }, "Move over a cell, or use the arrow keys, for its value.");
   const cells: HTMLElement[][] = [];
@@ -37,6 +55,7 @@ export function heatmap(tokens: string[], layer: LayerFeatures, pick: (at: numbe
         "td",
         {
           role: "gridcell",
+          class: value > most ? "beyond" : null,
           tabindex: row === 0 && column === 0 ? 0 : -1,
           "aria-label": words,
           "data-row": row,

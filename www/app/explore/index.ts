@@ -10,7 +10,7 @@ import { enter, stateOf, type Shared } from "../state";
 import { needsToken } from "../setup/model";
 import { errorBox, sentence } from "../words";
 import { featureList } from "./features";
-import { heatmap, shade, visible } from "./heatmap";
+import { firstTokenNote, heatmap, ofFeature, scaleOf, shade, visible } from "./heatmap";
 
 const TOP = 24;
 const PROMOTED = 6;
@@ -25,9 +25,9 @@ function nameOf(subject: Subject): string {
 function cost(model: ModelInfo | undefined): string {
   if (!model) return "The first sentence reads the model and its SAEs; after that they stay in memory.";
   const left = model.bytes === undefined ? undefined : Math.max(0, model.bytes - model.stored_bytes);
-  const download =
-    left === undefined ? "downloads the model and its SAEs" : left ? `downloads up to ${bytes(left)}` : "downloads nothing: all is stored here";
-  return `The first sentence ${download}, and loads the weights; after that they stay in memory and a sentence takes moments.`;
+  const after = "loads the weights; after that they stay in memory and a sentence takes moments.";
+  if (left === 0) return `Its files are stored here. The first sentence ${after}`;
+  return `The first sentence ${left === undefined ? "downloads the model and its SAEs" : `downloads up to ${bytes(left)}`} and ${after}`;
 }
 
 /** Builds the view. */
@@ -90,7 +90,13 @@ export function mountExplore(
 
   async function go(): Promise<void> {
     const text = input.value.trim();
-    if (!text || stop) return;
+    if (stop) return;
+    if (!text) {
+      fill(outcome);
+      status.textContent = "Type a sentence first.";
+      input.focus();
+      return;
+    }
     fill(outcome);
     button.disabled = true;
     status.textContent = "Starting the engine…";
@@ -144,8 +150,12 @@ export function mountExplore(
   function show(found: Explore, subject: Subject): void {
     const { gpu, wasm } = found.memory;
     const memory = gpu ? `${bytes(gpu)} on the GPU` : `${bytes(wasm)} of engine memory`;
-    const weights = found.resident ? "The weights were resident" : "The weights are resident now; the next sentence is quicker";
-    status.textContent = `${counted(found.tokens.length, "token")} in ${duration(found.seconds)}. ${weights}: ${memory}.`;
+    const tokens = counted(found.tokens.length, "token");
+    status.textContent = found.resident
+      ? `${tokens} in ${duration(found.seconds)}, with the weights resident: ${memory}.`
+      : `${tokens} in ${duration(found.seconds)}, reading the weights included. They are resident now, so that the next sentence is quicker: ${memory}.`;
+    // What the next first sentence costs has changed.
+    if (!found.resident) void page.engine.call<"models">({ type: "models" }).then((models) => shared.update({ models }), () => undefined);
     page.announce(`Features of ${counted(found.tokens.length, "token")} are shown.`);
 
     const layers = found.layers;
@@ -168,12 +178,12 @@ export function mountExplore(
       const sentenceLine = h("p", { class: "sentence", "aria-live": "off" });
       const caption = h("p", { class: "muted small" });
       const pick = (at: number) => {
-        const values = found.tokens.map((_, token) => layer.activations[at * found.tokens.length + token] ?? 0);
-        const most = Math.max(...values.slice(1), 0);
+        const values = ofFeature(layer, at, found.tokens.length);
+        const most = scaleOf(values);
         fill(
           sentenceLine,
           found.tokens.map((token, index) =>
-            h("span", { class: "token lit", style: { "--share": shade(values[index] ?? 0, most) } }, visible(token)),
+            h("span", { class: `token lit${(values[index] ?? 0) > most ? " beyond" : ""}`, style: { "--share": shade(values[index] ?? 0, most) } }, visible(token)),
           ),
         );
         caption.textContent = `The sentence, coloured by feature ${layer.features[at]}.`;
@@ -193,6 +203,7 @@ export function mountExplore(
         return;
       }
       pick(0);
+      const note = firstTokenNote(found.tokens, layer);
       fill(
         place,
         h(
@@ -202,6 +213,7 @@ export function mountExplore(
           sentenceLine,
           caption,
           heatmap(found.tokens, layer, pick),
+          note ? h("p", { class: "muted small", "data-test": "first-token" }, note) : null,
         ),
         featureList(found.tokens, layer, known, promotes, pick),
       );

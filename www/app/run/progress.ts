@@ -51,12 +51,13 @@ export function progressPanel(cancel: () => void): { element: HTMLElement; updat
     stages,
     h("p", { class: "muted small" }, "Stages overlap: the next layer is read while one computes."),
   );
+  const counting = h("p", { class: "muted small" }, "GPU buffers are counted where they are made and freed.");
   const memoryPanel = h(
     "section",
     { class: "panel", hidden: true },
     h("h2", null, "Memory"),
     memory,
-    h("p", { class: "muted small" }, "GPU buffers are counted where they are made and freed."),
+    counting,
   );
   const head = h("div", { class: "run-head" }, h("div", { class: "grow" }, state, bar), stop);
   const element = h(
@@ -101,6 +102,9 @@ export function progressPanel(cancel: () => void): { element: HTMLElement; updat
   function text(session: RunSession): string {
     const { progress, phase } = session;
     if (phase === "starting") return "Starting: the engine loads, headers and tokenizer are read.";
+    if (phase === "downloading" && !progress && [...session.downloads.values()].every(({ done, total }) => done >= total)) {
+      return "Reading the weights.";
+    }
     if (phase === "downloading" && !progress) return `Downloading: ${bytes(session.received)} so far.`;
     if (!progress) return "";
     const done = Math.floor(progress.samples_done);
@@ -133,6 +137,7 @@ export function progressPanel(cancel: () => void): { element: HTMLElement; updat
       const onGpu = session.gpuPeak
         ? `GPU buffers ${bytes(gpu)} now, ${bytes(session.gpuPeak)} at most, the largest ${bytes(gpu_largest)}; `
         : "No GPU buffers; ";
+      counting.hidden = !session.gpuPeak;
       memory.textContent = `${onGpu}engine memory ${bytes(wasm)}.`;
     },
   };

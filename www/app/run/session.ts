@@ -109,6 +109,8 @@ export class RunSession extends EventTarget {
   }
 
   #download(download: Download): void {
+    // The host's list of files is the page's own matter, not the model's.
+    if (download.file === "catalog.json") return;
     this.downloads.set(download.file, download);
     this.received = download.received;
     if (this.phase === "starting") {

@@ -19,7 +19,7 @@ export function deviceWords(hello: Hello): string[] {
     case "ok":
       return [`WebGPU works${name} and computes right${test}.`, cpu];
     case "software":
-      return [`WebGPU is only emulated on the CPU here${name}: right, but slower than the CPU path, which is used instead.${reason}`, cpu];
+      return [`WebGPU's adapter${name} is a rasteriser on the CPU: it computes right, but slower than the CPU path, which is used instead.`, cpu];
     case "none":
       return [`This browser offers no WebGPU adapter, so runs use the CPU.${reason}`, cpu];
     case "wrong":
