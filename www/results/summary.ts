@@ -106,13 +106,16 @@ function verdicts(run: Run): Child {
   const total = [...counts.values()].reduce((sum, n) => sum + n, 0);
   if (total === 0) return null;
   const found = total - ["no_difference", "no_variation", "too_few_samples"].reduce((sum, verdict) => sum + (counts.get(verdict) ?? 0), 0);
+  const tooFew = counts.get("too_few_samples") ?? 0;
   return h(
     "div",
     { class: "verdict-line", "data-test": "verdicts" },
     h(
       "p",
       null,
-      found === 0
+      tooFew === total
+        ? `Too few samples to compare fact and hallucination: a comparison needs at least three pairs, this run has ${run.metrics.rows}.`
+        : found === 0
         ? `Over all samples, none of ${total} metrics tells fact from hallucination (q ≤ 0.05).`
         : `Over all samples, ${found} of ${total} metrics ${found === 1 ? "differs" : "differ"} between fact and hallucination before text length is accounted for.`,
       ` Both texts have equally many tokens in ${equalLength(run)} of ${count(run.metrics.rows, "sample")}.`,
