@@ -89,14 +89,20 @@ function health(m: Manifest): HTMLElement {
   const numeric = new Set(heads.slice(1, 5));
   return h(
     "div",
-    { class: "table-scroll", tabindex: 0, role: "group", "aria-label": "SAE health, scrollable" },
+    null,
     h(
-      "table",
-      { class: "data health-table", "data-test": "sae-health" },
-      h("caption", null, "Whether the SAEs fit: L0 found beside L0 declared, fraction of variance unexplained, texts without an active feature"),
-      h("thead", null, h("tr", null, heads.map((name) => h("th", { scope: "col", class: numeric.has(name) && "number" }, name)))),
-      h("tbody", null, m.sae_health.map(row)),
+      "div",
+      { class: "table-scroll", tabindex: 0, role: "group", "aria-label": "SAE health, scrollable" },
+      h(
+        "table",
+        { class: "data health-table", "data-test": "sae-health" },
+        h("caption", { class: "unseen" }, "SAE health"),
+        h("thead", null, h("tr", null, heads.map((name) => h("th", { scope: "col", class: numeric.has(name) && "number" }, name)))),
+        h("tbody", null, m.sae_health.map(row)),
+      ),
     ),
+    // Outside of what scrolls, so that a phone shows it whole.
+    h("p", { class: "health-note" }, "Whether the SAEs fit: L0 found beside L0 declared, fraction of variance unexplained, texts without an active feature."),
   );
 }
 
