@@ -9,6 +9,10 @@ use crate::error::Result;
 /// L0 may differ from the declared one by this factor, either way, before the run warns.
 pub const L0_FACTOR: f64 = 5.0;
 
+/// Texts below which a variance is no yardstick: two near-equal residuals have next to none, and any
+/// reconstruction looks bad beside it.
+const FEW_TEXTS: usize = 20;
+
 /// Health of one SAE over a run's fact and hallucination texts (prompts are a part of both, and
 /// would count the shared positions a third time).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,9 +78,14 @@ fn warnings(health: &LayerHealth) -> Vec<String> {
     let LayerHealth { layer, texts, mean_l0, declared_l0, fvu, dead_share: _, warnings: _ } = health;
     let mut warnings = Vec::new();
     if let Some(fvu) = fvu.filter(|f| *f > 1.0) {
+        let verdict = if *texts < FEW_TEXTS {
+            "so few texts hardly vary, so that this says little; judge the SAE by a larger set"
+        } else {
+            "it does not fit this model or layer, and its geometry is noise"
+        };
         warnings.push(format!(
             "layer {layer}: the SAE's reconstruction is worse than the mean residual (FVU {fvu:.3} over {texts} texts): \
-             it does not fit this model or layer, and its geometry is noise"
+             {verdict}"
         ));
     }
     if let (Some(found), Some(declared)) = (mean_l0, declared_l0.filter(|d| *d > 0.0))
@@ -96,8 +105,15 @@ mod tests {
 
     fn found(mean_l0: f64, declared_l0: Option<f64>, fvu: Option<f64>) -> Vec<String> {
         let dead_share = Some(0.0);
-        let health =
-            LayerHealth { layer: 5, texts: 2, mean_l0: Some(mean_l0), declared_l0, fvu, dead_share, warnings: vec![] };
+        let health = LayerHealth {
+            layer: 5,
+            texts: 400,
+            mean_l0: Some(mean_l0),
+            declared_l0,
+            fvu,
+            dead_share,
+            warnings: vec![],
+        };
         warnings(&health)
     }
 
@@ -106,6 +122,22 @@ mod tests {
         assert!(found(70.0, Some(68.0), Some(0.2)).is_empty());
         assert!(found(340.0, Some(68.0), Some(1.0)).is_empty());
         assert!(found(1000.0, None, None).is_empty());
+    }
+
+    #[test]
+    fn a_few_texts_condemn_no_sae() {
+        let few = LayerHealth {
+            layer: 5,
+            texts: 2,
+            mean_l0: None,
+            declared_l0: None,
+            fvu: Some(2.3),
+            dead_share: Some(0.0),
+            warnings: vec![],
+        };
+        let [warning] = &warnings(&few)[..] else { panic!("one warning") };
+        assert!(warning.contains("FVU 2.300 over 2 texts") && warning.contains("larger set"), "{warning}");
+        assert!(!warning.contains("noise"), "{warning}");
     }
 
     #[test]

@@ -125,12 +125,64 @@ impl TextTokenizer {
                 let starts_word = self.inner.id_to_token(id).is_some_and(|t| t.starts_with('▁'));
                 if starts_word && !text.starts_with(' ') { format!(" {text}") } else { text }
             }
-            _ => self.inner.id_to_token(id).unwrap_or_else(|| format!("<{id}>")),
+            _ => match self.inner.id_to_token(id) {
+                Some(token) => byte_level(&token).map_or(token, |bytes| shown_bytes(&bytes)),
+                None => format!("<{id}>"),
+            },
         }
     }
 
     /// Size of the vocabulary, added tokens included.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
+    }
+}
+
+/// The bytes of a token written in GPT-2's alphabet, where printable Latin-1 stands for itself and
+/// the other bytes, in order, for the characters from U+0100 on (`bytes_to_unicode` of GPT-2's
+/// encoder.py); none where it holds anything else.
+fn byte_level(token: &str) -> Option<Vec<u8>> {
+    let itself = |b: u8| matches!(b, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
+    let others: Vec<u8> = (0..=255).filter(|b| !itself(*b)).collect();
+    token
+        .chars()
+        .map(|c| match u8::try_from(c) {
+            Ok(b) if itself(b) => Some(b),
+            _ => (c as usize).checked_sub(0x100).and_then(|i| others.get(i).copied()),
+        })
+        .collect()
+}
+
+/// Text as far as the bytes are text, the others as `<F0>`: a part of a character.
+fn shown_bytes(bytes: &[u8]) -> String {
+    let mut out = String::new();
+    for chunk in bytes.utf8_chunks() {
+        out.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            out.push_str(&format!("<{byte:02X}>"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_of_characters_are_shown_as_bytes() {
+        let shown = |token: &str| byte_level(token).map(|bytes| shown_bytes(&bytes));
+        // the first token of " 🦊" (20 F0 9F A6 8A) in SmolLM2's vocabulary, and its last byte
+        assert_eq!(shown("ĠðŁ").as_deref(), Some(" <F0><9F>"));
+        assert_eq!(shown("Ĭ").as_deref(), Some("<8A>"));
+        assert_eq!(shown("Ġtoken").as_deref(), Some(" token"));
+        assert_eq!(shown("Ã©").as_deref(), Some("é"));
+        assert_eq!(shown("▁token"), None);
+        let all: Vec<u8> = (0..=255).collect();
+        let alphabet: String =
+            (0..=0x143).filter_map(char::from_u32).filter(|c| byte_level(&c.to_string()).is_some()).collect();
+        let mut bytes = byte_level(&alphabet).unwrap();
+        bytes.sort_unstable();
+        assert_eq!(bytes, all);
     }
 }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::model::ModelFiles;
 use crate::model::registry::{self, KnownSae};
 use crate::output::FileInfo;
-use crate::platform::{self, ByteSource, ChunkedSource, RemoteFile, Source, WebFile, picked};
+use crate::platform::{self, ChunkedSource, RemoteFile, Source, WebFile, picked};
 use crate::run::{self, Loaded, SaeFiles};
 
 /// Where the hub's files are.

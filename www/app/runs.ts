@@ -22,6 +22,8 @@ export class Runs extends EventTarget {
   view: { show(run: Run): void; clear(): void } | null = null;
 
   #turn = 0;
+  #catalog: Promise<void> | null = null;
+  #waiting = h("p", { class: "notice info" }, "A run is going on; its first samples take this place when they are finished. What is shown here is the run opened before.");
 
   constructor(
     readonly heading: HTMLElement,
@@ -35,12 +37,12 @@ export class Runs extends EventTarget {
   /** The run that the address or the catalog names. */
   async openFirst(): Promise<void> {
     const asked = new URLSearchParams(location.search).get("run");
-    const catalog = this.#readCatalog();
+    this.#catalog = this.#readCatalog();
     if (asked) {
-      await Promise.all([catalog, this.openUrl(asked)]);
+      await this.openUrl(asked);
       return;
     }
-    await catalog;
+    await this.#catalog;
     if (this.current || this.#turn) return;
     const runs = this.shared.catalog?.runs ?? [];
     const first = runs.find((run) => run.name === this.shared.catalog?.default_run) ?? runs[0];
@@ -96,6 +98,12 @@ export class Runs extends EventTarget {
       if (again) void partial();
     };
     session.addEventListener("partial", () => void partial());
+    session.addEventListener("change", () => {
+      const waiting = session.active && !session.partial && this.current !== null;
+      if (waiting === (this.#waiting.parentNode !== null)) return;
+      if (waiting) this.message.append(this.#waiting);
+      else this.#waiting.remove();
+    });
     this.catchUp = () => void partial();
     session.addEventListener("finished", () => {
       const { files, setup, dataset } = session;
@@ -126,6 +134,8 @@ export class Runs extends EventTarget {
         () => undefined,
       );
     } catch (reason) {
+      // The host's own runs are offered instead.
+      await this.#catalog;
       if (mine !== this.#turn) return;
       enter("unreadable");
       fill(this.message, errorBox(asEngineError(reason), this.#elsewhere(), title));

@@ -110,7 +110,7 @@ export async function openFiles(files: File[]): Promise<Run> {
   const find = (part: string, suffix: string) =>
     files.find((file) => file.name.toLowerCase().includes(part) && file.name.toLowerCase().endsWith(suffix));
   const parquet = files.filter((file) => file.name.toLowerCase().endsWith(".parquet"));
-  const metrics = find("metrics", ".parquet") ?? (parquet.length === 1 ? parquet[0] : undefined);
+  const metrics = find("metrics", ".parquet") ?? (parquet.length === 1 && !/features|stats/i.test(parquet[0]!.name) ? parquet[0] : undefined);
   if (metrics === undefined) {
     const names = files.map((file) => file.name);
     throw new EngineFailure({

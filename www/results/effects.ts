@@ -100,6 +100,9 @@ function draw(view: View, theme: Theme, width: number, choice: string): Drawing 
         : "stats.parquet has no such comparison.";
     return { plot: null, empty, caption: "", table };
   }
+  if (!rows.some(({ comparison: c }) => Number.isFinite(c.g) || Number.isFinite(atEqualLength(c)))) {
+    return { plot: null, empty: "Too few samples for an effect size: it needs at least three pairs that vary.", caption: "", table };
+  }
   const narrow = width < 560;
   const [marginLeft, marginRight] = narrow ? [102, 74] : [150, 150];
   const plot = chart(theme, {

@@ -7,6 +7,7 @@ import type { Run } from "../data/run";
 import { exportButtons } from "../export/index";
 import { viewOf, type View } from "./aggregate";
 import { chooser } from "./controls";
+import { count } from "./format";
 import { panel, type Panel } from "./panel";
 import { hideTip } from "./pointer";
 import { IdleQueue } from "./schedule";
@@ -29,12 +30,12 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
   let charts: typeof import("./panels") | null = null;
 
   const title = h("h1", { tabindex: -1 }, "Results");
-  const progress = h("p", { class: "partial", "data-test": "partial", hidden: true });
+  const origin = h("p", { class: "partial" });
   const head = h("div", { class: "results-head" });
   const bar = h("div", { class: "results-bar" });
   const grid = h("div", { class: "panels" });
   const comparisons = statsTable((key, job) => queue.add(key, job));
-  const root = h("div", { class: "results" }, title, progress, head, bar, grid);
+  const root = h("div", { class: "results" }, title, origin, head, bar, grid);
 
   const context = {
     view: () => view as View,
@@ -113,8 +114,11 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
       view = viewOf(run, domain);
       if (first) host.replaceChildren(root);
       title.textContent = run.partial ? "Results so far" : "Results";
-      progress.hidden = !run.partial;
-      progress.textContent = `${run.metrics.rows} samples are finished. Means and plots move as more come; explained variance and comparisons are final only at the end.`;
+      if (run.partial) origin.dataset.test = "partial";
+      else delete origin.dataset.test;
+      origin.textContent = run.partial
+        ? `${count(run.metrics.rows, "sample")} ${run.metrics.rows === 1 ? "is" : "are"} finished. Means and plots move as more come; explained variance and comparisons are final only at the end.`
+        : `A finished run, ${run.origin === "this page" ? "computed on this page" : `opened from ${run.origin}`}.`;
       head.replaceChildren(summary(run));
       // A list that the user has open is not taken away by the next samples of a run.
       if (!run.partial || !bar.contains(document.activeElement)) {

@@ -4,7 +4,7 @@ import { baseInWords } from "../data/metrics";
 import { anyFinite, thin, thinned, type View } from "./aggregate";
 import { axis, chart, grid, places, Plot } from "./chart";
 import { key } from "./controls";
-import { number, signed } from "./format";
+import { count, number, signed } from "./format";
 import type { Drawing, PanelSpec } from "./panel";
 import { sampleHref } from "./table";
 import type { Theme } from "./theme";
@@ -99,7 +99,7 @@ function draw(view: View, theme: Theme, width: number, base: string): Drawing {
     legend: told
       ? domains.map((name) => key(theme.categories[run.domains.indexOf(name) % SYMBOLS.length] as string, name))
       : [],
-    caption: `${above} samples lie above the diagonal (larger for the hallucination), ${below} below, ${found.length - above - below} on it.${thinned(found)}`,
+    caption: `${count(above, "sample")} ${above === 1 ? "lies" : "lie"} above the diagonal (larger for the hallucination), ${below} below, ${found.length - above - below} on it.${thinned(found)}`,
     table,
   };
 }

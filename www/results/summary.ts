@@ -89,14 +89,20 @@ function health(m: Manifest): HTMLElement {
   const numeric = new Set(heads.slice(1, 5));
   return h(
     "div",
-    { class: "table-scroll", tabindex: 0, role: "group", "aria-label": "SAE health, scrollable" },
+    null,
     h(
-      "table",
-      { class: "data health-table", "data-test": "sae-health" },
-      h("caption", null, "Whether the SAEs fit: L0 found beside L0 declared, fraction of variance unexplained, texts without an active feature"),
-      h("thead", null, h("tr", null, heads.map((name) => h("th", { scope: "col", class: numeric.has(name) && "number" }, name)))),
-      h("tbody", null, m.sae_health.map(row)),
+      "div",
+      { class: "table-scroll", tabindex: 0, role: "group", "aria-label": "SAE health, scrollable" },
+      h(
+        "table",
+        { class: "data health-table", "data-test": "sae-health" },
+        h("caption", { class: "unseen" }, "SAE health"),
+        h("thead", null, h("tr", null, heads.map((name) => h("th", { scope: "col", class: numeric.has(name) && "number" }, name)))),
+        h("tbody", null, m.sae_health.map(row)),
+      ),
     ),
+    // Outside of what scrolls, so that a phone shows it whole.
+    h("p", { class: "health-note" }, "Whether the SAEs fit: L0 found beside L0 declared, fraction of variance unexplained, texts without an active feature."),
   );
 }
 
@@ -106,13 +112,16 @@ function verdicts(run: Run): Child {
   const total = [...counts.values()].reduce((sum, n) => sum + n, 0);
   if (total === 0) return null;
   const found = total - ["no_difference", "no_variation", "too_few_samples"].reduce((sum, verdict) => sum + (counts.get(verdict) ?? 0), 0);
+  const tooFew = counts.get("too_few_samples") ?? 0;
   return h(
     "div",
     { class: "verdict-line", "data-test": "verdicts" },
     h(
       "p",
       null,
-      found === 0
+      tooFew === total
+        ? `Too few samples to compare fact and hallucination: a comparison needs at least three pairs, this run has ${run.metrics.rows}.`
+        : found === 0
         ? `Over all samples, none of ${total} metrics tells fact from hallucination (q ≤ 0.05).`
         : `Over all samples, ${found} of ${total} metrics ${found === 1 ? "differs" : "differ"} between fact and hallucination before text length is accounted for.`,
       ` Both texts have equally many tokens in ${equalLength(run)} of ${count(run.metrics.rows, "sample")}.`,

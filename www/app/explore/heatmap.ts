@@ -33,7 +33,7 @@ export function firstTokenNote(tokens: string[], layer: LayerFeatures): string {
   const series = layer.features.map((_, at) => ofFeature(layer, at, tokens.length));
   const first = Math.max(0, ...series.map((values) => values[0] ?? 0));
   const most = Math.max(0, ...series.map(scaleOf));
-  const sink = "The residual stream at a text's first token is often far larger than elsewhere, and SAEs are mostly trained without it";
+  const sink = "The residual stream at a text's first token is often far larger than elsewhere, and SAEs are often trained without it";
   if (tokens.length === 1) return `${sink}: a text of one token says little.`;
   if (first <= most || !most) return "";
   return `At the first token activations go up to ${short(first)}, at all others to ${short(most)}. ${sink}: the ranking and the colours leave it out, and what is beyond the scale there is hatched.`;

@@ -59,8 +59,13 @@ export function select(
   return control;
 }
 
-/** A file picker; `folder` picks a whole folder. */
-export function picker(label: string, set: (files: File[]) => void, attrs: Attrs = null): HTMLElement {
+/** A file picker that shows the files picked before; with `webkitdirectory` it picks a whole folder. */
+export function picker(label: string, picked: File[], set: (files: File[]) => void, attrs: Attrs = null): HTMLElement {
   const input = h("input", { type: "file", onchange: () => set([...(input.files ?? [])]), ...attrs });
+  if (picked.length) {
+    const transfer = new DataTransfer();
+    for (const file of picked) transfer.items.add(file);
+    input.files = transfer.files;
+  }
   return field(label, input);
 }

@@ -135,6 +135,7 @@ export function mountSetup(
       block({ kind: "missing", text: (reason as Error).message });
       return;
     }
+    plan.show({ kind: "waiting", text: "Reading the data" });
     if (!(await readData(mine)) || mine !== turn) {
       if (mine === turn) block({ kind: "missing", text: "The data has no row that can be used" });
       return;

@@ -119,10 +119,11 @@ export function modelPart(draft: Draft, shared: Shared): HTMLElement {
           : "config.json, tokenizer.json and *.safetensors, or one .gguf file. Nothing is uploaded.";
       };
       say(files);
+      const folder = files.some((file) => file.webkitRelativePath);
       fill(
         place,
-        picker("Files", take, { multiple: true, "data-test": "model-files" }),
-        picker("Or a folder", take, { webkitdirectory: true, "data-test": "model-folder" }),
+        picker("Files", folder ? [] : files, take, { multiple: true, "data-test": "model-files" }),
+        picker("Or a folder", folder ? files : [], take, { webkitdirectory: true, "data-test": "model-folder" }),
         picked,
       );
     }

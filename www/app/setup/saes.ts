@@ -46,7 +46,7 @@ export function saesPart(draft: Draft): HTMLElement {
     }
     const names = line.files.map((file) => file.name).join(", ");
     return [
-      picker("Its files", (files) => change({ files }), { multiple: true }),
+      picker("Its files", line.files, (files) => change({ files }), { multiple: true }),
       ...(names ? [h("p", { class: "muted small" }, names)] : []),
     ];
   }
