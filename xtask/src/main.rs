@@ -24,7 +24,7 @@ Commands:
   check             formatting, lints (native and web), documentation, types of the page
   test              all that CI runs: check, every test, the page and its tests in a browser
   web [--fast]      build the page into dist/: a static folder, with the default model and a run of it;
-                    --fast leaves out what makes the WASM small
+                    --fast leaves out packed copies and the limits of size
   demo [-- ARGS]    build, fetch what is missing, analyse the built-in 200 triples, show the page with
                     the results (where no terminal is: the command that shows it)
   golden [SCRIPT]   make the reference data anew with Python; without a name, list the scripts

@@ -19,12 +19,12 @@ use crate::run::{must, native, program};
 /// The model that the page brings, and the run's.
 const MODEL: &str = "smollm2-135m-instruct";
 
-/// How much care the engine's WASM gets.
+/// How much care the page gets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Care {
-    /// As small as it gets; minutes.
+    /// Packed copies for hosts, sizes held to their limits: a minute more.
     Full,
-    /// For working on it: nothing is optimised after the compiler, no size is demanded.
+    /// For working on it.
     Fast,
 }
 
@@ -53,7 +53,7 @@ pub fn run(paths: &Paths, care: Care) -> Result<()> {
     let start = Instant::now();
     let npm = page::Npm::find(paths)?;
     npm.install()?;
-    let engine = engine::make(paths, &npm, care)?;
+    let engine = engine::make(paths)?;
     let dist = dist(paths);
     npm.build(&engine, &dist)?;
 

@@ -54,13 +54,6 @@ impl Npm {
         command
     }
 
-    /// A tool out of node_modules, by its script.
-    pub fn tool(&self, script: &str) -> Command {
-        let mut command = Command::new("node");
-        command.current_dir(&self.root).arg(self.root.join("node_modules").join(script));
-        command
-    }
-
     fn npm(&self) -> Command {
         let mut command = Command::new(npm());
         command.current_dir(&self.root);

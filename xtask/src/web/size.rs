@@ -10,7 +10,8 @@ use anyhow::{Context, Result, ensure};
 use super::files;
 use crate::paths::Paths;
 
-/// Limits of what a first visit loads, compressed.
+/// Limits of what a first visit loads. The WASM's is for brotli, which every browser takes and hosts
+/// send; gzip makes it larger, and its figure is printed too.
 const WASM_LIMIT: u64 = 4_000_000;
 const SCRIPT_LIMIT: u64 = 600_000;
 
@@ -99,8 +100,8 @@ impl Sizes {
     /// What is too large, and by how much.
     pub fn gate(&self) -> Result<()> {
         ensure!(self.wasm.whole > 0 && self.script.whole > 0, "the page has no WASM or no script");
-        let (wasm, script) = (self.wasm.gzip, self.script.gzip);
-        ensure!(wasm <= WASM_LIMIT, "the WASM has {wasm} bytes with gzip, at most {WASM_LIMIT} are allowed");
+        let (wasm, script) = (self.wasm.brotli, self.script.gzip);
+        ensure!(wasm <= WASM_LIMIT, "the WASM has {wasm} bytes with brotli, at most {WASM_LIMIT} are allowed");
         ensure!(script <= SCRIPT_LIMIT, "the script has {script} bytes with gzip, at most {SCRIPT_LIMIT} are allowed");
         Ok(())
     }
@@ -108,10 +109,10 @@ impl Sizes {
 
 impl fmt::Display for Sizes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{:<8}{:>12}{:>12}{:>12}   limit (gzip)", "", "bytes", "gzip", "brotli")?;
+        writeln!(f, "{:<8}{:>12}{:>12}{:>12}   limit", "", "bytes", "gzip", "brotli")?;
         for (name, sum, limit) in [
-            ("WASM", self.wasm, WASM_LIMIT.to_string()),
-            ("script", self.script, SCRIPT_LIMIT.to_string()),
+            ("WASM", self.wasm, format!("{WASM_LIMIT} (brotli)")),
+            ("script", self.script, format!("{SCRIPT_LIMIT} (gzip)")),
             ("style", self.style, "none".to_owned()),
         ] {
             writeln!(f, "{name:<8}{:>12}{:>12}{:>12}   {limit}", sum.whole, sum.gzip, sum.brotli)?;
