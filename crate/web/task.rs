@@ -219,6 +219,9 @@ struct ProgressEvent {
     memory: Memory,
 }
 
+/// Told of finished samples.
+type OnMeasured<'a> = &'a dyn Fn(&[SampleMeasure]);
+
 /// Sends a run's progress to the page.
 pub(super) struct Reporter<'a> {
     pub(super) shared: &'a Shared,
@@ -226,7 +229,7 @@ pub(super) struct Reporter<'a> {
     /// Samples that an earlier attempt finished.
     pub(super) before: usize,
     /// What to do with finished samples.
-    pub(super) on_measured: Option<&'a dyn Fn(&[SampleMeasure])>,
+    pub(super) on_measured: Option<OnMeasured<'a>>,
 }
 
 impl Observer for Reporter<'_> {
