@@ -245,14 +245,15 @@ fn csv_values_are_checked_row_by_row() {
 
 #[test]
 fn text_that_is_no_utf8_text_is_refused() {
+    let files: [(&[u8], &str); 5] = [
+        (b"\xff\xfei\0", "UTF-16"),
+        (b"\x1f\x8b\x08\0", "gzip"),
+        (b"PK\x03\x04", "zip"),
+        (b"PAR1", "Parquet"),
+        (b"\x89PNG\r\n\x1a\n\0\0", "binary"),
+    ];
     for format in [Format::Json, Format::Jsonl, Format::Csv] {
-        for (bytes, found) in [
-            (b"\xff\xfei\0", "UTF-16"),
-            (b"\x1f\x8b\x08\0", "gzip"),
-            (b"PK\x03\x04", "zip"),
-            (b"PAR1", "Parquet"),
-            (b"\x89PNG\r\n\0", "binary"),
-        ] {
+        for (bytes, found) in files {
             assert!(error(read(format, bytes)).contains(found));
         }
     }

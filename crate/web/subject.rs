@@ -161,7 +161,7 @@ async fn open_new(shared: &Shared, subject: &JsValue) -> Result<Opened> {
         }
         _ => {
             let picked = opener.picked(&choice)?;
-            let name = picked.first().map_or_else(|| "local".to_owned(), |s| first_folder(s.name()));
+            let name = local_name(&picked);
             let files = model_files(picked)?;
             (run::Origin { name, known: None, origin: "local".to_owned(), revision: None }, files, Vec::new())
         }
@@ -296,8 +296,11 @@ async fn hub_sae(opener: &mut Opener<'_>, repo: &str, revision: Option<&str>, pa
     }
 }
 
-fn first_folder(path: &str) -> String {
-    path.split('/').next().unwrap_or(path).to_owned()
+/// What picked files are called: their folder, or the GGUF file; files picked one by one tell no name.
+fn local_name(files: &[Source]) -> String {
+    let folder = files.iter().find_map(|f| f.name().split_once('/')).map(|(folder, _)| folder);
+    let gguf = || files.iter().map(|f| f.name()).find(|name| name.to_ascii_lowercase().ends_with(".gguf"));
+    folder.or_else(gguf).unwrap_or("local files").to_owned()
 }
 
 /// Sorts files by name: a GGUF file, or a Hugging Face folder's.
