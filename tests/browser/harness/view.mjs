@@ -16,20 +16,19 @@ export const by = (page, name) => page.locator(`[data-test="${name}"]:visible`).
 
 /** Waits until <html data-state> is one of these. Gives it. */
 export async function state(page, ...wanted) {
-  const options = { timeout: wanted.timeout ?? 60_000 };
+  return stateWithin(page, 60_000, ...wanted);
+}
+
+/** Waits for a state, as long as is said. */
+export async function stateWithin(page, timeout, ...wanted) {
   try {
-    await page.waitForFunction((states) => states.includes(document.documentElement.dataset.state), wanted, options);
+    await page.waitForFunction((states) => states.includes(document.documentElement.dataset.state), wanted, { timeout });
   } catch (error) {
     const now = await page.evaluate(() => document.documentElement.dataset.state);
     const words = await page.locator('[data-test="error"]:visible').allInnerTexts();
     throw new Error(`waited for ${wanted.join(" or ")}, the page is ${now}: ${words.join(" | ")}`, { cause: error });
   }
   return page.evaluate(() => document.documentElement.dataset.state);
-}
-
-/** Waits for a state, a few minutes if need be. */
-export async function stateWithin(page, milliseconds, ...wanted) {
-  return state(page, ...Object.assign([...wanted], { timeout: milliseconds }));
 }
 
 /** Opens a view, the page loaded anew. */
