@@ -65,11 +65,16 @@ pub(super) fn text_start<'a>(name: &str, bytes: &'a [u8]) -> Result<&'a [u8]> {
         [0x28, 0xb5, 0x2f, 0xfd, ..] => ("zstd data", "decompress the file first"),
         [b'P', b'K', 3, 4, ..] => ("a zip archive or spreadsheet", "unpack it, or export the sheet as CSV"),
         [b'P', b'A', b'R', b'1', ..] => ("a Parquet file", "give the file the extension .parquet"),
-        // no text holds a NUL byte; most other files do near their beginning
-        _ if bytes.iter().take(4096).any(|b| *b == 0) => ("binary data", "a data set is JSON, JSONL, CSV or Parquet"),
+        // either alone may be a strange text; both are near the beginning of most other files
+        _ if is_binary(&bytes[..bytes.len().min(4096)]) => ("binary data", "a data set is JSON, JSONL, CSV or Parquet"),
         _ => return Ok(bytes.strip_prefix(UTF8_BOM).unwrap_or(bytes)),
     };
     Err(Error::malformed(name, "encoding", "UTF-8 text", found, hint))
+}
+
+/// Whether there are NUL bytes and bytes that are not UTF-8 (a character cut at the end is).
+fn is_binary(start: &[u8]) -> bool {
+    start.contains(&0) && std::str::from_utf8(start).is_err_and(|e| e.error_len().is_some())
 }
 
 /// Samples and rejected rows, each in file order. `domain` replaces every row's own.
