@@ -159,9 +159,15 @@ function show(next: Route): void {
     showSample();
   });
   if (!first && !same) {
-    document.querySelector<HTMLElement>("#main")!.focus({ preventScroll: true });
-    scrollTo(0, 0);
     page.announce(titles[view]);
+    // Both need the layout: after the frame that makes it, so that it is not made twice in one task.
+    requestAnimationFrame(() =>
+      setTimeout(() => {
+        if (shown !== next) return;
+        document.querySelector<HTMLElement>("#main")!.focus({ preventScroll: true });
+        scrollTo(0, 0);
+      }),
+    );
   }
 }
 
@@ -186,7 +192,10 @@ watchNetwork(notices);
 runs.addEventListener("shown", showSample);
 runs.addEventListener("unreadable", () => page.navigate("#/results"));
 session.addEventListener("finished", () => {
-  if (shown?.view === "run") page.navigate("#/results");
+  // In a task of its own: taking in the files and laying out the other view are long enough each.
+  setTimeout(() => {
+    if (shown?.view === "run") page.navigate("#/results");
+  });
 });
 addEventListener("beforeunload", (event) => {
   if (session.active) event.preventDefault();
