@@ -18,8 +18,9 @@ let engine: Engine | null = null;
 let memory: WebAssembly.Memory | null = null;
 let dead = false;
 
-// A lost device breaks the work on it a moment before the browser says that it is lost.
-const LOSS_IS_TOLD_WITHIN = 250;
+// A lost device breaks the work on it before the browser says that it is lost, which it does when the
+// device's queue is through. The loss, once told, answers at once.
+const LOSS_IS_TOLD_WITHIN = 3000;
 
 function emit(message: FromWorker, transfer: Transferable[]): void {
   if (message.type === "error" && message.error.kind === "device" && scope.saescopeGpu.device) {

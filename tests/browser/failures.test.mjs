@@ -69,7 +69,13 @@ test("a lost device: finished samples are kept, the run goes on on the CPU", LON
   await start(page);
   await state(page, "running");
   const worker = await engineWorker();
-  await worker.evaluate(() => self.saescopeGpu.device.destroy());
+  await worker.evaluate(async () => {
+    const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+    while (!self.saescopeGpu.device) await pause(20);
+    // in the middle of its work
+    await pause(500);
+    self.saescopeGpu.device.destroy();
+  });
   await state(page, "device-lost");
   assert.equal((await problem(page)).kind, "device-lost");
   await shoot(page, "device-lost");
