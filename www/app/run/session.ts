@@ -97,6 +97,7 @@ export class RunSession extends EventTarget {
       );
       this.files = files;
       this.gpuPeak = Math.max(this.gpuPeak, files.memory.gpu_peak);
+      performance.mark("saescope-run-finished");
       this.#become("finished");
       this.dispatchEvent(new Event("finished"));
     } catch (reason) {
