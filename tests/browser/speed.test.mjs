@@ -8,7 +8,9 @@ import { serve } from "./harness/server.mjs";
 import { open, start, state, stateWithin } from "./harness/view.mjs";
 
 const FIRST_RESULTS = 2_000;
+/** While the engine works, and while the finished results are drawn. */
 const LONGEST_TASK = 50;
+const LONGEST_DRAWING = 200;
 const WHOLE_RUN = 60_000;
 
 let host, browser;
@@ -62,11 +64,16 @@ test("the demo model over 200 triples on the CPU: a minute, and the page stays a
   await stateWithin(page, 300_000, "finished");
   const seconds = (Date.now() - computing) / 1000;
   const long = (await page.evaluate(() => window.long)).filter(({ startTime }) => startTime >= from);
-  const worst = Math.max(0, ...long.map(({ duration }) => duration));
-  t.diagnostic(`${seconds.toFixed(1)} s; longest main-thread task ${Math.round(worst)} ms, ${long.length} over 50 ms`);
+  const end = await page.evaluate(() => performance.getEntriesByName("saescope-run-finished")[0].startTime);
+  const longest = (tasks) => Math.max(0, ...tasks.map(({ duration }) => duration));
+  const worst = longest(long.filter(({ startTime }) => startTime < end));
+  const drawing = longest(long.filter(({ startTime }) => startTime >= end));
+  const said = (duration) => (duration ? `${Math.round(duration)} ms` : "none over 50 ms");
+  t.diagnostic(`${seconds.toFixed(1)} s; main-thread tasks: during the run ${said(worst)}, drawing the results ${said(drawing)}`);
   const scripts = await page.evaluate(() => window.scripts);
   const tasks = long.map((one) => `${Math.round(one.duration)} ms at ${Math.round(one.startTime)}`).join(", ");
   assert.ok(worst <= LONGEST_TASK, `main-thread tasks over 50 ms: ${tasks}\n${scripts.join("\n")}`);
+  assert.ok(drawing <= LONGEST_DRAWING, `drawing the results: ${tasks}\n${scripts.join("\n")}`);
   assert.ok(seconds * 1000 <= WHOLE_RUN, `${seconds.toFixed(1)} s, at most ${WHOLE_RUN / 1000}`);
   clean(page, browser);
   await page.close();
