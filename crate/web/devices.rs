@@ -83,7 +83,7 @@ async fn find(wanted: bool) -> WebGpu {
             found.reason = Some("the browser offers no WebGPU adapter".to_owned());
             return found;
         }
-        Err(e) => return WebGpu { state: State::Failed, reason: Some(e.to_string()), ..found },
+        Err(e) => return WebGpu { state: State::Failed, reason: Some(words(&e)), ..found },
     };
     found = WebGpu { adapter: Some(name), max_buffer: Some(max_buffer), f16, ..found };
     if software {
@@ -115,10 +115,17 @@ async fn find(wanted: bool) -> WebGpu {
         }
         Err(e) => {
             found.state = State::Failed;
-            found.reason = Some(e.to_string());
+            found.reason = Some(words(&e));
         }
     }
     found
+}
+
+/// An error's own words, to stand inside another's: without its kind and its hint.
+fn words(error: &Error) -> String {
+    let text = error.to_string();
+    let text = text.split_once("\n  hint: ").map_or(text.as_str(), |(words, _)| words);
+    text.trim_start_matches("device: ").to_owned()
 }
 
 /// Whether `auto` would take the GPU, without opening anything that is not open.
