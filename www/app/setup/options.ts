@@ -19,7 +19,7 @@ export function deviceWords(hello: Hello): string[] {
     case "ok":
       return [`WebGPU works${name} and computes right${test}.`, cpu];
     case "software":
-      return [`WebGPU's adapter${name} is a rasteriser on the CPU: it computes right, but slower than the CPU path, which is used instead.`, cpu];
+      return [`WebGPU's adapter${name} is a rasteriser on the CPU: it computes right, but slower than the CPU path, which is used unless you choose WebGPU.`, cpu];
     case "none":
       return [`This browser offers no WebGPU adapter, so runs use the CPU.${reason}`, cpu];
     case "wrong":
