@@ -62,11 +62,12 @@ def closed_walk(triples, path, size):
     return next((walk for walk in found if walk), None)
 
 
-def closed_chains(prompts, tokens_fact, tokens_hall):
+def closed_chains(domain, prompts, tokens_fact, tokens_hall):
     """Sets of triples in which facts and hallucinations have the same completion lengths."""
     chains = []
-    for rows in strata(prompts):
-        rows = sorted(rows)
+    of_domains = [np.flatnonzero(domain == name) for name in np.unique(domain)]
+    for rows in [own[group] for own in of_domains for group in strata(prompts[own])]:
+        rows = sorted(rows.tolist())
         lengths = {i: (int(tokens_fact[i] - prompts[i]), int(tokens_hall[i] - prompts[i])) for i in rows}
         chains += [[i] for i, (a, b) in lengths.items() if a == b]
         triples = {i: ends for i, ends in lengths.items() if ends[0] != ends[1]}
@@ -95,7 +96,7 @@ def at_equal_length(diff, chains):
     return {"estimate": estimate, "low": low, "high": high, "p": sign_flip(sums)}
 
 
-def compare(fact, hall, diff, prompts, tokens_fact, tokens_hall, is_diff):
+def compare(fact, hall, diff, domain, prompts, tokens_fact, tokens_hall, is_diff):
     kept = ~(np.isnan(fact) | np.isnan(hall))
     fact, hall, diff = fact[kept], hall[kept], diff[kept]
     tp, tf, th = prompts[kept], tokens_fact[kept], tokens_hall[kept]
@@ -103,7 +104,7 @@ def compare(fact, hall, diff, prompts, tokens_fact, tokens_hall, is_diff):
     sd = diff.std(ddof=1)
     df = n - 1
     correction = special.gamma(df / 2) / (np.sqrt(df / 2) * special.gamma((df - 1) / 2))
-    chains = closed_chains(tp, tf, th)
+    chains = closed_chains(domain[kept], tp, tf, th)
     adjusted = at_equal_length(diff, chains)
     equal = diff[tf == th]
     boot = stats.bootstrap(
@@ -167,7 +168,7 @@ def main():
     for name, (fact, hall) in metrics.items():
         for group in ("all", "small", "large"):
             rows = np.ones(n, bool) if group == "all" else domain == group
-            args = (prompts[rows], tokens_fact[rows], tokens_hall[rows])
+            args = (domain[rows], prompts[rows], tokens_fact[rows], tokens_hall[rows])
             expected[f"{name}/{group}"] = compare(fact[rows], hall[rows], (hall - fact)[rows], *args, False)
             if name == "stability":
                 expected[f"{name}_diff/{group}"] = compare(fact[rows], hall[rows], (fact - hall)[rows], *args, True)

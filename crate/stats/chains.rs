@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 /// Triples that a stratum of prompt lengths has at least, where there are as many.
 pub const MIN_STRATUM: usize = 15;
 
-/// Token counts of one triple's texts, BOS included.
+/// Token counts of one triple's texts, BOS included, and the domain in which it may be matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TokenCounts {
+    /// Number of the domain.
+    pub domain: usize,
     /// Of the prompt; 0 for all triples where it is not known.
     pub prompt: i64,
     /// Of prompt and fact.
@@ -25,9 +27,9 @@ pub struct TokenCounts {
 /// and any function of length, however curved, cancels from the sum of the chain's differences.
 /// Nothing is extrapolated: if all hallucinations are longer than their facts there are no chains.
 ///
-/// Chains are made within strata of similar prompt length (prompt lengths in ascending order, one
-/// length never divided, at least [`MIN_STRATUM`] triples each), so that what length does may also
-/// depend on the prompt's. Within a stratum shorter chains are closed first, and triples are taken
+/// Chains are made within a domain and a stratum of similar prompt length (prompt lengths in
+/// ascending order, one length never divided, at least [`MIN_STRATUM`] triples each where the domain
+/// has as many), so that what length does may be another in each. Within a stratum shorter chains are closed first, and triples are taken
 /// in their order. Only token counts are looked at, never a metric.
 ///
 /// A chain is a directed cycle of the graph whose nodes are lengths and whose edges are triples; all
@@ -41,21 +43,24 @@ pub fn closed_chains(counts: &[TokenCounts]) -> Vec<Vec<usize>> {
 
 /// Positions by stratum, ascending within each.
 fn strata(counts: &[TokenCounts]) -> Vec<Vec<usize>> {
-    let mut by_length: BTreeMap<i64, Vec<usize>> = BTreeMap::new();
+    let mut domains: BTreeMap<usize, BTreeMap<i64, Vec<usize>>> = BTreeMap::new();
     for (i, c) in counts.iter().enumerate() {
-        by_length.entry(c.prompt).or_default().push(i);
+        domains.entry(c.domain).or_default().entry(c.prompt).or_default().push(i);
     }
     let mut strata: Vec<Vec<usize>> = Vec::new();
-    let mut open = Vec::new();
-    for rows in by_length.into_values() {
-        open.extend(rows);
-        if open.len() >= MIN_STRATUM {
-            strata.push(std::mem::take(&mut open));
+    for by_length in domains.into_values() {
+        let first = strata.len();
+        let mut open = Vec::new();
+        for rows in by_length.into_values() {
+            open.extend(rows);
+            if open.len() >= MIN_STRATUM {
+                strata.push(std::mem::take(&mut open));
+            }
         }
-    }
-    match strata.last_mut() {
-        Some(last) => last.append(&mut open),
-        None => strata.push(open),
+        match strata[first..].last_mut() {
+            Some(last) => last.append(&mut open),
+            None => strata.push(open),
+        }
     }
     for rows in &mut strata {
         rows.sort_unstable();
@@ -157,7 +162,7 @@ mod tests {
     use super::*;
 
     fn triples(prompt: i64, completions: &[(i64, i64)]) -> Vec<TokenCounts> {
-        completions.iter().map(|(f, h)| TokenCounts { prompt, fact: prompt + f, hall: prompt + h }).collect()
+        completions.iter().map(|(f, h)| TokenCounts { domain: 0, prompt, fact: prompt + f, hall: prompt + h }).collect()
     }
 
     #[test]
@@ -185,13 +190,20 @@ mod tests {
         assert_eq!(closed_chains(&[&short[1..], &long[1..]].concat()).len(), MIN_STRATUM - 1);
     }
 
+    #[test]
+    fn domains_close_no_chain() {
+        let mut counts = triples(3, &[(1, 2), (2, 1)]);
+        counts[1].domain = 1;
+        assert!(closed_chains(&counts).is_empty());
+    }
+
     proptest! {
         #[test]
         fn length_cancels_in_every_chain(
-            rows in prop::collection::vec((1..6_i64, 1..9_i64, 1..9_i64), 0..80),
+            rows in prop::collection::vec((0..2_usize, 1..6_i64, 1..9_i64, 1..9_i64), 0..80),
         ) {
             let counts: Vec<TokenCounts> =
-                rows.iter().map(|&(p, f, h)| TokenCounts { prompt: p, fact: p + f, hall: p + h }).collect();
+                rows.iter().map(|&(domain, p, f, h)| TokenCounts { domain, prompt: p, fact: p + f, hall: p + h }).collect();
             let chains = closed_chains(&counts);
             let mut seen = BTreeSet::new();
             for chain in &chains {
@@ -202,6 +214,7 @@ mod tests {
                     lengths
                 };
                 prop_assert_eq!(sorted(|c| c.fact - c.prompt), sorted(|c| c.hall - c.prompt));
+                prop_assert!(chain.iter().all(|&i| counts[i].domain == counts[chain[0]].domain));
             }
             let equal = counts.iter().enumerate().filter(|(_, c)| c.fact == c.hall);
             prop_assert!(equal.map(|(i, _)| i).all(|i| chains.contains(&vec![i])));

@@ -1,6 +1,6 @@
 //! One comparison per metric and domain, and its verdict.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::chains::{TokenCounts, closed_chains};
 use super::effect::{cohens_dz, hedges_correction, mean, pearson, varies};
@@ -119,7 +119,7 @@ pub struct Comparison {
 /// The **length control**: triples are sorted into [closed chains](closed_chains), in each of which
 /// facts and hallucinations have the same token counts, so that any effect of length cancels from
 /// the chain's sum; triples that fit into no chain take no part. The difference at equal length is
-/// the mean over the triples in chains, tested by flipping the signs of whole chains
+/// the mean over the triples in chains (over `all` samples: in the chains of all domains), tested by flipping the signs of whole chains
 /// ([`adjust_for_length`]). Chains depend on token counts alone: nothing is fitted, and nothing is
 /// extrapolated. A row
 /// - **survives** where the difference at equal length has q ≤ 0.05 and not the other sign than a raw
@@ -153,17 +153,19 @@ pub(super) fn judge(metrics: &Table, seed: u64, bootstrap: bool) -> Result<Vec<C
     let domain_column = column("domain")?;
     let (fact_column, hall_column) = (column("n_tokens_fact")?, column("n_tokens_hall")?);
     let prompt_column = metrics.position("n_tokens_prompt");
-    let counts = |row: &Vec<Cell>| {
-        let count = |column: usize| Some(row.get(column)?.number()?.round() as i64);
-        let prompt = prompt_column.map_or(Some(0), count)?;
-        Some(TokenCounts { prompt, fact: count(fact_column)?, hall: count(hall_column)? })
-    };
-    let tokens: Vec<Option<TokenCounts>> = metrics.rows.iter().map(counts).collect();
     let domain_of = |row: &Vec<Cell>| match row.get(domain_column) {
         Some(Cell::Text(domain)) => domain.clone(),
         _ => String::new(),
     };
     let domains: BTreeSet<String> = metrics.rows.iter().map(domain_of).collect();
+    let number: BTreeMap<&String, usize> = domains.iter().enumerate().map(|(i, domain)| (domain, i)).collect();
+    let counts = |row: &Vec<Cell>| {
+        let count = |column: usize| Some(row.get(column)?.number()?.round() as i64);
+        let prompt = prompt_column.map_or(Some(0), count)?;
+        let domain = *number.get(&domain_of(row))?;
+        Some(TokenCounts { domain, prompt, fact: count(fact_column)?, hall: count(hall_column)? })
+    };
+    let tokens: Vec<Option<TokenCounts>> = metrics.rows.iter().map(counts).collect();
     let one_domain = domains.len() == 1;
     let everything = if domains.contains("all") && !one_domain { "(all)" } else { "all" };
     let mut groups: Vec<(String, Vec<usize>)> = vec![(everything.to_owned(), (0..metrics.rows.len()).collect())];

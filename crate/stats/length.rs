@@ -82,7 +82,7 @@ mod tests {
     /// Triples that go up and down between lengths, and what a metric of this shape makes of them.
     fn made(shape: impl Fn(f64) -> f64) -> (Vec<Vec<usize>>, Vec<f64>) {
         let counts: Vec<TokenCounts> =
-            (0..60).map(|i| TokenCounts { prompt: 4, fact: 5 + i * 7 % 5, hall: 5 + i * i % 11 }).collect();
+            (0..60).map(|i| TokenCounts { domain: 0, prompt: 4, fact: 5 + i * 7 % 5, hall: 5 + i * i % 11 }).collect();
         let differences = counts.iter().map(|c| shape(c.hall as f64) - shape(c.fact as f64));
         (closed_chains(&counts), differences.collect())
     }

@@ -107,7 +107,7 @@ fn simulate(design: &Design, noises: &[Noise], real: usize) -> Vec<Comparison> {
         let counts: Vec<TokenCounts> = (0..design.n)
             .map(|i| {
                 let (prompt, fact, hall) = (design.draw)(&mut random, i);
-                TokenCounts { prompt, fact: prompt + fact, hall: prompt + hall }
+                TokenCounts { domain: 0, prompt, fact: prompt + fact, hall: prompt + hall }
             })
             .collect();
         let found = judge(&data_set(&mut random, &counts, noises, real), seed, false).unwrap();
