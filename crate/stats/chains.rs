@@ -70,75 +70,69 @@ fn strata(counts: &[TokenCounts]) -> Vec<Vec<usize>> {
 
 /// The closed chains of one stratum.
 fn chains_of(rows: &[usize], counts: &[TokenCounts]) -> Vec<Vec<usize>> {
-    let mut chains = Vec::new();
-    let mut graph = Graph::default();
-    for &i in rows {
-        let c = counts[i];
-        if c.fact == c.hall {
-            chains.push(vec![i]);
-        } else {
-            graph.add(c.fact - c.prompt, c.hall - c.prompt, i);
+    let (equal, unequal): (Vec<usize>, Vec<usize>) = rows.iter().partition(|&&i| counts[i].fact == counts[i].hall);
+    let mut chains: Vec<Vec<usize>> = equal.into_iter().map(|i| vec![i]).collect();
+    let ends = |i: &usize| (counts[*i].fact - counts[*i].prompt, counts[*i].hall - counts[*i].prompt);
+    let mut graph = Graph::new(unequal.iter().map(|i| (*i, ends(i))));
+    // lengths that may lie on a cycle, by the size of the shortest: it can only grow as edges go
+    let mut starts: BTreeSet<(usize, usize)> = (0..graph.next.len()).map(|start| (2, start)).collect();
+    while let Some((size, start)) = starts.pop_first() {
+        let Some(cycle) = graph.shortest_cycle(start) else { continue };
+        starts.insert((cycle.len(), start));
+        if cycle.len() == size {
+            chains.push(graph.take(&cycle));
         }
-    }
-    // lengths that may still lie on a cycle of `size` or more
-    let mut starts: Vec<i64> = graph.next.keys().copied().collect();
-    let mut size = 2;
-    while !starts.is_empty() {
-        starts.retain(|&start| {
-            loop {
-                match graph.shortest_cycle(start) {
-                    None => return false,
-                    Some(cycle) if cycle.len() > size => return true,
-                    Some(cycle) => chains.push(graph.take(&cycle)),
-                }
-            }
-        });
-        size += 1;
     }
     chains
 }
 
-/// Triples of unequal length as edges from the fact's length to the hallucination's.
-#[derive(Default)]
+/// Triples of unequal length as edges from the fact's length to the hallucination's. Lengths are
+/// numbered in ascending order.
 struct Graph {
     /// Triples by (from, to), in their order; never empty.
-    edges: BTreeMap<(i64, i64), VecDeque<usize>>,
+    edges: BTreeMap<(usize, usize), VecDeque<usize>>,
     /// Where edges lead from each length.
-    next: BTreeMap<i64, BTreeSet<i64>>,
+    next: Vec<BTreeSet<usize>>,
 }
 
 impl Graph {
-    fn add(&mut self, from: i64, to: i64, triple: usize) {
-        self.edges.entry((from, to)).or_default().push_back(triple);
-        self.next.entry(from).or_default().insert(to);
+    /// Triples with their two lengths.
+    fn new(triples: impl Iterator<Item = (usize, (i64, i64))> + Clone) -> Self {
+        let lengths: BTreeSet<i64> = triples.clone().flat_map(|(_, (from, to))| [from, to]).collect();
+        let number: BTreeMap<i64, usize> = lengths.into_iter().enumerate().map(|(i, length)| (length, i)).collect();
+        let mut graph = Self { edges: BTreeMap::new(), next: vec![BTreeSet::new(); number.len()] };
+        for (triple, (from, to)) in triples {
+            let (from, to) = (number[&from], number[&to]);
+            graph.edges.entry((from, to)).or_default().push_back(triple);
+            graph.next[from].insert(to);
+        }
+        graph
     }
 
     /// Lengths along a shortest cycle through `start`, which stands first; breadth first, smaller
     /// lengths before larger ones.
-    fn shortest_cycle(&self, start: i64) -> Option<Vec<i64>> {
-        let mut previous: BTreeMap<i64, i64> = BTreeMap::new();
+    fn shortest_cycle(&self, start: usize) -> Option<Vec<usize>> {
+        let mut previous = vec![None; self.next.len()];
         let mut queue = VecDeque::from([start]);
         while let Some(from) = queue.pop_front() {
-            for &to in self.next.get(&from).into_iter().flatten() {
+            for &to in &self.next[from] {
                 if to == start {
                     let mut cycle = vec![from];
-                    while let Some(&before) = previous.get(cycle.last()?) {
-                        cycle.push(before);
-                    }
+                    cycle.extend(std::iter::successors(previous[from], |&before: &usize| previous[before]));
                     cycle.reverse();
                     return Some(cycle);
                 }
-                previous.entry(to).or_insert_with(|| {
+                if previous[to].is_none() {
+                    previous[to] = Some(from);
                     queue.push_back(to);
-                    from
-                });
+                }
             }
         }
         None
     }
 
     /// Takes the first triple of every edge along the cycle.
-    fn take(&mut self, cycle: &[i64]) -> Vec<usize> {
+    fn take(&mut self, cycle: &[usize]) -> Vec<usize> {
         let ends = cycle.iter().skip(1).chain(cycle.first());
         let mut taken = Vec::with_capacity(cycle.len());
         for edge @ (from, to) in cycle.iter().copied().zip(ends.copied()) {
@@ -146,9 +140,7 @@ impl Graph {
             taken.extend(triples.pop_front());
             if triples.is_empty() {
                 self.edges.remove(&edge);
-                if let Some(next) = self.next.get_mut(&from) {
-                    next.remove(&to);
-                }
+                self.next[from].remove(&to);
             }
         }
         taken
