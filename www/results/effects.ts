@@ -8,7 +8,7 @@ import { chooser, key } from "./controls";
 import { number, probability, signed } from "./format";
 import type { Drawing, PanelSpec } from "./panel";
 import type { Theme } from "./theme";
-import { comparisons, everything, isDifference, VERDICTS, verdictWord, type Comparison } from "./verdicts";
+import { comparisons, everything, group, isDifference, VERDICTS, verdictWord, type Comparison } from "./verdicts";
 
 /** More domains than this are shown only when one of them is chosen. */
 const MOST_DOMAINS = 8;
@@ -30,7 +30,7 @@ export function effectsPanel(run: Run): PanelSpec {
     title: "Effect sizes and their length control",
     how:
       "Filled: Hedges’ g of the paired difference (right of zero: larger for the hallucination) with its 95 % interval. " +
-      "Open: what is left at equal token counts, by regression or, without an interval, over pairs of equal length. The verdict on the right weighs both.",
+      "Open: what is left at equal token counts, over the pairs among which length cancels or, without an interval, over pairs of equal length. The verdict on the right weighs both.",
     size: "wide",
     controls: (redraw) => [
       chooser(
@@ -68,7 +68,7 @@ function linesOf(view: View, choice: string): { lines: Line[]; cut: boolean } {
   const { run, domain } = view;
   const all = comparisons(run);
   const cut = domain === null && run.domains.length > MOST_DOMAINS;
-  const domains = domain === null ? [everything(run), ...(cut ? [] : run.domains)] : [domain];
+  const domains = domain === null ? [everything(run), ...(cut ? [] : run.domains)] : [group(run, domain)];
   const lines: Line[] = [];
   for (const metric of chosen(run, choice)) {
     const found = domains
@@ -194,8 +194,8 @@ function domainWord(run: Run, { domain }: Comparison): string {
   return domain === everything(run) ? "all samples" : domain;
 }
 
-/** What is left at equal token counts: by regression, or where lengths do not vary enough for a line,
- *  over the pairs of equal length. */
+/** What is left at equal token counts: over the pairs among which length cancels, or where those are
+ *  too few, over the pairs of equal length. */
 function atEqualLength(c: Comparison): number {
   return Number.isFinite(c.adjusted) ? c.adjusted : c.equal;
 }

@@ -4,7 +4,7 @@ import { h } from "../app/dom";
 import { nameInWords } from "../data/metrics";
 import type { Run } from "../data/run";
 import { number, probability, signed } from "./format";
-import { comparisons, everything, isDifference, VERDICTS, verdictWord, type Comparison } from "./verdicts";
+import { comparisons, group, isDifference, VERDICTS, verdictWord, type Comparison } from "./verdicts";
 
 interface Column {
   name: string;
@@ -39,7 +39,8 @@ const COLUMNS: Column[] = [
   numeric("p_permutation", "p", "Sign-flip permutation p", probability),
   numeric("q_value", "q", "Benjamini–Hochberg q over the domain’s metrics", probability),
   numeric("length_r", "r length", "Pearson’s r of the metric with token counts"),
-  numeric("length_adjusted_diff", "Adj. diff.", "Difference at equal token counts, by regression", signed),
+  numeric("n_length_matched", "Matched", "Pairs among which token counts cancel: they carry the length control"),
+  numeric("length_adjusted_diff", "Adj. diff.", "Difference at equal token counts, over the matched pairs", signed),
   numeric("length_adjusted_q", "Adj. q", "q of the adjusted difference", probability),
   numeric("n_equal_length", "Equal", "Pairs with equally many tokens"),
   numeric("equal_length_diff", "Equal diff.", "Mean difference over those pairs", signed),
@@ -94,7 +95,7 @@ export function statsTable(queue: (key: string, job: () => void) => void): Stats
     });
     if (shown === null) return;
     const { run, domain } = shown;
-    const wanted = domain ?? everything(run);
+    const wanted = group(run, domain);
     const rows = comparisons(run).filter((c) => c.domain === wanted);
     const column = COLUMNS.find(({ name }) => name === sort.column) as Column;
     rows.sort((a, b) => order(column.value(a, run), column.value(b, run), sort.down));

@@ -33,7 +33,7 @@ export const VERDICTS: Record<string, { word: string; many?: string; short: stri
     word: "survives",
     many: "survive",
     short: "survives",
-    meaning: "a difference (q ≤ 0.05) that every length control leaves",
+    meaning: "a difference at equal token counts (q ≤ 0.05)",
   },
   explained_by_length: {
     word: "explained by length",
@@ -58,7 +58,12 @@ export function verdictWord(verdict: string): string {
 
 /** Name that stats.parquet gives to all samples together. */
 export function everything(run: Run): string {
-  return run.domains.includes("all") ? "(all)" : "all";
+  return run.domains.length > 1 && run.domains.includes("all") ? "(all)" : "all";
+}
+
+/** Name that stats.parquet gives to a domain (null: all of them); an only domain is tested once, as all. */
+export function group(run: Run, domain: string | null): string {
+  return domain === null || run.domains.length === 1 ? everything(run) : domain;
 }
 
 const known = new WeakMap<Run, Comparison[]>();
@@ -104,14 +109,14 @@ function read(run: Run): Comparison[] {
 
 /** Pearson's r of a metric with token counts, as stats.parquet has it; NaN where it does not. */
 export function lengthR(run: Run, metric: string, domain: string | null): number {
-  const wanted = domain ?? everything(run);
+  const wanted = group(run, domain);
   return comparisons(run).find((c) => c.metric === metric && c.domain === wanted)?.lengthR ?? NaN;
 }
 
 /** How many metrics of one domain have which verdict; `*_diff` rows ask their metric's question
  *  again and are left out, as is the control. */
 export function tally(run: Run, domain: string | null): Map<string, number> {
-  const wanted = domain ?? everything(run);
+  const wanted = group(run, domain);
   const counts = new Map<string, number>();
   for (const { metric, domain: of, verdict } of comparisons(run)) {
     if (of !== wanted || verdict === "control" || isDifference(run, metric)) continue;
