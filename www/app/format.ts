@@ -42,3 +42,8 @@ export function short(value: number): string {
   if (size >= 1000) return count(value);
   return size >= 0.001 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
 }
+
+/** A token as it is shown: blanks and line ends made visible. */
+export function visible(token: string): string {
+  return token.replace(/\n/g, "↵").replace(/\t/g, "⇥").replace(/^ /, "·") || "∅";
+}

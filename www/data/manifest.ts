@@ -103,12 +103,16 @@ export function readManifest(source: string | object): Manifest {
   return value as Manifest;
 }
 
-/** Refuses files of another version of the format. */
+/** The oldest version that this page still reads: later ones only added columns and fields. */
+const OLDEST_VERSION: number = 1;
+
+/** Refuses files of a version of the format that this page does not know. */
 export function checkVersion(file: string, version: number | null): void {
-  if (version === null || version === SCHEMA_VERSION) return;
+  if (version === null || (version >= OLDEST_VERSION && version <= SCHEMA_VERSION)) return;
+  const known = OLDEST_VERSION === SCHEMA_VERSION ? `${SCHEMA_VERSION}` : `${OLDEST_VERSION} to ${SCHEMA_VERSION}`;
   throw failure(
     "unsupported",
-    `${file}: expected schema_version ${SCHEMA_VERSION}, found ${version}`,
+    `${file}: expected schema_version ${known}, found ${version}`,
     version > SCHEMA_VERSION
       ? "a newer saescope wrote this run: open it with that version's page"
       : "an older saescope wrote this run: run it again, or open it with that version's page",

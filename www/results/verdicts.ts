@@ -27,28 +27,28 @@ export interface Comparison {
   verdict: string;
 }
 
-/** Verdicts in the order of their weight: the word (and its form of many), a short one, and what it says. */
-export const VERDICTS: Record<string, { word: string; many?: string; short: string; meaning: string }> = {
+/** Verdicts in the order of their weight: the word (and its form of many), the heading over several, and what it says. */
+export const VERDICTS: Record<string, { word: string; many?: string; heading: string; meaning: string }> = {
   survives_length_control: {
     word: "survives",
     many: "survive",
-    short: "survives",
+    heading: "Survives the length control",
     meaning: "a difference (q ≤ 0.05) that every length control leaves",
   },
   explained_by_length: {
     word: "explained by length",
-    short: "by length",
+    heading: "Explained by length",
     meaning: "a difference that goes away when token counts are accounted for",
   },
   no_length_control: {
     word: "no length control",
-    short: "no control",
+    heading: "No length control",
     meaning: "a difference that cannot be told apart from token counts in these data",
   },
-  no_difference: { word: "no difference", short: "no diff.", meaning: "no difference was found (q > 0.05)" },
-  no_variation: { word: "no variation", short: "constant", meaning: "all differences are the same" },
-  too_few_samples: { word: "too few samples", short: "too few", meaning: "fewer than three pairs" },
-  control: { word: "the control itself", short: "control", meaning: "token counts, which the others are checked against" },
+  no_difference: { word: "no difference", heading: "No difference", meaning: "no difference was found (q > 0.05)" },
+  no_variation: { word: "no variation", heading: "No variation", meaning: "all differences are the same" },
+  too_few_samples: { word: "too few samples", heading: "Too few samples", meaning: "fewer than three pairs" },
+  control: { word: "the control itself", heading: "The control itself", meaning: "token counts, which the others are checked against" },
 };
 
 /** A verdict's word. */

@@ -3,6 +3,7 @@
 import { h } from "../app/dom";
 import type { PageContext } from "../app/context";
 import { asEngineError } from "../app/engine";
+import { visible } from "../app/format";
 import type { Run, SampleFeatures } from "../data/run";
 import { switcher } from "../results/controls";
 import { count, number } from "../results/format";
@@ -66,7 +67,7 @@ export function featuresSection(
       h("th", { scope: "row" }, name),
       h("td", null, words === "" ? null : h("span", { class: `mark ${row.mark}` }, words)),
       (["prompt", "fact", "hall"] as const).map((kind) => bar(row[kind], most, kind)),
-      withPromoted ? h("td", { class: "promotes" }, (promoted.get(`${layer} ${row.feature}`) ?? []).map((token) => h("span", { class: "token" }, token))) : null,
+      withPromoted ? h("td", { class: "promotes" }, (promoted.get(`${layer} ${row.feature}`) ?? []).map((token) => [h("span", { class: "token" }, visible(token)), " "])) : null,
     );
   }
 
@@ -122,7 +123,7 @@ export function featuresSection(
   if (page.engine.state === "ready") void loadLinks(true);
   const element = h(
     "section",
-    { class: "panel wide", "data-test": "sample-features", "aria-labelledby": "sample-features-title" },
+    { class: "panel", "data-test": "sample-features", "aria-labelledby": "sample-features-title" },
     h(
       "header",
       null,
