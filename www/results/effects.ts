@@ -43,7 +43,7 @@ export function effectsPanel(run: Run): PanelSpec {
     title: "Effect sizes and their length control",
     how:
       "Filled: Hedges’ g of the paired difference (right of zero: larger for the hallucination) with its 95 % interval. " +
-      "Open: what the length adjustment leaves at equal token counts or, without an interval, the pairs of equal length. The groups are verdicts, which weigh both.",
+      "Open: the difference at equal token counts or, without an interval, over the pairs that have them. The groups are verdicts, which weigh both.",
     size: "wide",
     controls: (redraw) => [
       chooser(
@@ -140,9 +140,9 @@ function draw(view: View, theme: Theme, width: number, choice: Choice): Drawing 
   label(choice.fold, found);
   const ordered = linesOf(run, found, true).filter((line): line is Row => line.comparison !== null);
   const table = () => ({
-    columns: ["Metric", "Domain", "g", "95 % from", "95 % to", "q", "g at equal length", "q at equal length", "Verdict", "Pairs"],
+    columns: ["Metric", "Domain", "g", "95 % from", "95 % to", "q", "g at equal length", "q at equal length", "Verdict", "Pairs", "Pairs behind the control"],
     rows: ordered.map(({ comparison: c }) => [
-      nameInWords(c.metric), c.domain, c.g, c.gLow, c.gHigh, probability(c.q), atEqualLength(c), probability(c.adjustedQ), verdictWord(c.verdict), c.n,
+      nameInWords(c.metric), c.domain, c.g, c.gLow, c.gHigh, probability(c.q), atEqualLength(c), probability(c.adjustedQ), verdictWord(c.verdict), c.n, Number.isNaN(c.matched) ? "–" : c.matched,
     ]),
     note: "Intervals are those of the mean difference, divided like g by the spread of the differences.",
   });
@@ -174,7 +174,7 @@ function draw(view: View, theme: Theme, width: number, choice: Choice): Drawing 
         `${nameInWords(c.metric)}, ${domainWord(run, c)}`,
         `g ${signed(c.g)} (95 % ${number(c.gLow)} to ${number(c.gHigh)}), q ${probability(c.q)}`,
         Number.isFinite(c.adjusted)
-          ? `at equal length ${signed(c.adjusted)} (${number(c.adjustedLow)} to ${number(c.adjustedHigh)}), q ${probability(c.adjustedQ)}`
+          ? `at equal length ${signed(c.adjusted)} (${number(c.adjustedLow)} to ${number(c.adjustedHigh)}), q ${probability(c.adjustedQ)}${Number.isNaN(c.matched) ? "" : `, over ${count(c.matched, "pair")}`}`
           : `at equal length ${signed(c.equal)}, over the ${c.nEqual} pairs that have it`,
         `r with token count ${number(c.lengthR)}, ${c.n} pairs`,
         `${verdictWord(c.verdict)}: ${VERDICTS[c.verdict]?.meaning ?? ""}`,
@@ -234,9 +234,11 @@ function domainWord(run: Run, { domain }: Comparison): string {
   return domain === everything(run) ? "all samples" : domain;
 }
 
-/** What is left at equal token counts: by regression, or where lengths do not vary enough for a line,
- *  over the pairs of equal length. */
+/** The difference at equal token counts: that of the length control, or where there is none, over the
+ *  pairs of equal length. */
 function atEqualLength(c: Comparison): number {
+  // Of token counts themselves it is nought by definition.
+  if (c.verdict === "control") return NaN;
   return Number.isFinite(c.adjusted) ? c.adjusted : c.equal;
 }
 

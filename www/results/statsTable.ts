@@ -4,7 +4,7 @@ import { h } from "../app/dom";
 import { nameInWords } from "../data/metrics";
 import type { Run } from "../data/run";
 import { number, probability, signed } from "./format";
-import { comparisons, everything, isDifference, VERDICTS, verdictWord, type Comparison } from "./verdicts";
+import { comparisons, everything, isDifference, MATCHED, VERDICTS, verdictWord, type Comparison } from "./verdicts";
 
 interface Column {
   name: string;
@@ -22,14 +22,12 @@ const numeric = (name: string, label: string, title: string, form: (value: numbe
   return { name, label, title, value, text: (c, run) => form(value(c, run)) };
 };
 
-/** How many triples the length adjustment rests on. */
-const CARRYING = "length_adjusted_n";
 /** Which way a `*_diff` row is counted. */
 const DIRECTION = "direction";
 
 const WEIGHT = Object.keys(VERDICTS);
 const COLUMNS: Column[] = [
-  { name: "metric", label: "Metric", title: "Name in stats.parquet on hover", value: (c) => c.metric, text: (c) => nameInWords(c.metric) },
+  { name: "metric", label: "Metric", title: "Name in stats.parquet on hover", value: (c) => c.metric, text: (c, run) => nameInWords(isDifference(run, c.metric) ? c.metric.slice(0, -"_diff".length) : c.metric) },
   {
     name: "verdict",
     label: "Verdict",
@@ -45,14 +43,15 @@ const COLUMNS: Column[] = [
   numeric("p_permutation", "p", "Sign-flip permutation p", probability),
   numeric("q_value", "q", "Benjamini–Hochberg q over the domain’s metrics", probability),
   numeric("length_r", "r length", "Pearson’s r of the metric with token counts"),
-  numeric("length_adjusted_diff", "Adj. diff.", "Difference at equal token counts, by regression", signed),
-  numeric("length_adjusted_q", "Adj. q", "q of the adjusted difference", probability),
-  { ...numeric(CARRYING, "Carried by", "Triples near enough to equal length to carry the adjustment"), since: CARRYING },
-  numeric("n_equal_length", "Equal", "Pairs with equally many tokens"),
-  numeric("equal_length_diff", "Equal diff.", "Mean difference over those pairs", signed),
-  numeric("equal_length_q", "Equal q", "q over those pairs", probability),
+  numeric("length_adjusted_diff", "At equal", "Difference at equal token counts", signed),
+  numeric("length_adjusted_q", "q at equal", "q of the difference at equal token counts", probability),
+  { ...numeric(MATCHED, "Matched", "Triples that carry the length control: among them token counts cancel"), since: MATCHED },
+  numeric("n_equal_length", "Equal pairs", "Pairs with equally many tokens"),
+  numeric("equal_length_diff", "Their diff.", "Mean difference over the pairs with equally many tokens", signed),
 ];
 const ROWS_A_SLOT = 24;
+/** What a phone shows of them before it is asked for all. */
+const FIRST = new Set(["metric", "verdict", "hedges_g", "length_adjusted_q"]);
 
 /** The section with the table. */
 export interface StatsTable {
@@ -67,6 +66,20 @@ export function statsTable(queue: (key: string, job: () => void) => void): Stats
   const head = h("tr", null);
   const body = h("tbody", null);
   const note = h("p", { class: "caption" });
+  const widen = h(
+    "button",
+    {
+      type: "button",
+      class: "small widen",
+      "aria-expanded": "false",
+      onclick: () => {
+        const all = table.classList.toggle("all");
+        widen.setAttribute("aria-expanded", String(all));
+        widen.textContent = all ? "Fewer columns" : "All columns";
+      },
+    },
+    "All columns",
+  );
   const table = h(
     "table",
     { class: "data stats", "data-test": "stats-table" },
@@ -77,7 +90,7 @@ export function statsTable(queue: (key: string, job: () => void) => void): Stats
   const element = h(
     "section",
     { class: "panel wide", "data-test": "panel-stats", "aria-labelledby": "panel-stats-title" },
-    h("header", null, h("h2", { id: "panel-stats-title" }, "Comparisons")),
+    h("header", null, h("h2", { id: "panel-stats-title" }, "Comparisons"), h("div", { class: "panel-actions" }, widen)),
     h("p", { class: "how" }, "Every metric, hallucination against fact, with its length controls. A column head sorts."),
     h("div", { class: "table-scroll tall", tabindex: 0, role: "group", "aria-label": "Comparisons, scrollable" }, table),
     note,
@@ -97,7 +110,7 @@ export function statsTable(queue: (key: string, job: () => void) => void): Stats
         sort = { column: column.name, down: sort.column === column.name ? !sort.down : false };
         fill();
       });
-      return h("th", { scope: "col", "aria-sort": "none", class: i > 1 && "number" }, button);
+      return h("th", { scope: "col", "aria-sort": "none", class: classOf(column, i) }, button);
     });
     head.replaceChildren(...heads);
   }
@@ -144,17 +157,20 @@ function line(columns: Column[], c: Comparison, run: Run): HTMLElement {
     const text = column.text(c, run);
     if (i === 0) return h("th", { scope: "row", title: c.metric }, text, again ? direction(c, run) : null);
     if (column.name === "verdict") return h("td", null, h("span", { class: `verdict ${c.verdict}`, title: VERDICTS[c.verdict]?.meaning }, text));
-    return h("td", { class: "number" }, text);
+    return h("td", { class: classOf(column, i) }, text);
   });
   return h("tr", again ? { class: "again" } : null, cells);
 }
 
-/** The sign of a difference column in words, where the file tells it. */
-function direction(c: Comparison, run: Run): HTMLElement | null {
+function classOf({ name }: Column, place: number): string {
+  return `${place > 1 ? "number" : ""}${FIRST.has(name) ? "" : " more"}`;
+}
+
+/** That a row is of a difference column, and its sign, where the file tells it. */
+function direction(c: Comparison, run: Run): HTMLElement {
   const told = run.stats?.text(DIRECTION, c.row) ?? "";
-  if (told === "") return null;
-  const words: Record<string, string> = { hall_minus_fact: "hallucination − fact", fact_minus_hall: "fact − hallucination" };
-  return h("small", null, words[told] ?? told.replaceAll("_", " "));
+  const words: Record<string, string> = { "": "", hall_minus_fact: ", hallucination − fact", fact_minus_hall: ", fact − hallucination" };
+  return h("small", null, `difference column${words[told] ?? `, ${told.replaceAll("_", " ")}`}`);
 }
 
 /** Ascending or descending; no number comes last either way. */
