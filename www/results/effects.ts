@@ -100,11 +100,11 @@ function comparisonsOf({ run, domain }: View, choice: string): { found: Comparis
 }
 
 /** Lines of the plot: verdicts in the order of their weight, each over its comparisons. */
-function linesOf(run: Run, found: Comparison[], open: boolean): Line[] {
-  const order = Object.keys(VERDICTS);
+function linesOf(run: Run, found: Comparison[]): Line[] {
+  // The control before what does not differ.
+  const order = [...Object.keys(VERDICTS).filter((name) => !FOLDED.includes(name)), ...FOLDED];
   const verdicts = [...new Set(found.map((c) => c.verdict))].sort((a, b) => order.indexOf(a) - order.indexOf(b));
-  const shown = [...verdicts.filter((name) => !FOLDED.includes(name)), ...(open ? verdicts.filter((name) => FOLDED.includes(name)) : [])];
-  return shown.flatMap((verdict) => {
+  return verdicts.flatMap((verdict) => {
     const rows = found.filter((c) => c.verdict === verdict);
     const heading = VERDICTS[verdict]?.heading ?? verdictWord(verdict);
     return [
@@ -120,10 +120,23 @@ function linesOf(run: Run, found: Comparison[], open: boolean): Line[] {
   });
 }
 
+/** Metrics that differ somewhere. */
+function differ(found: Comparison[]): Set<string> {
+  return new Set(found.filter((c) => !FOLDED.includes(c.verdict)).map((c) => c.metric));
+}
+
+/** What is drawn: without the fold, what differs; with it also what does not, where a metric that
+ *  differs nowhere has one line, not one for each domain. */
+function drawn(found: Comparison[], open: boolean): Comparison[] {
+  const differing = differ(found);
+  const first = found[0]?.domain;
+  return found.filter((c) => !FOLDED.includes(c.verdict) || (open && (differing.has(c.metric) || c.domain === first)));
+}
+
 /** Says on the fold's button what is behind it. */
 function label(fold: HTMLButtonElement, found: Comparison[]): void {
   const folded = found.filter((c) => FOLDED.includes(c.verdict));
-  const differing = new Set(found.filter((c) => !FOLDED.includes(c.verdict)).map((c) => c.metric));
+  const differing = differ(found);
   const metrics = new Set(folded.map((c) => c.metric).filter((name) => !differing.has(name)));
   const others = folded.filter((c) => differing.has(c.metric)).length;
   const parts = [
@@ -138,7 +151,7 @@ function draw(view: View, theme: Theme, width: number, choice: Choice): Drawing 
   const { run } = view;
   const { found, cut } = comparisonsOf(view, choice.metrics);
   label(choice.fold, found);
-  const ordered = linesOf(run, found, true).filter((line): line is Row => line.comparison !== null);
+  const ordered = linesOf(run, found).filter((line): line is Row => line.comparison !== null);
   const table = () => ({
     columns: ["Metric", "Domain", "g", "95 % from", "95 % to", "q", "g at equal length", "q at equal length", "Verdict", "Pairs", "Pairs behind the control"],
     rows: ordered.map(({ comparison: c }) => [
@@ -157,7 +170,7 @@ function draw(view: View, theme: Theme, width: number, choice: Choice): Drawing 
   if (!found.some((c) => Number.isFinite(c.g) || Number.isFinite(atEqualLength(c)))) {
     return { plot: null, empty: "Too few samples for an effect size: it needs at least three pairs that vary.", caption: "", table };
   }
-  const lines = linesOf(run, found, choice.open);
+  const lines = linesOf(run, drawn(found, choice.open));
   const rows = lines.filter((line): line is Row => line.comparison !== null);
   if (rows.length === 0) {
     return { plot: null, empty: "No metric tells fact from hallucination here (q ≤ 0.05).", caption: "", table };
@@ -189,6 +202,7 @@ function draw(view: View, theme: Theme, width: number, choice: Choice): Drawing 
     ],
     caption:
       `Of ${count(found.length - of("control"), "comparison")}, ${of("survives_length_control")} survive the length control, ${of("explained_by_length")} are explained by length, ${of("no_length_control")} have no length control.` +
+      (choice.open && rows.length < found.length ? " Metrics that differ nowhere have one line; the table has all comparisons." : "") +
       (cut ? ` With ${run.domains.length} domains only all samples together are shown: choose a domain above to see it.` : ""),
     table,
   };

@@ -93,6 +93,6 @@ function key(layer: number, feature: number): string {
 }
 
 function whenIdle(job: () => void): void {
-  if (typeof requestIdleCallback === "function") requestIdleCallback(job, { timeout: 1000 });
+  if (typeof requestIdleCallback === "function") requestIdleCallback(job, { timeout: 300 });
   else job();
 }
