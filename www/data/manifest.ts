@@ -18,6 +18,8 @@ export interface LayerHealth {
   declared_l0: number | null;
   fvu: number | null;
   dead_share: number | null;
+  /** Texts that were left out since they are read at an attention sink; absent in earlier runs. */
+  sinks?: number;
   warnings: string[];
 }
 
@@ -44,6 +46,8 @@ export interface Manifest {
     n_layers: number;
     quantization: string;
     files: FileInfo[];
+    /** Fields of its config that nobody read; absent in earlier runs. */
+    ignored_config_fields?: { name: string; value: string; asked: boolean }[];
   };
   tokenizer: { file: FileInfo; bos_rule: string };
   layers: number[];

@@ -104,8 +104,19 @@ function health(m: Manifest): HTMLElement {
       ),
     ),
     // Outside of what scrolls, so that a phone shows it whole.
-    h("p", { class: "health-note" }, "Whether the SAEs fit: L0 found beside L0 declared, fraction of variance unexplained, texts without an active feature."),
+    h(
+      "p",
+      { class: "health-note" },
+      `Whether the SAEs fit: L0 found beside L0 declared, fraction of variance unexplained, texts without an active feature.${sinks(m)}`,
+    ),
   );
+}
+
+/** Texts that the health leaves out. */
+function sinks(m: Manifest): string {
+  const found = m.sae_health.filter((layer) => (layer.sinks ?? 0) > 0);
+  if (found.length === 0) return "";
+  return ` Left out are texts read at an attention sink: ${found.map(({ layer, sinks, texts }) => `${sinks} of ${texts + (sinks ?? 0)} at layer ${layer}`).join(", ")}.`;
 }
 
 function verdicts(run: Run): Child {
@@ -152,11 +163,17 @@ function equalLength(run: Run): number {
   return run.metrics.numbers("n_tokens_fact")?.filter((n, row) => n === hall?.[row]).length ?? 0;
 }
 
+function ignored(m: Manifest): [string, string][] {
+  const fields = m.model.ignored_config_fields ?? [];
+  return fields.length === 0 ? [] : [["Config fields not read", fields.map(({ name, value, asked }) => `${name} = ${value}${asked ? " (on request)" : ""}`).join(", ")]];
+}
+
 function provenance(run: Run, m: Manifest): HTMLElement {
   const rows: [string, string][] = [
     ["Run", `${m.run_id}, started ${m.started_at}`],
     ["Program", `${m.program.name} ${m.program.version}, commit ${m.program.git_commit.slice(0, 12)}`],
     ["Model source", m.model.source + (m.model.revision === null ? "" : ` at ${m.model.revision.slice(0, 12)}`)],
+    ...ignored(m),
     ["BOS", m.tokenizer.bos_rule],
     ["Noise", `${m.noise.rule}, seed ${m.noise.seed}`],
     ["Data", `${m.dataset.files.map((file) => file.path).join(", ")}${m.dataset.limit === null ? "" : `, the first ${m.dataset.limit}`}`],
