@@ -130,7 +130,10 @@ function differ(found: Comparison[]): Set<string> {
 function drawn(found: Comparison[], open: boolean): Comparison[] {
   const differing = differ(found);
   const first = found[0]?.domain;
-  return found.filter((c) => !FOLDED.includes(c.verdict) || (open && (differing.has(c.metric) || c.domain === first)));
+  return found
+    .filter((c) => !FOLDED.includes(c.verdict) || (open && (differing.has(c.metric) || c.domain === first)))
+    // Token counts that are equal throughout have no effect size to draw.
+    .filter((c) => c.verdict !== "control" || Number.isFinite(c.g));
 }
 
 /** Says on the fold's button what is behind it. */
@@ -172,7 +175,7 @@ function draw(view: View, theme: Theme, width: number, choice: Choice): Drawing 
   }
   const lines = linesOf(run, drawn(found, choice.open));
   const rows = lines.filter((line): line is Row => line.comparison !== null);
-  if (rows.length === 0) {
+  if (rows.every(({ comparison }) => comparison.verdict === "control")) {
     return { plot: null, empty: "No metric tells fact from hallucination here (q ≤ 0.05).", caption: "", table };
   }
   const plot = plotOf(run, lines, rows, theme, width);
