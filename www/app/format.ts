@@ -45,5 +45,6 @@ export function short(value: number): string {
 
 /** A token as it is shown: blanks and line ends made visible. */
 export function visible(token: string): string {
-  return token.replace(/\n/g, "↵").replace(/\t/g, "⇥").replace(/^ /, "·") || "∅";
+  const text = token.replace(/\n/g, "↵").replace(/\t/g, "⇥");
+  return (/^[ ↵⇥]+$/.test(text) ? text.replaceAll(" ", "·") : text.replace(/^ /, "·")) || "∅";
 }
