@@ -29,6 +29,7 @@ export const GOLDEN = "/golden/";
  *  - `wait`: { match: RegExp, ms: number }: answers late
  *  - `gone`: RegExp: answers 404
  *  - `broken`: RegExp: ends the connection without an answer
+ *  - `headers`: { match: RegExp, headers: Record<string, string> }: sent besides
  *  - `replace`: { match: RegExp, body: string | Buffer, kind?: string }: answers with that
  * @param {object} [options]
  * @param {string} [options.page] the page's folder
@@ -73,6 +74,7 @@ export async function serve({ page = dist, folder = PAGE, headers: always = {}, 
       return end(response, 404);
     }
     const headers = { ...always, "Content-Type": KINDS[extname(file)] ?? "application/octet-stream" };
+    if (faults.headers?.match.test(path)) Object.assign(headers, faults.headers.headers);
     let [start, stop, status] = [0, size, 200];
     if (gzip && existsSync(`${file}.gz`)) {
       file += ".gz";
