@@ -1,9 +1,12 @@
 // The content security policy holds for the page and for its workers, whatever the host sends.
 
 import assert from "node:assert/strict";
+import { tmpdir } from "node:os";
 import { afterEach, beforeEach, test } from "node:test";
 import { clean, launch } from "./harness/browser.mjs";
-import { pagePolicy } from "./harness/hosts.mjs";
+import { workerScript } from "./harness/engine.mjs";
+import { pagePolicy, serving } from "./harness/hosts.mjs";
+import { dist } from "./harness/paths.mjs";
 import { serve } from "./harness/server.mjs";
 import { by, open, state } from "./harness/view.mjs";
 
@@ -63,6 +66,17 @@ test("on a plain host, neither the page nor its workers make code from strings",
   assert.equal(workers.length, 2, "the engine's worker and the one that reads Parquet");
   for (const worker of workers) assert.deepEqual(await worker.evaluate(attempts), REFUSED, worker.url());
   assert.deepEqual(await page.evaluate(attempts), REFUSED, "the page");
+});
+
+test("saescope serve sends the page's own policy with everything", LIMIT, async () => {
+  const { address, close } = await serving(["--page", dist], tmpdir());
+  host = { url: address, close };
+  for (const path of ["", "sw.js", "catalog.json", workerScript(), "nothing"]) {
+    const { headers } = await fetch(new URL(path, address));
+    assert.equal(headers.get("content-security-policy"), `${pagePolicy()}; frame-ancestors 'none'`, path);
+  }
+  await working();
+  for (const worker of page.workers()) assert.deepEqual(await worker.evaluate(attempts), REFUSED, worker.url());
 });
 
 test("a host whose own policy allows no worker from blob: has the page's workers under that policy", LIMIT, async () => {
