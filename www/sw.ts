@@ -66,8 +66,8 @@ async function activate(): Promise<void> {
 async function ask(url: string, absent = false): Promise<Response> {
   let answer: Response;
   try {
-    // Names with a hash never change what they mean; the others do, so the host itself is asked.
-    answer = await fetch(url, { cache: "no-cache" });
+    // Names with a hash never change what they mean; of the others the host itself is asked.
+    answer = await fetch(url, { cache: nameOf(url).startsWith("assets/") ? "default" : "no-cache" });
   } catch {
     throw new NoAnswer(`${nameOf(url)}: no answer`);
   }

@@ -119,7 +119,7 @@ for (const [name, started] of HOSTS) {
       await page.reload();
       await state(page, "ready");
       await page.locator("#view-results svg").first().waitFor();
-      assert.equal(await page.evaluate(() => document.documentElement.dataset.online), "no");
+      await page.waitForFunction(() => document.documentElement.dataset.online === "no");
     });
   });
 }
