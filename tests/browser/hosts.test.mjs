@@ -47,6 +47,7 @@ for (const [name, started] of HOSTS) {
       await open(page, host);
       await state(page, "ready");
       await page.locator("#view-results svg").first().waitFor();
+      assert.match((await kept(page)).text, new RegExp(`Kept for offline use: .*${host.run.url}`), "the host's first run");
       await open(page, host, "", `?run=${host.run.url}`);
       await state(page, "ready");
       assert.match((await kept(page)).text, new RegExp(`Kept for offline use: .*${host.run.url}`));

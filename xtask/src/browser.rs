@@ -37,7 +37,8 @@ pub fn steps(paths: &Paths, report: &mut Report) {
         report.ignored(NAME.to_owned(), "the page was not built".to_owned());
         return;
     }
-    let browser = chromium().and_then(|program| output(program, &["--version"])).unwrap_or_else(|| "Chromium".to_owned());
+    let browser =
+        chromium().and_then(|program| output(program, &["--version"])).unwrap_or_else(|| "Chromium".to_owned());
     let mut skipped = Vec::new();
     for (name, clone) in [(NAME, false), (CLONE, true)] {
         report.step(&format!("{name}, {browser}"), || {
