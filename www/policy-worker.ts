@@ -7,7 +7,7 @@
 
 /** A module worker under the page's policy. */
 export class PolicyWorker extends EventTarget {
-  #worker: Worker;
+  #worker: Worker | null = null;
   /** What was posted before the worker said anything; null once it has. */
   #unheard: unknown[] | null = [];
   #refused = false;
@@ -21,17 +21,22 @@ export class PolicyWorker extends EventTarget {
     document.addEventListener("securitypolicyviolation", this.#noteRefusal);
     const address = new URL(script, document.baseURI).href;
     const importing = new Blob([`import ${JSON.stringify(address)};`], { type: "text/javascript" });
-    this.#worker = this.#start(URL.createObjectURL(importing));
+    try {
+      this.#worker = this.#start(URL.createObjectURL(importing));
+    } catch {
+      // how older browsers refuse
+      void this.#covered();
+    }
   }
 
   postMessage(message: unknown): void {
-    this.#worker.postMessage(message);
+    this.#worker?.postMessage(message);
     this.#unheard?.push(message);
   }
 
   terminate(): void {
     this.#heard();
-    this.#worker.terminate();
+    this.#worker?.terminate();
   }
 
   #start(address: string): Worker {
@@ -64,19 +69,17 @@ export class PolicyWorker extends EventTarget {
    * worker's script too, that one holds there.
    */
   async #covered(): Promise<void> {
-    const waiting = this.#unheard ?? [];
     try {
       const { headers } = await fetch(this.script);
       const policy = headers.get("content-security-policy") ?? "";
       if (!/(script|default)-src/.test(policy) || /'unsafe-eval'/.test(policy)) throw new Error("no policy");
+      // terminated meanwhile
+      if (this.#unheard === null) return;
+      this.#worker = this.#start(this.script);
+      for (const message of this.#unheard) this.#worker.postMessage(message);
     } catch {
       this.#fail("the host's content security policy allows no worker from blob: (worker-src), and sends none for the worker's script");
-      return;
     }
-    // terminated meanwhile
-    if (this.#unheard === null) return;
-    this.#worker = this.#start(this.script);
-    for (const message of waiting) this.#worker.postMessage(message);
   }
 
   #fail(message: string): void {
