@@ -9,6 +9,7 @@ import { fileURLToPath } from "node:url";
 import { resolve } from "node:path";
 import { defineConfig } from "vite";
 import { precache } from "./www/build/precache.ts";
+import { noCodeFromStrings } from "./www/build/strings.ts";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
 const dist = resolve(root, process.env.SAESCOPE_DIST ?? "dist");
@@ -63,5 +64,5 @@ export default defineConfig({
     },
   },
   worker: { format: "es" },
-  plugins: [precache(dist)],
+  plugins: [precache(dist), noCodeFromStrings(dist)],
 });

@@ -1,19 +1,34 @@
-// The service worker: the page works without a network after the first visit.
+// The service worker: the page works without a network once it says so.
 //
 // - The app shell (script, style, HTML) is kept when a version is installed and served from there, so
-//   that all its parts are of one version. The engine's WASM, the largest part, is added when the page
-//   is idle.
-// - catalog.json and finished runs come from the network where there is one, else from the last copy.
+//   that all its parts are of one version.
+// - catalog.json and finished runs come from the network where it answers, else from the kept copy.
+// - Keeping is one step, asked for by the page once its view is on the screen: what is missing of the
+//   shell, the engine's WASM, the run on the screen, catalog.json. The page gets one answer for all.
 // - Models are never touched here: the engine keeps them in its own storage.
+
+import type { HostAnswers, Keep, Kept, ToServiceWorker } from "./keeping";
 
 declare const self: ServiceWorkerGlobalScope;
 
 // File → hash; the build puts the list in.
 const SHELL = JSON.parse("__SHELL__") as Record<string, string>;
 
-const SHELL_CACHE = `saescope-shell-${checksum(JSON.stringify(SHELL))}`;
-const RUNS_CACHE = "saescope-runs-1";
+const SHELL_PREFIX = "saescope-shell-";
+const SHELL_CACHE = SHELL_PREFIX + checksum(JSON.stringify(SHELL));
+const CATALOG_CACHE = "saescope-catalog";
+/** Every copy of a run has a cache of its own: `<prefix><folder> <time>`. */
+const RUN_PREFIX = "saescope-run ";
+/** An entry of such a cache, written last: a copy without it is not whole. */
+const WHOLE = "whole";
+/** Where earlier versions kept runs. */
+const FORMER = ["saescope-runs-1"];
+/** The files that make a run; the other two may be absent. */
+const MUST = /\/(metrics\.parquet|manifest\.json)$/;
+const RUN_FILE = /\/(metrics\.parquet|features\.parquet|stats\.parquet|manifest\.json)$/;
+
 const scope = new URL(self.registration.scope);
+const catalog = new URL("catalog.json", scope).href;
 
 function checksum(text: string): string {
   let sum = 0x811c9dc5;
@@ -25,29 +40,142 @@ const isEngine = (name: string) => name.endsWith(".wasm");
 const address = (name: string) => new URL(name, scope).href;
 
 async function install(): Promise<void> {
-  const cache = await caches.open(SHELL_CACHE);
-  const names = Object.keys(SHELL).filter((name) => !isEngine(name));
-  // Hashed names never change under a name; index.html does, so ask the host itself.
-  await cache.addAll(names.map((name) => new Request(address(name), { cache: "no-cache" })));
+  // Where the version before was kept with its engine, the page has said so: that must hold on.
+  const promised = await keptEngine();
+  await keepShell((name) => promised || !isEngine(name));
+}
+
+async function keptEngine(): Promise<boolean> {
+  for (const name of await caches.keys()) {
+    if (!name.startsWith(SHELL_PREFIX)) continue;
+    const kept = await (await caches.open(name)).keys();
+    if (kept.some(({ url }) => isEngine(url))) return true;
+  }
+  return false;
 }
 
 async function activate(): Promise<void> {
   for (const name of await caches.keys()) {
-    if (name.startsWith("saescope-shell-") && name !== SHELL_CACHE) await caches.delete(name);
+    const old = name.startsWith(SHELL_PREFIX) && name !== SHELL_CACHE;
+    if (old || FORMER.includes(name)) await caches.delete(name);
   }
   await self.clients.claim();
 }
 
-/** The engine, once, and the run files that the page read before this worker was there. */
-async function keep(urls: string[]): Promise<void> {
+/** The host's own answer, or an error that says which file and why. */
+async function ask(url: string, absent = false): Promise<Response> {
+  let answer: Response;
+  try {
+    // Names with a hash never change what they mean; of the others the host itself is asked.
+    answer = await fetch(url, { cache: nameOf(url).startsWith("assets/") ? "default" : "no-cache" });
+  } catch {
+    throw new NoAnswer(`${nameOf(url)}: no answer`);
+  }
+  if (answer.status === 200 || (absent && answer.status === 404)) return answer;
+  const reason = `${nameOf(url)}: HTTP status ${answer.status}`;
+  throw answer.status >= 500 ? new NoAnswer(reason) : new Error(reason);
+}
+
+class NoAnswer extends Error {}
+
+const nameOf = (url: string) => (url.startsWith(scope.href) ? url.slice(scope.href.length) || "index.html" : url);
+
+/** Adds what is missing of the shell. */
+async function keepShell(wanted: (name: string) => boolean): Promise<void> {
+  const cache = await caches.open(SHELL_CACHE);
+  await Promise.all(
+    Object.keys(SHELL)
+      .filter(wanted)
+      .map(async (name) => {
+        const url = address(name);
+        if (!(await cache.match(url))) await cache.put(url, await ask(url));
+      }),
+  );
+}
+
+const folderOf = (url: string) => new URL(".", url).href;
+
+/** The newest whole copy of the run in a folder. */
+async function copyOf(folder: string): Promise<Cache | null> {
+  const prefix = `${RUN_PREFIX}${folder} `;
+  const names = (await caches.keys()).filter((name) => name.startsWith(prefix)).sort();
+  for (const name of names.reverse()) {
+    const cache = await caches.open(name);
+    if (await cache.match(folder + WHOLE)) return cache;
+  }
+  return null;
+}
+
+/** Keeps a run's files, all of one version, or leaves the copy that was there. */
+async function keepRun(files: string[]): Promise<void> {
+  const manifest = files.find((url) => new URL(url).pathname.endsWith("/manifest.json"));
+  if (manifest === undefined) return;
+  const folder = folderOf(manifest);
+  const before = await copyOf(folder);
+  const found = await ask(manifest);
+  // The manifest has the other files' hashes: if it is the same, they are.
+  const same = (await before?.match(manifest))?.text();
+  if (before && (await same) === (await found.clone().text())) return;
+  const others = files.filter((url) => url !== manifest);
+  const answers = await Promise.all(
+    others.map((url) =>
+      ask(url, !MUST.test(new URL(url).pathname)).catch((reason: unknown) => {
+        // The host has another run there than the copy's: that one does not stand in for it.
+        throw new Error(words(reason));
+      }),
+    ),
+  );
+  const name = `${RUN_PREFIX}${folder} ${new Date().toISOString()}`;
+  const cache = await caches.open(name);
+  try {
+    await cache.put(manifest, found);
+    await Promise.all(others.map((url, i) => cache.put(url, answers[i]!)));
+    await cache.put(folder + WHOLE, new Response(""));
+  } catch (reason) {
+    await caches.delete(name);
+    throw reason;
+  }
+  for (const other of await caches.keys()) {
+    if (other.startsWith(`${RUN_PREFIX}${folder} `) && other !== name) await caches.delete(other);
+  }
+}
+
+async function keepCatalog(url: string): Promise<void> {
+  // A host without a catalog is asked for it too: its refusal is what there is to keep.
+  const answer = await ask(url, true);
+  await (await caches.open(CATALOG_CACHE)).put(url, answer);
+}
+
+/** Everything that the page's view needs. */
+async function keep({ catalog, run }: Keep): Promise<Kept> {
+  try {
+    await keepShell(() => true);
+    await keepRun(run);
+    await keepCatalog(catalog);
+    return { kept: true, answers: true };
+  } catch (reason) {
+    if (reason instanceof NoAnswer && (await allKept([catalog, ...run]))) return { kept: true, answers: false };
+    return { kept: false, reason: words(reason) };
+  }
+}
+
+/** Whether copies of an earlier visit are there, of the shell too. */
+async function allKept(urls: string[]): Promise<boolean> {
   const shell = await caches.open(SHELL_CACHE);
-  for (const name of Object.keys(SHELL).filter(isEngine)) {
-    if (!(await shell.match(address(name)))) await shell.add(address(name)).catch(() => undefined);
-  }
-  const runs = await caches.open(RUNS_CACHE);
-  for (const url of urls) {
-    if (isRun(new URL(url)) && !(await runs.match(url))) await runs.add(url).catch(() => undefined);
-  }
+  for (const name of Object.keys(SHELL)) if (!(await shell.match(address(name)))) return false;
+  for (const url of urls) if (!(await keptCopy(url))) return false;
+  return true;
+}
+
+function words(reason: unknown): string {
+  if (!(reason instanceof Error)) return String(reason);
+  if (reason.name === "QuotaExceededError") return "the browser's storage for this page is full";
+  return reason.message;
+}
+
+async function keptCopy(url: string): Promise<Response | undefined> {
+  const cache = url === catalog ? await caches.open(CATALOG_CACHE) : await copyOf(folderOf(url));
+  return cache?.match(url, { ignoreVary: true });
 }
 
 function inScope(url: URL): string | null {
@@ -55,40 +183,47 @@ function inScope(url: URL): string | null {
   return url.pathname.slice(scope.pathname.length);
 }
 
-function isRun(url: URL): boolean {
-  const path = inScope(url);
-  return path !== null && (path === "catalog.json" || path.startsWith("runs/"));
-}
-
 async function fromShell(request: Request, name: string): Promise<Response> {
   const cache = await caches.open(SHELL_CACHE);
   const kept = await cache.match(address(name));
-  if (kept) return kept;
-  const answer = await fetch(request);
-  if (answer.status === 200 && name in SHELL) await cache.put(address(name), answer.clone());
-  return answer;
+  return kept ?? fetch(request);
 }
 
-async function newest(request: Request): Promise<Response> {
-  const cache = await caches.open(RUNS_CACHE);
+/** The host's answer; the kept copy where it gives none. */
+async function newest(request: Request, clientId: string): Promise<Response> {
   try {
     const answer = await fetch(request);
-    if (answer.status === 200) await cache.put(request, answer.clone()).catch(() => undefined);
-    return answer;
+    const kept = answer.status >= 500 ? await keptCopy(request.url) : undefined;
+    await tell(clientId, !kept);
+    return kept ?? answer;
   } catch (reason) {
-    const kept = await cache.match(request);
+    const kept = await keptCopy(request.url);
+    await tell(clientId, false);
     if (kept) return kept;
     throw reason;
   }
 }
 
+async function tell(clientId: string, answers: boolean): Promise<void> {
+  const message: HostAnswers = { type: "host", answers };
+  (await self.clients.get(clientId))?.postMessage(message);
+}
+
 self.addEventListener("install", (event) => event.waitUntil(install()));
 self.addEventListener("activate", (event) => event.waitUntil(activate()));
 
+// One after the other, so that two tabs do not write the same copy.
+let going: Promise<unknown> = Promise.resolve();
+
 self.addEventListener("message", (event) => {
-  const message = event.data as { type: "keep"; urls: string[] } | { type: "take-over" };
-  if (message.type === "keep") event.waitUntil(keep(message.urls));
-  else event.waitUntil(self.skipWaiting());
+  const message = event.data as ToServiceWorker;
+  if (message.type === "take-over") {
+    event.waitUntil(self.skipWaiting());
+    return;
+  }
+  const kept = going.then(() => keep(message));
+  going = kept;
+  event.waitUntil(kept.then((answer) => event.ports[0]?.postMessage(answer)));
 });
 
 self.addEventListener("fetch", (event) => {
@@ -96,8 +231,9 @@ self.addEventListener("fetch", (event) => {
   if (request.method !== "GET" || request.headers.has("range")) return;
   const url = new URL(request.url);
   const path = inScope(url);
-  if (path === null) return;
-  if (isRun(url)) event.respondWith(newest(request));
+  // A run may lie on another host: `?run=`.
+  if (path === "catalog.json" || RUN_FILE.test(url.pathname)) event.respondWith(newest(request, event.clientId));
+  else if (path === null) return;
   else if (request.mode === "navigate" && (path === "" || path === "index.html")) {
     event.respondWith(fromShell(request, "index.html"));
   } else if (path in SHELL) event.respondWith(fromShell(request, path));

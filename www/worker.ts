@@ -8,7 +8,6 @@ import type { EngineError, FromWorker, ToWorker } from "./protocol";
 
 const scope = self as unknown as {
   postMessage(message: FromWorker, transfer?: Transferable[]): void;
-  location: Location;
   saescopeGpu: GpuProbe;
   saescopePanic(message: string): void;
 };
@@ -95,11 +94,11 @@ self.addEventListener("unhandledrejection", (event) => {
 });
 
 async function load(): Promise<Engine> {
-  const url = new URL(wasm, scope.location.href);
+  const url = new URL(wasm, import.meta.url);
   const exports = (await init({ module_or_path: url })) as { memory: WebAssembly.Memory };
   memory = exports.memory;
-  // scripts lie in a folder of the page's
-  const engine = new Engine(emit, new URL("../", scope.location.href).href);
+  // scripts lie in a folder of the page's; the worker's own address is that of a blob
+  const engine = new Engine(emit, new URL("../", import.meta.url).href);
   const [entry] = performance.getEntriesByName(url.href) as PerformanceResourceTiming[];
   scope.postMessage({ id: 0, type: "ready", bytes: entry?.decodedBodySize ?? 0 });
   return engine;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { clean, launch } from "./harness/browser.mjs";
 import { call, goldenSubject, setup, startEngine } from "./harness/engine.mjs";
-import { goldenTexts, native, nativeGolden, sameActiveSets, sameMetrics } from "./harness/run.mjs";
+import { goldenTexts, nativeRun, nativeGolden, sameActiveSets, sameMetrics } from "./harness/run.mjs";
 import { serve } from "./harness/server.mjs";
 
 let host, browser, page;
@@ -43,7 +43,7 @@ for (const name of ["llama", "gemma2"]) {
 }
 
 test("the demo model on a dozen triples on the CPU equals the native run within 1e-4", { timeout: 600_000 }, async (t) => {
-  const theirs = native(["--limit", "12"]);
+  const theirs = nativeRun(["--limit", "12"]);
   const subject = { model: { kind: "known", name: "smollm2-135m-instruct" } };
   const ours = await analyze(subject, { kind: "builtin" }, { limit: 12 });
   const worst = await sameMetrics(ours.metrics, theirs.metrics, 1e-4);

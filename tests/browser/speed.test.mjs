@@ -1,5 +1,4 @@
-// What the page promises about time: results at once, a thread that is never blocked, a run in a
-// minute, and all of it without a network after the first visit.
+// What the page promises about time: results at once, a thread that is never blocked, a run in a minute.
 
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
@@ -76,27 +75,5 @@ test("the demo model over 200 triples on the CPU: a minute, and the page stays a
   assert.ok(drawing <= LONGEST_DRAWING, `drawing the results: ${tasks}\n${scripts.join("\n")}`);
   assert.ok(seconds * 1000 <= WHOLE_RUN, `${seconds.toFixed(1)} s, at most ${WHOLE_RUN / 1000}`);
   clean(page, browser);
-  await page.close();
-});
-
-test("after the first visit the page and its run open without a network", { timeout: 120_000 }, async () => {
-  const page = await browser.page();
-  await open(page, host);
-  await state(page, "ready");
-  await page.evaluate(() => navigator.serviceWorker.ready);
-  // what the page read before the worker was there is kept a moment later
-  await page.waitForFunction(async () => {
-    for (const name of await caches.keys()) {
-      const keys = await (await caches.open(name)).keys();
-      if (keys.some(({ url }) => url.endsWith("/manifest.json"))) return true;
-    }
-    return false;
-  });
-  await browser.context.setOffline(true);
-  await page.reload();
-  await page.waitForFunction(() => performance.getEntriesByName("saescope-results-shown").length > 0);
-  await state(page, "ready");
-  assert.equal(await page.evaluate(() => document.documentElement.dataset.online), "no");
-  await browser.context.setOffline(false);
   await page.close();
 });

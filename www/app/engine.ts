@@ -1,6 +1,8 @@
 // The page's side of the contract in protocol.ts: calls with ids, a worker that is only started when
 // first needed, and a new one after the old one died.
 
+import { PolicyWorker } from "../policy-worker";
+import script from "../worker.ts?worker&url";
 import type { EngineError, FromWorker, Request, Results, ToWorker } from "../protocol";
 
 /** A failed call. `error.kind` tells what went wrong. */
@@ -38,7 +40,7 @@ export class EngineClient extends EventTarget {
   /** Why the worker is not there, where state is `failed` or `crashed`. */
   error: EngineError | null = null;
 
-  #worker: Worker | null = null;
+  #worker: PolicyWorker | null = null;
   #open = new Map<number, Open>();
   #next = 1;
 
@@ -82,11 +84,11 @@ export class EngineClient extends EventTarget {
     }
   }
 
-  #start(): Worker {
+  #start(): PolicyWorker {
     this.#become("starting", null);
-    const worker = new Worker(new URL("../worker.ts", import.meta.url), { type: "module", name: "engine" });
-    worker.addEventListener("message", (event: MessageEvent<FromWorker>) => {
-      if (worker === this.#worker) this.#receive(event.data);
+    const worker = new PolicyWorker(script, "engine");
+    worker.addEventListener("message", (event) => {
+      if (worker === this.#worker) this.#receive((event as MessageEvent<FromWorker>).data);
     });
     const broken = (message: string) => {
       if (worker !== this.#worker) return;
@@ -94,8 +96,7 @@ export class EngineClient extends EventTarget {
       this.#end({ kind: "crashed", message }, state);
     };
     worker.addEventListener("error", (event) => {
-      event.preventDefault();
-      broken(event.message || "the engine's script could not be loaded");
+      broken((event as ErrorEvent).message || "the engine's script could not be loaded");
     });
     worker.addEventListener("messageerror", () => broken("the engine sent a message that cannot be read"));
     return worker;

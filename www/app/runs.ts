@@ -2,7 +2,7 @@
 // or the engine.
 
 import type { Catalog } from "../protocol";
-import { fetchRun, openFiles, openPartial, openRun, FILES, type Run } from "../data/run";
+import { fetchRun, openFiles, openPartial, openRun, runFile, runFolder, FILES, type Run } from "../data/run";
 import { fill, h, type Child } from "./dom";
 import { asEngineError } from "./engine";
 import type { Known } from "./known";
@@ -10,6 +10,12 @@ import { keepOffline } from "./offline";
 import type { RunSession } from "./run/session";
 import { enter, type Shared } from "./state";
 import { errorBox } from "./words";
+
+/** The addresses of a run's files; what was asked for may be one of them. */
+function runAddresses(address: string): { folder: string; files: string[] } {
+  const folder = runFolder(address);
+  return { folder: folder.href, files: FILES.map((name) => runFile(folder, name).href) };
+}
 
 /** Shows runs in the results view. Emits `shown`. */
 export class Runs extends EventTarget {
@@ -23,6 +29,8 @@ export class Runs extends EventTarget {
 
   #turn = 0;
   #catalog: Promise<void> | null = null;
+  /** Neither the host nor a kept copy said which runs there are. */
+  #unanswered = false;
   #waiting = h("p", { class: "notice info" }, "A run is going on; its first samples take this place when they are finished. What is shown here is the run opened before.");
 
   constructor(
@@ -47,12 +55,22 @@ export class Runs extends EventTarget {
     const runs = this.shared.catalog?.runs ?? [];
     const first = runs.find((run) => run.name === this.shared.catalog?.default_run) ?? runs[0];
     if (first) await this.openUrl(first.url);
-    else this.#empty();
+    else if (this.#unanswered) this.#hostGone();
+    else {
+      this.#empty();
+      void keepOffline(null);
+    }
   }
 
   async #readCatalog(): Promise<void> {
+    let answer: Response;
     try {
-      const answer = await fetch(new URL("catalog.json", document.baseURI));
+      answer = await fetch(new URL("catalog.json", document.baseURI));
+    } catch {
+      this.#unanswered = true;
+      return;
+    }
+    try {
       if (answer.ok) this.shared.update({ catalog: (await answer.json()) as Catalog });
     } catch {
       // A host without a catalog offers no models and no runs; that is no failure.
@@ -62,14 +80,14 @@ export class Runs extends EventTarget {
   /** Opens a run's folder. */
   async openUrl(url: string): Promise<void> {
     const folder = new URL(url, document.baseURI).href;
-    await this.#take(`Reading the run at ${folder}…`, () => fetchRun(folder), `The run at ${folder} cannot be opened`);
-    const base = folder.replace(/[^/]*\.(parquet|json)$/, "").replace(/\/?$/, "/");
-    void keepOffline([new URL("catalog.json", document.baseURI).href, ...FILES.map((name) => base + name)]);
+    const good = await this.#take(`Reading the run at ${folder}…`, () => fetchRun(folder), `The run at ${folder} cannot be opened`);
+    if (good === null) return;
+    void keepOffline(good ? runAddresses(folder) : null);
   }
 
   /** Opens run files of the user's. */
-  openFiles(files: File[]): Promise<void> {
-    return this.#take("Reading the files…", () => openFiles(files), "These files cannot be opened as a run");
+  async openFiles(files: File[]): Promise<void> {
+    await this.#take("Reading the files…", () => openFiles(files), "These files cannot be opened as a run");
   }
 
   /** Follows a run that the engine makes. */
@@ -121,25 +139,28 @@ export class Runs extends EventTarget {
     });
   }
 
-  async #take(words: string, open: () => Promise<Run>, title: string, state: "ready" | "finished" = "ready"): Promise<void> {
+  /** Whether it could be opened; null where something else was opened meanwhile. */
+  async #take(words: string, open: () => Promise<Run>, title: string, state: "ready" | "finished" = "ready"): Promise<boolean | null> {
     const mine = ++this.#turn;
     if (!this.current) fill(this.message, h("p", { class: "muted loading" }, words));
     try {
       const run = await open();
-      if (mine !== this.#turn) return;
+      if (mine !== this.#turn) return null;
       this.#show(run);
       enter(state);
       this.known.recognise(run).then(
         () => this.dispatchEvent(new Event("shown")),
         () => undefined,
       );
+      return true;
     } catch (reason) {
       // The host's own runs are offered instead.
       await this.#catalog;
-      if (mine !== this.#turn) return;
+      if (mine !== this.#turn) return null;
       enter("unreadable");
       fill(this.message, errorBox(asEngineError(reason), this.#elsewhere(), title));
       this.dispatchEvent(new Event("unreadable"));
+      return false;
     }
   }
 
@@ -160,6 +181,13 @@ export class Runs extends EventTarget {
       runs.map((run) => h("button", { onclick: () => void this.openUrl(run.url) }, `Open ${run.title}`)),
       h("a", { class: "button", href: "#/setup" }, "Set up a run"),
     ];
+  }
+
+  #hostGone(): void {
+    enter("unreadable");
+    const error = { kind: "network" as const, message: "catalog.json: no answer, and no copy of it was kept in this browser" };
+    fill(this.message, errorBox(error, h("button", { onclick: () => location.reload() }, "Try again"), "The page's host does not answer"));
+    this.dispatchEvent(new Event("unreadable"));
   }
 
   #empty(): void {

@@ -5,6 +5,7 @@ import { asEngineError } from "./engine";
 import { h } from "./dom";
 import type { Draft } from "./draft";
 import type { Notices } from "./notices";
+import { hostAnswers } from "./network";
 import { enter, type Shared } from "./state";
 import { hintOf, sentence, whyNoEngine } from "./words";
 import { deviceWords } from "./setup/options";
@@ -77,7 +78,7 @@ export function engineStart(engine: EngineClient, shared: Shared, draft: Draft, 
       return true;
     } catch (failure) {
       const error = asEngineError(failure);
-      failed(navigator.onLine ? error : { ...error, hint: "You are offline, and the engine was not loaded on this device before." });
+      failed(hostAnswers() ? error : { ...error, hint: "The page's host does not answer, and the engine was not kept in this browser before." });
       return false;
     }
   }

@@ -23,10 +23,12 @@
 //   failed         the engine could not start: no WebAssembly, no SIMD, script or WASM not loaded
 // data-engine   idle | starting | ready | failed | crashed
 // data-webgpu   unknown | ok | software | none | wrong | failed  (see Hello in protocol.ts)
-// data-online   yes | no
+// data-online   yes | no: whether the page's host answers (network.ts)
+// data-kept     going | yes | no: whether what is shown opens without a network (offline.ts)
 // data-view     results | sample | setup | run | explore | storage
 
 import type { Catalog, EngineError, Hello, ModelInfo } from "../protocol";
+import { hostAnswers } from "./network";
 
 export type PageState =
   | "loading"
@@ -89,7 +91,7 @@ export function stateOf(error: EngineError): PageState {
     case "cancelled":
       return error.kind;
     case "network":
-      return navigator.onLine ? "network" : "offline";
+      return hostAnswers() ? "network" : "offline";
     default:
       return "run-failed";
   }

@@ -2,6 +2,7 @@
 
 import type { EngineError } from "../protocol";
 import { h, type Child } from "./dom";
+import { hostAnswers } from "./network";
 
 const TITLES: Record<EngineError["kind"], string> = {
   io: "A file could not be read",
@@ -32,13 +33,13 @@ const HINTS: Partial<Record<EngineError["kind"], string>> = {
 
 /** The heading for an error. */
 export function titleOf(error: EngineError): string {
-  if (error.kind === "network" && !navigator.onLine) return "You are offline";
+  if (error.kind === "network" && !hostAnswers()) return "There is no network";
   return TITLES[error.kind];
 }
 
 /** The one hint for an error, where there is one. */
 export function hintOf(error: EngineError): string | undefined {
-  if (error.kind === "network" && !navigator.onLine) {
+  if (error.kind === "network" && !hostAnswers()) {
     return "Models that are in the browser's storage work without a network; this one is not complete there.";
   }
   return error.hint ?? HINTS[error.kind];

@@ -1,7 +1,9 @@
 // The page's side of the data worker: started once, one for all runs.
 
 import { EngineFailure } from "../app/engine";
+import { PolicyWorker } from "../policy-worker";
 import type { DataAnswer, DataRequest, DataResults } from "./worker";
+import script from "./worker.ts?worker&url";
 
 interface Open {
   resolve(result: unknown): void;
@@ -10,30 +12,30 @@ interface Open {
 
 type RequestOf<K extends DataRequest["type"]> = Extract<DataRequest, { type: K }>;
 
-let worker: Worker | null = null;
+let worker: PolicyWorker | null = null;
 let next = 1;
 const open = new Map<number, Open>();
 
-function start(): Worker {
-  const started = new Worker(new URL("./worker.ts", import.meta.url), { type: "module", name: "data" });
-  started.onmessage = ({ data }: MessageEvent<DataAnswer>) => {
+function start(): PolicyWorker {
+  const started = new PolicyWorker(script, "data");
+  started.addEventListener("message", (event) => {
+    const { data } = event as MessageEvent<DataAnswer>;
     const call = open.get(data.id);
     open.delete(data.id);
     if ("error" in data) call?.reject(new EngineFailure(data.error));
     else call?.resolve(data.result);
-  };
-  started.onerror = (event) => {
-    event.preventDefault();
+  });
+  started.addEventListener("error", (event) => {
     started.terminate();
     worker = null;
     const error = {
       kind: "crashed" as const,
-      message: event.message || "the script that reads Parquet files could not be loaded",
+      message: (event as ErrorEvent).message || "the script that reads Parquet files could not be loaded",
       hint: "reload the page",
     };
     for (const call of open.values()) call.reject(new EngineFailure(error));
     open.clear();
-  };
+  });
   return started;
 }
 

@@ -80,16 +80,25 @@ export function openPartial(metrics: Uint8Array): Promise<Run> {
   return assemble({ metrics: blob(metrics), origin: "run in progress", partial: true });
 }
 
-/** Opens a run's folder on the web. features.parquet is fetched when it is first needed. */
-export async function fetchRun(url: string): Promise<Run> {
+/** The folder of a run by its address, which may be that of one of its files. */
+export function runFolder(url: string): URL {
   const folder = new URL(url, document.baseURI);
   folder.pathname = folder.pathname.replace(/(manifest\.json|(metrics|stats|features)\.parquet)$/, "");
   if (!folder.pathname.endsWith("/")) folder.pathname += "/";
-  const at = (name: FileName) => {
-    const address = new URL(name, folder);
-    address.search = folder.search;
-    return address;
-  };
+  return folder;
+}
+
+/** The address of a run's file. */
+export function runFile(folder: URL, name: FileName): URL {
+  const address = new URL(name, folder);
+  address.search = folder.search;
+  return address;
+}
+
+/** Opens a run's folder on the web. features.parquet is fetched when it is first needed. */
+export async function fetchRun(url: string): Promise<Run> {
+  const folder = runFolder(url);
+  const at = (name: FileName) => runFile(folder, name);
   const [manifest, metrics, stats] = await Promise.all([
     fetchFile(at("manifest.json")),
     fetchFile(at("metrics.parquet")),

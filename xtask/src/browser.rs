@@ -8,10 +8,13 @@ use anyhow::{Context, Result, ensure};
 
 use crate::paths::Paths;
 use crate::report::{Outcome, Report};
-use crate::run::{in_ci, must, native, shown};
+use crate::run::{in_ci, must, native, output, own_environment, shown};
 use crate::web::{self, Care};
 
 const NAME: &str = "tests in a browser";
+/// The test that builds in a clone of its own: last, and a step with a time of its own.
+const README: &str = "readme.test.mjs";
+const CLONE: &str = "the README's commands in a fresh clone";
 
 /// Builds the page and tests it. Without a browser or node that is reported as ignored, and in CI,
 /// which installs them, as a failure.
@@ -34,12 +37,17 @@ pub fn steps(paths: &Paths, report: &mut Report) {
         report.ignored(NAME.to_owned(), "the page was not built".to_owned());
         return;
     }
+    let browser =
+        chromium().and_then(|program| output(program, &["--version"])).unwrap_or_else(|| "Chromium".to_owned());
     let mut skipped = Vec::new();
-    report.step(NAME, || {
-        let results = run(paths)?;
-        skipped = results.skipped;
-        Ok(Outcome::Tests { passed: results.passed, failed: results.failed, whole: results.whole })
-    });
+    for (name, clone) in [(NAME, false), (CLONE, true)] {
+        report.step(&format!("{name}, {browser}"), || {
+            let files = files(paths)?.into_iter().filter(|path| path.ends_with(README) == clone).collect();
+            let results = run(paths, files)?;
+            skipped.extend(results.skipped);
+            Ok(Outcome::Tests { passed: results.passed, failed: results.failed, whole: results.whole })
+        });
+    }
     for (name, reason) in skipped {
         report.ignored(name, reason);
     }
@@ -68,9 +76,8 @@ fn chromium() -> Option<PathBuf> {
     found.find(|path| path.is_file()).or_else(|| mac.is_file().then_some(mac))
 }
 
-fn run(paths: &Paths) -> Result<Results> {
-    // the tests compare with it
-    native(paths)?;
+/// The test files, sorted.
+fn files(paths: &Paths) -> Result<Vec<PathBuf>> {
     let folder = paths.root.join("tests/browser");
     let mut files: Vec<PathBuf> = fs::read_dir(&folder)
         .with_context(|| folder.display().to_string())?
@@ -78,6 +85,12 @@ fn run(paths: &Paths) -> Result<Results> {
         .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))
         .collect();
     files.sort();
+    Ok(files)
+}
+
+fn run(paths: &Paths, files: Vec<PathBuf>) -> Result<Results> {
+    // the tests compare with it
+    native(paths)?;
     let artifacts = paths.target.join("browser-artifacts");
     fs::create_dir_all(&artifacts).with_context(|| artifacts.display().to_string())?;
     let tap = artifacts.join("results.tap");
@@ -89,6 +102,9 @@ fn run(paths: &Paths) -> Result<Results> {
     node.arg(format!("--test-reporter-destination={}", tap.display())).args(&files);
     node.env("SAESCOPE_DIST", web::dist(paths)).env("SAESCOPE_PROGRAM", paths.native_program());
     node.env("SAESCOPE_ARTIFACTS", &artifacts).env("SAESCOPE_KEPT", &paths.cache);
+    // for cargo in the clone
+    node.env("CARGO_TARGET_DIR", &paths.target);
+    own_environment(&mut node);
     println!("\n$ {}", shown(&node));
     let whole = node.status().context("cannot run node")?.success();
     println!("screenshots: {}", artifacts.display());

@@ -65,6 +65,7 @@ export async function launch({ webgpu = true, viewport = DESKTOP, ...options } =
     ],
     viewport,
     acceptDownloads: true,
+    timeout: 60_000,
     ...options,
   });
   context.setDefaultTimeout(30_000);

@@ -18,7 +18,9 @@ export function workerScript() {
 /** Starts a worker in the page, as `window.engine.call(request)`. */
 export async function startEngine(page, script = workerScript()) {
   await page.evaluate((script) => {
-    const worker = new Worker(new URL(script, document.baseURI), { type: "module", name: "engine" });
+    // as the page does it: see www/policy-worker.ts
+    const importing = new Blob([`import ${JSON.stringify(new URL(script, document.baseURI).href)};`], { type: "text/javascript" });
+    const worker = new Worker(URL.createObjectURL(importing), { type: "module", name: "engine" });
     const open = new Map();
     let next = 1;
     const engine = {

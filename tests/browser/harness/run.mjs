@@ -17,12 +17,13 @@ export function goldenSaes(name) {
 /** A tiny model's triples. */
 export const goldenTexts = (name) => readFileSync(join(golden, name, "texts.json"));
 
-/** A run of the native program on the CPU: its four files as bytes. */
-export function native(args) {
+/** A run of the native program on the CPU: its folder, and its four files as bytes. */
+export function nativeRun(args) {
   const out = join(mkdtempSync(join(tmpdir(), "saescope-native-")), "run");
   execFileSync(program, ["analyze", "--device", "cpu", "--out", out, ...args], { stdio: ["ignore", "ignore", "pipe"] });
   const read = (name) => readFileSync(join(out, name));
   return {
+    folder: out,
     metrics: read("metrics.parquet"),
     features: read("features.parquet"),
     stats: read("stats.parquet"),
@@ -34,7 +35,7 @@ export function native(args) {
 export function nativeGolden(name, ...more) {
   const saes = goldenSaes(name).flatMap(({ layer, path }) => ["--sae", `${layer}=${join(golden, name, path)}`]);
   const model = ["--model", join(golden, name, "model")];
-  return native([...model, ...saes, "--dataset", join(golden, name, "texts.json"), ...more]);
+  return nativeRun([...model, ...saes, "--dataset", join(golden, name, "texts.json"), ...more]);
 }
 
 /** Rows of a Parquet file. */

@@ -1,8 +1,8 @@
-// A static host as plain as they come: no special headers, the page under a folder of its own. It
-// can be told to behave badly.
+// A static host: as plain as they come (no special headers, the page under a folder of its own), or
+// with headers, or with packed copies only. It can be told to behave badly.
 
 import { createServer } from "node:http";
-import { createReadStream, statSync } from "node:fs";
+import { createReadStream, existsSync, statSync } from "node:fs";
 import { extname, join, normalize, sep } from "node:path";
 import { dist, golden } from "./paths.mjs";
 
@@ -28,25 +28,40 @@ export const GOLDEN = "/golden/";
  *  - `noRanges`: ranges are ignored, as simple hosts do
  *  - `wait`: { match: RegExp, ms: number }: answers late
  *  - `gone`: RegExp: answers 404
- *  - `replace`: { match: RegExp, body: string | Buffer }: answers with that
- * @param {{ page?: string }} [options]
+ *  - `broken`: RegExp: ends the connection without an answer
+ *  - `headers`: { match: RegExp, headers: Record<string, string> }: sent besides
+ *  - `replace`: { match: RegExp, body: string | Buffer, kind?: string }: answers with that
+ * @param {object} [options]
+ * @param {string} [options.page] the page's folder
+ * @param {string} [options.folder] its place on the host
+ * @param {Record<string, string>} [options.headers] sent with every answer
+ * @param {boolean} [options.gzip] what has a `.gz` beside it is sent as that and nothing else,
+ *   whole whatever range is asked for
  */
-export async function serve({ page = dist } = {}) {
+export async function serve({ page = dist, folder = PAGE, headers: always = {}, gzip = false } = {}) {
   const faults = {};
-  /** @type {{ path: string, range: string | undefined }[]} */
+  /** @type {{ path: string, range: string | undefined, encoding: string | undefined }[]} */
   const requests = [];
   const roots = [
-    [PAGE, page],
+    [folder, page],
     [GOLDEN, golden],
   ];
+  const end = (response, status, body = "", kind = undefined) => {
+    const headers = { ...always, "Content-Length": Buffer.byteLength(body) };
+    if (kind) headers["Content-Type"] = kind;
+    response.writeHead(status, headers);
+    response.end(body);
+  };
 
   const server = createServer(async (request, response) => {
     const path = decodeURIComponent(new URL(request.url, "http://x").pathname);
     const range = request.headers.range;
-    requests.push({ path, range });
+    const note = { path, range, encoding: undefined };
+    requests.push(note);
     if (faults.wait?.match.test(path)) await new Promise((done) => setTimeout(done, faults.wait.ms));
+    if (faults.broken?.test(path)) return request.socket.destroy();
     if (faults.gone?.test(path)) return end(response, 404);
-    if (faults.replace?.match.test(path)) return end(response, 200, faults.replace.body);
+    if (faults.replace?.match.test(path)) return end(response, 200, faults.replace.body, faults.replace.kind);
     const place = roots.find(([prefix]) => path.startsWith(prefix));
     if (!place) return end(response, 404);
     let file = normalize(join(place[1], path.slice(place[0].length)));
@@ -58,9 +73,14 @@ export async function serve({ page = dist } = {}) {
     } catch {
       return end(response, 404);
     }
-    const headers = { "Content-Type": KINDS[extname(file)] ?? "application/octet-stream" };
+    const headers = { ...always, "Content-Type": KINDS[extname(file)] ?? "application/octet-stream" };
+    if (faults.headers?.match.test(path)) Object.assign(headers, faults.headers.headers);
     let [start, stop, status] = [0, size, 200];
-    if (!faults.noRanges) {
+    if (gzip && existsSync(`${file}.gz`)) {
+      file += ".gz";
+      stop = statSync(file).size;
+      headers["Content-Encoding"] = note.encoding = "gzip";
+    } else if (!faults.noRanges) {
       headers["Accept-Ranges"] = "bytes";
       const part = /^bytes=(\d*)-(\d*)$/.exec(range ?? "");
       if (part && (part[1] || part[2])) {
@@ -90,15 +110,10 @@ export async function serve({ page = dist } = {}) {
   const origin = `http://127.0.0.1:${server.address().port}`;
   return {
     origin,
-    url: origin + PAGE,
+    url: origin + folder,
     golden: origin + GOLDEN,
     faults,
     requests,
     close: () => new Promise((done) => (server.close(done), server.closeAllConnections())),
   };
-}
-
-function end(response, status, body = "") {
-  response.writeHead(status, { "Content-Length": Buffer.byteLength(body) });
-  response.end(body);
 }

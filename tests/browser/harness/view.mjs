@@ -31,6 +31,12 @@ export async function stateWithin(page, timeout, ...wanted) {
   return page.evaluate(() => document.documentElement.dataset.state);
 }
 
+/** Waits until the page has said whether it is kept for offline use. Gives `yes` or `no`, and the words. */
+export async function kept(page) {
+  await page.waitForFunction(() => ["yes", "no"].includes(document.documentElement.dataset.kept), null, { timeout: 60_000 });
+  return { kept: await page.evaluate(() => document.documentElement.dataset.kept), text: await by(page, "kept").innerText() };
+}
+
 /** Opens a view, the page loaded anew. */
 export async function open(page, host, hash = "", query = "") {
   // an address that differs in its hash alone would load nothing

@@ -1,0 +1,189 @@
+// What the page says is kept opens without its host; what cannot be kept is said.
+//
+// The host is shut down for it: a browser told to be offline is not enough, for up to Chromium 148
+// that did not reach the service worker, which went on asking the host.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, beforeEach, test } from "node:test";
+import { launch } from "./harness/browser.mjs";
+import { dist } from "./harness/paths.mjs";
+import { rows } from "./harness/run.mjs";
+import { serve } from "./harness/server.mjs";
+import { by, go, kept, open, problem, state } from "./harness/view.mjs";
+
+const [RUN] = JSON.parse(readFileSync(join(dist, "catalog.json"), "utf8")).runs;
+const LIMIT = { timeout: 120_000 };
+
+let host, browser, page;
+
+// nothing kept by one test serves another
+beforeEach(async () => {
+  host = await serve();
+  browser = await launch();
+  page = await browser.page();
+});
+afterEach(async () => {
+  await browser?.close();
+  await host?.close();
+});
+
+const shown = async () => {
+  await page.waitForFunction(() => performance.getEntriesByName("saescope-results-shown").length > 0);
+  await state(page, "ready");
+};
+const data = (name) => page.evaluate((name) => document.documentElement.dataset[name], name);
+
+/** Opens the page and waits until it says that it is kept. */
+async function keep(query = "") {
+  await open(page, host, "", query);
+  await shown();
+  const said = await kept(page);
+  assert.equal(said.kept, "yes", said.text);
+  return said.text;
+}
+
+test("once the page says so, it opens with the host gone: results, a sample, the engine", LIMIT, async () => {
+  assert.match(await keep(), /^Kept for offline use: this page, its engine, and the run in runs\/\w+\/\.$/);
+  await host.close();
+  await page.reload();
+  await shown();
+  assert.equal((await kept(page)).kept, "yes", "an earlier visit's copies are whole");
+  assert.equal(await data("online"), "no");
+  await by(page, "notice-offline").waitFor();
+  // features.parquet is read when a sample is opened
+  const [sample] = await rows(readFileSync(join(dist, RUN.url, "metrics.parquet")));
+  await go(page, `#/sample/${encodeURIComponent(sample.sample_id)}`);
+  await page.locator("#view-sample td, #view-sample [data-feature]").first().waitFor();
+  await go(page, "#/setup");
+  await page.waitForFunction(() => document.documentElement.dataset.engine === "ready");
+});
+
+test("once the page says so, it opens with the browser offline", LIMIT, async () => {
+  await keep();
+  await browser.context.setOffline(true);
+  await page.reload();
+  await shown();
+  assert.equal((await kept(page)).kept, "yes");
+});
+
+test("a run named in the address is kept, and is what opens", LIMIT, async () => {
+  assert.ok((await keep(`?run=${RUN.url}`)).includes(RUN.url));
+  await host.close();
+  await page.reload();
+  await shown();
+});
+
+for (const [what, gone, file] of [
+  ["the engine", /\.wasm$/, /assets\/saescope_bg-.*\.wasm/],
+  ["a file of the run", /features\.parquet$/, null],
+]) {
+  test(`${what} that the host lacks`, LIMIT, async () => {
+    host.faults.gone = gone;
+    await open(page, host);
+    await shown();
+    const said = await kept(page);
+    if (file) {
+      assert.equal(said.kept, "no");
+      assert.match(said.text, /^Not kept for offline use: .*HTTP status 404\.$/);
+      assert.match(said.text, file);
+      return;
+    }
+    // a run may come without its features: the same is true of its copy
+    assert.equal(said.kept, "yes", said.text);
+    await host.close();
+    await page.reload();
+    await shown();
+  });
+}
+
+test("a storage that is full is no promise", LIMIT, async () => {
+  const session = await browser.context.newCDPSession(page);
+  await session.send("Storage.overrideQuotaForOrigin", { origin: host.origin, quotaSize: 3_000_000 });
+  await open(page, host);
+  await shown();
+  const said = await kept(page);
+  assert.equal(said.kept, "no");
+  assert.match(said.text, /^Not kept for offline use: .*(storage|quota|kept|fetched)/i);
+});
+
+test("no host and nothing kept is no empty page", LIMIT, async () => {
+  await keep();
+  await page.evaluate(async () => {
+    for (const name of await caches.keys()) if (!name.startsWith("saescope-shell-")) await caches.delete(name);
+  });
+  await host.close();
+  await page.reload();
+  await state(page, "unreadable");
+  const { kind, text } = await problem(page);
+  assert.equal(kind, "network");
+  assert.match(text, /host does not answer/);
+});
+
+test("a run that changed is kept anew as a whole, or the copy before stays", LIMIT, async () => {
+  await keep();
+  const original = readFileSync(join(dist, RUN.url, "manifest.json"), "utf8");
+  const started = (word) => JSON.stringify({ ...JSON.parse(original), run_id: word });
+  const copies = () =>
+    page.evaluate(async () => {
+      const found = [];
+      for (const name of (await caches.keys()).filter((name) => name.startsWith("saescope-run "))) {
+        const cache = await caches.open(name);
+        const urls = (await cache.keys()).map(({ url }) => url);
+        const manifest = await (await cache.match(urls.find((url) => url.endsWith("manifest.json")))).json();
+        found.push({ files: urls.map((url) => url.split("/").at(-1)).sort(), run: manifest.run_id });
+      }
+      return found;
+    });
+  const whole = ["features.parquet", "manifest.json", "metrics.parquet", "stats.parquet", "whole"];
+  const before = await copies();
+  assert.deepEqual(before, [{ files: whole, run: JSON.parse(original).run_id }]);
+
+  // the page has its copy of metrics.parquet before the service worker asks for it
+  host.faults.replace = { match: /manifest\.json$/, body: started("second") };
+  host.faults.wait = { match: /features\.parquet$/, ms: 1500 };
+  host.faults.broken = /features\.parquet$/;
+  await page.reload();
+  const said = await kept(page);
+  assert.equal(said.kept, "no", said.text);
+  assert.match(said.text, /features\.parquet/);
+  assert.deepEqual(await copies(), before, "the copy before is untouched");
+
+  delete host.faults.broken;
+  delete host.faults.wait;
+  await page.reload();
+  assert.equal((await kept(page)).kept, "yes");
+  assert.deepEqual(await copies(), [{ files: whole, run: "second" }]);
+});
+
+test("a new version of the page keeps the promise", LIMIT, async () => {
+  await keep();
+  const script = readFileSync(join(dist, "sw.js"), "utf8");
+  host.faults.replace = {
+    match: /sw\.js$/,
+    kind: "text/javascript",
+    body: script.replace(/(icon\.svg\\?":\\?")[0-9a-f]{4}/, "$10000"),
+  };
+  await page.reload();
+  await by(page, "reload-version").click();
+  await page.waitForLoadState("load");
+  // the new version has taken over, and nothing has asked it to keep anything yet
+  await page.evaluate(() => new Promise((done) => setTimeout(done, 0)));
+  await host.close();
+  await page.reload();
+  await shown();
+  await go(page, "#/setup");
+  await page.waitForFunction(() => document.documentElement.dataset.engine === "ready");
+});
+
+test("a browser that keeps nothing is told", LIMIT, async () => {
+  await browser.close();
+  browser = await launch({ serviceWorkers: "block" });
+  page = await browser.page();
+  await open(page, host);
+  await shown();
+  const said = await kept(page);
+  assert.equal(said.kept, "no");
+  assert.match(said.text, /^Not kept for offline use: /);
+});

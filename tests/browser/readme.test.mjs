@@ -1,0 +1,106 @@
+// What the README says, done as it says it, in a fresh clone: `cargo xtask demo`, the command that it
+// prints, and then the page as a user goes through it. Builds the program and the page for the clone;
+// what they depend on comes from the shared build folder.
+
+import assert from "node:assert/strict";
+import { execFileSync, spawn } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { delimiter, join } from "node:path";
+import { createInterface } from "node:readline";
+import { after, before, test } from "node:test";
+import { clean, launch } from "./harness/browser.mjs";
+import { artifact, root } from "./harness/paths.mjs";
+import { rows } from "./harness/run.mjs";
+import { by, go, kept, start, state, stateWithin } from "./harness/view.mjs";
+
+const HOUR = { timeout: 3_600_000 };
+/** Triples of the page's own run. */
+const FEW = 6;
+
+let folder, clone, environment, opened, browser, server;
+
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), "saescope-fresh-"));
+  clone = join(folder, "saescope");
+  // no browser of this machine: what would be opened is written down
+  opened = join(folder, "opened");
+  const programs = join(folder, "programs");
+  mkdirSync(programs);
+  writeFileSync(join(programs, "xdg-open"), `#!/bin/sh\nprintf %s "$1" > "${opened}"\n`);
+  chmodSync(join(programs, "xdg-open"), 0o755);
+  environment = { ...process.env, PATH: `${programs}${delimiter}${process.env.PATH}` };
+});
+after(async () => {
+  await browser?.close();
+  server?.kill("SIGKILL");
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+});
+
+/** Runs a command line in the clone; gives what it says on stdout. */
+function typed(line) {
+  return new Promise((resolve, reject) => {
+    const began = performance.now();
+    const shell = spawn("sh", ["-c", line], { cwd: clone, env: environment, stdio: ["ignore", "pipe", "pipe"] });
+    let [said, complained] = ["", ""];
+    shell.stdout.on("data", (piece) => (said += piece));
+    shell.stderr.on("data", (piece) => (complained += piece));
+    shell.on("close", (status) => {
+      const seconds = (performance.now() - began) / 1000;
+      if (status === 0) resolve({ said, seconds });
+      else reject(new Error(`${line}: status ${status}\n${said.slice(-3000)}\n${complained.slice(-3000)}`));
+    });
+  });
+}
+
+test("in a fresh clone: the demo, the command that it prints, a run, its download, and all of it without the host", HOUR, async (t) => {
+  const readme = readFileSync(join(root, "README.md"), "utf8");
+  const demo = /^(cargo xtask demo)\b/m.exec(readme)?.[1];
+  assert.ok(demo, "the README has no `cargo xtask demo`");
+  execFileSync("git", ["clone", "--quiet", "--no-hardlinks", root, clone]);
+  assert.ok(!existsSync(join(clone, "dist")) && !existsSync(join(clone, "node_modules")));
+
+  const { said, seconds } = await typed(demo);
+  t.diagnostic(`${demo}: ${Math.round(seconds)} s`);
+  const printed = /^to see them: (.+)$/m.exec(said)?.[1];
+  assert.ok(printed, `the demo ends with no command:\n${said.slice(-1000)}`);
+  assert.match(printed, /serve --open runs\/\S+$/);
+
+  server = spawn("sh", ["-c", `exec ${printed}`], { cwd: clone, env: environment, stdio: ["ignore", "pipe", "inherit"] });
+  const ended = new Promise((done) => server.on("close", done));
+  const address = (await new Promise((done) => createInterface({ input: server.stdout }).once("line", done))).trim();
+  assert.match(address, /^http:\/\/127\.0\.0\.1:\d+\/\?run=runs\//);
+  for (let i = 0; i < 50 && !existsSync(opened); i++) await new Promise((done) => setTimeout(done, 100));
+  assert.equal(readFileSync(opened, "utf8"), address, "what --open opens is what is printed");
+
+  browser = await launch();
+  const page = await browser.page();
+  await page.goto(address);
+  await state(page, "ready");
+  const run = new URL(address).searchParams.get("run");
+  const shown = JSON.parse(readFileSync(join(clone, run, "manifest.json"), "utf8"));
+  assert.equal(shown.dataset.samples, 200);
+  await page.locator("#view-results svg").first().waitFor();
+
+  await go(page, "#/setup");
+  await page.locator('[data-test="start-run"]:enabled').waitFor();
+  await page.locator("details.advanced summary").click();
+  await by(page, "limit").fill(String(FEW));
+  await by(page, "limit").press("Tab");
+  await start(page);
+  await stateWithin(page, 300_000, "finished");
+  await go(page, "#/results");
+  const waiting = page.waitForEvent("download");
+  await by(page, "download-metrics").click();
+  const path = artifact("downloads", "readme.parquet");
+  await (await waiting).saveAs(path);
+  assert.equal((await rows(readFileSync(path))).length, FEW);
+
+  assert.equal((await kept(page)).kept, "yes");
+  server.kill("SIGINT");
+  await ended;
+  await page.reload();
+  await state(page, "ready");
+  await page.locator("#view-results svg").first().waitFor();
+  clean(page, browser, /Failed to load resource|ERR_CONNECTION_REFUSED/);
+});
