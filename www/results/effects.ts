@@ -259,8 +259,9 @@ function atEqualLength(c: Comparison): number {
   return Number.isFinite(c.adjusted) ? c.adjusted : c.equal;
 }
 
-/** Colour by direction; grey where no difference was found. */
+/** Colour by direction, for a survivor that at equal length; grey where no difference was found. */
 function tone(c: Comparison, theme: Theme): string {
-  const found = ["survives_length_control", "explained_by_length", "no_length_control", "control"].includes(c.verdict);
-  return found ? (c.g < 0 ? theme.fact : theme.hall) : theme.muted;
+  if (FOLDED.includes(c.verdict)) return theme.muted;
+  const direction = c.verdict === "survives_length_control" && Number.isFinite(atEqualLength(c)) ? atEqualLength(c) : c.g;
+  return direction < 0 ? theme.fact : theme.hall;
 }
