@@ -83,7 +83,7 @@ test("in a fresh clone: the demo, the command that it prints, a run, its downloa
   await page.locator("#view-results svg").first().waitFor();
 
   await go(page, "#/setup");
-  await page.locator('[data-test="start-run"]:enabled').waitFor();
+  await page.locator('[data-test="start-run"]:enabled').waitFor({ timeout: 120_000 });
   await page.locator("details.advanced summary").click();
   await by(page, "limit").fill(String(FEW));
   await by(page, "limit").press("Tab");

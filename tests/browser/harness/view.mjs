@@ -67,8 +67,8 @@ export async function setUpGolden(page, host, name, data, device = "cpu") {
 }
 
 /** Waits until the plan is there, and starts the run. */
-export async function start(page) {
-  await page.locator('[data-test="start-run"]:enabled').click({ timeout: 60_000 });
+export async function start(page, timeout = 60_000) {
+  await page.locator('[data-test="start-run"]:enabled').click({ timeout });
 }
 
 /** What the page says went wrong. */
