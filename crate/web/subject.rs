@@ -112,14 +112,46 @@ impl Opener<'_> {
     }
 }
 
-/// What tells one subject from another: everything but the token.
+/// What tells one subject from another: everything but the token. A picked file stands for its name,
+/// size and date, which JSON would leave out.
+///
+/// Written out here and not by a replacer of `JSON.stringify`: a function made from a string is
+/// refused by every policy without 'unsafe-eval', the page's own among them.
 fn identity(subject: &JsValue) -> String {
-    let replacer = js_sys::Function::new_with_args(
-        "key, value",
-        "return key === 'token' ? undefined : value instanceof File \
-         ? [value.webkitRelativePath || value.name, value.size, value.lastModified] : value;",
-    );
-    js_sys::JSON::stringify_with_replacer(subject, &replacer).map(String::from).unwrap_or_default()
+    let mut out = String::new();
+    describe(subject, &mut out);
+    out
+}
+
+fn describe(value: &JsValue, out: &mut String) {
+    if let Some(file) = value.dyn_ref::<File>() {
+        let path = js_sys::Reflect::get(file, &"webkitRelativePath".into()).ok().and_then(|path| path.as_string());
+        let path = path.filter(|path| !path.is_empty()).unwrap_or_else(|| file.name());
+        out.push_str(&format!("file {path:?} {} {}", file.size(), file.last_modified()));
+    } else if let Some(list) = value.dyn_ref::<js_sys::Array>() {
+        out.push('[');
+        for item in list.iter() {
+            describe(&item, out);
+            out.push(',');
+        }
+        out.push(']');
+    } else if let Some(object) = value.dyn_ref::<js_sys::Object>() {
+        out.push('{');
+        for entry in js_sys::Object::entries(object).iter() {
+            let entry = js_sys::Array::from(&entry);
+            let key = entry.get(0).as_string().unwrap_or_default();
+            if key != "token" {
+                out.push_str(&format!("{key:?}:"));
+                describe(&entry.get(1), out);
+                out.push(',');
+            }
+        }
+        out.push('}');
+    } else {
+        // strings, numbers, true, false, null; `undefined` has no JSON
+        let text = js_sys::JSON::stringify(value).ok().and_then(|text| text.as_string());
+        out.push_str(&text.unwrap_or_else(|| "undefined".to_owned()));
+    }
 }
 
 /// Opens what `subject` names: headers, config and tokenizer are read, no weights. The last one

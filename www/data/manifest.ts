@@ -3,7 +3,7 @@
 import { failure } from "./errors";
 
 /** The version of the files' format that this page reads. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 export interface FileInfo {
   path: string;

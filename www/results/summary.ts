@@ -149,7 +149,7 @@ function provenance(run: Run, m: Manifest): HTMLElement {
     ["Model source", m.model.source + (m.model.revision === null ? "" : ` at ${m.model.revision.slice(0, 12)}`)],
     ["BOS", m.tokenizer.bos_rule],
     ["Noise", `${m.noise.rule}, seed ${m.noise.seed}`],
-    ["Data", `${m.dataset.files.map((file) => file.path).join(", ")}${m.dataset.limit === null ? "" : `, the first ${m.dataset.limit}`}`],
+    ["Data", `${m.dataset.files.map((file) => file.path).join(", ")}${m.dataset.limit === null ? "" : `, ${m.dataset.limit} of them by domain`}`],
     ["Tokens", `${m.batch.tokens.toLocaleString("en")} in ${m.batch.texts.toLocaleString("en")} texts, ${m.batch.tokens_computed.toLocaleString("en")} computed`],
     ["Stages", m.timings.stages.map(({ stage, seconds }) => `${stage} ${duration(seconds)}`).join(", ")],
     ["Opened from", run.origin],

@@ -23,7 +23,7 @@ pub fn steps(paths: &Paths, report: &mut Report) {
     });
     report.step("one set of features", || one_set_of_features(paths));
     // one package at a time: together they would be built with the sum of their features
-    for (name, package) in [("lints, native", "saescope"), ("lints, xtask", "xtask")] {
+    for (name, package) in [("lints, native", "saescope"), ("lints, xtask", "xtask"), ("lints, glue", "xtask-glue")] {
         report.step(name, || {
             let mut command = cargo(paths, &paths.target);
             command.args(["clippy", "--release", "--package", package, "--all-targets"]).args(locked());

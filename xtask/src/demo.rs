@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 
 use crate::paths::Paths;
 use crate::run::{native, program, shown, succeeds};
+use crate::wait::{Long, announce};
 use crate::web::{self, Care};
 
 /// Builds the program and runs `saescope analyze` with `args` where the user stands; then builds the
@@ -19,6 +20,7 @@ pub fn run(paths: &Paths, args: &[&str]) -> Result<bool> {
     if let Err(reason) = &node {
         println!("{reason:#}\nwithout it, the demo ends with the run's files");
     }
+    announce(paths, Long::Program);
     native(paths)?;
     let mut analyze = program(paths, "analyze");
     println!("\n$ {}", shown(analyze.args(args)));
@@ -37,7 +39,9 @@ pub fn run(paths: &Paths, args: &[&str]) -> Result<bool> {
     if node.is_err() {
         return Ok(true);
     }
-    web::run(paths, Care::Full).context("the run is finished, the page is not")?;
+    announce(paths, Long::Page);
+    // copies packed for hosts are of no use on this machine
+    web::run(paths, Care::Fast).context("the run is finished, the page is not")?;
     let mut serve = program(paths, "serve");
     serve.arg("--page").arg(web::dist(paths)).arg("--open").arg(folder);
     if io::stdout().is_terminal() {

@@ -8,6 +8,7 @@ mod paths;
 mod report;
 mod run;
 mod test;
+mod wait;
 mod wasm;
 mod web;
 

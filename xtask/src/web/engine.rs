@@ -4,11 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use wasm_bindgen_cli_support::Bindgen;
 
 use super::stamp::Stamp;
 use crate::paths::Paths;
-use crate::run::{locked, must};
+use crate::run::{cargo, locked, must};
 use crate::wasm::{TARGET, Toolchain};
 
 /// Builds and writes the glue. Gives the folder with `saescope.js` and `saescope_bg.wasm`.
@@ -24,24 +23,18 @@ pub fn make(paths: &Paths) -> Result<PathBuf> {
     let stamp = Stamp::new(paths.wasm_target.join("pkg.stamp"), &[&built], &[])?;
     if !stamp.fits() {
         println!("writing the glue for {}", built.display());
-        bind(&built, &pkg).context("wasm-bindgen failed")?;
+        bind(paths, &built, &pkg).context("wasm-bindgen failed")?;
         stamp.set()?;
     }
     Ok(pkg)
 }
 
-/// JavaScript glue of the `web` kind: the page says where the WASM is.
-fn bind(wasm: &Path, out: &Path) -> Result<()> {
+/// JavaScript glue, by the generator: a package of its own, built only when it is needed.
+fn bind(paths: &Paths, wasm: &Path, out: &Path) -> Result<()> {
     fresh(out)?;
-    Bindgen::new()
-        .input_path(wasm)
-        .web(true)?
-        .typescript(true)
-        // the page names the WASM itself; two names would be two copies
-        .omit_default_module_path(true)
-        .remove_name_section(true)
-        .remove_producers_section(true)
-        .generate(out)
+    let mut command = cargo(paths, &paths.target);
+    command.args(["run", "--release", "--package", "xtask-glue"]).args(locked()).arg("--").arg(wasm).arg(out);
+    must(&mut command)
 }
 
 /// An empty folder.
