@@ -12,13 +12,8 @@ use crate::engine::{Observer, Progress};
 /// Seconds between plain lines.
 const EVERY: f64 = 2.0;
 
-/// `80/200 samples | 8.5 samples/s | ETA 14s`
-pub fn line(p: &Progress) -> String {
-    line_of(p, "samples")
-}
-
-/// The same for another unit.
-fn line_of(p: &Progress, unit: &str) -> String {
+/// `80/200 samples | 8.5 samples/s | ETA 14s`; `unit` is what is counted.
+fn line(p: &Progress, unit: &str) -> String {
     let eta = p.eta().map_or_else(|| "ETA -".to_owned(), |s| format!("ETA {}", duration(s)));
     format!("{}/{} {unit} | {:.1} {unit}/s | {eta}", p.samples_done as usize, p.samples_total, p.rate())
 }
@@ -71,14 +66,14 @@ impl Observer for Shown {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(p.samples_done as u64);
-                bar.set_message(format!("{} | layer {}/{}", line_of(p, self.unit), p.layer + 1, p.layers));
+                bar.set_message(format!("{} | layer {}/{}", line(p, self.unit), p.layer + 1, p.layers));
             }
             None => {
                 if let Ok(mut last) = self.last.lock() {
                     let done = p.samples_done as usize >= p.samples_total;
                     if done || p.seconds - *last >= EVERY {
                         *last = p.seconds;
-                        say(&line_of(p, self.unit));
+                        say(&line(p, self.unit));
                     }
                 }
             }
@@ -102,10 +97,10 @@ mod tests {
             bytes_read: 0,
             timings: crate::engine::Timings::default(),
         };
-        assert_eq!(line(&p), "80/200 samples | 8.5 samples/s | ETA 14s");
+        assert_eq!(line(&p, "samples"), "80/200 samples | 8.5 samples/s | ETA 14s");
         assert_eq!(duration(125.0), "2m05s");
         assert_eq!(duration(3725.0), "1h02m");
         let start = Progress { samples_done: 0.0, seconds: 0.0, ..p };
-        assert_eq!(line(&start), "0/200 samples | 0.0 samples/s | ETA -");
+        assert_eq!(line(&start, "samples"), "0/200 samples | 0.0 samples/s | ETA -");
     }
 }
