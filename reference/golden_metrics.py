@@ -108,6 +108,7 @@ def measure(w_dec, text):
         "a": a,
         "x": x,
         "x_hat": x_hat,
+        "norm": float(np.linalg.norm(x)),
         "centroid": centroid,
         "axis": axis,
         "l0_norm": len(active),
@@ -141,7 +142,12 @@ def cosine(a, b):
 # ---------------------------------------------------------------- the run
 
 
-def table(decoders, samples):
+def sinks(measured, medians, k):
+    """Whether each fact and hallucination is read at an attention sink of the k-th layer."""
+    return [m[t][k]["norm"] > 2 * medians[k] for m in measured for t in ("fact", "hall")]
+
+
+def table(decoders, samples, medians):
     measured = [
         {t: [measure(w, s[t]["layers"][k]) for k, w in enumerate(decoders)] for t in ("prompt", "fact", "hall")}
         for s in samples
@@ -181,6 +187,10 @@ def table(decoders, samples):
             row[f"cross_layer_consistency_{t}"] = cosine(second["a"][:w], third["a"][:w])
             row[f"cross_layer_reconstruction_cosine_{t}"] = cosine(second["x_hat"], third["x_hat"])
             row[f"logprob_{t}"] = s[t]["logprob"]
+        for k, layer in enumerate(LAYERS):
+            for t in ("prompt", "fact", "hall"):
+                row[f"l{layer}_{t}_residual_norm"] = m[t][k]["norm"]
+        row["prompt_is_sink"] = m["prompt"][0]["norm"] > 2 * medians[0]
         for name, sign in (
             ("centroid_drift", 1),
             ("axis_twist", 1),
@@ -190,14 +200,24 @@ def table(decoders, samples):
         ):
             row[f"{name}_diff"] = sign * (row[f"{name}_hall"] - row[f"{name}_fact"])
         rows.append(row)
-    # SAE health over the same texts
+    # SAE health over the same texts, attention sinks left out
     health = []
     for k in range(len(decoders)):
+        out = sinks(measured, medians, k)
         texts = [m[t][k] for m in measured for t in ("fact", "hall")]
+        texts = [t for t, sink in zip(texts, out) if not sink]
+        mean = np.mean([t["x"] for t in texts], axis=0)
         error = sum(float((t["x"] - t["x_hat"]) @ (t["x"] - t["x_hat"])) for t in texts)
-        spread = sum(float((t["x"] - mu[k]) @ (t["x"] - mu[k])) for t in texts)
+        spread = sum(float((t["x"] - mean) @ (t["x"] - mean)) for t in texts)
         l0 = [t["l0_norm"] for t in texts]
-        health.append({"mean_l0": float(np.mean(l0)), "fvu": error / spread, "dead_share": l0.count(0) / len(l0)})
+        health.append(
+            {
+                "sinks": sum(out),
+                "mean_l0": float(np.mean(l0)),
+                "fvu": error / spread,
+                "dead_share": l0.count(0) / len(l0),
+            }
+        )
     return rows, health
 
 
@@ -317,7 +337,11 @@ def noise(d, seed, sample_id, text, layer):
 def main():
     OUT.mkdir(parents=True, exist_ok=True)
     decoders, samples = random_run()
-    rows, health = table([w / SCALE for w in decoders], samples)
+    # norms of random residuals lie close together: these medians make a few of them sinks
+    norms = [[np.linalg.norm(s[t]["layers"][k]["x"]) / SCALE for s in samples for t in s if t in ("prompt", "fact", "hall")]
+             for k in range(len(decoders))]
+    medians = [float(np.quantile(n, 0.8)) / 2 for n in norms]
+    rows, health = table([w / SCALE for w in decoders], samples, medians)
     (OUT / "metrics.json").write_text(
         json.dumps(
             {
@@ -325,6 +349,7 @@ def main():
                 "d": D,
                 "scale": SCALE,
                 "decoders": [w.tolist() for w in decoders],
+                "medians": medians,
                 "samples": samples,
                 "rows": rows,
                 "health": health,

@@ -6,25 +6,25 @@ use std::process::{Command, Output};
 
 use crate::golden_models::folder;
 
-struct Run {
+pub struct Run {
     dir: tempfile::TempDir,
 }
 
 impl Run {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
         std::fs::write(self.path(name), bytes).unwrap();
         self.path(name).display().to_string()
     }
 
-    fn saescope(&self, args: &[&str]) -> Output {
+    pub fn saescope(&self, args: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_saescope"))
             .args(args)
             .current_dir(self.dir.path())
@@ -37,7 +37,7 @@ impl Run {
 
     /// The command must fail with this status, say all of `words`, hint at a way out, and leave no
     /// run behind.
-    fn fails(&self, args: &[&str], status: i32, words: &[&str]) -> String {
+    pub fn fails(&self, args: &[&str], status: i32, words: &[&str]) -> String {
         let out = self.saescope(args);
         let text = String::from_utf8_lossy(&out.stderr).into_owned();
         assert_eq!(out.status.code(), Some(status), "{args:?}\n{text}");
@@ -52,12 +52,12 @@ impl Run {
     }
 }
 
-fn golden(case: &str, rest: &str) -> String {
+pub fn golden(case: &str, rest: &str) -> String {
     folder(case).join(rest).display().to_string()
 }
 
 /// `--model … --sae …` of a golden case.
-fn model_args(case: &str) -> Vec<String> {
+pub fn model_args(case: &str) -> Vec<String> {
     let expected: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder(case).join("expected.json")).unwrap()).unwrap();
     let mut args = vec!["--model".to_owned(), golden(case, "model")];
@@ -68,7 +68,7 @@ fn model_args(case: &str) -> Vec<String> {
     args
 }
 
-fn with<'a>(head: &[&'a str], args: &'a [String], tail: &[&'a str]) -> Vec<&'a str> {
+pub fn with<'a>(head: &[&'a str], args: &'a [String], tail: &[&'a str]) -> Vec<&'a str> {
     head.iter().copied().chain(args.iter().map(String::as_str)).chain(tail.iter().copied()).collect()
 }
 

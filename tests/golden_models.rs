@@ -9,7 +9,7 @@ use saescope::checkpoint::Checkpoint;
 use saescope::cli::inputs;
 use saescope::dataset::{self, Format};
 use saescope::engine::{self, Batching, Options, SaeAt, Silent};
-use saescope::metrics::{self, Cell, Noise, TextKind};
+use saescope::metrics::{self, Cell, Noise, SampleMeasure, Table, TextKind};
 use saescope::model::Model;
 use saescope::model::ops::Compute;
 use saescope::sae::Sae;
@@ -110,7 +110,14 @@ pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
     assert!(!golden.saes.is_empty(), "{case} has no SAEs");
     let texts = std::fs::read(golden.folder.join("texts.json")).unwrap();
     let samples = dataset::parse("texts.json", Format::Json, &texts, None).unwrap().samples;
-    let options = Options { batching: Batching::Auto, noise: Noise::Relative(0.1), seed: 0, logprob: true, pass: None };
+    let options = Options {
+        batching: Batching::Auto,
+        noise: Noise::Relative(0.1),
+        seed: 0,
+        logprob: true,
+        pass: None,
+        join: dataset::DEFAULT_JOIN.to_owned(),
+    };
     let outcome = block_on(engine::analyze(
         &golden.model,
         std::slice::from_ref(compute),
@@ -197,6 +204,8 @@ pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
     assert!(sorted.len() > 50, "{case}: only {} columns compared", sorted.len());
     assert!(*sorted[0].1 <= tolerance, "{case}: {}: {:.2e}", sorted[0].0, sorted[0].1);
 
+    compare_norms(case, &golden, &outcome.samples, &table, tolerance);
+
     for (text, want) in golden.expected["logprob"].as_object().unwrap() {
         let (id, kind) = text.split_once('/').unwrap();
         let sample = outcome.samples.iter().find(|s| s.sample_id == id).unwrap();
@@ -207,6 +216,29 @@ pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
             "{case}: log p of {id}/{kind}: {got} against {want}"
         );
     }
+}
+
+/// The norm columns against the reference's residuals, which come from f64.
+fn compare_norms(case: &str, golden: &Golden, samples: &[SampleMeasure], table: &Table, tolerance: f64) {
+    let texts = strings(&golden.expected["texts"]);
+    let d = golden.model.dims().d_model;
+    let mut worst = 0.0f64;
+    for layer in golden.saes.iter().map(|s| s.layer) {
+        let want = block_on(golden.tensors.read(&format!("resid_post.{layer}"))).unwrap();
+        for (row, sample) in samples.iter().enumerate() {
+            for kind in TextKind::ALL {
+                let text = format!("{}/{}", sample.sample_id, kind.short());
+                let i = texts.iter().position(|t| *t == text).unwrap_or_else(|| panic!("{case}: no text {text}"));
+                let x = &want.data[i * d..(i + 1) * d];
+                let want = x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
+                let column = format!("l{layer}_{}_residual_norm", kind.short());
+                let got = table.cell(row, &column).and_then(Cell::number).unwrap_or_else(|| panic!("no {column}"));
+                worst = worst.max((got - want).abs() / want);
+            }
+        }
+    }
+    println!("{case}: residual norms: largest relative difference {worst:.2e}");
+    assert!(worst <= tolerance, "{case}: residual norms: {worst:.2e}");
 }
 
 fn texts_of(golden: &Golden) -> HashMap<String, String> {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use futures::executor::block_on;
 use saescope::cli::inputs;
+use saescope::dataset::DEFAULT_JOIN;
 use saescope::engine::{self, Question};
 use saescope::model::Model;
 use saescope::model::ops::Compute;
@@ -88,7 +89,7 @@ fn real_tokens_of_the_built_in_triples() {
     let samples = saescope::dataset::builtin().unwrap().samples;
     assert_eq!(samples.len(), 200);
     for s in samples {
-        let got = [s.prompt_text(), s.fact_text(), s.hall_text()]
+        let got = [s.prompt_text(), s.fact_text(DEFAULT_JOIN), s.hall_text(DEFAULT_JOIN)]
             .map(|text| model.tokenizer.encode(&text).unwrap().len() as f64);
         assert_eq!(got.to_vec(), numbers(&golden[&s.id]), "{}", s.id);
     }

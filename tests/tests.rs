@@ -2,6 +2,7 @@
 
 mod architecture;
 mod cli;
+mod data;
 mod golden_models;
 mod gpu;
 mod length_control;

@@ -29,8 +29,9 @@ pub fn batching(size: Option<u64>) -> Batching {
 }
 
 /// Engine settings of the common arguments.
-pub fn options(measure: &MeasureArgs, batching: Batching) -> Options {
-    Options { batching, noise: measure.noise, seed: measure.seed, logprob: measure.logprob, pass: None }
+pub fn options(measure: &MeasureArgs, batching: Batching, join: &str) -> Options {
+    let MeasureArgs { noise, seed, logprob, .. } = *measure;
+    Options { batching, noise, seed, logprob, pass: None, join: join.to_owned() }
 }
 
 /// Runs the command.
@@ -42,7 +43,10 @@ pub async fn run(args: &Analyze) -> Result<ExitCode> {
     let started_at = jiff::Timestamp::now();
     let local = started_at.to_zoned(jiff::tz::TimeZone::UTC);
     let stamp = local.strftime("%Y%m%d_%H%M%S").to_string();
-    let data = setup::data(&args.data)?;
+    let data = setup::data(&args.data, args.measure.seed)?;
+    // what the texts alone tell is better known before the work
+    let doubts = data.warnings(&args.data.join);
+    doubts.iter().for_each(|doubt| say(&format!("WARNING: {doubt}")));
     let devices = setup::devices(&args.device).await?;
     let loaded = setup::load(&args.model, true).await?;
     // an unwritable folder is better found before the work than after it
@@ -81,7 +85,7 @@ pub async fn run(args: &Analyze) -> Result<ExitCode> {
     });
 
     let shown = Shown::new(data.samples.len());
-    let options = options(&args.measure, batching(args.batch_size));
+    let options = options(&args.measure, batching(args.batch_size), &args.data.join);
     let outcome =
         engine::analyze(&loaded.model, &devices.computes, &loaded.saes, &data.samples, &options, &shown).await;
     shown.finish();
@@ -115,7 +119,7 @@ pub async fn run(args: &Analyze) -> Result<ExitCode> {
     }
     print_summary(&table, &layers, &loaded, &outcome, &data, &devices);
     say(&stage_table(&manifest.timings.stages, outcome.seconds + seconds));
-    for warning in &manifest.warnings {
+    for warning in manifest.warnings.iter().filter(|w| !doubts.contains(w)) {
         say(&format!("WARNING: {warning}"));
     }
     for failed in &outcome.failed {

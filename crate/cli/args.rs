@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::metrics::Noise;
+use crate::dataset::{Columns, DEFAULT_JOIN};
+use crate::metrics::{Noise, SINK_MEDIANS};
 use crate::model::registry;
 
 /// Spectrum and geometry of sparse-autoencoder features, measured with their controls.
@@ -196,6 +197,10 @@ pub struct ModelArgs {
     /// A tokenizer.json instead of the model's own.
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<PathBuf>,
+    /// Pass over a field of the model's config that is not known, on your word that it does not change
+    /// the numbers; the manifest records it. Repeat for more.
+    #[arg(long = "ignore-config-field", value_name = "NAME")]
+    pub ignored_fields: Vec<String>,
 }
 
 /// Which device, and how.
@@ -219,9 +224,22 @@ pub struct DataArgs {
     /// Go on without rows that cannot be used, after listing them.
     #[arg(long)]
     pub skip_invalid: bool,
-    /// Only the first N samples.
+    /// Only N samples: from each domain in proportion, drawn by the seed.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+    /// Columns or keys that are called otherwise: prompt=question,fact=correct,hallucination=wrong (also
+    /// id, domain, complexity). Without ids, rows are called row-000001 and so on.
+    #[arg(long, value_name = "FIELD=COLUMN,…", default_value = "", hide_default_value = true, value_parser = columns)]
+    pub columns: Columns,
+    /// What stands between prompt and completion: one space, unless told otherwise. `--join ""` joins
+    /// them as they are.
+    #[arg(long, value_name = "TEXT", default_value = DEFAULT_JOIN, hide_default_value = true)]
+    pub join: String,
+}
+
+/// `--columns`; nothing where it is not given.
+fn columns(text: &str) -> Result<Columns, String> {
+    if text.is_empty() { Ok(Columns::default()) } else { text.parse() }
 }
 
 /// What the numbers depend on besides model, SAEs and data.
@@ -230,7 +248,7 @@ pub struct MeasureArgs {
     /// Noise of the stability metric: relative to each residual's norm, or one σ for all.
     #[arg(long, value_name = "relative:0.1|absolute:S", default_value = "relative:0.1")]
     pub noise: Noise,
-    /// Seed of the noise and of resampling.
+    /// Seed of the noise, of resampling, and of the draw of --limit.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Also measure the completions' log-probabilities (runs the whole model).
@@ -282,6 +300,9 @@ pub struct Verify {
     /// Largest relative difference that passes; by default 1e-6 on the CPU, 1e-3 on a GPU.
     #[arg(long, value_name = "X")]
     pub tolerance: Option<f64>,
+    /// Show metrics without a difference too.
+    #[arg(long)]
+    pub all: bool,
 }
 
 /// `bench`
@@ -296,7 +317,7 @@ pub struct Bench {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub device: DeviceArgs,
-    /// Triples per batch, one run each.
+    /// Triples per batch.
     #[arg(
         long,
         value_delimiter = ',',
@@ -305,6 +326,12 @@ pub struct Bench {
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     pub batch_sizes: Vec<u64>,
+    /// Runs of each size: the table shows their median and the fastest and slowest.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    pub repeat: u32,
+    /// Seed of the draw of --limit.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
     /// Folder for bench.parquet.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -364,11 +391,15 @@ pub struct Health {
     #[arg(long, value_name = "FILE")]
     pub text: PathBuf,
     /// Leave out positions whose residual norm is above this many times the layer's median.
-    #[arg(long, default_value_t = 2.0, value_name = "X")]
+    #[arg(long, default_value_t = SINK_MEDIANS, value_name = "X")]
     pub outlier: f64,
-    /// Passages for the cross-entropy, which runs the whole model twice per SAE. 0 leaves it out.
+    /// Passages for the cross-entropy, drawn at random; it runs the whole model three times per SAE.
+    /// 0 leaves it out.
     #[arg(long, default_value_t = 40, value_name = "N")]
     pub ce_texts: usize,
+    /// Seed of that draw and of the intervals.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
 }
 
 /// `fetch`

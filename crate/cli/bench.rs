@@ -4,18 +4,23 @@ use std::process::Command;
 
 use super::args::Bench;
 use super::progress::Shown;
+use super::setup::Devices;
 use super::{analyze, fetch, print, random_model, say, setup};
-use crate::engine::{self, Batching, Options, Stage};
+use crate::dataset::Dataset;
+use crate::engine::{self, Batching, Options, Outcome, Stage};
 use crate::error::{Error, Result};
 use crate::metrics::{Cell, Column, Kind, Noise, Table};
 use crate::model::registry;
+use crate::run::Loaded;
 use crate::{output, platform};
 
 /// One row of the table.
 struct Row {
     what: String,
     batch_size: i64,
-    seconds: f64,
+    /// of every run of this size
+    seconds: Vec<f64>,
+    /// at the median of the seconds
     texts_per_s: f64,
     tokens_computed: i64,
     geometry_share: f64,
@@ -31,7 +36,12 @@ pub async fn run(args: &Bench) -> Result<()> {
         // the default model's tokenizer serves: a random model only needs one that fits its vocabulary
         let known = fetch::known(&registry::find(registry::DEFAULT)?, false)?;
         let loaded = setup::load(
-            &super::args::ModelArgs { model: known_path(&known)?, saes: Vec::new(), tokenizer: None },
+            &super::args::ModelArgs {
+                model: known_path(&known)?,
+                saes: Vec::new(),
+                tokenizer: None,
+                ignored_fields: Vec::new(),
+            },
             false,
         )
         .await?;
@@ -40,7 +50,7 @@ pub async fn run(args: &Bench) -> Result<()> {
         print(&format!("{}\n", folder.display()))?;
         return Ok(());
     }
-    let data = setup::data(&args.data)?;
+    let data = setup::data(&args.data, args.seed)?;
     let devices = setup::devices(&args.device).await?;
     let loaded = setup::load(&args.model, true).await?;
     let texts = data.samples.len() * 3;
@@ -48,46 +58,13 @@ pub async fn run(args: &Bench) -> Result<()> {
     // smallest first: peak memory of a process only ever grows, and it grows with the batch
     let mut sizes = args.batch_sizes.clone();
     sizes.sort_unstable();
-    for size in &sizes {
-        let size = &usize::try_from(*size).unwrap_or(usize::MAX);
-        let options = Options {
-            batching: Batching::Triples(*size),
-            noise: Noise::Relative(0.1),
-            seed: 0,
-            logprob: false,
-            pass: None,
-        };
-        let shown = Shown::new(data.samples.len());
-        let outcome =
-            engine::analyze(&loaded.model, &devices.computes, &loaded.saes, &data.samples, &options, &shown).await;
-        shown.finish();
-        let outcome = outcome?;
-        if let Some(failed) = outcome.failed.first() {
-            return Err(Error::mismatch(
-                "samples",
-                "all to be measured",
-                format!("{}: {}", failed.sample_id, failed.reason),
-                "bench a data set that runs",
-            ));
+    for size in sizes {
+        let size = usize::try_from(size).unwrap_or(usize::MAX);
+        let mut runs = Vec::new();
+        for _ in 0..args.repeat {
+            runs.push(one_run(args, &loaded, &devices, &data, size).await?);
         }
-        say(&analyze::stage_table(
-            &outcome
-                .timings
-                .named()
-                .into_iter()
-                .map(|(stage, seconds)| output::StageTiming { stage: stage.to_owned(), seconds })
-                .collect::<Vec<_>>(),
-            outcome.seconds,
-        ));
-        rows.push(Row {
-            what: "saescope".to_owned(),
-            batch_size: *size as i64,
-            seconds: outcome.seconds,
-            texts_per_s: texts as f64 / outcome.seconds,
-            tokens_computed: outcome.nodes as i64,
-            geometry_share: outcome.timings.get(Stage::Geometry) / outcome.seconds,
-            peak_memory: platform::peak_memory(),
-        });
+        rows.extend(summary(&runs, size, texts));
     }
     if let Some(command) = &args.against {
         rows.push(reference(command, texts)?);
@@ -101,6 +78,75 @@ pub async fn run(args: &Bench) -> Result<()> {
         say(&format!("wrote {}", path.display()));
     }
     Ok(())
+}
+
+/// One run at one batch size; its stages go to stderr.
+async fn one_run(args: &Bench, loaded: &Loaded, devices: &Devices, data: &Dataset, size: usize) -> Result<Outcome> {
+    let options = Options {
+        batching: Batching::Triples(size),
+        noise: Noise::Relative(0.1),
+        seed: 0,
+        logprob: false,
+        pass: None,
+        join: args.data.join.clone(),
+    };
+    let shown = Shown::new(data.samples.len());
+    let outcome =
+        engine::analyze(&loaded.model, &devices.computes, &loaded.saes, &data.samples, &options, &shown).await;
+    shown.finish();
+    let outcome = outcome?;
+    if let Some(failed) = outcome.failed.first() {
+        return Err(Error::mismatch(
+            "samples",
+            "all to be measured",
+            format!("{}: {}", failed.sample_id, failed.reason),
+            "bench a data set that runs",
+        ));
+    }
+    say(&analyze::stage_table(
+        &outcome
+            .timings
+            .named()
+            .into_iter()
+            .map(|(stage, seconds)| output::StageTiming { stage: stage.to_owned(), seconds })
+            .collect::<Vec<_>>(),
+        outcome.seconds,
+    ));
+    Ok(outcome)
+}
+
+/// The runs of one size as a row.
+fn summary(runs: &[Outcome], size: usize, texts: usize) -> Option<Row> {
+    let seconds: Vec<f64> = runs.iter().map(|r| r.seconds).collect();
+    let geometry: Vec<f64> = runs.iter().map(|r| r.timings.get(Stage::Geometry) / r.seconds).collect();
+    Some(Row {
+        what: "saescope".to_owned(),
+        batch_size: i64::try_from(size).unwrap_or(i64::MAX),
+        texts_per_s: texts as f64 / median(&seconds),
+        seconds,
+        tokens_computed: runs.first()?.nodes as i64,
+        geometry_share: median(&geometry),
+        peak_memory: platform::peak_memory(),
+    })
+}
+
+/// The middle value, or the mean of the two middle ones; 0 of none.
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    match sorted.len() {
+        0 => 0.0,
+        n if n % 2 == 1 => sorted[n / 2],
+        n => (sorted[n / 2 - 1] + sorted[n / 2]) / 2.0,
+    }
+}
+
+fn fastest(row: &Row) -> f64 {
+    row.seconds.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+fn slowest(row: &Row) -> f64 {
+    row.seconds.iter().copied().fold(0.0, f64::max)
 }
 
 fn known_path(known: &fetch::KnownFiles) -> Result<String> {
@@ -136,7 +182,7 @@ fn reference(command: &str, texts: usize) -> Result<Row> {
     Ok(Row {
         what: "reference".to_owned(),
         batch_size: number("batch").unwrap_or(0.0) as i64,
-        seconds: number("seconds").unwrap_or(texts as f64 / rate),
+        seconds: vec![number("seconds").unwrap_or(texts as f64 / rate)],
         texts_per_s: rate,
         tokens_computed: number("tokens_computed").or(number("padded_tokens")).unwrap_or(0.0) as i64,
         geometry_share: 0.0,
@@ -144,23 +190,35 @@ fn reference(command: &str, texts: usize) -> Result<Row> {
     })
 }
 
-/// The table for a terminal. Speed-ups are against the first row (the smallest batch), and against
+/// The table for a terminal: medians over the runs of a size, with the fastest and the slowest. Speed-ups are against the first row (the smallest batch), and against
 /// the reference program where there is one.
 fn text(rows: &[Row]) -> String {
     let first = rows.first().map_or(1.0, |r| r.texts_per_s);
     let reference = rows.iter().find(|r| r.what == "reference").map(|r| r.texts_per_s);
     let mut out = format!(
-        "{:<10} {:>6} {:>9} {:>10} {:>9} {:>9} {:>12} {:>11} {:>9}\n",
-        "program", "batch", "seconds", "samples/s", "texts/s", "speed-up", "vs reference", "tokens run", "peak MB"
+        "{:<10} {:>6} {:>5} {:>9} {:>17} {:>10} {:>9} {:>9} {:>12} {:>11} {:>9}\n",
+        "program",
+        "batch",
+        "runs",
+        "seconds",
+        "fastest-slowest",
+        "samples/s",
+        "texts/s",
+        "speed-up",
+        "vs reference",
+        "tokens run",
+        "peak MB"
     );
     for r in rows {
         let versus = reference.map_or_else(|| "-".to_owned(), |x| format!("{:.2}", r.texts_per_s / x));
         let peak = r.peak_memory.map_or_else(|| "-".to_owned(), |b| format!("{:.0}", b as f64 / 1e6));
+        let spread = format!("{:.2}-{:.2}", fastest(r), slowest(r));
         out.push_str(&format!(
-            "{:<10} {:>6} {:>9.2} {:>10.2} {:>9.2} {:>9.2} {versus:>12} {:>11} {peak:>9}\n",
+            "{:<10} {:>6} {:>5} {:>9.2} {spread:>17} {:>10.2} {:>9.2} {:>9.2} {versus:>12} {:>11} {peak:>9}\n",
             r.what,
             r.batch_size,
-            r.seconds,
+            r.seconds.len(),
+            median(&r.seconds),
             r.texts_per_s / 3.0,
             r.texts_per_s,
             r.texts_per_s / first,
@@ -172,13 +230,17 @@ fn text(rows: &[Row]) -> String {
     out
 }
 
+/// `bench.parquet`: `seconds` is the median of `runs`.
 fn table(rows: &[Row]) -> Table {
     let first = rows.first().map_or(1.0, |r| r.texts_per_s);
     Table {
         columns: vec![
             Column::new("program", Kind::Utf8),
             Column::new("batch_size", Kind::Int64),
+            Column::new("runs", Kind::Int64),
             Column::new("seconds", Kind::Float64),
+            Column::new("seconds_fastest", Kind::Float64),
+            Column::new("seconds_slowest", Kind::Float64),
             Column::new("samples_per_s", Kind::Float64),
             Column::new("texts_per_s", Kind::Float64),
             Column::new("speed_up", Kind::Float64),
@@ -191,7 +253,10 @@ fn table(rows: &[Row]) -> Table {
                 vec![
                     Cell::Text(r.what.clone()),
                     Cell::Int(r.batch_size),
-                    Cell::Float(r.seconds),
+                    Cell::Int(r.seconds.len() as i64),
+                    Cell::Float(median(&r.seconds)),
+                    Cell::Float(fastest(r)),
+                    Cell::Float(slowest(r)),
                     Cell::Float(r.texts_per_s / 3.0),
                     Cell::Float(r.texts_per_s),
                     Cell::Float(r.texts_per_s / first),
@@ -200,5 +265,30 @@ fn table(rows: &[Row]) -> Table {
                 ]
             })
             .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_is_shown_by_the_median_of_its_runs_with_their_spread() {
+        assert_eq!((median(&[3.0, 1.0, 2.0]), median(&[4.0, 1.0, 2.0, 3.0]), median(&[])), (2.0, 2.5, 0.0));
+        let row = Row {
+            what: "saescope".to_owned(),
+            batch_size: 8,
+            seconds: vec![4.0, 1.0, 2.0],
+            texts_per_s: 30.0,
+            tokens_computed: 100,
+            geometry_share: 0.01,
+            peak_memory: None,
+        };
+        let text = text(std::slice::from_ref(&row));
+        assert!(text.contains("     3      2.00         1.00-4.00      10.00"), "{text}");
+        let table = table(&[row]);
+        for (name, value) in [("seconds", 2.0), ("seconds_fastest", 1.0), ("seconds_slowest", 4.0), ("runs", 3.0)] {
+            assert_eq!(table.cell(0, name).and_then(Cell::number), Some(value), "{name}");
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! `saescope health`: the figures of a model card, measured again.
 
 use super::args::Health;
+use super::progress::Shown;
 use super::{print, say, setup};
-use crate::engine;
+use crate::engine::{self, HealthOptions, SaeHealth};
 use crate::error::{Error, Result};
+use crate::metrics::Recovered;
 use crate::model::ops::Compute;
 
-/// Prints the table on stdout.
+/// Prints the tables on stdout.
 ///
 /// # Errors
 /// Unreadable text; whatever the engine says.
@@ -27,33 +29,74 @@ pub async fn run(args: &Health) -> Result<()> {
     }
     let count: usize = tokens.iter().map(Vec::len).sum();
     say(&format!("{name}: {} passages, {count} tokens", passages.len()));
-    let figures = engine::health(&loaded.model, &compute, &loaded.saes, &tokens, args.outlier, args.ce_texts).await?;
-    print(&format!(
-        "{:>5} {:>10} {:>9} {:>8} {:>8} {:>8} {:>9} {:>9} {:>9} {:>10}\n",
-        "layer", "positions", "outliers", "L0", "FVU", "dead", "CE clean", "spliced", "zeroed", "recovered"
-    ))?;
+    let options = HealthOptions { outlier: args.outlier, ce_texts: args.ce_texts, seed: args.seed };
+    let shown = Shown::of(passages.len(), "passages");
+    let figures = engine::health(&loaded.model, &compute, &loaded.saes, &tokens, &options, &shown).await;
+    shown.finish();
+    let figures = figures?;
+    print(&fit_table(&figures))?;
+    print(&cross_entropy_table(&figures, passages.len(), args.seed))
+}
+
+/// How well the SAEs reconstruct.
+fn fit_table(figures: &[SaeHealth]) -> String {
+    let mut out =
+        format!("{:>5} {:>10} {:>9} {:>8} {:>8} {:>8}\n", "layer", "positions", "outliers", "L0", "FVU", "dead");
     for f in figures {
-        print(&format!(
-            "{:>5} {:>10} {:>9} {:>8.2} {:>8.4} {:>7.2}%",
+        out.push_str(&format!(
+            "{:>5} {:>10} {:>9} {:>8.2} {:>8.4} {:>7.2}%\n",
             f.layer,
             f.positions,
             f.outliers,
             f.l0,
             f.fvu,
             f.dead * 100.0
-        ))?;
-        match f.cross_entropy {
-            Some(ce) => print(&format!(
-                " {:>9.4} {:>9.4} {:>9.4} {:>9.2}%\n",
-                ce.clean,
-                ce.spliced,
-                ce.zeroed,
-                ce.recovered() * 100.0
-            ))?,
-            None => print("\n")?,
-        }
+        ));
     }
-    Ok(())
+    out
+}
+
+/// What the model still predicts with the reconstruction in place, against two floors; empty where it
+/// was not measured.
+fn cross_entropy_table(figures: &[SaeHealth], passages: usize, seed: u64) -> String {
+    let Some(first) = figures.iter().find_map(|f| f.cross_entropy) else { return String::new() };
+    let mut out = format!(
+        "\ncross-entropy in nats over {} predictions in {} of {passages} passages, drawn at random (seed {seed});\n\
+         recovered = (floor - spliced) / (floor - clean), with its 95 % interval over passages\n\
+         {:>5} {:>8} {:>8} {:>8} {:>8} {:>32} {:>32}\n",
+        first.tokens,
+        first.passages,
+        "layer",
+        "clean",
+        "spliced",
+        "mean",
+        "zero",
+        "recovered from mean",
+        "recovered from zero"
+    );
+    for f in figures {
+        let Some(ce) = f.cross_entropy else { continue };
+        out.push_str(&format!(
+            "{:>5} {:>8.4} {:>8.4} {:>8.4} {:>8.4} {:>32} {:>32}\n",
+            f.layer,
+            ce.clean,
+            ce.spliced,
+            ce.averaged,
+            ce.zeroed,
+            percent(ce.from_mean),
+            percent(ce.from_zero)
+        ));
+    }
+    out
+}
+
+/// `98.71 % [97.90, 99.43]`
+fn percent(recovered: Recovered) -> String {
+    let share = recovered.share * 100.0;
+    match recovered.interval {
+        Some((low, high)) => format!("{share:.2} % [{:.2}, {:.2}]", low * 100.0, high * 100.0),
+        None => format!("{share:.2} % [one passage]"),
+    }
 }
 
 /// One passage a line: the `text` field of a JSON object, or the line itself.

@@ -5,6 +5,7 @@ use super::print;
 use super::setup;
 use crate::engine::{self, Question};
 use crate::error::{Error, Result};
+use crate::metrics::{SINK_MEDIANS, is_sink, median_norm, residual_norm};
 use crate::model::Model;
 use crate::model::ops::Compute;
 
@@ -24,15 +25,24 @@ pub async fn run(args: &Inspect) -> Result<()> {
     }
     model.check_length("inspected", &tokens)?;
     print(&format!("{} tokens (BOS: {})\n", tokens.len(), model.tokenizer.bos_reason()))?;
-    print(&format!("{}\n", tokens.iter().map(|&t| shown(model, t)).collect::<Vec<_>>().join(" ")))?;
-
     let last_layer = model.dims().n_layers - 1;
     let mut layers: Vec<usize> = loaded.saes.iter().map(|s| s.layer).collect();
     if args.logprob {
         layers.push(last_layer);
     }
     let d = model.dims().d_model;
-    let residuals = engine::residuals(model, &compute, std::slice::from_ref(&tokens), &layers).await?;
+    // ordinary texts beside it: the yardstick of residual norms
+    let mut texts = vec![tokens.clone()];
+    texts.extend(engine::ordinary_texts(model));
+    let residuals = engine::residuals(model, &compute, &texts, &layers).await?;
+    let sinks: Vec<(usize, Sinks)> =
+        loaded.saes.iter().filter_map(|at| Some((at.layer, Sinks::find(residuals.get(&at.layer)?, d)))).collect();
+    print(&format!("{}\n", token_line(model, &tokens, &sinks)))?;
+    for (layer, found) in &sinks {
+        if let Some(line) = found.line(*layer, tokens.len()) {
+            print(&format!("{line}\n"))?;
+        }
+    }
     let last_row = |layer: usize| residuals.get(&layer).and_then(|r| r.first()).map(|r| &r[r.len() - d..]);
 
     for at in &loaded.saes {
@@ -47,6 +57,11 @@ pub async fn run(args: &Inspect) -> Result<()> {
             "\nlayer {} at the last token: {active} active features of {} (sae {})\n",
             at.layer, at.sae.d_sae, at.sae.id
         ))?;
+        if sinks.iter().any(|(layer, found)| *layer == at.layer && found.holds(tokens.len() - 1)) {
+            print(
+                "the last token is an attention sink here: these features stand for the position, not for the text\n",
+            )?;
+        }
         print(&format!("{:>9} {:>11}  promotes\n", "feature", "activation"))?;
         for (f, promoted) in features.iter().zip(&promoted) {
             let words: Vec<String> = promoted.iter().map(|&(t, _)| shown(model, t)).collect();
@@ -69,6 +84,48 @@ pub async fn run(args: &Inspect) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Attention sinks of one text at one layer.
+struct Sinks {
+    /// median residual norm of ordinary text
+    median: Option<f64>,
+    /// places in the text, with their norms
+    found: Vec<(usize, f64)>,
+}
+
+impl Sinks {
+    /// From the residuals of the text and, after it, of ordinary ones; each `[tokens, d]` row-major.
+    fn find(residuals: &[Vec<f32>], d: usize) -> Self {
+        let (text, ordinary) = residuals.split_first().map_or((&[][..], &[][..]), |(t, o)| (t.as_slice(), o));
+        let median = median_norm(ordinary.iter().flat_map(|rows| rows.chunks_exact(d)).map(residual_norm));
+        let norms = text.chunks_exact(d).map(residual_norm).enumerate();
+        Self { median, found: norms.filter(|(_, norm)| is_sink(*norm, median, SINK_MEDIANS)).collect() }
+    }
+
+    fn holds(&self, token: usize) -> bool {
+        self.found.iter().any(|(place, _)| *place == token)
+    }
+
+    /// What there is to say; nothing where there is none.
+    fn line(&self, layer: usize, tokens: usize) -> Option<String> {
+        let largest = self.found.iter().map(|(_, norm)| *norm).reduce(f64::max)?;
+        Some(format!(
+            "layer {layer}: {} of {tokens} tokens at an attention sink (*): residual norm up to {largest:.0}, above \
+             {SINK_MEDIANS} times the median {:.0} of ordinary text",
+            self.found.len(),
+            self.median?,
+        ))
+    }
+}
+
+/// The tokens, a `*` after those that are attention sinks at one layer or more.
+fn token_line(model: &Model, tokens: &[u32], sinks: &[(usize, Sinks)]) -> String {
+    let marked = tokens.iter().enumerate().map(|(i, &token)| {
+        let mark = if sinks.iter().any(|(_, found)| found.holds(i)) { "*" } else { "" };
+        format!("{}{mark}", shown(model, token))
+    });
+    marked.collect::<Vec<_>>().join(" ")
 }
 
 /// A token as a reader wants to see it: in quotes where it starts or ends with white space.

@@ -12,10 +12,10 @@ use crate::engine::{Observer, Progress};
 /// Seconds between plain lines.
 const EVERY: f64 = 2.0;
 
-/// `80/200 samples | 8.5 samples/s | ETA 14s`
-pub fn line(p: &Progress) -> String {
+/// `80/200 samples | 8.5 samples/s | ETA 14s`; `unit` is what is counted.
+fn line(p: &Progress, unit: &str) -> String {
     let eta = p.eta().map_or_else(|| "ETA -".to_owned(), |s| format!("ETA {}", duration(s)));
-    format!("{}/{} samples | {:.1} samples/s | {eta}", p.samples_done as usize, p.samples_total, p.rate())
+    format!("{}/{} {unit} | {:.1} {unit}/s | {eta}", p.samples_done as usize, p.samples_total, p.rate())
 }
 
 /// `14s`, `2m05s`, `1h02m`
@@ -32,19 +32,25 @@ pub fn duration(seconds: f64) -> String {
 pub struct Shown {
     bar: Option<ProgressBar>,
     last: Mutex<f64>,
+    unit: &'static str,
 }
 
 impl Shown {
     /// A bar if stderr is a terminal.
     pub fn new(samples: usize) -> Self {
+        Self::of(samples, "samples")
+    }
+
+    /// The same for work that is counted in another unit.
+    pub fn of(total: usize, unit: &'static str) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(Some(samples as u64), ProgressDrawTarget::stderr());
+            let bar = ProgressBar::with_draw_target(Some(total as u64), ProgressDrawTarget::stderr());
             if let Ok(style) = ProgressStyle::with_template("{bar:30.cyan/dim} {msg}") {
                 bar.set_style(style);
             }
             bar
         });
-        Self { bar, last: Mutex::new(0.0) }
+        Self { bar, last: Mutex::new(0.0), unit }
     }
 
     /// Takes the bar away.
@@ -60,14 +66,14 @@ impl Observer for Shown {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(p.samples_done as u64);
-                bar.set_message(format!("{} | layer {}/{}", line(p), p.layer + 1, p.layers));
+                bar.set_message(format!("{} | layer {}/{}", line(p, self.unit), p.layer + 1, p.layers));
             }
             None => {
                 if let Ok(mut last) = self.last.lock() {
                     let done = p.samples_done as usize >= p.samples_total;
                     if done || p.seconds - *last >= EVERY {
                         *last = p.seconds;
-                        say(&line(p));
+                        say(&line(p, self.unit));
                     }
                 }
             }
@@ -91,10 +97,10 @@ mod tests {
             bytes_read: 0,
             timings: crate::engine::Timings::default(),
         };
-        assert_eq!(line(&p), "80/200 samples | 8.5 samples/s | ETA 14s");
+        assert_eq!(line(&p, "samples"), "80/200 samples | 8.5 samples/s | ETA 14s");
         assert_eq!(duration(125.0), "2m05s");
         assert_eq!(duration(3725.0), "1h02m");
         let start = Progress { samples_done: 0.0, seconds: 0.0, ..p };
-        assert_eq!(line(&start), "0/200 samples | 0.0 samples/s | ETA -");
+        assert_eq!(line(&start, "samples"), "0/200 samples | 0.0 samples/s | ETA -");
     }
 }

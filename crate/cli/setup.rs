@@ -49,7 +49,12 @@ pub async fn load(args: &ModelArgs, saes_needed: bool) -> Result<Loaded> {
     for arg in &args.saes {
         saes.push(SaeFiles { layer: arg.layer, files: inputs::sae_files(&arg.path)?, known: None });
     }
-    run::load(origin, files, saes, saes_needed).await
+    let loaded = run::load_ignoring(origin, files, saes, saes_needed, &args.ignored_fields).await?;
+    for field in &loaded.model.ignored_fields {
+        let why = if field.asked { "unknown, ignored on request" } else { "private to transformers, not read" };
+        say(&format!("note: config field {} = {}: {why}", field.name, field.value));
+    }
+    Ok(loaded)
 }
 
 /// The files of a fetched model.
@@ -162,11 +167,11 @@ pub async fn devices(args: &DeviceArgs) -> Result<Devices> {
 }
 
 /// Reads the data sets, or takes the built-in one. Rows that cannot be used end the command unless
-/// `--skip-invalid`; then they are listed on stderr.
+/// `--skip-invalid`; then they are listed on stderr. `seed` draws the samples of `--limit`.
 ///
 /// # Errors
 /// Unreadable files and rows.
-pub fn data(args: &DataArgs) -> Result<Dataset> {
+pub fn data(args: &DataArgs, seed: u64) -> Result<Dataset> {
     let mut data = if args.datasets.is_empty() {
         dataset::builtin()?
     } else {
@@ -180,21 +185,24 @@ pub fn data(args: &DataArgs) -> Result<Dataset> {
                 }
                 Err(e) => return Err(Error::io(name, "read", e, "check that the file is readable")),
             };
-            let part = dataset::parse(&name, Format::detect(&name, &bytes), &bytes, arg.domain.as_deref())?;
+            let format = Format::detect(&name, &bytes);
+            let part = dataset::parse_as(&name, format, &bytes, arg.domain.as_deref(), &args.columns)?;
+            if part.made_ids {
+                say(&format!("note: {name} has no ids: its rows are called by their numbers"));
+            }
             if part.rejected.is_empty() {
                 parts.push(part);
             } else if args.skip_invalid {
-                say(&rejected_table(&part));
+                say(&part.fault_table());
                 parts.push(part);
             } else {
-                say(&rejected_table(&part));
                 parts.push(part.strict()?);
             }
         }
         dataset::merge(parts)?
     };
     if let Some(limit) = args.limit {
-        data.samples.truncate(limit);
+        data.limit(limit, seed);
     }
     if data.samples.is_empty() {
         return Err(Error::usage("no samples are left to run", "check `--limit` and the data set"));
@@ -220,24 +228,4 @@ pub async fn data_files(args: &DataArgs) -> Result<Vec<FileInfo>> {
         out.extend(files);
     }
     Ok(out)
-}
-
-/// The rows that were rejected, as a table for a terminal.
-fn rejected_table(data: &Dataset) -> String {
-    let mut out = format!(
-        "{}: {} of {} rows cannot be used\n",
-        data.name,
-        data.rejected.len(),
-        data.rejected.len() + data.samples.len()
-    );
-    out.push_str("   row    line  id                reason\n");
-    for r in data.rejected.iter().take(50) {
-        let line = r.line.map_or_else(|| "-".to_owned(), |l| l.to_string());
-        let id = r.id.as_deref().unwrap_or("-");
-        out.push_str(&format!("{:>6} {line:>7}  {id:<16}  {}\n", r.row, r.reason.replace('\n', " ")));
-    }
-    if data.rejected.len() > 50 {
-        out.push_str(&format!("   … and {} more\n", data.rejected.len() - 50));
-    }
-    out.trim_end().to_owned()
 }

@@ -17,19 +17,20 @@ struct Difference {
     sample: String,
 }
 
-/// Runs both and compares every cell; the table goes to stdout.
+/// Runs both and compares every cell; the summary and the metrics that differ go to stdout, all of
+/// them where it fails or is asked for.
 ///
 /// # Errors
 /// Whatever ends either run.
 pub async fn run(args: &Verify) -> Result<ExitCode> {
-    let data = setup::data(&args.data)?;
+    let data = setup::data(&args.data, args.measure.seed)?;
     let devices = setup::devices(&args.device).await?;
     let loaded = setup::load(&args.model, true).await?;
     let layers: Vec<usize> = loaded.saes.iter().map(|s| s.layer).collect();
     let mut runs = Vec::new();
     for (what, batching) in [("one text at a time", Batching::OneText), ("batched", batching(args.batch_size))] {
         let shown = Shown::new(data.samples.len());
-        let options = options(&args.measure, batching);
+        let options = options(&args.measure, batching, &args.data.join);
         let outcome =
             engine::analyze(&loaded.model, &devices.computes, &loaded.saes, &data.samples, &options, &shown).await;
         shown.finish();
@@ -51,12 +52,20 @@ pub async fn run(args: &Verify) -> Result<ExitCode> {
     }
     same_failures &= one_table.rows.len() == batched_table.rows.len();
     let differences = compare(one_table, batched_table, one);
-    print(&format!("{:<44} {:>12}  worst sample\n", "metric", "difference"))?;
-    for d in &differences {
+    let worst = differences.iter().fold(0.0f64, |m, d| m.max(d.relative));
+    let different = differences.iter().filter(|d| d.relative > 0.0).count();
+    print(&format!(
+        "largest difference {worst:.2e}, tolerance {tolerance:.0e}: {} metrics of {} samples, {different} of them with a difference\n",
+        differences.len(),
+        one_table.rows.len(),
+    ))?;
+    let shown = |d: &&Difference| args.all || worst > tolerance || d.relative > 0.0;
+    if differences.iter().any(|d| shown(&d)) {
+        print(&format!("{:<44} {:>12}  worst sample\n", "metric", "difference"))?;
+    }
+    for d in differences.iter().filter(shown) {
         print(&format!("{:<44} {:>12.2e}  {}\n", d.column, d.relative, d.sample))?;
     }
-    let worst = differences.iter().fold(0.0f64, |m, d| m.max(d.relative));
-    print(&format!("largest {worst:.2e}, tolerance {tolerance:.0e}\n"))?;
     for failed in &one.failed {
         say(&format!("failed, so not compared: {}: {}", failed.sample_id, failed.reason));
     }

@@ -9,6 +9,7 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::errors::ParquetError;
 
+use super::columns::Columns;
 use super::delimited::columns;
 use super::row::{COMPLEXITY, Cell, FIELDS, ID, Row};
 use crate::error::{Error, Result};
@@ -18,19 +19,19 @@ use crate::error::{Error, Result};
 /// # Errors
 /// [`Error::Malformed`] for a damaged file, a missing column or one of another type;
 /// [`Error::Unsupported`] for a compression that this build does not read.
-pub(super) fn read(name: &str, file: &[u8]) -> Result<Vec<Row>> {
+pub(super) fn read(name: &str, file: &[u8], names: &Columns) -> Result<Vec<Row>> {
     // The Parquet reader returns errors for most damage, and panics on some (a flipped byte in a
     // level run, for one). Nothing of ours is touched by the unwinding but `file`, which is read only.
-    std::panic::catch_unwind(|| decode(name, file))
+    std::panic::catch_unwind(|| decode(name, file, names))
         .unwrap_or_else(|_| Err(damaged(name, "a page that the Parquet reader cannot decode")))
 }
 
 /// [`read`], as far as the Parquet reader does not panic.
-fn decode(name: &str, file: &[u8]) -> Result<Vec<Row>> {
+fn decode(name: &str, file: &[u8], names: &Columns) -> Result<Vec<Row>> {
     let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::copy_from_slice(file))
         .map_err(|error| unreadable(name, &error))?;
     let header: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
-    let columns = columns(name, &header)?;
+    let columns = columns(name, &header, names)?;
     for (field, column) in columns.iter().enumerate() {
         if let Some(column) = column {
             check_type(name, field, builder.schema().field(*column).data_type())?;

@@ -2,7 +2,8 @@
 
 use csv::{ByteRecord, ReaderBuilder};
 
-use super::row::{COMPLEXITY, Cell, FIELDS, ID, Row, field_index, is_optional};
+use super::columns::Columns;
+use super::row::{COMPLEXITY, Cell, FIELDS, ID, Row};
 use crate::error::{Error, Result};
 
 /// Delimiters that are tried, the likeliest first.
@@ -15,9 +16,9 @@ const SENTINEL: &[u8] = b"\nend";
 /// # Errors
 /// [`Error::Malformed`] when the header lacks a required column or doubles one, or when a quote is
 /// opened and never closed.
-pub(super) fn read(name: &str, text: &[u8]) -> Result<Vec<Row>> {
-    let (delimiter, header) = sniff(name, text)?;
-    let columns = columns(name, &header)?;
+pub(super) fn read(name: &str, text: &[u8], names: &Columns) -> Result<Vec<Row>> {
+    let (delimiter, header) = sniff(name, text, names)?;
+    let columns = columns(name, &header, names)?;
 
     let mut reader = ReaderBuilder::new()
         .delimiter(delimiter)
@@ -52,8 +53,8 @@ pub(super) fn read(name: &str, text: &[u8]) -> Result<Vec<Row>> {
 }
 
 /// The delimiter, and the header's names under it.
-fn sniff(name: &str, text: &[u8]) -> Result<(u8, Vec<String>)> {
-    let mut best: Option<(usize, u8, Vec<String>)> = None;
+fn sniff(name: &str, text: &[u8], names: &Columns) -> Result<(u8, Vec<String>)> {
+    let mut best: Option<((usize, usize), u8, Vec<String>)> = None;
     for delimiter in DELIMITERS {
         let mut record = ByteRecord::new();
         let mut reader = ReaderBuilder::new().delimiter(delimiter).has_headers(false).from_reader(text);
@@ -61,7 +62,8 @@ fn sniff(name: &str, text: &[u8]) -> Result<(u8, Vec<String>)> {
             continue;
         }
         let header: Vec<String> = record.iter().map(|field| String::from_utf8_lossy(field).trim().to_owned()).collect();
-        let known = header.iter().filter(|column| field_index(column).is_some()).count();
+        // of a header without a known name, the delimiter that cuts it into most columns is likeliest
+        let known = (header.iter().filter(|column| names.field_index(column).is_some()).count(), header.len());
         if best.as_ref().is_none_or(|(most, ..)| known > *most) {
             best = Some((known, delimiter, header));
         }
@@ -73,10 +75,10 @@ fn sniff(name: &str, text: &[u8]) -> Result<(u8, Vec<String>)> {
 }
 
 /// The column of each field.
-pub(super) fn columns(name: &str, header: &[String]) -> Result<[Option<usize>; FIELDS.len()]> {
+pub(super) fn columns(name: &str, header: &[String], names: &Columns) -> Result<[Option<usize>; FIELDS.len()]> {
     let mut columns = [None; FIELDS.len()];
     for (i, column) in header.iter().enumerate() {
-        let Some(field) = field_index(column) else { continue };
+        let Some(field) = names.field_index(column) else { continue };
         if let Some(first) = columns[field].replace(i) {
             return Err(Error::malformed(
                 name,
@@ -87,30 +89,11 @@ pub(super) fn columns(name: &str, header: &[String]) -> Result<[Option<usize>; F
             ));
         }
     }
-    let missing: Vec<&str> =
-        (0..FIELDS.len()).filter(|&f| columns[f].is_none() && !is_optional(f)).map(|f| FIELDS[f]).collect();
+    let missing: Vec<usize> = (0..FIELDS.len()).filter(|&f| columns[f].is_none() && !names.is_optional(f)).collect();
     if missing.is_empty() {
         return Ok(columns);
     }
-    Err(Error::malformed(
-        name,
-        format!("column{} {} missing", if missing.len() == 1 { "" } else { "s" }, missing.join(", ")),
-        "the columns id, prompt, fact, hallucination (domain and complexity are optional)",
-        shown(header),
-        "rename the columns; a CSV file needs them in its first line",
-    ))
-}
-
-/// Column names for a message, at most as many as fit in a line or two.
-fn shown(header: &[String]) -> String {
-    const MOST: usize = 12;
-    const WIDEST: usize = 40;
-    let mut names: Vec<String> =
-        header.iter().take(MOST).map(|name| format!("{:?}", name.chars().take(WIDEST).collect::<String>())).collect();
-    if header.len() > MOST {
-        names.push(format!("and {} more", header.len() - MOST));
-    }
-    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
+    Err(names.missing(name, "column", &missing, header))
 }
 
 /// One record's row.

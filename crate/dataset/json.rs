@@ -1,28 +1,33 @@
 //! JSON arrays and JSON lines.
 
-use std::cell::Cell as Shared;
+use std::cell::{Cell as Shared, RefCell};
 use std::fmt;
 use std::io::Read;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::row::{Cell, FIELDS, Row, field_index};
+use super::columns::Columns;
+use super::row::{Cell, FIELDS, Row};
 use crate::error::{Error, Result};
 
 /// Key of the array in an object that wraps it.
 const WRAPPER: &str = "samples";
+/// Distinct keys that are remembered for messages.
+const KEYS: usize = 64;
 const SHAPE: &str = "an array of objects, or an object whose `samples` is one";
 const SHAPE_HINT: &str = r#"write [{"id": "a", "prompt": "…", "fact": "…", "hallucination": "…"}, …]"#;
 
 /// Rows of an array of objects, or of the `samples` of an object.
 ///
 /// # Errors
-/// [`Error::Malformed`] with line and column when the text is not JSON or has another shape.
-pub(super) fn read_array(name: &str, text: &[u8]) -> Result<Vec<Row>> {
+/// [`Error::Malformed`] with line and column when the text is not JSON or has another shape; without
+/// them when no row has a key that every row needs.
+pub(super) fn read_array(name: &str, text: &[u8], columns: &Columns) -> Result<Vec<Row>> {
+    let keys = Keys::new(columns);
     let place = Place { text, read: Shared::new(0), counted: Shared::new((0, 1)) };
     let mut deserializer = serde_json::Deserializer::from_reader(&place);
-    let rows = DeserializeSeed::deserialize(Top(&place), &mut deserializer);
-    rows.and_then(|rows| deserializer.end().map(|()| rows)).map_err(|error| {
+    let rows = DeserializeSeed::deserialize(Top(&place, &keys), &mut deserializer);
+    let rows = rows.and_then(|rows| deserializer.end().map(|()| rows)).map_err(|error| {
         let at = format!("line {}, column {}", error.line(), error.column());
         let words = without_place(&error);
         if !error.is_data() {
@@ -39,18 +44,23 @@ pub(super) fn read_array(name: &str, text: &[u8]) -> Result<Vec<Row>> {
         let found = words.strip_prefix("invalid type: ").unwrap_or(&words);
         let found = found.split_once(", expected ").map_or(found, |(found, _)| found);
         Error::malformed(name, at, SHAPE, found, SHAPE_HINT)
-    })
+    })?;
+    keys.check(name, rows)
 }
 
 /// Rows of a file with one object a line.
-pub(super) fn read_lines(text: &[u8]) -> Vec<Row> {
+///
+/// # Errors
+/// [`Error::Malformed`] when no row has a key that every row needs.
+pub(super) fn read_lines(name: &str, text: &[u8], columns: &Columns) -> Result<Vec<Row>> {
+    let keys = Keys::new(columns);
     let mut rows = Vec::new();
     for (i, line) in text.split(|&byte| byte == b'\n').enumerate() {
         if line.trim_ascii().is_empty() {
             continue;
         }
         let mut deserializer = serde_json::Deserializer::from_slice(line);
-        let row = Object(None).deserialize(&mut deserializer).and_then(|row| deserializer.end().map(|()| row));
+        let row = Object(None, &keys).deserialize(&mut deserializer).and_then(|row| deserializer.end().map(|()| row));
         let row = row.unwrap_or_else(|error| {
             let array = if rows.is_empty() && line.trim_ascii_start().starts_with(b"[") {
                 " (a file that holds one array is JSON: name it .json)"
@@ -62,7 +72,39 @@ pub(super) fn read_lines(text: &[u8]) -> Vec<Row> {
         });
         rows.push(Row { line: Some(i + 1), ..row });
     }
-    rows
+    keys.check(name, rows)
+}
+
+/// What the fields are called, and what keys the rows have.
+struct Keys<'a> {
+    columns: &'a Columns,
+    found: RefCell<Vec<String>>,
+}
+
+impl<'a> Keys<'a> {
+    fn new(columns: &'a Columns) -> Self {
+        Self { columns, found: RefCell::default() }
+    }
+
+    /// The field that a key holds; the key is remembered.
+    fn field(&self, key: &str) -> Option<usize> {
+        let mut found = self.found.borrow_mut();
+        if found.len() < KEYS && !found.iter().any(|k| k == key) {
+            found.push(key.to_owned());
+        }
+        self.columns.field_index(key)
+    }
+
+    /// The rows, unless none of them has a key that each needs: then the file calls it otherwise.
+    fn check(&self, name: &str, rows: Vec<Row>) -> Result<Vec<Row>> {
+        let found = self.found.borrow();
+        let nowhere = |field: usize| rows.iter().all(|row| row.cells[field] == Cell::Absent);
+        let missing: Vec<usize> = (0..FIELDS.len()).filter(|&f| !self.columns.is_optional(f) && nowhere(f)).collect();
+        if missing.is_empty() || found.is_empty() {
+            return Ok(rows);
+        }
+        Err(self.columns.missing(name, "key", &missing, &found))
+    }
 }
 
 /// Whether `text` is one object with a key `samples`.
@@ -108,7 +150,7 @@ impl Read for &Place<'_> {
 }
 
 /// The whole file.
-struct Top<'a>(&'a Place<'a>);
+struct Top<'a>(&'a Place<'a>, &'a Keys<'a>);
 
 impl<'de> DeserializeSeed<'de> for Top<'_> {
     type Value = Vec<Row>;
@@ -126,7 +168,7 @@ impl<'de> Visitor<'de> for Top<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
-        Rows(self.0).visit_seq(seq)
+        Rows(self.0, self.1).visit_seq(seq)
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -134,7 +176,7 @@ impl<'de> Visitor<'de> for Top<'_> {
         while let Some(key) = map.next_key::<String>()? {
             if key != WRAPPER {
                 map.next_value::<IgnoredAny>()?;
-            } else if rows.replace(map.next_value_seed(Rows(self.0))?).is_some() {
+            } else if rows.replace(map.next_value_seed(Rows(self.0, self.1))?).is_some() {
                 return Err(A::Error::custom("an object with `samples` twice"));
             }
         }
@@ -143,7 +185,7 @@ impl<'de> Visitor<'de> for Top<'_> {
 }
 
 /// An array of rows.
-struct Rows<'a>(&'a Place<'a>);
+struct Rows<'a>(&'a Place<'a>, &'a Keys<'a>);
 
 impl<'de> DeserializeSeed<'de> for Rows<'_> {
     type Value = Vec<Row>;
@@ -162,7 +204,7 @@ impl<'de> Visitor<'de> for Rows<'_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut rows = Vec::new();
-        while let Some(row) = seq.next_element_seed(Object(Some(self.0)))? {
+        while let Some(row) = seq.next_element_seed(Object(Some(self.0), self.1))? {
             rows.push(row);
         }
         Ok(rows)
@@ -170,7 +212,7 @@ impl<'de> Visitor<'de> for Rows<'_> {
 }
 
 /// One row: an object's fields, or the fault that it is no object.
-struct Object<'a>(Option<&'a Place<'a>>);
+struct Object<'a>(Option<&'a Place<'a>>, &'a Keys<'a>);
 
 impl Object<'_> {
     fn line(&self) -> Option<usize> {
@@ -202,7 +244,7 @@ impl<'de> Visitor<'de> for Object<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Row, A::Error> {
         let mut row = Row { line: self.line(), ..Row::default() };
         while let Some(key) = map.next_key::<String>()? {
-            let Some(field) = field_index(&key) else {
+            let Some(field) = self.1.field(&key) else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };

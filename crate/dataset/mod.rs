@@ -7,27 +7,33 @@
 //!
 //! | fault | consequence |
 //! |---|---|
-//! | `id` missing, empty, or used more than once (all rows that share it) | rows rejected |
+//! | `id` missing or empty in some rows, or used more than once (all rows that share it) | rows rejected |
 //! | `prompt` missing, empty, or only white space | row rejected |
 //! | `fact` or `hallucination` missing or null | row rejected |
 //! | a field of the wrong type, or twice in one JSON object; `complexity` no 64-bit integer | row rejected |
 //! | a row that is not an object (JSON), not valid JSON (a JSONL line), has more or fewer fields than the header (CSV) | row rejected |
 //! | text that is not UTF-8 in a JSONL line, a CSV row, a Parquet value | row rejected |
 //! | JSON that is malformed or not UTF-8; JSON that holds no array of objects | file refused, with line and column |
-//! | a column missing or doubled in a CSV header or a Parquet schema; a Parquet column of the wrong type | file refused |
+//! | a column missing or doubled in a CSV header or a Parquet schema, a key that no JSON row has; a Parquet column of the wrong type | file refused |
 //! | a CSV quote that is never closed; UTF-16; a compressed text file; a damaged Parquet file | file refused |
 //! | no row at all, or none that is usable | file refused |
 //!
 //! # Fields
-//! `id` (text or an integer, trimmed), `prompt`, `fact` and `hallucination` (text, kept exactly as
-//! given) are required. `domain` (trimmed, `unspecified` by default) and `complexity` (an integer,
+//! `prompt`, `fact` and `hallucination` (text, kept exactly as given) are required. `id` (text or an
+//! integer, trimmed) is required as soon as one row has it; a file in which no row has one gets
+//! `row-000001` and so on, by the number of the row in the file, which [`merge`] makes
+//! `file2-row-000001` for the second file. `domain` (trimmed, `unspecified` by default) and `complexity` (an integer,
 //! 0 by default) may be missing, null or empty. An empty fact or hallucination is allowed: the
-//! text is then the prompt and one space. Names are matched without regard to case; other fields
-//! and columns are ignored.
+//! text is then the prompt and one space. Names are matched without regard to case, [`Columns`] gives
+//! others; other fields and columns are ignored.
 
 mod columnar;
+mod columns;
 mod delimited;
+mod doubts;
+mod faults;
 mod json;
+mod limit;
 mod row;
 #[cfg(test)]
 mod tests;
@@ -38,7 +44,12 @@ use std::fmt::Write as _;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
+pub use columns::Columns;
+
 use crate::error::{Error, Result};
+
+/// What stands between prompt and completion unless something else is asked for: one ASCII space.
+pub const DEFAULT_JOIN: &str = " ";
 
 /// Domain of a sample whose file names none.
 pub const UNSPECIFIED_DOMAIN: &str = "unspecified";
@@ -50,9 +61,6 @@ pub const UNSPECIFIED_DOMAIN: &str = "unspecified";
 /// or a step with a trap, 5–6 general knowledge or two steps, 7–8 specialised knowledge, three
 /// steps or a widespread myth, 9–10 expert knowledge, long chains, or a myth that textbooks repeat.
 pub const BUILTIN_JSONL: &str = include_str!("builtin.jsonl");
-
-/// How many rows at fault [`Dataset::strict`] spells out.
-const SHOWN_REJECTIONS: usize = 5;
 
 /// One triple.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -77,14 +85,14 @@ impl Sample {
         self.prompt.clone()
     }
 
-    /// Prompt, one ASCII space, fact.
-    pub fn fact_text(&self) -> String {
-        format!("{} {}", self.prompt, self.fact)
+    /// Prompt, `join`, fact.
+    pub fn fact_text(&self, join: &str) -> String {
+        format!("{}{join}{}", self.prompt, self.fact)
     }
 
-    /// Prompt, one ASCII space, hallucination.
-    pub fn hall_text(&self) -> String {
-        format!("{} {}", self.prompt, self.hallucination)
+    /// Prompt, `join`, hallucination.
+    pub fn hall_text(&self, join: &str) -> String {
+        format!("{}{join}{}", self.prompt, self.hallucination)
     }
 }
 
@@ -114,6 +122,10 @@ pub struct Dataset {
     pub rejected: Vec<Rejected>,
     /// Lower-case hexadecimal sha256 of the file's bytes (see [`merge`] for several files).
     pub sha256: String,
+    /// Whether ids were made from row numbers, since a file has none.
+    pub made_ids: bool,
+    /// Columns that are called otherwise than their fields.
+    pub columns: Columns,
 }
 
 /// File formats of a data set.
@@ -176,11 +188,20 @@ pub fn builtin() -> Result<Dataset> {
     parse("builtin", Format::Jsonl, BUILTIN_JSONL.as_bytes(), None)?.strict()
 }
 
-/// Reads a data set; `name` appears in messages, `domain` replaces every row's own.
+/// Reads a data set whose columns are called like their fields; see [`parse_as`].
+///
+/// # Errors
+/// As [`parse_as`].
+pub fn parse(name: &str, format: Format, bytes: &[u8], domain: Option<&str>) -> Result<Dataset> {
+    parse_as(name, format, bytes, domain, &Columns::default())
+}
+
+/// Reads a data set; `name` appears in messages, `domain` replaces every row's own, `columns` says
+/// what the fields are called.
 ///
 /// # Errors
 /// [`Error::Malformed`] or [`Error::Unsupported`] for what the module's table calls a refused file.
-pub fn parse(name: &str, format: Format, bytes: &[u8], domain: Option<&str>) -> Result<Dataset> {
+pub fn parse_as(name: &str, format: Format, bytes: &[u8], domain: Option<&str>, columns: &Columns) -> Result<Dataset> {
     let domain = domain.map(str::trim);
     if domain == Some("") {
         return Err(Error::usage(
@@ -189,14 +210,16 @@ pub fn parse(name: &str, format: Format, bytes: &[u8], domain: Option<&str>) -> 
         ));
     }
     let rows = match format {
-        Format::Json => json::read_array(name, row::text_start(name, bytes)?)?,
-        Format::Jsonl => json::read_lines(row::text_start(name, bytes)?),
-        Format::Csv => delimited::read(name, row::text_start(name, bytes)?)?,
-        Format::Parquet => columnar::read(name, bytes)?,
+        Format::Json => json::read_array(name, row::text_start(name, bytes)?, columns)?,
+        Format::Jsonl => json::read_lines(name, row::text_start(name, bytes)?, columns)?,
+        Format::Csv => delimited::read(name, row::text_start(name, bytes)?, columns)?,
+        Format::Parquet => columnar::read(name, bytes, columns)?,
     };
     let total = rows.len();
-    let (samples, rejected) = row::check(name, rows, domain);
-    let dataset = Dataset { name: name.to_owned(), samples, rejected, sha256: hex(&Sha256::digest(bytes)) };
+    let made_ids = row::without_ids(&rows);
+    let (samples, rejected) = row::check(name, rows, domain, made_ids);
+    let sha256 = hex(&Sha256::digest(bytes));
+    let dataset = Dataset { name: name.to_owned(), samples, rejected, sha256, made_ids, columns: columns.clone() };
     if !dataset.samples.is_empty() {
         return Ok(dataset);
     }
@@ -208,14 +231,15 @@ pub fn parse(name: &str, format: Format, bytes: &[u8], domain: Option<&str>) -> 
         "rows",
         "at least one",
         "none",
-        "a data set holds rows of id, prompt, fact and hallucination; domain and complexity are optional",
+        "a data set holds rows of prompt, fact and hallucination; id, domain and complexity are optional",
     ))
 }
 
 /// Several data sets as one, in the order given.
 ///
-/// One data set passes through unchanged. Otherwise the name lists the parts', and `sha256` is the
-/// hash of the parts' binary hashes, one after another.
+/// One data set passes through unchanged. Otherwise the name lists the parts', `sha256` is the hash of
+/// the parts' binary hashes, one after another, and ids that were made from row numbers begin with
+/// the number of their part, `file1-`, so that they stay apart.
 ///
 /// # Errors
 /// [`Error::Usage`] when there is no part; [`Error::Mismatch`] when two parts share an id: results
@@ -225,6 +249,9 @@ pub fn merge(mut datasets: Vec<Dataset>) -> Result<Dataset> {
         return datasets
             .pop()
             .ok_or_else(|| Error::usage("no data set given", "give at least one with --dataset FILE"));
+    }
+    for (k, part) in datasets.iter_mut().enumerate().filter(|(_, part)| part.made_ids) {
+        part.samples.iter_mut().for_each(|sample| sample.id = format!("file{}-{}", k + 1, sample.id));
     }
     let mut owner: HashMap<&str, &str> = HashMap::new();
     for part in &datasets {
@@ -244,35 +271,30 @@ pub fn merge(mut datasets: Vec<Dataset>) -> Result<Dataset> {
         hasher.update(unhex(&part.sha256));
     }
     let name = datasets.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(", ");
+    let made_ids = datasets.iter().any(|part| part.made_ids);
+    let columns = datasets.first().map(|part| part.columns.clone()).unwrap_or_default();
     let (mut samples, mut rejected) = (Vec::new(), Vec::new());
     for part in datasets {
         samples.extend(part.samples);
         rejected.extend(part.rejected);
     }
-    Ok(Dataset { name, samples, rejected, sha256: hex(&hasher.finalize()) })
+    Ok(Dataset { name, samples, rejected, sha256: hex(&hasher.finalize()), made_ids, columns })
 }
 
 impl Dataset {
     /// The data set, if no row was rejected.
     ///
     /// # Errors
-    /// [`Error::Malformed`] that names the first rows at fault with their lines and reasons.
+    /// [`Error::Malformed`] that names the reasons, each with the first rows at fault.
     pub fn strict(self) -> Result<Self> {
         if self.rejected.is_empty() {
             return Ok(self);
         }
         let total = self.samples.len() + self.rejected.len();
-        let mut found = format!("{} at fault", self.rejected.len());
-        for rejected in self.rejected.iter().take(SHOWN_REJECTIONS) {
-            // Writing to a `String` cannot fail.
-            let _ = write!(found, "\n  {rejected}");
-        }
-        if let Some(more @ 1..) = self.rejected.len().checked_sub(SHOWN_REJECTIONS) {
-            let _ = write!(found, "\n  and {more} more");
-        }
+        let found = format!("{} at fault{}", self.rejected.len(), faults::lines(&self.rejected, "  "));
         let expected = if total == 1 { "1 usable row".to_owned() } else { format!("{total} usable rows") };
         let hint = if self.samples.is_empty() {
-            "no row is usable; each needs a unique id, a prompt, a fact and a hallucination"
+            "no row is usable; each needs a prompt, a fact and a hallucination, and ids have to be unique"
         } else {
             "correct these rows, or leave them out with --skip-invalid"
         };
@@ -280,16 +302,20 @@ impl Dataset {
     }
 }
 
+impl Rejected {
+    /// Where it stands: `line 3 (row 2), id "a"`.
+    fn place(&self) -> String {
+        let place = match self.line {
+            Some(line) => format!("line {line} (row {})", self.row),
+            None => format!("row {}", self.row),
+        };
+        self.id.as_ref().map_or(place.clone(), |id| format!("{place}, id {id:?}"))
+    }
+}
+
 impl std::fmt::Display for Rejected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "line {line} (row {})", self.row)?,
-            None => write!(f, "row {}", self.row)?,
-        }
-        if let Some(id) = &self.id {
-            write!(f, ", id {id:?}")?;
-        }
-        write!(f, ": {}", self.reason)
+        write!(f, "{}: {}", self.place(), self.reason)
     }
 }
 

@@ -18,16 +18,6 @@ const PROMPT: usize = 3;
 const FACT: usize = 4;
 const HALLUCINATION: usize = 5;
 
-/// The field that `name` means, without regard to case and outer white space.
-pub(super) fn field_index(name: &str) -> Option<usize> {
-    FIELDS.iter().position(|field| name.trim().eq_ignore_ascii_case(field))
-}
-
-/// Whether a file can do without the column.
-pub(super) fn is_optional(field: usize) -> bool {
-    matches!(field, DOMAIN | COMPLEXITY)
-}
-
 /// One value as its format gave it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) enum Cell {
@@ -77,9 +67,21 @@ fn is_binary(start: &[u8]) -> bool {
     start.contains(&0) && std::str::from_utf8(start).is_err_and(|e| e.error_len().is_some())
 }
 
-/// Samples and rejected rows, each in file order. `domain` replaces every row's own.
-pub(super) fn check(file: &str, rows: Vec<Row>, domain: Option<&str>) -> (Vec<Sample>, Vec<Rejected>) {
-    let ids: Vec<Result<String, String>> = rows.iter().map(|row| id(&row.cells[ID])).collect();
+/// Whether no row has an id, so that ids have to be made.
+pub(super) fn without_ids(rows: &[Row]) -> bool {
+    rows.iter().all(|row| match &row.cells[ID] {
+        Cell::Absent | Cell::Null => true,
+        Cell::Text(text) => text.trim().is_empty(),
+        Cell::Integer(_) | Cell::Float(_) | Cell::Fault(_) => false,
+    })
+}
+
+/// Samples and rejected rows, each in file order. `domain` replaces every row's own; with `make_ids`
+/// the number of the row is its id.
+pub(super) fn check(file: &str, rows: Vec<Row>, domain: Option<&str>, make_ids: bool) -> (Vec<Sample>, Vec<Rejected>) {
+    let made = |i: usize| format!("row-{:06}", i + 1);
+    let ids: Vec<Result<String, String>> =
+        rows.iter().enumerate().map(|(i, row)| if make_ids { Ok(made(i)) } else { id(&row.cells[ID]) }).collect();
     let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
     for (i, id) in ids.iter().enumerate() {
         if let Ok(id) = id {
@@ -106,7 +108,8 @@ pub(super) fn check(file: &str, rows: Vec<Row>, domain: Option<&str>) -> (Vec<Sa
         match sample(row, &id, shared, domain) {
             Ok(sample) => samples.push(sample),
             Err(reason) => {
-                rejected.push(Rejected { file: file.to_owned(), row: i + 1, line, id: id.ok(), reason });
+                let id = id.ok().filter(|_| !make_ids);
+                rejected.push(Rejected { file: file.to_owned(), row: i + 1, line, id, reason });
             }
         }
     }

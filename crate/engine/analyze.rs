@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::fit::SaeAt;
 use super::logprob::{Question, next_token_logprobs};
+use super::ordinary::{ordinary_batch, ordinary_norm};
 use super::progress::{Observer, Progress, Stage, Timings, report};
 use super::sae_pass::{DeviceEncoder, Row, measure_rows};
 use super::stream::Stream;
@@ -13,7 +15,7 @@ use crate::metrics::{Keep, LayerMeasure, Noise, SampleMeasure, TextKind, TextMea
 use crate::model::Model;
 use crate::model::ops::{Compute, Kernels};
 use crate::platform::Clock;
-use crate::sae::{Encoder, Sae};
+use crate::sae::Encoder;
 
 /// Trie nodes per micro-batch when none is asked for. The CPU's attention walks ancestors, so a
 /// large batch costs nothing; dense masks grow with the square.
@@ -21,15 +23,6 @@ const CPU_NODES: usize = 4096;
 const GPU_NODES: usize = 1024;
 /// Bytes of residual streams that one pass through the model may hold.
 const STREAM_BYTES: usize = 256 << 20;
-
-/// An SAE and the block whose `resid_post` it reads.
-#[derive(Debug, Clone)]
-pub struct SaeAt {
-    /// Block, 0-based.
-    pub layer: usize,
-    /// The SAE.
-    pub sae: Sae,
-}
 
 /// How texts are put together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +49,8 @@ pub struct Options {
     /// Samples per pass through the model, where not as many as memory allows: their numbers are
     /// there ([`Observer::measured`]) before the next pass, which reads the weights again.
     pub pass: Option<usize>,
+    /// What stands between prompt and completion; [`crate::dataset::DEFAULT_JOIN`] as a rule.
+    pub join: String,
 }
 
 /// A sample that could not be measured.
@@ -88,76 +83,6 @@ pub struct Outcome {
     pub batches: usize,
     /// Bytes of weights read, as f32.
     pub bytes_read: u64,
-}
-
-/// Checks that SAEs and model belong together and lets the SAEs' `prepend_bos` rule the tokenizer.
-/// The SAEs come back sorted by layer.
-///
-/// # Errors
-/// [`Error::Mismatch`] for a wrong width, a layer that the model lacks or that the SAE was not
-/// trained on, SAEs that disagree about BOS, or two SAEs at one layer.
-pub fn fit(model: &mut Model, mut saes: Vec<SaeAt>) -> Result<Vec<SaeAt>> {
-    let (d_model, n_layers) = (model.dims().d_model, model.dims().n_layers);
-    saes.sort_by_key(|s| s.layer);
-    if model.architecture.name() != "gpt2" {
-        // TransformerLens centres what is written to the residual stream in LayerNorm models only
-        saes.iter_mut().for_each(|s| s.sae.center_input = false);
-    }
-    if saes.is_empty() {
-        return Err(Error::usage("no SAE was given", "name one or more with `--sae LAYER=PATH`"));
-    }
-    for SaeAt { layer, sae } in &saes {
-        if sae.d_in != d_model {
-            return Err(Error::mismatch(
-                format!("sae {}: input width", sae.id),
-                format!("{d_model}, the model's d_model"),
-                sae.d_in.to_string(),
-                "the SAE was trained on another model",
-            ));
-        }
-        if *layer >= n_layers {
-            return Err(Error::mismatch(
-                format!("sae {}: layer", sae.id),
-                format!("0 to {} (the model has {n_layers} blocks)", n_layers - 1),
-                layer.to_string(),
-                "layers count from 0",
-            ));
-        }
-        if let Some(claimed) = sae.layer.filter(|l| l != layer) {
-            return Err(Error::mismatch(
-                format!("sae {}: layer", sae.id),
-                format!("{claimed}, which it was trained on"),
-                format!("{layer}"),
-                format!("use `--sae {claimed}=PATH`"),
-            ));
-        }
-    }
-    if let Some(pair) = saes.windows(2).find(|p| p[0].layer == p[1].layer) {
-        return Err(Error::usage(
-            format!("two SAEs at layer {}: {} and {}", pair[0].layer, pair[0].sae.id, pair[1].sae.id),
-            "give one SAE per layer",
-        ));
-    }
-    let mut asked: Option<(bool, &str)> = None;
-    for SaeAt { sae, .. } in &saes {
-        if let Some(prepend) = sae.prepend_bos {
-            match asked {
-                Some((other, id)) if other != prepend => {
-                    return Err(Error::mismatch(
-                        format!("sae {}: prepend_bos", sae.id),
-                        format!("{other}, as sae {id} has it"),
-                        prepend.to_string(),
-                        "use SAEs that were trained on texts of the same form",
-                    ));
-                }
-                _ => asked = Some((prepend, &sae.id)),
-            }
-        }
-    }
-    if let Some((prepend, id)) = asked {
-        model.tokenizer.override_bos(prepend, id)?;
-    }
-    Ok(saes)
 }
 
 /// A sample's three token sequences.
@@ -197,6 +122,7 @@ pub async fn analyze(
         batches: 0,
         bytes_read: 0,
         done: 0,
+        medians: Vec::new(),
         failures: HashMap::new(),
     };
     let tokenized = run.tokenize();
@@ -266,7 +192,18 @@ struct Run<'a> {
     bytes_read: u64,
     /// samples of finished waves
     done: usize,
+    /// median residual norm of ordinary text, per SAE; measured in the first wave
+    medians: Vec<Option<f64>>,
     failures: HashMap<usize, String>,
+}
+
+/// What is read of the residual streams at an SAE's layer.
+struct Read<'a> {
+    /// Rows that are there, per micro-batch; none where all are.
+    kept: Option<&'a [Vec<usize>]>,
+    batches: &'a [Batch],
+    /// The last of them, where it holds ordinary texts instead of the run's.
+    ordinary: Option<&'a Batch>,
 }
 
 /// One text of a wave.
@@ -293,7 +230,8 @@ impl Run<'_> {
         let mut clock = Clock::start();
         let mut out = Vec::with_capacity(self.samples.len());
         for (index, sample) in self.samples.iter().enumerate() {
-            let texts = [sample.prompt_text(), sample.fact_text(), sample.hall_text()];
+            let join = &self.options.join;
+            let texts = [sample.prompt_text(), sample.fact_text(join), sample.hall_text(join)];
             match self.tokenize_one(&texts) {
                 Ok(texts) => out.push(Tokenized { index, texts }),
                 Err(e) => self.fail(index, e.to_string()),
@@ -352,7 +290,7 @@ impl Run<'_> {
             .collect();
         let per_group = if self.options.batching == Batching::OneText { 1 } else { 3 };
         let groups: Vec<Vec<&[u32]>> = texts.chunks(per_group).map(|g| g.iter().map(|t| t.tokens).collect()).collect();
-        let batches = pack(&groups, self.limit());
+        let mut batches = pack(&groups, self.limit());
         for (b, batch) in batches.iter().enumerate() {
             for slot in &batch.texts {
                 let text = &mut texts[slot.group * per_group + slot.text];
@@ -363,6 +301,9 @@ impl Run<'_> {
         self.tokens += texts.iter().map(|t| t.tokens.len()).sum::<usize>();
         self.nodes += batches.iter().map(|b| b.trie.len()).sum::<usize>();
         self.batches += batches.len();
+        let ordinary = if self.medians.is_empty() { ordinary_batch(self.model) } else { None };
+        batches.extend(ordinary.clone());
+        let ordinary = ordinary.as_ref();
         self.timings.lap(Stage::Tokenize, &mut clock);
 
         let deepest_sae = self.saes.iter().map(|s| s.layer).max().unwrap_or_default();
@@ -371,12 +312,13 @@ impl Run<'_> {
         let mut stream = Stream::start(self.model, self.computes, &batches, hooks, last, &mut self.timings).await?;
         for layer in 0..=last {
             // past the attention, the deepest block is only computed where it is read
-            let kept = (layer == last).then(|| self.kept_rows(&texts, batches.len(), last == deepest_sae));
+            let kept = (layer == last).then(|| self.kept_rows(&texts, &batches, ordinary, last == deepest_sae));
             // what lies past the deepest SAE serves log-probabilities only
             let stage = if layer > deepest_sae { Stage::Logprob } else { Stage::Model };
             let encoder = stream.advance(kept.as_deref(), stage, &mut self.timings).await?;
             if let (Some(at), Some(encoder)) = (self.saes.iter().position(|s| s.layer == layer), encoder) {
-                self.measure(at, encoder, &mut texts, &stream, kept.as_deref(), &batches).await?;
+                let read = Read { kept: kept.as_deref(), batches: &batches, ordinary };
+                self.measure(at, encoder, &mut texts, &stream, read).await?;
             }
             let share = (layer + 1) as f64 / (last + 1) as f64;
             report(
@@ -395,7 +337,7 @@ impl Run<'_> {
         self.bytes_read += stream.bytes_read;
         if self.options.logprob {
             let mut clock = Clock::start();
-            let kept = self.kept_rows(&texts, batches.len(), last == deepest_sae);
+            let kept = self.kept_rows(&texts, &batches, ordinary, last == deepest_sae);
             self.logprobs(&mut texts, &kept, stream).await?;
             self.timings.lap(Stage::Logprob, &mut clock);
         }
@@ -409,9 +351,9 @@ impl Run<'_> {
         encoder: Encoder,
         texts: &mut [Text<'_>],
         stream: &Stream<'_>,
-        kept: Option<&[Vec<usize>]>,
-        batches: &[Batch],
+        read: Read<'_>,
     ) -> Result<()> {
+        let Read { kept, batches, ordinary } = read;
         let mut clock = Clock::start();
         let SaeAt { layer, sae } = &self.saes[at];
         let compute = &self.computes[0];
@@ -425,8 +367,15 @@ impl Run<'_> {
                 None => node,
             });
         }
+        if let (Some(batch), Some(all)) = (ordinary, wanted.last_mut()) {
+            all.extend(0..batch.trie.len());
+        }
         let rows = stream.rows(&wanted).await?;
         let d = sae.d_in;
+        if let (Some(batch), Some(rows)) = (ordinary, rows.last()) {
+            self.medians.push(ordinary_norm(batch, rows, d));
+        }
+        let median_norm = self.medians.get(at).copied().flatten();
         let mut taken = vec![0; batches.len()];
         let xs: Vec<&[f32]> = live
             .iter()
@@ -441,7 +390,7 @@ impl Run<'_> {
 
         let wanted: Vec<Row> =
             live.iter().zip(&xs).map(|(&i, x)| Row { x, keep: Keep::needed(at, texts[i].kind) }).collect();
-        let measured = measure_rows(*layer, sae, &encoder, &wanted, &mut self.timings).await?;
+        let measured = measure_rows(*layer, sae, &encoder, &wanted, median_norm, &mut self.timings).await?;
         let mut clock = Clock::start();
         for (&i, measured) in live.iter().zip(measured) {
             match measured {
@@ -507,8 +456,18 @@ impl Run<'_> {
     }
 
     /// Per micro-batch, the nodes of the deepest block that anything is read from, ascending.
-    fn kept_rows(&self, texts: &[Text<'_>], batches: usize, sae_at_last: bool) -> Vec<Vec<usize>> {
-        let mut kept: Vec<Vec<usize>> = vec![Vec::new(); batches];
+    fn kept_rows(
+        &self,
+        texts: &[Text<'_>],
+        batches: &[Batch],
+        ordinary: Option<&Batch>,
+        sae_at_last: bool,
+    ) -> Vec<Vec<usize>> {
+        let mut kept: Vec<Vec<usize>> = vec![Vec::new(); batches.len()];
+        if let (Some(batch), Some(rows)) = (ordinary, kept.last_mut()) {
+            // past the SAEs nothing of it is read, but no block takes a batch without rows
+            rows.extend(0..if sae_at_last { batch.trie.len() } else { 1 });
+        }
         for text in texts {
             let rows = &mut kept[text.batch];
             if sae_at_last && let Some(&end) = text.path.last() {

@@ -1,6 +1,6 @@
 //! Weights that stay on the device, for one text after another.
 
-use super::analyze::SaeAt;
+use super::fit::SaeAt;
 use super::progress::{Observer, Progress, Timings, report};
 use super::sae_pass::DeviceEncoder;
 use crate::batch::{BatchLimit, pack};

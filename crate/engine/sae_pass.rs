@@ -71,12 +71,13 @@ pub(super) struct Row<'a> {
 }
 
 /// Encodes, decodes and measures rows at one layer. A row whose numbers cannot be used gives a
-/// reason of its own; the others go on.
+/// reason of its own; the others go on. `median_norm` is that of ordinary text at this layer.
 pub(super) async fn measure_rows(
     layer: usize,
     sae: &Sae,
     encoder: &DeviceEncoder,
     rows: &[Row<'_>],
+    median_norm: Option<f64>,
     timings: &mut Timings,
 ) -> Result<Vec<Result<LayerMeasure, String>>> {
     let mut clock = Clock::start();
@@ -119,6 +120,7 @@ pub(super) async fn measure_rows(
             activations: &activations,
             rows: &gathered(features),
             d_sae: sae.d_sae,
+            median_norm,
         };
         measure(&input, rows[i].keep).map_err(|e| e.to_string())
     });

@@ -14,19 +14,24 @@ pub const L0_FACTOR: f64 = 5.0;
 const FEW_TEXTS: usize = 20;
 
 /// Health of one SAE over a run's fact and hallucination texts (prompts are a part of both, and
-/// would count the shared positions a third time).
+/// would count the shared positions a third time), those that are read at attention sinks left out:
+/// no SAE is trained on such positions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LayerHealth {
     /// Block number.
     pub layer: usize,
     /// Texts that were looked at.
     pub texts: usize,
+    /// Texts that were left out, since they are read at an attention sink.
+    pub sinks: usize,
+    /// Median residual norm of ordinary text at this layer; a norm above twice that is a sink's.
+    pub median_norm: Option<f64>,
     /// Mean number of active features per text; none without texts.
     pub mean_l0: Option<f64>,
     /// The L0 that the SAE's name or config declares, where it does.
     pub declared_l0: Option<f64>,
-    /// Pooled fraction of variance unexplained, Σ‖x − x̂‖² / Σ‖x − μ‖² with the μ of
-    /// `explained_variance`; none where the residuals do not vary.
+    /// Pooled fraction of variance unexplained, Σ‖x − x̂‖² / Σ‖x − μ‖² with μ the mean of x over
+    /// the texts looked at; none where the residuals do not vary.
     pub fvu: Option<f64>,
     /// Share of texts without any active feature; none without texts.
     pub dead_share: Option<f64>,
@@ -45,22 +50,29 @@ pub fn health(samples: &[SampleMeasure], layers: &[usize], declared_l0: &[Option
         .iter()
         .enumerate()
         .map(|(order, &layer)| {
-            let mean = mean_residual(samples, order)?;
-            let (mut active, mut dead, mut error, mut deviation) = (0, 0, 0.0, 0.0);
+            let mean = mean_residual(samples, order, |measured| !measured.is_sink())?;
+            let (mut texts, mut sinks, mut active, mut dead) = (0, 0, 0, 0);
+            let (mut error, mut deviation) = (0.0, 0.0);
             for sample in samples {
                 for kind in COMPARED {
                     let measured = &sample.text(kind).layers[order];
+                    if measured.is_sink() {
+                        sinks += 1;
+                        continue;
+                    }
+                    texts += 1;
                     active += measured.indices.len();
                     dead += usize::from(measured.indices.is_empty());
                     error += measured.squared_error;
                     deviation += squared_deviation(measured, &mean, &sample.sample_id)?;
                 }
             }
-            let texts = samples.len() * COMPARED.len();
             let share = |count: usize| (texts > 0).then(|| count as f64 / texts as f64);
             let mut health = LayerHealth {
                 layer,
                 texts,
+                sinks,
+                median_norm: samples.first().and_then(|s| s.fact.layers[order].median_norm),
                 mean_l0: share(active),
                 declared_l0: declared_l0.get(order).copied().flatten(),
                 fvu: (deviation > 0.0).then(|| error / deviation).filter(|f| f.is_finite()),
@@ -75,7 +87,7 @@ pub fn health(samples: &[SampleMeasure], layers: &[usize], declared_l0: &[Option
 
 /// The rule: FVU above 1, or L0 off by more than [`L0_FACTOR`].
 fn warnings(health: &LayerHealth) -> Vec<String> {
-    let LayerHealth { layer, texts, mean_l0, declared_l0, fvu, dead_share: _, warnings: _ } = health;
+    let LayerHealth { layer, texts, mean_l0, declared_l0, fvu, .. } = health;
     let mut warnings = Vec::new();
     if let Some(fvu) = fvu.filter(|f| *f > 1.0) {
         let verdict = if *texts < FEW_TEXTS {
@@ -92,8 +104,10 @@ fn warnings(health: &LayerHealth) -> Vec<String> {
         && (*found > declared * L0_FACTOR || *found < declared / L0_FACTOR)
     {
         warnings.push(format!(
-            "layer {layer}: mean L0 is {found:.1} where the SAE declares {declared}: \
-             it does not fit this model or layer, and its geometry is noise"
+            "layer {layer}: mean L0 is {found:.1} where the SAE declares {}: \
+             it does not fit this model or layer, and its geometry is noise",
+            // configs hold means of f32 sums, such as 45.000003814697266
+            (declared * 1e3).round() / 1e3
         ));
     }
     warnings
@@ -108,6 +122,8 @@ mod tests {
         let health = LayerHealth {
             layer: 5,
             texts: 400,
+            sinks: 0,
+            median_norm: None,
             mean_l0: Some(mean_l0),
             declared_l0,
             fvu,
@@ -129,6 +145,8 @@ mod tests {
         let few = LayerHealth {
             layer: 5,
             texts: 2,
+            sinks: 0,
+            median_norm: None,
             mean_l0: None,
             declared_l0: None,
             fvu: Some(2.3),
@@ -143,7 +161,9 @@ mod tests {
     #[test]
     fn a_wrong_sae_is_loud() {
         assert!(found(341.0, Some(68.0), Some(0.2))[0].contains("mean L0 is 341.0"));
-        assert!(found(13.0, Some(68.0), None)[0].contains("declares 68"));
+        assert!(found(13.0, Some(68.0), None)[0].contains("declares 68:"));
+        assert!(found(1.0, Some(45.000003814697266), None)[0].contains("declares 45:"));
+        assert!(found(1.0, Some(60.5), None)[0].contains("declares 60.5:"));
         assert!(found(68.0, Some(68.0), Some(1.5))[0].contains("FVU 1.500"));
         assert_eq!(found(0.0, Some(68.0), Some(2.0)).len(), 2);
     }

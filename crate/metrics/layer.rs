@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::sink::residual_norm;
 use super::sparse;
 use super::text::TextKind;
 use crate::error::{Error, Result};
@@ -27,6 +28,8 @@ pub struct LayerInput<'a> {
     pub rows: &'a [f32],
     /// Width of the dictionary.
     pub d_sae: usize,
+    /// Median residual norm of ordinary text at this layer, where known: tells attention sinks.
+    pub median_norm: Option<f64>,
 }
 
 /// What [`measure`] computes and keeps beyond the features themselves.
@@ -92,6 +95,10 @@ pub struct LayerMeasure {
     pub indices: Vec<u32>,
     /// Their activations.
     pub activations: Vec<f32>,
+    /// ‖x‖₂.
+    pub residual_norm: f64,
+    /// See [`LayerInput::median_norm`].
+    pub median_norm: Option<f64>,
     /// ‖x − x̂‖².
     pub squared_error: f64,
     /// Gini coefficient of the activations.
@@ -121,6 +128,8 @@ pub fn measure(input: &LayerInput, keep: Keep) -> Result<LayerMeasure> {
         d_sae: input.d_sae,
         indices: input.indices.to_vec(),
         activations: input.activations.to_vec(),
+        residual_norm: residual_norm(input.x),
+        median_norm: input.median_norm,
         squared_error: input.x.iter().zip(input.x_hat).map(|(&x, &y)| (f64::from(x) - y).powi(2)).sum(),
         gini: sparse::gini(input.activations),
         energy: sparse::energy(input.activations),

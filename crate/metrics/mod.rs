@@ -7,7 +7,9 @@
 mod health;
 mod layer;
 mod noise;
+mod recovered;
 mod schema;
+mod sink;
 mod sparse;
 mod table;
 mod text;
@@ -18,6 +20,8 @@ mod tests;
 pub use health::{LayerHealth, health};
 pub use layer::{GeometryMeasure, Keep, LayerInput, LayerMeasure, Position, measure};
 pub use noise::{Noise, noisy};
+pub use recovered::{PassageLoss, Recovered, draw, recovered};
 pub use schema::{Cell, Column, FALLING, Kind, Table, schema};
+pub use sink::{SINK_MEDIANS, is_sink, median_norm, residual_norm, sink_warnings};
 pub use table::table;
 pub use text::{SampleMeasure, TextKind, TextMeasure};

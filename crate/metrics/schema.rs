@@ -113,13 +113,17 @@ pub const FALLING: [&str; 2] = ["stability", "cross_layer_consistency"];
 /// 3. fact, hallucination and difference of drift, twist, stability, entropy and consistency;
 /// 4. token counts; by layer, by text: energy, elongation, eigenvalue entropy, misalignment angle,
 ///    explained variance; by layer: ghost and missing; the reconstruction cosines; and, where
-///    `logprob` is set, log-probabilities.
+///    `logprob` is set, log-probabilities;
+/// 5. by layer, by text (the prompt too): `residual_norm`, ‖x‖₂ of the residual that the text is read
+///    at; `prompt_is_sink`, whether the prompt is read at an attention sink of the first SAE layer (a
+///    norm above twice the layer's median, which the manifest has), so that `centroid_drift` and
+///    `axis_twist`, which start from the prompt, mean little.
 ///
 /// The first SAE layer is `layers[0]`, the second and third are `layers[1]` and `layers[2]`. With
 /// fewer than three layers the cross-layer columns stay and are null; of more than three, the rest
 /// take no part in them. `explained_variance` is null where every residual of the run is the same.
 pub fn schema(layers: &[usize], logprob: bool) -> Vec<Column> {
-    use Kind::{Float64, Int64, Utf8};
+    use Kind::{Bool, Float64, Int64, Utf8};
     const TEXTS: [&str; 2] = ["fact", "hall"];
     const FORMS: [&str; 3] = ["fact", "hall", "diff"];
     let mut columns =
@@ -162,6 +166,10 @@ pub fn schema(layers: &[usize], logprob: bool) -> Vec<Column> {
     if logprob {
         columns.extend(TEXTS.map(|text| Column::nullable(format!("logprob_{text}"), Float64)));
     }
+    for layer in layers {
+        columns.extend(["prompt", "fact", "hall"].map(|t| Column::new(format!("l{layer}_{t}_residual_norm"), Float64)));
+    }
+    columns.push(Column::new("prompt_is_sink", Bool));
     columns
 }
 
@@ -179,6 +187,7 @@ mod tests {
                 name if name.ends_with("_shape_class") => Kind::Utf8,
                 name if name == "complexity" || name.ends_with("_l0_norm") => Kind::Int64,
                 name if name.starts_with("n_tokens_") || name.ends_with("_count") => Kind::Int64,
+                "prompt_is_sink" => Kind::Bool,
                 _ => Kind::Float64,
             };
             assert_eq!(column.kind, kind, "{}", column.name);

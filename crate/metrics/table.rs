@@ -23,7 +23,8 @@ pub fn table(samples: &[SampleMeasure], layers: &[usize], logprob: bool) -> Resu
             "give at least one --sae LAYER=PATH",
         ));
     }
-    let means: Vec<Vec<f64>> = (0..layers.len()).map(|order| mean_residual(samples, order)).collect::<Result<_>>()?;
+    let means: Vec<Vec<f64>> =
+        (0..layers.len()).map(|order| mean_residual(samples, order, |_| true)).collect::<Result<_>>()?;
     let rows = samples.iter().map(|sample| row(sample, &means, logprob)).collect::<Result<_>>()?;
     Ok(Table { columns: schema(layers, logprob), rows })
 }
@@ -56,13 +57,22 @@ fn lacking(what: &str, sample: &str, layer: usize) -> Error {
     )
 }
 
-/// μ = mean of x over the run's fact and hallucination texts at the `order`-th SAE layer,
-/// shape \[d\]; empty without samples.
-pub(super) fn mean_residual(samples: &[SampleMeasure], order: usize) -> Result<Vec<f64>> {
+/// μ = mean of x over the run's fact and hallucination texts at the `order`-th SAE layer, as far as
+/// they `count`, shape \[d\]; empty where none does.
+pub(super) fn mean_residual(
+    samples: &[SampleMeasure],
+    order: usize,
+    count: impl Fn(&LayerMeasure) -> bool,
+) -> Result<Vec<f64>> {
     let mut sum: Vec<f64> = Vec::new();
+    let mut counted = 0usize;
     for sample in samples {
         for kind in COMPARED {
             let measured = &sample.text(kind).layers[order];
+            if !count(measured) {
+                continue;
+            }
+            counted += 1;
             let x = residual(measured, &sample.sample_id)?;
             if sum.is_empty() {
                 sum.resize(x.len(), 0.0);
@@ -78,8 +88,7 @@ pub(super) fn mean_residual(samples: &[SampleMeasure], order: usize) -> Result<V
             sum.iter_mut().zip(x).for_each(|(s, &x)| *s += f64::from(x));
         }
     }
-    let count = (samples.len() * COMPARED.len()) as f64;
-    sum.iter_mut().for_each(|s| *s /= count);
+    sum.iter_mut().for_each(|s| *s /= counted as f64);
     Ok(sum)
 }
 
@@ -156,6 +165,10 @@ fn row(sample: &SampleMeasure, means: &[Vec<f64>], logprob: bool) -> Result<Vec<
     if logprob {
         row.extend(COMPARED.map(|kind| Cell::from(sample.text(kind).logprob)));
     }
+    for order in 0..means.len() {
+        row.extend(TextKind::ALL.map(|kind| Cell::from(sample.text(kind).layers[order].residual_norm)));
+    }
+    row.push(Cell::Bool(sample.prompt.layers.first().is_some_and(LayerMeasure::is_sink)));
     Ok(row)
 }
 

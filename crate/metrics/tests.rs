@@ -11,6 +11,7 @@ struct Golden {
     d: usize,
     scale: f64,
     decoders: Vec<Vec<Vec<i32>>>,
+    medians: Vec<f64>,
     samples: Vec<GoldenSample>,
     rows: Vec<Map<String, Value>>,
     health: Vec<GoldenHealth>,
@@ -43,6 +44,7 @@ struct GoldenLayer {
 
 #[derive(Deserialize)]
 struct GoldenHealth {
+    sinks: usize,
     mean_l0: f64,
     fvu: f64,
     dead_share: f64,
@@ -76,6 +78,7 @@ impl Golden {
                 activations: &activations,
                 rows: &rows,
                 d_sae: decoder.len(),
+                median_norm: Some(self.medians[order]),
             };
             measure(&input, Keep::needed(order, kind)).unwrap()
         });
@@ -136,7 +139,8 @@ fn every_column_agrees_with_the_reference() {
                         largest = (error / limit, format!("{name}: {number} against {wanted}"));
                     }
                 }
-                Cell::Null | Cell::Bool(_) => panic!("{name}: {cell:?}"),
+                Cell::Bool(is) => assert_eq!(wanted.as_bool(), Some(*is), "{name}"),
+                Cell::Null => panic!("{name}: {cell:?}"),
             }
         }
     }
@@ -149,6 +153,8 @@ fn health_agrees_with_the_reference() {
     let found = health(&golden.measured(), &golden.layers, &[Some(10.0), None]).unwrap();
     assert_eq!(found.len(), golden.health.len());
     for (found, wanted) in found.iter().zip(&golden.health) {
+        assert!(wanted.sinks > 0, "the rule has something to find");
+        assert_eq!((found.sinks, found.texts), (wanted.sinks, 2 * golden.samples.len() - wanted.sinks));
         for (found, wanted) in
             [(found.mean_l0, wanted.mean_l0), (found.fvu, wanted.fvu), (found.dead_share, wanted.dead_share)]
         {
@@ -228,6 +234,35 @@ fn residuals_that_do_not_vary_explain_nothing() {
 }
 
 #[test]
+fn sinks_are_told_with_their_counts_and_condemn_no_sae() {
+    let golden = golden();
+    let mut samples = golden.measured();
+    let warnings = sink_warnings(&samples);
+    let prompts = samples.iter().filter(|s| s.prompt.layers[0].is_sink()).count();
+    assert!(prompts > 0 && prompts < samples.len());
+    let [texts, drift] = &warnings[..] else { panic!("{warnings:?}") };
+    assert!(texts.starts_with("of 26 fact and hallucination texts ") && texts.contains(" at layer 11"), "{texts}");
+    assert!(drift.starts_with(&format!("{prompts} of 13 prompts")) && drift.contains("axis_twist"), "{drift}");
+
+    // an L0 that only sinks have is no sign of a wrong SAE
+    for sample in &mut samples {
+        for (kind, indices) in [(TextKind::Fact, 0..3), (TextKind::Hall, 0..2000)] {
+            let text = if kind == TextKind::Fact { &mut sample.fact } else { &mut sample.hall };
+            let measured = &mut text.layers[0];
+            measured.indices = indices.collect();
+            measured.residual_norm = if kind == TextKind::Fact { 1.0 } else { 100.0 };
+            measured.median_norm = Some(1.0);
+        }
+    }
+    let found = &health(&samples, &golden.layers, &[Some(3.0)]).unwrap()[0];
+    assert_eq!((found.texts, found.sinks, found.mean_l0, found.median_norm), (13, 13, Some(3.0), Some(1.0)));
+    assert!(found.warnings.iter().all(|w| !w.contains("mean L0")), "{:?}", found.warnings);
+    samples.iter_mut().for_each(|s| s.hall.layers[0].median_norm = None);
+    let found = &health(&samples, &golden.layers, &[Some(3.0)]).unwrap()[0];
+    assert!(found.warnings.iter().any(|w| w.contains("mean L0 is 1001.5")), "{:?}", found.warnings);
+}
+
+#[test]
 fn an_empty_run_is_a_table_without_rows() {
     assert_eq!(table(&[], &[5], false).unwrap().rows.len(), 0);
     let found = &health(&[], &[5], &[]).unwrap()[0];
@@ -262,6 +297,7 @@ fn input_that_cannot_be_is_refused() {
         activations: &[0.5, 1.0],
         rows: &[1.0, 0.0, 0.0, 1.0],
         d_sae: 8,
+        median_norm: None,
     };
     let keep = Keep::needed(0, TextKind::Fact);
     assert!(measure(&good, keep).is_ok());

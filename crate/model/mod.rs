@@ -27,7 +27,7 @@ use serde_json::Value;
 use crate::checkpoint::{Checkpoint, HostTensor};
 use crate::error::{Error, Result};
 use crate::platform::Source;
-use fields::Fields;
+use fields::{Fields, IgnoredField};
 
 /// The files of a model, before anything is read.
 #[derive(Debug, Clone)]
@@ -61,6 +61,8 @@ pub struct Model {
     pub tokenizer: TextTokenizer,
     /// The tokenizer's bytes, for its hash.
     pub tokenizer_json: Vec<u8>,
+    /// Fields of the config that were passed over.
+    pub ignored_fields: Vec<IgnoredField>,
     prefix: &'static str,
 }
 
@@ -70,12 +72,21 @@ impl Model {
     /// # Errors
     /// Whatever is wrong with the files, by name.
     pub async fn open(files: ModelFiles) -> Result<Self> {
+        Self::open_ignoring(files, &[]).await
+    }
+
+    /// [`Model::open`], passing over fields of the config that nobody reads and that are `ignored` by
+    /// name.
+    ///
+    /// # Errors
+    /// As [`Model::open`]; [`Error::Usage`] for a name that is no such field's.
+    pub async fn open_ignoring(files: ModelFiles, ignored: &[String]) -> Result<Self> {
         match files {
             ModelFiles::HuggingFace { config, tokenizer, weights } => {
                 let value = parse_json(config.name(), &config.read(0..config.len()).await?)?;
                 let checkpoint = Checkpoint::open_safetensors(weights).await?;
                 let json = tokenizer.read(0..tokenizer.len()).await?;
-                Self::from_parts(config.name(), value, checkpoint, tokenizer.name(), json)
+                Self::from_parts(config.name(), value, ignored, checkpoint, tokenizer.name(), json)
             }
             ModelFiles::Gguf { file, tokenizer } => {
                 let gguf = crate::checkpoint::gguf::open(file.clone()).await?;
@@ -95,18 +106,20 @@ impl Model {
                         })?,
                     ),
                 };
-                Self::from_parts(file.name(), gguf.config, gguf.checkpoint, &name, json)
+                Self::from_parts(file.name(), gguf.config, ignored, gguf.checkpoint, &name, json)
             }
         }
     }
 
-    /// From a parsed config, an index of tensors under Hugging Face names, and a tokenizer.json.
+    /// From a parsed config (see [`Model::open_ignoring`]), an index of tensors under Hugging Face names,
+    /// and a tokenizer.json.
     ///
     /// # Errors
     /// Whatever is wrong with them, by name.
     pub fn from_parts(
         config_name: &str,
         config: Value,
+        ignored: &[String],
         checkpoint: Checkpoint,
         tokenizer_name: &str,
         tokenizer_json: Vec<u8>,
@@ -121,7 +134,8 @@ impl Model {
             model_type = "gemma3_text".to_owned();
         }
         let bos_id = config.get("bos_token_id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
-        let fields = Fields::new(config_name, config)?;
+        let fields = Fields::ignoring(config_name, config, ignored)?;
+        let passed_over = fields.ignored();
         let architecture: Arc<dyn Architecture> = match model_type.as_str() {
             "gemma2" => Arc::new(gemma2::Gemma2(gemma2::Config::read(fields)?)),
             "gemma3_text" => Arc::new(gemma3::Gemma3(gemma3::Config::read(fields)?)),
@@ -134,6 +148,7 @@ impl Model {
                 ));
             }
         };
+        let ignored_fields = passed_over.list(config_name)?;
         let embedding = architecture.embedding().tokens;
         let prefix = architecture
             .prefixes()
@@ -157,7 +172,7 @@ impl Model {
             ));
         }
         let tokenizer = TextTokenizer::new(tokenizer_name, &tokenizer_json, &model_type, bos_id)?;
-        Ok(Self { architecture, checkpoint, tokenizer, tokenizer_json, prefix })
+        Ok(Self { architecture, checkpoint, tokenizer, tokenizer_json, ignored_fields, prefix })
     }
 
     /// Sizes.

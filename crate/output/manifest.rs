@@ -103,6 +103,19 @@ pub struct ModelInfo {
     pub quantization: String,
     /// Weight and config files.
     pub files: Vec<FileInfo>,
+    /// Fields of the config that were passed over, since they are private or on request.
+    pub ignored_config_fields: Vec<IgnoredField>,
+}
+
+/// A field of a model's config that nobody read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IgnoredField {
+    /// Its name.
+    pub name: String,
+    /// Its value, as JSON.
+    pub value: String,
+    /// Whether the user asked for it; else it is a private field, which no forward pass reads.
+    pub asked: bool,
 }
 
 /// The tokenizer.
@@ -156,8 +169,14 @@ pub struct DatasetInfo {
     pub files: Vec<FileInfo>,
     /// Samples run, failed ones included.
     pub samples: usize,
-    /// Only the first so many were asked for.
+    /// Only so many were asked for: drawn from each domain in proportion, by the seed.
     pub limit: Option<usize>,
+    /// What stands between prompt and completion.
+    pub join: String,
+    /// Columns that are called otherwise, as on the command line: `prompt=question,fact=correct`.
+    pub columns: Option<String>,
+    /// Whether ids were made from row numbers, since a file has none.
+    pub made_ids: bool,
     /// Rows that could not be used and were skipped on request, each with its place and reason.
     pub skipped_rows: Vec<String>,
 }

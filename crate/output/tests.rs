@@ -35,6 +35,8 @@ fn layer(layer: usize, features: &[(u32, f32)]) -> LayerMeasure {
         d_sae: 100,
         indices: features.iter().map(|f| f.0).collect(),
         activations: features.iter().map(|f| f.1).collect(),
+        residual_norm: 1.0,
+        median_norm: None,
         squared_error: 0.0,
         gini: 0.0,
         energy: 0.0,
@@ -120,6 +122,7 @@ fn metrics_keep_names_types_and_values() {
             DataType::Int64 => Cell::Int(array.as_primitive::<Int64Type>().value(0)),
             DataType::Float64 => Cell::Float(array.as_primitive::<Float64Type>().value(0)),
             DataType::Utf8 => Cell::Text(array.as_string::<i32>().value(0).into()),
+            DataType::Boolean => Cell::Bool(array.as_boolean().value(0)),
             other => panic!("{}: {other}", field.name()),
         };
         assert_eq!(found, table.rows[0][i], "{}", field.name());
@@ -217,6 +220,7 @@ fn manifest() -> Manifest {
             n_layers: 2,
             quantization: "BF16".into(),
             files: vec![file.clone()],
+            ignored_config_fields: vec![IgnoredField { name: "_x".into(), value: "1".into(), asked: false }],
         },
         tokenizer: TokenizerInfo { file: file.clone(), bos_rule: "post-processor".into() },
         layers: vec![1],
@@ -237,7 +241,15 @@ fn manifest() -> Manifest {
             decoder_rows: "stored".into(),
             files: vec![file.clone()],
         }],
-        dataset: DatasetInfo { files: vec![file], samples: 2, limit: None, skipped_rows: vec![] },
+        dataset: DatasetInfo {
+            files: vec![file],
+            samples: 2,
+            limit: None,
+            join: " ".into(),
+            columns: None,
+            made_ids: false,
+            skipped_rows: vec![],
+        },
         noise: NoiseInfo { rule: "relative:0.1".into(), seed: u64::MAX },
         compute: ComputeInfo {
             precision: "f32".into(),
@@ -258,6 +270,8 @@ fn manifest() -> Manifest {
         sae_health: vec![LayerHealth {
             layer: 1,
             texts: 4,
+            sinks: 0,
+            median_norm: Some(157.0),
             mean_l0: Some(70.5),
             declared_l0: Some(68.0),
             fvu: None,

@@ -60,6 +60,20 @@ pub struct SaeFiles {
 /// # Errors
 /// Whatever is wrong with the files or does not fit.
 pub async fn load(origin: Origin, files: ModelFiles, saes: Vec<SaeFiles>, saes_needed: bool) -> Result<Loaded> {
+    load_ignoring(origin, files, saes, saes_needed, &[]).await
+}
+
+/// [`load`], passing over fields of the model's config by name (see [`Model::open_ignoring`]).
+///
+/// # Errors
+/// As [`load`].
+pub async fn load_ignoring(
+    origin: Origin,
+    files: ModelFiles,
+    saes: Vec<SaeFiles>,
+    saes_needed: bool,
+    ignored_fields: &[String],
+) -> Result<Loaded> {
     let mut opened = Vec::with_capacity(saes.len());
     for SaeFiles { layer, files, known } in saes {
         let overrides = known.as_ref().map_or_else(Overrides::default, |k| Overrides {
@@ -77,7 +91,7 @@ pub async fn load(origin: Origin, files: ModelFiles, saes: Vec<SaeFiles>, saes_n
             tokenizer.as_ref().map_or_else(|| format!("{} (its vocabulary)", file.name()), |t| t.name().to_owned()),
         ),
     };
-    let mut model = Model::open(files).await?;
+    let mut model = Model::open_ignoring(files, ignored_fields).await?;
     let saes = if saes_needed { engine::fit(&mut model, opened)? } else { opened };
     let quantization = model.storage_types()?.join(", ");
     let Origin { name, known, origin, revision } = origin;

@@ -6,10 +6,10 @@ use super::Loaded;
 use super::hash::hex;
 use crate::dataset::Dataset;
 use crate::engine::{Batching, Options, Outcome};
-use crate::metrics::LayerHealth;
+use crate::metrics::{self, LayerHealth};
 use crate::output::{
-    BatchInfo, ComputeInfo, DatasetInfo, FailedSample, FileInfo, Manifest, ModelInfo, NoiseInfo, ProgramInfo,
-    SCHEMA_VERSION, SaeInfo, StageTiming, Timings, TokenizerInfo,
+    BatchInfo, ComputeInfo, DatasetInfo, FailedSample, FileInfo, IgnoredField, Manifest, ModelInfo, NoiseInfo,
+    ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, Timings, TokenizerInfo,
 };
 use crate::platform;
 
@@ -27,7 +27,7 @@ pub struct Parts<'a> {
     pub data: &'a Dataset,
     /// The files it came from.
     pub data_files: Vec<FileInfo>,
-    /// Only the first so many samples were asked for.
+    /// Only so many samples were asked for.
     pub limit: Option<usize>,
     /// Noise, seed and batches.
     pub options: &'a Options,
@@ -67,6 +67,11 @@ pub(super) fn manifest(parts: Parts<'_>, health: Vec<LayerHealth>, more_stages: 
     let warnings = health
         .iter()
         .flat_map(|h| h.warnings.iter().cloned())
+        .chain(metrics::sink_warnings(&outcome.samples))
+        .chain(data.warnings(&options.join))
+        .chain(model.ignored_fields.iter().filter(|f| f.asked).map(|f| {
+            format!("config field {} = {} was ignored on request, whatever it means for the numbers", f.name, f.value)
+        }))
         .chain(
             (!data.rejected.is_empty()).then(|| format!("{} rows of the data set were skipped", data.rejected.len())),
         )
@@ -87,6 +92,11 @@ pub(super) fn manifest(parts: Parts<'_>, health: Vec<LayerHealth>, more_stages: 
             n_layers: model.dims().n_layers,
             quantization: loaded.quantization.clone(),
             files: weights,
+            ignored_config_fields: model
+                .ignored_fields
+                .iter()
+                .map(|f| IgnoredField { name: f.name.clone(), value: f.value.clone(), asked: f.asked })
+                .collect(),
         },
         tokenizer: TokenizerInfo {
             file: FileInfo {
@@ -126,6 +136,9 @@ pub(super) fn manifest(parts: Parts<'_>, health: Vec<LayerHealth>, more_stages: 
             files: data_files,
             samples: data.samples.len(),
             limit,
+            join: options.join.clone(),
+            columns: (!data.columns.is_empty()).then(|| data.columns.to_string()),
+            made_ids: data.made_ids,
             skipped_rows: data.rejected.iter().map(|r| format!("{}: {r}", r.file)).collect(),
         },
         noise: NoiseInfo { rule: options.noise.to_string(), seed: options.seed },

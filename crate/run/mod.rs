@@ -7,5 +7,5 @@ mod manifest;
 
 pub use files::{Finished, finish};
 pub use hash::{hex, sha256};
-pub use loaded::{Loaded, Origin, SaeFiles, load};
+pub use loaded::{Loaded, Origin, SaeFiles, load, load_ignoring};
 pub use manifest::Parts;

@@ -295,11 +295,18 @@ fn architecture(fields: &mut Fields, d_sae: usize) -> Result<(Architecture, bool
 /// k or target L0 that the training details declare.
 fn trained_l0(metadata: &mut Fields) -> Result<Option<f64>> {
     // measured by the trainer, or aimed at
-    let measured = metadata.take("l0").and_then(|l0| l0.as_f64());
+    let measured = metadata.take("l0").and_then(|l0| l0.as_f64()).map(shortest);
     let Some(mut details) = metadata.take_object("training_architecture_details")? else { return Ok(measured) };
     // what is left there describes training only
     let aimed = details.take("k").or_else(|| details.take("target_l0")).and_then(|l0| l0.as_f64());
     Ok(measured.or(aimed))
+}
+
+/// A number that was an f32 when it was written, with the digits that tell it apart as one: trainers
+/// measure in f32 and write 45.000003814697266 for 45.000004.
+fn shortest(value: f64) -> f64 {
+    let narrow = value as f32;
+    if f64::from(narrow) == value { narrow.to_string().parse().unwrap_or(value) } else { value }
 }
 
 /// `center_writing_weights` of the model that the SAE was trained on; other arguments that would

@@ -11,7 +11,7 @@ use super::convert::{field, optional, plain, set, text, to_js};
 use super::subject::{file_infos, open, verify};
 use super::task::{Memory, Outgoing, Reporter, Shared, Task};
 use super::{dataset_of, devices};
-use crate::dataset::Dataset;
+use crate::dataset::{DEFAULT_JOIN, Dataset};
 use crate::engine::{self, Batching, Options};
 use crate::error::Result;
 use crate::metrics::{self, Noise, SampleMeasure};
@@ -41,16 +41,17 @@ impl Settings {
     pub(super) fn read(setup: &JsValue) -> Result<Self> {
         let mut data = dataset_of(&field(setup, "data"))?;
         let limit = optional(setup, "limit")?;
+        let seed = plain(setup, "seed")?;
         if let Some(limit) = limit {
-            data.samples.truncate(limit);
+            data.limit(limit, seed);
         }
         let noise: Noise = text(setup, "noise")?.parse()?;
         let batching = match optional::<usize>(setup, "batch_size")? {
             Some(n) => Batching::Triples(n.max(1)),
             None => Batching::Auto,
         };
-        let options =
-            Options { batching, noise, seed: plain(setup, "seed")?, logprob: plain(setup, "logprob")?, pass: None };
+        let (logprob, join) = (plain(setup, "logprob")?, DEFAULT_JOIN.to_owned());
+        let options = Options { batching, noise, seed, logprob, pass: None, join };
         let (device, precision) = (text(setup, "device")?, text(setup, "precision")?);
         let keep = plain(&field(setup, "subject"), "store")?;
         Ok(Self { data, limit, device, precision, options, keep })

@@ -44,11 +44,12 @@ pub(super) async fn plan(shared: &Rc<Shared>, message: &JsValue) -> Result<Outgo
     let opened = open(shared, &field(&setup, "subject")).await?;
     let loaded = &opened.loaded;
     let model = &loaded.model;
-    let mut warnings = Vec::new();
+    let join = &settings.options.join;
+    let mut warnings = settings.data.warnings(join);
     let mut tokens: Vec<[Vec<u32>; 3]> = Vec::new();
     let mut too_long = 0;
     for sample in &settings.data.samples {
-        let texts = [sample.prompt_text(), sample.fact_text(), sample.hall_text()];
+        let texts = [sample.prompt_text(), sample.fact_text(join), sample.hall_text(join)];
         let mut ids = [Vec::new(), Vec::new(), Vec::new()];
         for (text, ids) in texts.iter().zip(&mut ids) {
             *ids = model.tokenizer.encode(text)?;

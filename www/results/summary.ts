@@ -176,7 +176,7 @@ function provenance(run: Run, m: Manifest): HTMLElement {
     ...ignored(m),
     ["BOS", m.tokenizer.bos_rule],
     ["Noise", `${m.noise.rule}, seed ${m.noise.seed}`],
-    ["Data", `${m.dataset.files.map((file) => file.path).join(", ")}${m.dataset.limit === null ? "" : `, the first ${m.dataset.limit}`}`],
+    ["Data", `${m.dataset.files.map((file) => file.path).join(", ")}${m.dataset.limit === null ? "" : `, ${m.dataset.limit} of them by domain`}`],
     ["Tokens", `${m.batch.tokens.toLocaleString("en")} in ${m.batch.texts.toLocaleString("en")} texts, ${m.batch.tokens_computed.toLocaleString("en")} computed`],
     ["Stages", m.timings.stages.map(({ stage, seconds }) => `${stage} ${duration(seconds)}`).join(", ")],
     ["Opened from", run.origin],

@@ -13,6 +13,7 @@ use crate::run::{must, output, succeeds};
 /// Scripts that need nothing but the reference stack, and what they write.
 const SCRIPTS: &[(&str, &str)] = &[
     ("golden_models", "tests/golden/models: tiny checkpoints of every family and their numbers"),
+    ("configs_golden", "tests/golden/configs: the tiny models' configs as transformers saves them today"),
     ("golden_sae", "tests/golden/sae: SAEs of every architecture and format"),
     ("golden_metrics", "tests/golden/metrics: every metric, the slow way"),
     ("golden_stats", "tests/golden/metrics/stats.json: the statistics, by scipy"),

@@ -42,7 +42,15 @@ fn nothing_is_said_twice() {
     let unique = |texts: Vec<String>| texts.iter().map(|text| text.to_lowercase()).collect::<BTreeSet<_>>().len();
     let samples = samples();
     assert_eq!(unique(samples.iter().map(|sample| sample.prompt.clone()).collect()), 200);
-    assert_eq!(unique(samples.iter().flat_map(|sample| [sample.fact_text(), sample.hall_text()]).collect()), 400);
+    assert_eq!(
+        unique(
+            samples
+                .iter()
+                .flat_map(|sample| [sample.fact_text(DEFAULT_JOIN), sample.hall_text(DEFAULT_JOIN)])
+                .collect()
+        ),
+        400
+    );
 }
 
 #[test]

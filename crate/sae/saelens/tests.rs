@@ -151,3 +151,10 @@ fn every_field_of_the_oldest_files_is_known() {
     assert_eq!((found.d_sae, found.architecture), (24576, Architecture::Standard));
     assert!(found.apply_b_dec_to_input && found.prepend_bos == Some(true));
 }
+
+#[test]
+fn numbers_that_were_f32_are_told_by_their_own_digits() {
+    assert_eq!(shortest(45.000_003_814_697_266), 45.000_004);
+    assert_eq!(shortest(f64::from(0.1f32)), 0.1);
+    assert_eq!((shortest(45.0), shortest(0.1), shortest(71.3)), (45.0, 0.1, 71.3));
+}
