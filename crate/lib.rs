@@ -8,6 +8,9 @@
 //! `cli, web → run → engine → model, sae, batch, checkpoint → platform → error`;
 //! `metrics`, `stats`, `geometry` and `output` never see a tensor.
 
+// what is said goes through `cli`'s `print` and `say`: the macros panic where nobody can listen
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+
 pub mod batch;
 pub mod checkpoint;
 #[cfg(native)]

@@ -6,38 +6,42 @@ use std::process::{Command, Output};
 
 use crate::golden_models::folder;
 
-pub struct Run {
+pub(crate) struct Run {
     dir: tempfile::TempDir,
 }
 
 impl Run {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { dir: tempfile::tempdir().unwrap() }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
         std::fs::write(self.path(name), bytes).unwrap();
         self.path(name).display().to_string()
     }
 
-    pub fn saescope(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_saescope"))
+    pub(crate) fn saescope(&self, args: &[&str]) -> Output {
+        self.command(args).output().unwrap()
+    }
+
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_saescope"));
+        command
             .args(args)
             .current_dir(self.dir.path())
             .env("SAESCOPE_CACHE", self.path("cache"))
             .env("PIP_NO_INDEX", "1")
-            .env("HF_ENDPOINT", "http://127.0.0.1:9")
-            .output()
-            .unwrap()
+            .env("HF_ENDPOINT", "http://127.0.0.1:9");
+        command
     }
 
     /// The command must fail with this status, say all of `words`, hint at a way out, and leave no
     /// run behind.
-    pub fn fails(&self, args: &[&str], status: i32, words: &[&str]) -> String {
+    pub(crate) fn fails(&self, args: &[&str], status: i32, words: &[&str]) -> String {
         let out = self.saescope(args);
         let text = String::from_utf8_lossy(&out.stderr).into_owned();
         assert_eq!(out.status.code(), Some(status), "{args:?}\n{text}");
@@ -52,12 +56,12 @@ impl Run {
     }
 }
 
-pub fn golden(case: &str, rest: &str) -> String {
+pub(crate) fn golden(case: &str, rest: &str) -> String {
     folder(case).join(rest).display().to_string()
 }
 
 /// `--model … --sae …` of a golden case.
-pub fn model_args(case: &str) -> Vec<String> {
+pub(crate) fn model_args(case: &str) -> Vec<String> {
     let expected: serde_json::Value =
         serde_json::from_slice(&std::fs::read(folder(case).join("expected.json")).unwrap()).unwrap();
     let mut args = vec!["--model".to_owned(), golden(case, "model")];
@@ -68,11 +72,11 @@ pub fn model_args(case: &str) -> Vec<String> {
     args
 }
 
-pub fn with<'a>(head: &[&'a str], args: &'a [String], tail: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn with<'a>(head: &[&'a str], args: &'a [String], tail: &[&'a str]) -> Vec<&'a str> {
     head.iter().copied().chain(args.iter().map(String::as_str)).chain(tail.iter().copied()).collect()
 }
 
-const TRIPLES: &str = r#"[{"id":"a","domain":"x","complexity":1,"prompt":"The white whale was called","fact":"Moby Dick","hallucination":"Captain Ahab"},
+pub(crate) const TRIPLES: &str = r#"[{"id":"a","domain":"x","complexity":1,"prompt":"The white whale was called","fact":"Moby Dick","hallucination":"Captain Ahab"},
 {"id":"b","domain":"y","complexity":2,"prompt":"Alice peeped","fact":"into the book","hallucination":"into the hole"}]"#;
 
 #[test]

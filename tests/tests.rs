@@ -7,4 +7,5 @@ mod golden_models;
 mod gpu;
 mod length_control;
 mod real_models;
+mod rough;
 mod serve;

@@ -1,24 +1,24 @@
 //! `saescope analyze`: the full run.
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::args::{Analyze, MeasureArgs};
+use super::catalog::RUN_FILES;
 use super::hash::hash_files;
-use super::progress::Shown;
-use super::setup::{self, Devices};
-use super::{print, say};
-use crate::dataset::Dataset;
+use super::interrupt::Interrupts;
+use super::progress::{Shown, screen};
+use super::verdicts::{Screen, verdicts};
+use super::{print, say, serve, setup, talk};
 use crate::engine::{self, Batching, Options, Outcome};
 use crate::error::{Error, Result};
-use crate::metrics::Table;
-use crate::output;
+use crate::output::{self, Manifest};
 use crate::platform;
-use crate::run::{Finished, Loaded, Parts, finish};
+use crate::run::{Finished, Parts, finish};
+use crate::stats::Comparison;
 
-/// Key of the summary's last row; no domain can be empty.
-const TOTAL: &str = "";
+/// Lines that the verdicts get at least, however many warnings there are.
+const LEAST_LINES: usize = 8;
 
 /// Batch shape of `--batch-size`.
 pub fn batching(size: Option<u64>) -> Batching {
@@ -40,6 +40,8 @@ pub fn options(measure: &MeasureArgs, batching: Batching, join: &str) -> Options
 /// Whatever ends the run. Failed samples do not: they give exit status 1 after the files are
 /// written.
 pub async fn run(args: &Analyze) -> Result<ExitCode> {
+    keep_older_run(args.out.as_deref(), args.force)?;
+    let interrupts = Interrupts::watch()?;
     let started_at = jiff::Timestamp::now();
     let local = started_at.to_zoned(jiff::tz::TimeZone::UTC);
     let stamp = local.strftime("%Y%m%d_%H%M%S").to_string();
@@ -50,19 +52,16 @@ pub async fn run(args: &Analyze) -> Result<ExitCode> {
     let devices = setup::devices(&args.device).await?;
     let loaded = setup::load(&args.model, true).await?;
     // an unwritable folder is better found before the work than after it
-    let (out, claim) = match &args.out {
+    let (out, run_id) = match &args.out {
         Some(out) => {
             platform::check_writable(out)?;
-            (out.clone(), None)
+            (out.clone(), stamp)
         }
         None => {
-            let claim = platform::claim_folder(&PathBuf::from("runs"), &stamp)?;
-            (claim.path().to_owned(), Some(claim))
+            let out = interrupts.claim(|| platform::claim_folder(Path::new("runs"), &stamp))?;
+            let name = out.file_name().map(|name| name.to_string_lossy().into_owned());
+            (out, name.unwrap_or(stamp))
         }
-    };
-    let run_id = match (&claim, out.file_name()) {
-        (Some(_), Some(name)) => name.to_string_lossy().into_owned(),
-        _ => stamp,
     };
     say(&format!(
         "{} on {}: {} samples, SAEs at layers {}",
@@ -90,9 +89,8 @@ pub async fn run(args: &Analyze) -> Result<ExitCode> {
         engine::analyze(&loaded.model, &devices.computes, &loaded.saes, &data.samples, &options, &shown).await;
     shown.finish();
     let outcome = outcome?;
-    let layers: Vec<usize> = loaded.saes.iter().map(|s| s.layer).collect();
     let hashes = hashes.await.unwrap_or_else(|| Err(Error::device("hashing the weight files stopped", "run again")))?;
-    let Finished { table, metrics, features, stats, manifest, seconds } = finish(Parts {
+    let Finished { comparisons, metrics, features, stats, manifest, .. } = finish(Parts {
         run_id,
         started_at,
         loaded: &loaded,
@@ -105,87 +103,110 @@ pub async fn run(args: &Analyze) -> Result<ExitCode> {
         peak_gpu_buffer_bytes: None,
         hashes,
     })?;
-    platform::write_run(
-        &out,
-        &[
-            (output::METRICS_FILE, metrics),
-            (output::FEATURES_FILE, features),
-            (output::STATS_FILE, stats),
-            (output::MANIFEST_FILE, output::manifest_json(&manifest)?),
-        ],
-    )?;
-    if let Some(claim) = claim {
-        claim.keep();
+    let files = [
+        (output::METRICS_FILE, metrics),
+        (output::FEATURES_FILE, features),
+        (output::STATS_FILE, stats),
+        (output::MANIFEST_FILE, output::manifest_json(&manifest)?),
+    ];
+    interrupts.writing(&out, || platform::write_run(&out, &files))?;
+    say(&closing(&Closing {
+        out: &out,
+        manifest: &manifest,
+        outcome: &outcome,
+        comparisons: &comparisons,
+        total: data.samples.len(),
+        told: &doubts,
+        screen: screen(),
+    }));
+    match print(&format!("{}\n", out.display())) {
+        // the run is there all the same, and its status is the run's
+        Err(error) if talk::reader_gone(&error) => {}
+        result => result?,
     }
-    print_summary(&table, &layers, &loaded, &outcome, &data, &devices);
-    say(&stage_table(&manifest.timings.stages, outcome.seconds + seconds));
-    for warning in manifest.warnings.iter().filter(|w| !doubts.contains(w)) {
-        say(&format!("WARNING: {warning}"));
-    }
-    for failed in &outcome.failed {
-        say(&format!("failed: {}: {}", failed.sample_id, failed.reason));
-    }
-    print(&format!("{}\n", out.display()))?;
     Ok(if outcome.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// Means by domain, fact against hallucination, on stderr: a first look, not a result.
-fn print_summary(
-    table: &Table,
-    layers: &[usize],
-    loaded: &Loaded,
-    outcome: &Outcome,
-    data: &Dataset,
-    devices: &Devices,
-) {
-    let last = layers.last().copied().unwrap_or_default();
-    let columns = [
-        ("tokens", "n_tokens_fact".to_owned(), "n_tokens_hall".to_owned()),
-        ("L0", format!("l{last}_fact_l0_norm"), format!("l{last}_hall_l0_norm")),
-        ("error", format!("l{last}_fact_reconstruction_error"), format!("l{last}_hall_reconstruction_error")),
-        ("sphericity", format!("l{last}_fact_sphericity"), format!("l{last}_hall_sphericity")),
-        ("drift°", "centroid_drift_fact".to_owned(), "centroid_drift_hall".to_owned()),
-        ("entropy", "entropy_fact".to_owned(), "entropy_hall".to_owned()),
+/// An `--out` that holds a run's files is left alone unless `--force` says otherwise: they may have cost
+/// hours.
+fn keep_older_run(out: Option<&Path>, force: bool) -> Result<()> {
+    let Some(out) = out.filter(|_| !force) else { return Ok(()) };
+    let there: Vec<&str> = RUN_FILES.into_iter().filter(|file| out.join(file).exists()).collect();
+    if there.is_empty() {
+        return Ok(());
+    }
+    Err(Error::usage(
+        format!("{} holds a run already ({})", out.display(), there.join(", ")),
+        "choose another folder, or replace that run with `--force`",
+    ))
+}
+
+/// The end of a run on stderr: what went wrong, what was done, what was found, where it is. All but
+/// failed samples fits a screen.
+fn closing(run: &Closing<'_>) -> String {
+    let Closing { out, manifest, outcome, comparisons, total, told, screen } = run;
+    let failed = outcome.failed.iter().map(|f| format!("failed: {}: {}", f.sample_id, f.reason)).collect::<Vec<_>>();
+    let mut work = vec![
+        format!(
+            "{} of {total} samples on {} in {:.1} s: {:.1} samples/s; {} tokens in {} texts, {} computed",
+            outcome.samples.len(),
+            manifest.compute.device,
+            outcome.seconds,
+            outcome.samples.len() as f64 / outcome.seconds.max(1e-9),
+            outcome.tokens,
+            outcome.texts,
+            outcome.nodes,
+        ),
+        stage_line(&manifest.timings.stages),
     ];
-    let mut sums: BTreeMap<String, (usize, Vec<[f64; 2]>)> = BTreeMap::new();
-    for (row, sample) in outcome.samples.iter().enumerate() {
-        // a data set may name a domain "all" itself
-        for domain in [sample.domain.as_str(), TOTAL] {
-            let (n, values) = sums.entry(domain.to_owned()).or_insert_with(|| (0, vec![[0.0; 2]; columns.len()]));
-            *n += 1;
-            for (slot, (_, fact, hall)) in values.iter_mut().zip(&columns) {
-                for (sum, name) in slot.iter_mut().zip([fact, hall]) {
-                    *sum += table.cell(row, name).and_then(|c| c.number()).unwrap_or_default();
-                }
-            }
-        }
-    }
-    let mut out =
-        format!("\nmeans, fact / hallucination (layer {last} where a layer is meant):\n{:<14}{:>4}", "domain", "n");
-    for (name, ..) in &columns {
-        out.push_str(&format!("{name:>18}"));
-    }
-    let all = sums.remove(TOTAL).map(|s| ("(all)".to_owned(), s));
-    for (domain, (n, values)) in sums.into_iter().chain(all) {
-        out.push_str(&format!("\n{domain:<14}{n:>4}"));
-        for [fact, hall] in values {
-            let cell = format!("{:.2} / {:.2}", fact / n as f64, hall / n as f64);
-            out.push_str(&format!("{cell:>18}"));
-        }
-    }
-    say(&out);
-    say(&format!(
-        "\n{} of {} samples on {} in {:.1} s: {:.1} samples/s; {} tokens in {} texts, {} computed; {}",
-        outcome.samples.len(),
-        data.samples.len(),
-        devices.kind(),
-        outcome.seconds,
-        outcome.samples.len() as f64 / outcome.seconds.max(1e-9),
-        outcome.tokens,
-        outcome.texts,
-        outcome.nodes,
-        loaded.name,
-    ));
+    let untold = manifest.warnings.iter().filter(|warning| !told.contains(warning));
+    work.extend(untold.map(|warning| format!("WARNING: {warning}")));
+    let next = next(out, serve::has_page());
+    let height =
+        |lines: &[String]| lines.iter().map(|l| l.chars().count().div_ceil(screen.columns).max(1)).sum::<usize>();
+    // two empty lines, the folder's own line on stdout, and the prompt after it
+    let used = height(&work) + height(&next) + 4;
+    let table = verdicts(comparisons, Screen { lines: screen.lines.saturating_sub(used).max(LEAST_LINES), ..*screen });
+    let parts = [failed, work, vec![String::new(), table, String::new()], next];
+    parts.concat().join("\n")
+}
+
+/// What [`closing`] speaks of.
+struct Closing<'a> {
+    out: &'a Path,
+    manifest: &'a Manifest,
+    outcome: &'a Outcome,
+    comparisons: &'a [Comparison],
+    /// Samples of the data set.
+    total: usize,
+    /// Warnings that were given before the work.
+    told: &'a [String],
+    screen: Screen,
+}
+
+/// Where to look next.
+fn next(out: &Path, has_page: bool) -> Vec<String> {
+    let folder = out.display();
+    let page = match has_page {
+        true => format!("to see it: saescope serve --open {}", quoted(out)),
+        false => "to see it: `saescope serve` has the page once `cargo xtask web` built it in a checkout".to_owned(),
+    };
+    vec![page, format!("every comparison: {folder}/{}; every sample: {}", output::STATS_FILE, output::METRICS_FILE)]
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/' | b':' | b'\\');
+    if text.bytes().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
+}
+
+/// The stages that took the most time, in a line.
+fn stage_line(stages: &[output::StageTiming]) -> String {
+    let mut longest: Vec<&output::StageTiming> = stages.iter().filter(|s| s.seconds >= 0.05).collect();
+    longest.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+    let shown: Vec<String> = longest.iter().take(6).map(|s| format!("{} {:.1} s", s.stage, s.seconds)).collect();
+    if shown.is_empty() { "no stage took 0.05 s".to_owned() } else { format!("time: {}", shown.join(", ")) }
 }
 
 /// Seconds and shares of the stages.

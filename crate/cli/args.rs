@@ -38,7 +38,7 @@ pub enum Command {
 Examples:
   saescope analyze
   saescope analyze --model gemma-2-2b --dataset entity=people.csv --dataset dates.jsonl
-  saescope analyze --model ./llama --sae 6=./sae_l6 --sae 14=./sae_l14 --dataset t.json --out run1
+  saescope analyze --model ./llama --sae 6=./sae_l6 --sae 14=./sae_l14 --dataset t.json --out run1 --force
   saescope analyze --model model.gguf --sae 20=params.npz --dataset t.parquet --device cpu --logprob")]
     Analyze(Analyze),
     /// Compare one text at a time with batches: the largest difference per metric.
@@ -95,6 +95,21 @@ Examples:
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+impl Command {
+    /// Whether it may ask which graphics adapters there are.
+    pub fn looks_for_adapters(&self) -> bool {
+        let device = match self {
+            Self::Analyze(args) => &args.device,
+            Self::Verify(args) => &args.device,
+            Self::Bench(args) => &args.device,
+            Self::Inspect(args) => &args.device,
+            Self::Health(args) => &args.device,
+            Self::Fetch(_) | Self::Models | Self::Serve(_) | Self::Pack(_) | Self::Completions { .. } => return false,
+        };
+        device.device != DeviceArg::Cpu
+    }
 }
 
 /// `--sae LAYER=PATH`
@@ -277,6 +292,9 @@ pub struct Analyze {
     /// Folder for the run's files; without it runs/YYYYMMDD_HHMMSS.
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Replace a run that --out already holds.
+    #[arg(long, requires = "out")]
+    pub force: bool,
 }
 
 /// `verify`

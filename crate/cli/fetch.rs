@@ -1,11 +1,12 @@
 //! `saescope fetch`, and fetching what other commands need.
 
+use super::known::find;
 use super::progress::duration;
 use super::{args, print, say};
 use crate::error::Result;
-use crate::model::registry::{self, KnownModel};
-use crate::platform::Clock;
+use crate::model::registry::KnownModel;
 use crate::platform::fetch::{Fetched, Progress, Settings, fetch};
+use crate::platform::{Clock, Origin};
 
 /// A known model's files on disk.
 pub struct KnownFiles {
@@ -35,9 +36,9 @@ pub fn known(model: &KnownModel, with_saes: bool) -> Result<KnownFiles> {
         }
     };
     let mut wanted = model.wanted().into_iter();
-    let mut get = |what: String, origins: &[crate::platform::Origin]| -> Result<Fetched> {
+    let mut get = |what: String, origins: &[Origin]| -> Result<Fetched> {
         let fetched = fetch(&what, origins, &settings, &mut progress)?;
-        if !fetched.cached {
+        if !fetched.cached && !matches!(fetched.origin, Origin::Bundled(_)) {
             say(&format!("fetched {what} ({}) into {}", fetched.origin.describe(), fetched.folder.display()));
         }
         Ok(fetched)
@@ -57,7 +58,7 @@ fn megabytes(bytes: u64) -> String {
 /// # Errors
 /// As [`known`].
 pub fn run(args: &args::Fetch) -> Result<()> {
-    let files = known(&registry::find(&args.name)?, true)?;
+    let files = known(&find(&args.name)?, true)?;
     for fetched in std::iter::once(&files.model).chain(&files.saes) {
         for file in &fetched.files {
             print(&format!("{}\n", file.display()))?;

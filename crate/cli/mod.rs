@@ -11,12 +11,16 @@ mod hash;
 mod health;
 pub mod inputs;
 mod inspect;
+mod interrupt;
+mod known;
 mod models;
 mod pack;
 mod progress;
 mod random_model;
 mod serve;
 mod setup;
+mod talk;
+mod verdicts;
 mod verify;
 
 use std::process::ExitCode;
@@ -25,17 +29,24 @@ use clap::{CommandFactory, Parser};
 use futures::executor::block_on;
 
 use crate::error::{Error, Result};
+use crate::platform;
 use args::{Cli, Command};
+pub(crate) use talk::{print, say};
 
 /// Runs the command line and maps its outcome to an exit status.
 pub fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SAESCOPE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| talk::Stderr).init();
     // clap prints help to stdout and usage errors, with status 2, to stderr
     let cli = Cli::parse();
+    if cli.command.looks_for_adapters() {
+        // SAFETY: no other thread has been started yet
+        unsafe { platform::no_display_for_adapters() };
+    }
     match run(cli.command) {
         Ok(code) => code,
+        Err(error) if talk::reader_gone(&error) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("error: {error}"));
             match error {
@@ -64,23 +75,4 @@ fn run(command: Command) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
-}
-
-/// Data, on stdout. A reader that has seen enough (`| head`) ends the program quietly.
-///
-/// # Errors
-/// [`Error::Io`] when stdout cannot be written to, for example on a full disk.
-pub(crate) fn print(text: &str) -> Result<()> {
-    use std::io::Write;
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(()),
-        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => std::process::exit(0),
-        Err(e) => Err(Error::io("stdout", "write", e, "free some space, or send the output elsewhere")),
-    }
-}
-
-/// One message to the user, on stderr.
-pub(crate) fn say(text: &str) {
-    eprintln!("{text}");
 }

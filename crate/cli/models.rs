@@ -3,7 +3,7 @@
 use super::print;
 use crate::error::Result;
 use crate::model::registry;
-use crate::platform::fetch::{Settings, cached};
+use crate::platform::fetch::{Settings, is_at_hand};
 
 /// Prints the table on stdout.
 ///
@@ -14,7 +14,7 @@ pub fn run() -> Result<()> {
     print(&format!("{:<24} {:<9} {:<16} {:<16} summary\n", "model", "here", "SAE layers", "licence"))?;
     for model in registry::all()? {
         let here =
-            model.wanted().iter().filter(|(_, origins)| origins.iter().any(|o| cached(o, &settings).is_some())).count();
+            model.wanted().iter().filter(|(_, origins)| origins.iter().any(|o| is_at_hand(o, &settings))).count();
         let wanted = 1 + model.saes.len();
         let state = match here {
             0 => "no".to_owned(),

@@ -6,9 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::catalog::{self, Catalog};
-use super::{args, fetch, print};
+use super::{args, fetch, known, print};
 use crate::error::{Error, Result};
-use crate::model::registry;
 use crate::{output, platform};
 
 /// Copies what is asked for into the page's folder and writes its catalog.
@@ -24,7 +23,7 @@ pub fn run(args: &args::Pack) -> Result<()> {
     }
     let mut catalog = Catalog::empty();
     for name in &args.models {
-        let known = registry::find(name)?;
+        let known = known::find(name)?;
         let (entry, files) = catalog::model(&known, &fetch::known(&known, true)?, true)?;
         for (url, from) in files {
             place(&from, &args.page.join(&url))?;

@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::say;
+use super::verdicts::Screen;
 use crate::engine::{Observer, Progress};
 
 /// Seconds between plain lines.
@@ -26,6 +27,18 @@ pub fn duration(seconds: f64) -> String {
         60..3600 => format!("{}m{:02}s", s / 60, s % 60),
         _ => format!("{}h{:02}m", s / 3600, s % 3600 / 60),
     }
+}
+
+/// Room on the terminal behind stderr for a text of one screen: 24 lines of 100 columns, or less where
+/// the terminal is smaller.
+pub fn screen() -> Screen {
+    let (columns, lines) = match terminal_size::terminal_size_of(std::io::stderr()) {
+        Some((columns, lines)) => (columns.0.into(), lines.0.into()),
+        None => (usize::MAX, usize::MAX),
+    };
+    // a terminal of no size is one that does not know it
+    let or_unknown = |size: usize, most: usize| if size == 0 { most } else { size.min(most) };
+    Screen { lines: or_unknown(lines, 24), columns: or_unknown(columns, 100) }
 }
 
 /// Shows a run's progress.

@@ -85,6 +85,11 @@ fn listen(port: Option<u16>) -> std::io::Result<TcpListener> {
     }
 }
 
+/// Whether there is a page to serve without `--page`.
+pub fn has_page() -> bool {
+    page(None).is_ok()
+}
+
 /// The folder with the built page.
 fn page(named: Option<&Path>) -> Result<PathBuf> {
     let beside_program = std::env::current_exe().ok().and_then(|p| Some(p.parent()?.join("dist")));

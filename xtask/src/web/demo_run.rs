@@ -19,7 +19,7 @@ pub fn make(paths: &Paths) -> Result<PathBuf> {
         return Ok(folder);
     }
     fs::create_dir_all(&parent).with_context(|| parent.display().to_string())?;
-    must(program(paths, "analyze").args(["--model", MODEL, "--device", "cpu", "--out"]).arg(&folder))?;
+    must(program(paths, "analyze").args(["--model", MODEL, "--device", "cpu", "--force", "--out"]).arg(&folder))?;
     stamp.set()?;
     Ok(folder)
 }

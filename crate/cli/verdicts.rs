@@ -1,0 +1,314 @@
+//! The run's answer on a terminal: what survives its length control, what length explains, what has no
+//! control. At most a screen; `stats.parquet` has every row.
+
+use std::collections::HashSet;
+
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+use crate::stats::{ALPHA, Comparison, POWER, Verdict, smallest_detectable_dz};
+
+#[cfg(test)]
+mod tests;
+
+/// Room for the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Screen {
+    /// Lines in all.
+    pub lines: usize,
+    /// Columns in a line.
+    pub columns: usize,
+}
+
+/// The verdicts that are listed row by row, and what they are called; the others are counted.
+const LISTED: [(Verdict, &str); 3] = [
+    (Verdict::SurvivesLengthControl, "survives its length control"),
+    (Verdict::ExplainedByLength, "explained by length"),
+    (Verdict::NoLengthControl, "no length control possible"),
+];
+
+/// The columns; [`LEFT_OUT`] says in which order they go where there is no room.
+const TITLES: [&str; 7] = ["metric", "domain", "n", "hall - fact", "95 % interval", "d_z", "q"];
+const METRIC: usize = 0;
+const DOMAIN: usize = 1;
+/// Interval, n, difference, domain, q: metric and d_z stay.
+const LEFT_OUT: [usize; 5] = [4, 2, 3, DOMAIN, 6];
+/// Columns below which a metric or a domain is not cut.
+const SHORTEST: [usize; 2] = [16, 8];
+const GAP: usize = 2;
+
+/// One verdict's rows, the strongest first.
+struct Group<'a> {
+    title: &'static str,
+    rows: Vec<&'a Comparison>,
+}
+
+/// The verdicts of a run, by verdict and strength (|d_z|), within `screen`: the rows that have no room
+/// are counted. Where nothing survives a line says so, with the smallest effect that would have been
+/// found. A `*_diff` row is its metric's question again and is left out.
+pub fn verdicts(comparisons: &[Comparison], screen: Screen) -> String {
+    let asked = hypotheses(comparisons);
+    let groups: Vec<Group<'_>> = LISTED
+        .into_iter()
+        .map(|(verdict, title)| {
+            let mut rows: Vec<&Comparison> = asked.iter().filter(|c| c.verdict == verdict).copied().collect();
+            rows.sort_by(|a, b| strength(b).total_cmp(&strength(a)));
+            Group { title, rows }
+        })
+        .collect();
+    let nothing = groups[0].rows.is_empty();
+    let listed: Vec<Group<'_>> = groups.into_iter().filter(|group| !group.rows.is_empty()).collect();
+    let rest = others(&asked);
+
+    let mut lines = vec![format!("{} of hallucination with fact, at q <= {ALPHA}", count(asked.len(), "comparison"))];
+    if nothing {
+        lines.push(nothing_survives(&asked));
+    }
+    let used = lines.len() + usize::from(!listed.is_empty()) + listed.len() + usize::from(rest.is_some());
+    let counts: Vec<usize> = listed.iter().map(|group| group.rows.len()).collect();
+    let shown = share(&counts, screen.lines.saturating_sub(used));
+    lines.extend(table(&listed, &shown, screen.columns));
+    lines.extend(rest);
+    lines.iter().map(|line| cut_end(line, screen.columns)).collect::<Vec<_>>().join("\n")
+}
+
+/// One comparison per question: neither token counts, which are the control, nor `*_diff` columns.
+fn hypotheses(comparisons: &[Comparison]) -> Vec<&Comparison> {
+    let asked: HashSet<(&str, &str)> = comparisons.iter().map(|c| (c.domain.as_str(), c.metric.as_str())).collect();
+    let again = |c: &Comparison| {
+        c.metric.strip_suffix("_diff").is_some_and(|metric| asked.contains(&(c.domain.as_str(), metric)))
+    };
+    comparisons.iter().filter(|c| c.verdict != Verdict::Control && !again(c)).collect()
+}
+
+fn strength(c: &Comparison) -> f64 {
+    c.cohens_dz.map_or(0.0, f64::abs)
+}
+
+/// The one line where nothing survives, with what would have.
+fn nothing_survives(asked: &[&Comparison]) -> String {
+    let sizes = asked.iter().map(|c| c.n);
+    let range = sizes.clone().max().zip(sizes.min()).and_then(|(most, fewest)| {
+        Some(((smallest_detectable_dz(most)?, most), smallest_detectable_dz(fewest).map(|dz| (dz, fewest))))
+    });
+    let chance = 100.0 * POWER;
+    match range {
+        None => "nothing survives: there are too few samples to find anything".to_owned(),
+        Some(((dz, n), Some((_, fewest)))) if n == fewest => {
+            format!("nothing survives: one test of n = {n} finds |d_z| >= {dz:.2} in {chance} % of runs")
+        }
+        Some(((dz, n), Some((more, fewest)))) => format!(
+            "nothing survives: one test finds |d_z| >= {dz:.2} (n = {n}), {more:.2} (n = {fewest}) in {chance} % of runs"
+        ),
+        Some(((dz, n), None)) => format!(
+            "nothing survives: one test of n = {n} finds |d_z| >= {dz:.2} in {chance} % of runs; some have fewer than 3"
+        ),
+    }
+}
+
+/// How many comparisons have each of the verdicts that are not listed.
+fn others(asked: &[&Comparison]) -> Option<String> {
+    let mut counts: Vec<(Verdict, usize)> = Vec::new();
+    for c in asked.iter().filter(|c| LISTED.iter().all(|(verdict, _)| *verdict != c.verdict)) {
+        match counts.iter_mut().find(|(verdict, _)| *verdict == c.verdict) {
+            Some((_, n)) => *n += 1,
+            None => counts.push((c.verdict, 1)),
+        }
+    }
+    counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    let text: Vec<String> = counts.iter().map(|(v, n)| format!("{}: {n}", v.as_str().replace('_', " "))).collect();
+    (!text.is_empty()).then(|| text.join("; "))
+}
+
+/// How many of each group's rows are shown in `room` lines; a group that is not shown whole needs a
+/// line for the count of the rest. Earlier groups take what the later ones' first three rows (two or one
+/// where there is less room) leave.
+fn share(counts: &[usize], room: usize) -> Vec<usize> {
+    let fits = |least: usize| counts.iter().map(|&count| count.min(least)).sum::<usize>() <= room;
+    // rows, and the line that counts the others
+    let least = [4, 3].into_iter().find(|&least| fits(least)).unwrap_or(2);
+    let mut left = room;
+    let mut shown = Vec::with_capacity(counts.len());
+    for (i, &count) in counts.iter().enumerate() {
+        let later: usize = counts[i + 1..].iter().map(|&count| count.min(least)).sum();
+        let mine = left.saturating_sub(later).max(count.min(least).min(left));
+        let rows = if mine >= count { count } else { mine.saturating_sub(1) };
+        left -= if rows == count { count } else { rows + usize::from(mine > 0) };
+        shown.push(rows);
+    }
+    shown
+}
+
+/// The lines of the table: titles, and for each group a head, rows and a count of what is not shown.
+fn table(groups: &[Group<'_>], shown: &[usize], columns: usize) -> Vec<String> {
+    let rows: Vec<Vec<[String; 7]>> =
+        groups.iter().zip(shown).map(|(group, &n)| group.rows[..n].iter().map(|c| cells(c)).collect()).collect();
+    let layout = Layout::of(rows.iter().flatten(), columns.saturating_sub(GAP));
+    let mut lines = Vec::new();
+    if rows.iter().any(|rows| !rows.is_empty()) {
+        lines.push(format!("{:GAP$}{}", "", layout.line(&TITLES.map(str::to_owned))));
+    }
+    for ((group, rows), &n) in groups.iter().zip(&rows).zip(shown) {
+        let head = format!("{}: {}   ", group.title, group.rows.len());
+        let room = columns.saturating_sub(width(&head));
+        lines.push(head + &domains(&group.rows, room));
+        lines.extend(rows.iter().map(|row| format!("{:GAP$}{}", "", layout.line(row))));
+        // where not even one row has room, the head's count says it
+        if n > 0 && n < group.rows.len() {
+            lines.push(format!("{:GAP$}… and {} more", "", group.rows.len() - n));
+        }
+    }
+    lines
+}
+
+/// `(all 3, dates 5)`: a group's rows by domain, the most first, as many as `room` has columns for.
+fn domains(rows: &[&Comparison], room: usize) -> String {
+    let mut counts: Vec<(&str, usize)> = Vec::new();
+    for c in rows {
+        match counts.iter_mut().find(|(domain, _)| *domain == c.domain) {
+            Some((_, n)) => *n += 1,
+            None => counts.push((&c.domain, 1)),
+        }
+    }
+    counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
+    let mut text = String::from("(");
+    for (i, (domain, n)) in counts.iter().enumerate() {
+        let next = format!("{}{} {n}", if i == 0 { "" } else { ", " }, plain(domain));
+        // the rest needs a mark
+        let end = if i + 1 == counts.len() { ")" } else { ", …)" };
+        if width(&text) + width(&next) + width(end) > room {
+            text.push_str(if i == 0 { "…" } else { ", …" });
+            break;
+        }
+        text.push_str(&next);
+    }
+    text + ")"
+}
+
+fn cells(c: &Comparison) -> [String; 7] {
+    let none = || "-".to_owned();
+    let ends = c.interval.map_or([0.0; 2], |(low, high)| [low, high]);
+    let scale = ends.into_iter().chain(c.mean_diff).fold(0.0, |most: f64, x| most.max(x.abs()));
+    let number = |x: f64| number(x, scale);
+    [
+        plain(&c.metric),
+        plain(&c.domain),
+        c.n.to_string(),
+        c.mean_diff.map_or_else(none, number),
+        c.interval.map_or_else(none, |(low, high)| format!("[{}, {}]", number(low), number(high))),
+        c.cohens_dz.map_or_else(none, |dz| format!("{dz:+.2}")),
+        c.q_value.map_or_else(none, |q| if q < 0.001 { "<0.001".to_owned() } else { format!("{q:.3}") }),
+    ]
+}
+
+/// A number beside others whose largest magnitude is `scale`, which gets three digits; with the sign.
+fn number(x: f64, scale: f64) -> String {
+    if scale == 0.0 {
+        return "0".to_owned();
+    }
+    if !(1e-3..1e5).contains(&scale) {
+        return format!("{x:+.1e}");
+    }
+    let decimals = (2.0 - scale.log10().floor()).max(0.0) as usize;
+    format!("{x:+.decimals$}")
+}
+
+/// Which columns are shown, and how wide.
+struct Layout {
+    widths: [Option<usize>; 7],
+}
+
+impl Layout {
+    /// As wide as the cells; in too narrow a room, columns go in the order of [`LEFT_OUT`] and then
+    /// names are cut.
+    fn of<'a>(rows: impl Iterator<Item = &'a [String; 7]>, room: usize) -> Self {
+        let mut widths = TITLES.map(|title| Some(width(title)));
+        for row in rows {
+            for (slot, cell) in widths.iter_mut().zip(row) {
+                *slot = (*slot).max(Some(width(cell)));
+            }
+        }
+        let mut layout = Self { widths };
+        let at_least = |layout: &Self| {
+            let cut: usize = [METRIC, DOMAIN]
+                .iter()
+                .zip(SHORTEST)
+                .map(|(&i, least)| layout.widths[i].map_or(0, |w| w.saturating_sub(least)))
+                .sum();
+            layout.total().saturating_sub(cut)
+        };
+        for column in LEFT_OUT {
+            if at_least(&layout) > room {
+                layout.widths[column] = None;
+            }
+        }
+        for (column, least) in [(DOMAIN, SHORTEST[1]), (METRIC, SHORTEST[0])] {
+            let over = layout.total().saturating_sub(room);
+            layout.widths[column] = layout.widths[column].map(|w| w.saturating_sub(over).max(w.min(least)));
+        }
+        layout
+    }
+
+    fn total(&self) -> usize {
+        let shown: Vec<usize> = self.widths.iter().flatten().copied().collect();
+        shown.iter().sum::<usize>() + GAP * shown.len().saturating_sub(1)
+    }
+
+    /// One line: names to the left, numbers to the right.
+    fn line(&self, cells: &[String; 7]) -> String {
+        let parts = cells.iter().enumerate().filter_map(|(i, cell)| {
+            let w = self.widths[i]?;
+            let cell = match i {
+                METRIC => cut_middle(cell, w),
+                DOMAIN => cut_end(cell, w),
+                _ => cell.clone(),
+            };
+            let pad = " ".repeat(w.saturating_sub(width(&cell)));
+            Some(if matches!(i, METRIC | DOMAIN) { cell + &pad } else { pad + &cell })
+        });
+        parts.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    }
+}
+
+/// A name of the user's data without what a terminal would obey.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// Columns of a terminal that a text takes.
+fn width(text: &str) -> usize {
+    text.width()
+}
+
+/// As many of the characters as have room in `most` columns.
+fn fit(characters: impl Iterator<Item = char>, most: usize) -> Vec<char> {
+    let mut used = 0;
+    characters
+        .take_while(|c| {
+            used += c.width().unwrap_or(0);
+            used <= most
+        })
+        .collect()
+}
+
+/// Of a metric's name, layer and last word tell most.
+fn cut_middle(text: &str, most: usize) -> String {
+    if width(text) <= most {
+        return text.to_owned();
+    }
+    let kept = most.saturating_sub(1);
+    let head = fit(text.chars(), kept.div_ceil(2));
+    let tail = fit(text.chars().rev(), kept / 2);
+    head.into_iter().chain(['…']).chain(tail.into_iter().rev()).collect()
+}
+
+fn cut_end(text: &str, most: usize) -> String {
+    if width(text) <= most {
+        return text.to_owned();
+    }
+    fit(text.chars(), most.saturating_sub(1)).into_iter().chain(['…']).collect()
+}
+
+/// `1 comparison`, `2 comparisons`
+fn count(n: usize, what: &str) -> String {
+    if n == 1 { format!("1 {what}") } else { format!("{n} {what}s") }
+}

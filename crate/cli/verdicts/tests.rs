@@ -1,0 +1,216 @@
+use super::*;
+use crate::metrics::{Cell, Column, Kind, Table};
+
+/// Any comparison, to be changed.
+fn template() -> Comparison {
+    let columns = ["domain", "n_tokens_fact", "n_tokens_hall", "x_fact", "x_hall"];
+    let columns = columns.map(|name| Column::new(name, if name == "domain" { Kind::Utf8 } else { Kind::Float64 }));
+    let row = |i: usize| {
+        let numbers = [3.0, 4.0, i as f64, (2 * i) as f64].map(Cell::Float);
+        std::iter::once(Cell::Text("d".into())).chain(numbers).collect()
+    };
+    let table = Table { columns: columns.into(), rows: (0..5).map(row).collect() };
+    let found = crate::stats::compare(&table, 0).unwrap();
+    found.into_iter().find(|c| c.metric == "x").unwrap()
+}
+
+fn row(metric: &str, domain: &str, n: usize, dz: f64, verdict: Verdict) -> Comparison {
+    Comparison {
+        metric: metric.into(),
+        domain: domain.into(),
+        n,
+        mean_diff: Some(dz / 8.0),
+        cohens_dz: Some(dz),
+        interval: Some((dz / 8.0 - 0.01, dz / 8.0 + 0.01)),
+        q_value: Some(if dz.abs() > 0.5 { 0.0004 } else { 0.0321 }),
+        verdict,
+        ..template()
+    }
+}
+
+const SCREEN: Screen = Screen { lines: 16, columns: 100 };
+
+/// Verdicts as a run of 30 domains may have them.
+fn many() -> Vec<Comparison> {
+    let verdicts = [
+        Verdict::SurvivesLengthControl,
+        Verdict::ExplainedByLength,
+        Verdict::NoDifference,
+        Verdict::NoLengthControl,
+        Verdict::NoDifference,
+        Verdict::TooFewSamples,
+    ];
+    let mut rows = Vec::new();
+    for domain in 0..30 {
+        let domain = if domain == 0 { "all".to_owned() } else { format!("domain {domain}") };
+        for metric in 0..12 {
+            let i = rows.len();
+            let dz = ((i * 37) % 101) as f64 / 50.0 - 1.0;
+            rows.push(row(&format!("l{metric}_sphericity"), &domain, 40 + i % 7, dz, verdicts[i % verdicts.len()]));
+        }
+    }
+    rows
+}
+
+#[track_caller]
+fn fits(text: &str, screen: Screen) {
+    assert!(text.lines().count() <= screen.lines, "{} lines:\n{text}", text.lines().count());
+    assert!(text.lines().all(|line| width(line) <= screen.columns), "{text}");
+}
+
+#[test]
+fn one_domain() {
+    let rows = [
+        row("l6_gini", "all", 200, 0.8, Verdict::SurvivesLengthControl),
+        row("l23_sphericity", "all", 200, -0.41, Verdict::ExplainedByLength),
+        row("centroid_drift", "all", 200, 0.3, Verdict::ExplainedByLength),
+        row("centroid_drift_diff", "all", 200, 0.3, Verdict::ExplainedByLength),
+        row("entropy", "all", 200, 0.05, Verdict::NoDifference),
+        row("axis_twist", "all", 200, 0.0, Verdict::NoDifference),
+        row("stability", "all", 200, 0.0, Verdict::NoVariation),
+        row("n_tokens", "all", 200, 1.5, Verdict::Control),
+    ];
+    let text = verdicts(&rows, SCREEN);
+    let expected = "\
+6 comparisons of hallucination with fact, at q <= 0.05
+  metric          domain    n  hall - fact     95 % interval    d_z       q
+survives its length control: 1   (all 1)
+  l6_gini         all     200       +0.100    [+0.090, +0.110]  +0.80  <0.001
+explained by length: 2   (all 2)
+  l23_sphericity  all     200      -0.0512  [-0.0612, -0.0412]  -0.41   0.032
+  centroid_drift  all     200      +0.0375  [+0.0275, +0.0475]  +0.30   0.032
+no difference: 2; no variation: 1";
+    // the interval's column is as wide as its widest cell
+    let squeezed =
+        |text: &str| text.lines().map(|l| l.split_whitespace().collect::<Vec<_>>().join(" ")).collect::<Vec<_>>();
+    assert_eq!(squeezed(&text), squeezed(expected), "{text}");
+    let ends: Vec<usize> = text.lines().filter(|l| l.starts_with("  ")).map(width).collect();
+    assert!(ends.windows(2).all(|pair| pair[0] == pair[1]), "columns are not aligned:\n{text}");
+    fits(&text, SCREEN);
+}
+
+#[test]
+fn nothing_survives_in_one_line_with_what_would_have_been_seen() {
+    let one = [row("entropy", "all", 200, 0.1, Verdict::NoDifference)];
+    let text = verdicts(&one, SCREEN);
+    assert_eq!(
+        text,
+        "1 comparison of hallucination with fact, at q <= 0.05\n\
+         nothing survives: one test of n = 200 finds |d_z| >= 0.20 in 80 % of runs\n\
+         no difference: 1"
+    );
+    let two = [one[0].clone(), row("entropy", "dates", 20, 0.9, Verdict::ExplainedByLength)];
+    let text = verdicts(&two, SCREEN);
+    assert!(text.contains("|d_z| >= 0.20 (n = 200), 0.66 (n = 20) in 80 % of runs"), "{text}");
+    let tiny = [row("entropy", "all", 2, 0.0, Verdict::TooFewSamples)];
+    assert!(verdicts(&tiny, SCREEN).contains("too few samples to find anything"));
+    assert!(!verdicts(&many(), SCREEN).contains("nothing survives"));
+}
+
+#[test]
+fn no_domain_at_all() {
+    let text = verdicts(&[], SCREEN);
+    assert!(text.starts_with("0 comparisons") && text.contains("nothing survives"), "{text}");
+    fits(&text, SCREEN);
+}
+
+#[test]
+fn thirty_domains_fit_the_screen_and_nothing_is_uncounted() {
+    for lines in 8..40 {
+        let screen = Screen { lines, ..SCREEN };
+        let text = verdicts(&many(), screen);
+        fits(&text, screen);
+        for title in ["survives its length control", "explained by length", "no length control possible"] {
+            let n = 60;
+            assert!(text.contains(&format!("{title}: {n} ")), "{lines}: {text}");
+            let after = text.lines().skip_while(|line| !line.starts_with(title)).skip(1);
+            let shown: Vec<&str> = after.take_while(|line| line.starts_with("  ")).collect();
+            if let Some(more) = shown.last().and_then(|l| l.trim().strip_prefix("… and ")) {
+                let more: usize = more.trim_end_matches(" more").parse().unwrap();
+                assert_eq!(shown.len() - 1 + more, n, "{text}");
+            } else {
+                assert!(shown.is_empty() || shown.len() == n, "{text}");
+            }
+        }
+        assert!(text.contains("no difference: 120; too few samples: 60"), "{text}");
+    }
+    let text = verdicts(&many(), SCREEN);
+    let dz: Vec<f64> = text
+        .lines()
+        .skip_while(|l| !l.starts_with("survives"))
+        .skip(1)
+        .take_while(|l| l.starts_with("  l"))
+        .map(|l| l.split_whitespace().rev().nth(1).unwrap().parse::<f64>().unwrap().abs())
+        .collect();
+    assert!(dz.len() > 2 && dz.windows(2).all(|pair| pair[0] >= pair[1]), "the strongest first: {dz:?}");
+}
+
+#[test]
+fn a_tall_screen_shows_every_row_and_needs_no_count() {
+    let text = verdicts(&many(), Screen { lines: 400, columns: 100 });
+    assert!(!text.contains("… and"), "{text}");
+    assert_eq!(text.lines().filter(|l| l.starts_with("  l")).count(), 180);
+}
+
+#[test]
+fn long_names_and_narrow_terminals() {
+    let long = "l23_cross_layer_reconstruction_cosine_of_a_metric_with_a_name_that_does_not_end";
+    let rows = [
+        row(long, "一つの非常に長い領域の名前です", 200, 0.82, Verdict::SurvivesLengthControl),
+        row("l6_gini", "a domain with \u{1b}[31mcolour\nand lines", 200, -0.82, Verdict::NoLengthControl),
+    ];
+    for columns in 30..140 {
+        let screen = Screen { lines: 16, columns };
+        let text = verdicts(&rows, screen);
+        fits(&text, screen);
+        assert!(!text.contains('\u{1b}') && text.lines().count() == 6, "{text}");
+        assert!(text.contains("+0.82") && text.contains("l23_"), "{columns}: what matters most is left out:\n{text}");
+    }
+    let wide = verdicts(&rows, Screen { lines: 16, columns: 100 });
+    assert!(wide.contains("l23_cr") && wide.contains("end  ") && wide.contains("hall - fact"), "{wide}");
+}
+
+#[test]
+fn missing_numbers_are_dashes() {
+    let mut bare = row("l6_gini", "all", 3, 0.0, Verdict::NoLengthControl);
+    (bare.mean_diff, bare.cohens_dz, bare.interval, bare.q_value) = (None, None, None, None);
+    let text = verdicts(&[bare], SCREEN);
+    assert!(text.lines().any(|l| l.split_whitespace().eq(["l6_gini", "all", "3", "-", "-", "-", "-"])), "{text}");
+}
+
+#[test]
+fn numbers_of_a_row_share_their_decimals() {
+    for (x, scale, text) in [
+        (0.012345, 0.012345, "+0.0123"),
+        (-0.0041, 0.0123, "-0.0041"),
+        (-3.14159, 3.2, "-3.14"),
+        (41.26, 41.26, "+41.3"),
+        (1234.5, 1234.5, "+1234"),
+        (2.5e-7, 3e-7, "+2.5e-7"),
+        (-1.5e7, 1.5e7, "-1.5e7"),
+        (0.0, 0.0, "0"),
+    ] {
+        assert_eq!(number(x, scale), text);
+    }
+}
+
+#[test]
+fn a_groups_domains_end_where_the_line_does() {
+    let rows: Vec<Comparison> =
+        (0..8).map(|i| row("l6_gini", &format!("domain{}", i / 2), 9, 0.5, Verdict::NoLengthControl)).collect();
+    let rows: Vec<&Comparison> = rows.iter().collect();
+    assert_eq!(domains(&rows, 80), "(domain0 2, domain1 2, domain2 2, domain3 2)");
+    assert_eq!(domains(&rows, 43), "(domain0 2, domain1 2, domain2 2, …)");
+    assert_eq!(domains(&rows, 20), "(domain0 2, …)");
+    assert_eq!(domains(&rows, 8), "(…)");
+}
+
+#[test]
+fn every_group_shows_its_strongest_where_there_is_room() {
+    assert_eq!(share(&[2, 12, 9], 40), [2, 12, 9]);
+    assert_eq!(share(&[12, 9], 10), [5, 3]);
+    assert_eq!(share(&[60, 60, 60], 12), [3, 3, 3]);
+    assert_eq!(share(&[60, 60, 60], 7), [2, 1, 1]);
+    assert_eq!(share(&[1, 1], 2), [1, 1]);
+    assert_eq!(share(&[60, 60], 0), [0, 0]);
+}
