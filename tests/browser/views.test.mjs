@@ -1,13 +1,14 @@
 // Every view in light and dark, at desktop and phone width: accessible, within the window, pictured.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { clean, DESKTOP, launch, PHONE } from "./harness/browser.mjs";
-import { artifact, golden } from "./harness/paths.mjs";
-import { native, goldenSaes } from "./harness/run.mjs";
+import { artifact, golden, program } from "./harness/paths.mjs";
+import { goldenSaes } from "./harness/run.mjs";
 import { serve } from "./harness/server.mjs";
 import { accessible, by, fits, go, open, state } from "./harness/view.mjs";
 
@@ -234,17 +235,16 @@ test("results: what does not differ is folded into one line, and opens by keyboa
 
 test("results of a single domain show every comparison once", { timeout: 120_000 }, async () => {
   const name = "llama";
-  const data = join(golden, name, "texts.json");
   const saes = goldenSaes(name).flatMap(({ layer, path }) => ["--sae", `${layer}=${join(golden, name, path)}`]);
-  const files = native(["--model", join(golden, name, "model"), ...saes, "--dataset", `only=${data}`]);
-  const folder = mkdtempSync(join(tmpdir(), "saescope-one-domain-"));
-  const paths = ["metrics", "features", "stats"].map((file) => join(folder, `${file}.parquet`));
-  [files.metrics, files.features, files.stats].forEach((bytes, i) => writeFileSync(paths[i], bytes));
-  writeFileSync(join(folder, "manifest.json"), JSON.stringify(files.manifest));
+  const out = join(mkdtempSync(join(tmpdir(), "saescope-one-domain-")), "run");
+  const data = `only=${join(golden, name, "texts.json")}`;
+  const options = ["--device", "cpu", "--model", join(golden, name, "model"), "--dataset", data, "--out", out];
+  execFileSync(program, ["analyze", ...options, ...saes], { stdio: ["ignore", "ignore", "pipe"] });
+  const files = ["metrics.parquet", "features.parquet", "stats.parquet", "manifest.json"].map((file) => join(out, file));
   await page.setViewportSize(WIDE);
   await open(page, host, "#/results");
   await state(page, "ready");
-  await page.locator('[data-test="open-run-file"]').first().setInputFiles([...paths, join(folder, "manifest.json")]);
+  await page.locator('[data-test="open-run-file"]').first().setInputFiles(files);
   await page.getByText("Mean over 12 samples").first().waitFor();
   assert.equal(await page.locator('[data-test="domain-filter"]').count(), 0, "there is no domain to choose");
   const panel = by(page, "panel-effects");
