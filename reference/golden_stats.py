@@ -42,16 +42,70 @@ def sign_flip(d):
     return float(found.pvalue)
 
 
-def compare(fact, hall, diff, tokens_fact, tokens_hall, is_diff):
+def strata(prompts):
+    """Rows by stratum of prompt length: whole lengths, at least 15 rows, the rest to the last."""
+    groups, group = [], []
+    for length in np.unique(prompts):
+        group += np.flatnonzero(prompts == length).tolist()
+        if len(group) >= 15:
+            groups.append(group)
+            group = []
+    return groups[:-1] + [groups[-1] + group] if groups else [group]
+
+
+def closed_walk(triples, path, size):
+    """The first closed walk of `size` edges in lexicographic order that goes on from `path`."""
+    ends = sorted({b for a, b in triples.values() if a == path[-1]})
+    if len(path) == size:
+        return path if path[0] in ends else None
+    found = (closed_walk(triples, [*path, b], size) for b in ends)
+    return next((walk for walk in found if walk), None)
+
+
+def closed_chains(domain, prompts, tokens_fact, tokens_hall):
+    """Sets of triples in which facts and hallucinations have the same completion lengths."""
+    chains = []
+    of_domains = [np.flatnonzero(domain == name) for name in np.unique(domain)]
+    for rows in [own[group] for own in of_domains for group in strata(prompts[own])]:
+        rows = sorted(rows.tolist())
+        lengths = {i: (int(tokens_fact[i] - prompts[i]), int(tokens_hall[i] - prompts[i])) for i in rows}
+        chains += [[i] for i, (a, b) in lengths.items() if a == b]
+        triples = {i: ends for i, ends in lengths.items() if ends[0] != ends[1]}
+        nodes = sorted({length for ends in triples.values() for length in ends})
+        for size in range(2, len(nodes) + 1):
+            for start in nodes:
+                while walk := closed_walk(triples, [start], size):
+                    chain = []
+                    for ends in zip(walk, walk[1:] + walk[:1]):
+                        chain.append(next(i for i, e in triples.items() if e == ends))
+                        del triples[chain[-1]]
+                    chains.append(chain)
+    return sorted(chains, key=min)
+
+
+def at_equal_length(diff, chains):
+    """Ratio of sums over chains, its interval by the variance of a ratio over clusters, sign-flip p."""
+    if len(chains) < 6:
+        return {"estimate": None, "low": None, "high": None, "p": None}
+    sums = np.array([diff[chain].sum() for chain in chains])
+    sizes = np.array([len(chain) for chain in chains])
+    estimate = sums.sum() / sizes.sum()
+    c = len(chains)
+    error = np.sqrt(c * np.var(sums - estimate * sizes, ddof=1)) / sizes.sum()
+    low, high = stats.t.interval(0.95, c - 1, loc=estimate, scale=error)
+    return {"estimate": estimate, "low": low, "high": high, "p": sign_flip(sums)}
+
+
+def compare(fact, hall, diff, domain, prompts, tokens_fact, tokens_hall, is_diff):
     kept = ~(np.isnan(fact) | np.isnan(hall))
     fact, hall, diff = fact[kept], hall[kept], diff[kept]
-    tf, th = tokens_fact[kept], tokens_hall[kept]
+    tp, tf, th = prompts[kept], tokens_fact[kept], tokens_hall[kept]
     n = len(diff)
     sd = diff.std(ddof=1)
     df = n - 1
     correction = special.gamma(df / 2) / (np.sqrt(df / 2) * special.gamma((df - 1) / 2))
-    line = stats.linregress(th - tf, diff)
-    half = stats.t.ppf(0.975, n - 2) * line.intercept_stderr
+    chains = closed_chains(domain[kept], tp, tf, th)
+    adjusted = at_equal_length(diff, chains)
     equal = diff[tf == th]
     boot = stats.bootstrap(
         (diff,), np.mean, method="BCa", n_resamples=50_000, confidence_level=0.95, rng=np.random.default_rng(2)
@@ -66,17 +120,20 @@ def compare(fact, hall, diff, tokens_fact, tokens_hall, is_diff):
         "hedges_g": correction * diff.mean() / sd,
         "p_wilcoxon": wilcoxon(diff),
         "length_r": r.statistic,
-        "length_adjusted_diff": line.intercept,
-        "length_adjusted_ci_low": line.intercept - half,
-        "length_adjusted_ci_high": line.intercept + half,
-        "length_adjusted_p": 2 * stats.t.sf(abs(line.intercept / line.intercept_stderr), n - 2),
+        "n_length_matched": sum(map(len, chains)),
+        "n_length_chains": len(chains),
+        "length_adjusted_diff": adjusted["estimate"],
+        "length_adjusted_ci_low": adjusted["low"],
+        "length_adjusted_ci_high": adjusted["high"],
         "n_equal_length": len(equal),
-        "equal_length_diff": equal.mean(),
+        "equal_length_diff": equal.mean() if len(equal) > 2 else None,
         "drawn": {
             "exact": n <= 13,
             "p_permutation": sign_flip(diff),
             "ci_low": boot.low,
             "ci_high": boot.high,
+            "adjusted_exact": len(chains) <= 13,
+            "length_adjusted_p": adjusted["p"],
             "equal_exact": len(equal) <= 13,
             "equal_length_p": sign_flip(equal),
         },
@@ -87,9 +144,9 @@ def main():
     rng = np.random.default_rng(7)
     n = 72
     domain = np.where(np.arange(n) % 6 == 0, "small", "large")  # 12 and 60 samples
-    tokens_fact = rng.integers(8, 16, size=n).astype(float)
-    tokens_hall = tokens_fact + rng.integers(0, 4, size=n)
-    tokens_hall[rng.permutation(n)[:16]] -= 1
+    prompts = rng.choice([5.0, 5.0, 6.0, 9.0], size=n)
+    tokens_fact = prompts + rng.integers(1, 7, size=n)
+    tokens_hall = prompts + np.maximum(1, tokens_fact - prompts + rng.integers(-2, 4, size=n))
 
     def made(effect, slope, noise, digits=6):
         base = rng.normal(5, 1, size=n)
@@ -111,7 +168,7 @@ def main():
     for name, (fact, hall) in metrics.items():
         for group in ("all", "small", "large"):
             rows = np.ones(n, bool) if group == "all" else domain == group
-            args = (tokens_fact[rows], tokens_hall[rows])
+            args = (domain[rows], prompts[rows], tokens_fact[rows], tokens_hall[rows])
             expected[f"{name}/{group}"] = compare(fact[rows], hall[rows], (hall - fact)[rows], *args, False)
             if name == "stability":
                 expected[f"{name}_diff/{group}"] = compare(fact[rows], hall[rows], (fact - hall)[rows], *args, True)
@@ -133,7 +190,7 @@ def main():
         json.dumps(
             {
                 "domain": domain.tolist(),
-                "n_tokens": [tokens_fact.tolist(), tokens_hall.tolist()],
+                "n_tokens": [prompts.tolist(), tokens_fact.tolist(), tokens_hall.tolist()],
                 "metrics": {k: [optional(f), optional(h)] for k, (f, h) in metrics.items()},
                 "expected": expected,
                 "bca": {"values": values.tolist(), "means": means.tolist(), "bounds": bounds},

@@ -4,5 +4,6 @@ mod architecture;
 mod cli;
 mod golden_models;
 mod gpu;
+mod length_control;
 mod real_models;
 mod serve;

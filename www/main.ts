@@ -129,7 +129,7 @@ function showSample(): void {
   if (runs.current) sample.show(runs.current, shown.id);
   else {
     const waiting = document.documentElement.dataset.state === "loading";
-    const text = waiting ? "Reading the run…" : "No run is open, so there is no sample to show.";
+    const text = waiting ? "Reading the run…" : ["No run is open, so there is no sample to show. Open one, or ", h("a", { href: "#/setup" }, "set one up"), "."];
     fill(section("sample"), h("h1", null, shown.id || "Sample"), h("p", { class: waiting ? "muted loading" : "muted" }, text));
   }
 }

@@ -18,6 +18,6 @@ mod tests;
 pub use health::{LayerHealth, health};
 pub use layer::{GeometryMeasure, Keep, LayerInput, LayerMeasure, Position, measure};
 pub use noise::{Noise, noisy};
-pub use schema::{Cell, Column, Kind, Table, schema};
+pub use schema::{Cell, Column, FALLING, Kind, Table, schema};
 pub use table::table;
 pub use text::{SampleMeasure, TextKind, TextMeasure};

@@ -101,6 +101,10 @@ impl Table {
     }
 }
 
+/// Metrics whose `*_diff` column is fact − hallucination, since a hallucination is expected to lower
+/// them; every other `*_diff` column is hallucination − fact.
+pub const FALLING: [&str; 2] = ["stability", "cross_layer_consistency"];
+
 /// The columns of `metrics.parquet` for SAEs at these `layers`, in file order:
 ///
 /// 1. `sample_id`, `domain`, `complexity`;

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::metrics::LayerHealth;
 
 /// Version of the files' format; any change of METRICS.md raises it.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Name of the file in a run's folder.
 pub(super) const FILE: &str = "manifest.json";

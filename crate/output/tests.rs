@@ -128,7 +128,7 @@ fn metrics_keep_names_types_and_values() {
     let metadata = reader.metadata();
     assert_eq!(metadata.row_group(0).column(0).compression(), Compression::SNAPPY);
     let version = metadata.file_metadata().key_value_metadata().unwrap();
-    assert!(version.iter().any(|kv| kv.key == "saescope.schema_version" && kv.value.as_deref() == Some("1")));
+    assert!(version.iter().any(|kv| kv.key == "saescope.schema_version" && kv.value.as_deref() == Some("2")));
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn manifest() -> Manifest {
 fn the_manifest_comes_back_as_it_was() {
     let manifest = manifest();
     let text = String::from_utf8(manifest_json(&manifest).unwrap()).unwrap();
-    assert!(text.starts_with("{\n  \"schema_version\": 1,\n  \"run_id\"") && text.ends_with("}\n"));
+    assert!(text.starts_with("{\n  \"schema_version\": 2,\n  \"run_id\"") && text.ends_with("}\n"));
     assert!(text.contains(r#""started_at": "2024-02-29T12:00:00Z""#));
     assert_eq!(serde_json::from_str::<Manifest>(&text).unwrap(), manifest);
 }

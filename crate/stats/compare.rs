@@ -1,23 +1,20 @@
 //! One comparison per metric and domain, and its verdict.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::chains::{TokenCounts, closed_chains};
 use super::effect::{cohens_dz, hedges_correction, mean, pearson, varies};
 use super::length::{Adjusted, adjust_for_length};
 use super::multiple::benjamini_hochberg;
 use super::rank::wilcoxon_signed_rank;
 use super::resample::{bootstrap_interval, sign_flip_p, stream};
-use super::series::{LENGTH, Series, Triple, series};
+use super::series::{Direction, LENGTH, Series, Triple, series};
 use crate::error::{Error, Result};
-use crate::metrics::{Cell, Column, Kind, Table};
+use crate::metrics::{Cell, Table};
 use crate::platform::par_map;
 
 /// Level of every test and of the false-discovery rate.
 pub const ALPHA: f64 = 0.05;
-
-/// Triples of equal length below which their subset is no control: a sign-flip test of fewer
-/// cannot reach [`ALPHA`].
-pub const MIN_EQUAL: usize = 6;
 
 /// What a comparison amounts to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,13 +23,13 @@ pub enum Verdict {
     TooFewSamples,
     /// The differences are all the same (mostly: all zero).
     NoVariation,
-    /// q > 0.05: no difference was found to begin with.
+    /// q > 0.05: no difference was found, nor one at equal length.
     NoDifference,
-    /// A difference was found and token counts cannot be told apart from it.
+    /// A difference was found, and these triples cannot tell it apart from token counts.
     NoLengthControl,
-    /// A difference was found and a length control takes it away.
+    /// A difference was found that is not the one at equal length.
     ExplainedByLength,
-    /// A difference was found and every length control leaves it.
+    /// There is a difference at equal length (q ≤ 0.05).
     SurvivesLengthControl,
     /// The row is the token count itself.
     Control,
@@ -62,14 +59,16 @@ impl Verdict {
     }
 }
 
-/// One metric in one domain. Differences are hallucination − fact, except that a `*_diff` metric
-/// keeps the sign of its column.
+/// One metric in one domain. Differences have the sign that `direction` says.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Comparison {
     /// `l5_gini`, `centroid_drift`, `centroid_drift_diff`, …
     pub metric: String,
     /// Domain, or `all`.
     pub domain: String,
+    /// Sign of the differences: hallucination − fact, except that a `*_diff` metric keeps its
+    /// column's.
+    pub direction: Direction,
     /// Samples that have the metric on both sides.
     pub n: usize,
     /// Mean over facts.
@@ -94,7 +93,11 @@ pub struct Comparison {
     /// Pearson's r of the metric with the token count over fact and hallucination texts; of a
     /// `*_diff` metric, with the difference (hallucination − fact) in token counts.
     pub length_r: Option<f64>,
-    /// The difference with the token-count difference regressed out.
+    /// Triples in closed chains ([`closed_chains`]): those that carry the length control.
+    pub n_matched: usize,
+    /// Those chains.
+    pub n_chains: usize,
+    /// The difference over them; none for fewer chains than [`super::MIN_CHAINS`].
     pub adjusted: Option<Adjusted>,
     /// q of its p over the domain's metrics.
     pub adjusted_q: Option<f64>,
@@ -111,21 +114,37 @@ pub struct Comparison {
 }
 
 /// Compares fact and hallucination for every metric of `metrics.parquet`, over all samples
-/// (domain `all`) and in each domain.
+/// (domain `all`) and in each domain. Where there is one domain only, it is tested once, as `all`.
 ///
-/// A difference **survives the length control** when
-/// 1. it is there: q ≤ 0.05;
-/// 2. it is there at equal length: the intercept of difference ~ token difference has q ≤ 0.05 and
-///    the sign of the raw difference (where token differences vary, so that there is such a line);
-/// 3. texts of equal length do not contradict it: over the triples whose fact and hallucination
-///    have equally many tokens, where there are at least six, the mean difference has the sign of
-///    the raw one; where there is no line (2), it must also have q ≤ 0.05.
+/// The **length control**: triples are sorted into [closed chains](closed_chains), in each of which
+/// facts and hallucinations have the same token counts, so that any effect of length cancels from
+/// the chain's sum; triples that fit into no chain take no part. The difference at equal length is
+/// the mean over the triples in chains (over `all` samples: in the chains of all domains), tested by flipping the signs of whole chains
+/// ([`adjust_for_length`]). Chains depend on token counts alone: nothing is fitted, and nothing is
+/// extrapolated. A row
+/// - **survives** where the difference at equal length has q ≤ 0.05 and not the other sign than a raw
+///   difference with q ≤ 0.05 (a difference that length had hidden counts: its raw q may be large);
+/// - else shows **no difference** where the raw one has q > 0.05;
+/// - else is **explained by length** where the raw difference lies outside the 95 % interval of the
+///   one at equal length;
+/// - else has **no length control**: there are fewer than [`super::MIN_CHAINS`] chains, or what they
+///   say is too vague to tell the raw difference from none.
 ///
-/// Where neither control can be computed the verdict is that there is none.
+/// With m triples in chains, 80 % power needs a d_z at equal length of about
+/// [`smallest_detectable_dz`](super::smallest_detectable_dz)(m) in a single test, and half as much
+/// again where one metric of eighty differs. Where half of the metrics differ by d_z = 0.5, simulation
+/// (`simulation.rs`) finds 72 % of them with m = 42, 88 % with m = 60, 98 % with m = 90.
+///
+/// `n_tokens_prompt` is read where the table has it; without it, prompts count as equally long.
 ///
 /// # Errors
 /// [`Error::Mismatch`] where the table lacks `domain`, `n_tokens_fact` or `n_tokens_hall`.
 pub fn compare(metrics: &Table, seed: u64) -> Result<Vec<Comparison>> {
+    judge(metrics, seed, true)
+}
+
+/// [`compare`], with or without the bootstrap intervals of raw differences, which no verdict reads.
+pub(super) fn judge(metrics: &Table, seed: u64, bootstrap: bool) -> Result<Vec<Comparison>> {
     let column = |name: &str| {
         metrics.position(name).ok_or_else(|| {
             Error::mismatch("metrics table", format!("a column {name}"), "none", "give a whole metrics.parquet")
@@ -133,16 +152,24 @@ pub fn compare(metrics: &Table, seed: u64) -> Result<Vec<Comparison>> {
     };
     let domain_column = column("domain")?;
     let (fact_column, hall_column) = (column("n_tokens_fact")?, column("n_tokens_hall")?);
-    let tokens: Vec<Option<(f64, f64)>> =
-        metrics.rows.iter().map(|row| row.get(fact_column)?.number().zip(row.get(hall_column)?.number())).collect();
+    let prompt_column = metrics.position("n_tokens_prompt");
     let domain_of = |row: &Vec<Cell>| match row.get(domain_column) {
         Some(Cell::Text(domain)) => domain.clone(),
         _ => String::new(),
     };
     let domains: BTreeSet<String> = metrics.rows.iter().map(domain_of).collect();
-    let everything = if domains.contains("all") { "(all)" } else { "all" };
+    let number: BTreeMap<&String, usize> = domains.iter().enumerate().map(|(i, domain)| (domain, i)).collect();
+    let counts = |row: &Vec<Cell>| {
+        let count = |column: usize| Some(row.get(column)?.number()?.round() as i64);
+        let prompt = prompt_column.map_or(Some(0), count)?;
+        let domain = *number.get(&domain_of(row))?;
+        Some(TokenCounts { domain, prompt, fact: count(fact_column)?, hall: count(hall_column)? })
+    };
+    let tokens: Vec<Option<TokenCounts>> = metrics.rows.iter().map(counts).collect();
+    let one_domain = domains.len() == 1;
+    let everything = if domains.contains("all") && !one_domain { "(all)" } else { "all" };
     let mut groups: Vec<(String, Vec<usize>)> = vec![(everything.to_owned(), (0..metrics.rows.len()).collect())];
-    for domain in domains {
+    for domain in domains.into_iter().filter(|_| !one_domain) {
         let rows = metrics.rows.iter().enumerate().filter(|(_, row)| domain_of(row) == domain).map(|(i, _)| i);
         let rows = rows.collect();
         groups.push((domain, rows));
@@ -151,7 +178,10 @@ pub fn compare(metrics: &Table, seed: u64) -> Result<Vec<Comparison>> {
     let all_series = series(metrics);
     let mut comparisons = Vec::with_capacity(groups.len() * all_series.len());
     for (domain, rows) in &groups {
-        let mut group = par_map(all_series.len(), |i| one(&all_series[i], domain, rows, &tokens, seed));
+        let complete: Option<Vec<TokenCounts>> = rows.iter().map(|&row| tokens[row]).collect();
+        let chains = complete.map(|counts| closed_chains(&counts));
+        let group = Group { domain, rows, tokens: &tokens, bootstrap, chains };
+        let mut group = par_map(all_series.len(), |i| one(&all_series[i], &group, seed));
         add_q(&mut group, &all_series);
         for comparison in &mut group {
             comparison.verdict = verdict(comparison);
@@ -161,41 +191,68 @@ pub fn compare(metrics: &Table, seed: u64) -> Result<Vec<Comparison>> {
     Ok(comparisons)
 }
 
+/// The samples of one domain.
+struct Group<'a> {
+    domain: &'a str,
+    /// Rows of the table.
+    rows: &'a [usize],
+    /// Of every row of the table.
+    tokens: &'a [Option<TokenCounts>],
+    /// Whether intervals of raw differences are asked for.
+    bootstrap: bool,
+    /// Closed chains of all of `rows`, for the metrics (nearly all) that every sample has.
+    chains: Option<Vec<Vec<usize>>>,
+}
+
 /// One metric in one domain, without q-values and verdict.
-fn one(series: &Series, domain: &str, rows: &[usize], tokens: &[Option<(f64, f64)>], seed: u64) -> Comparison {
-    let pairs: Vec<(Triple, (f64, f64))> = rows.iter().filter_map(|&r| series.values[r].zip(tokens[r])).collect();
-    let column = |value: fn(&(Triple, (f64, f64))) -> f64| pairs.iter().map(value).collect::<Vec<f64>>();
-    let (fact, hall) = (column(|p| p.0.fact), column(|p| p.0.hall));
-    let differences = column(|p| p.0.difference);
-    let longer = column(|p| p.1.1 - p.1.0);
+fn one(series: &Series, group: &Group, seed: u64) -> Comparison {
+    let domain = group.domain;
+    let of_row = |&row: &usize| series.values[row].zip(group.tokens[row]);
+    let (triples, counts): (Vec<Triple>, Vec<TokenCounts>) = group.rows.iter().filter_map(of_row).unzip();
+    let column = |value: fn(&Triple) -> f64| triples.iter().map(value).collect::<Vec<f64>>();
+    let (fact, hall, differences) = (column(|t| t.fact), column(|t| t.hall), column(|t| t.difference));
+    let tokens = |count: fn(&TokenCounts) -> i64| counts.iter().map(|c| count(c) as f64).collect::<Vec<f64>>();
     let scale = fact.iter().chain(&hall).fold(0.0, |m: f64, v| m.max(v.abs()));
 
     let n = differences.len();
     let testable = |d: &[f64]| d.len() > 2 && varies(d, scale);
     let tested = testable(&differences);
     let dz = cohens_dz(&differences).filter(|_| tested);
-    let equal: Vec<f64> = pairs.iter().filter(|p| p.1.0 == p.1.1).map(|p| p.0.difference).collect();
-    let length_r = if series.difference_of.is_some() {
-        pearson(&differences, &longer)
-    } else {
-        let lengths = [column(|p| p.1.0), column(|p| p.1.1)].concat();
-        pearson(&[fact.as_slice(), &hall].concat(), &lengths)
+    let own;
+    let chains = match &group.chains {
+        Some(chains) if n == group.rows.len() => chains,
+        _ => {
+            own = closed_chains(&counts);
+            &own
+        }
     };
+    let equal: Vec<f64> = differences.iter().zip(&counts).filter(|(_, c)| c.fact == c.hall).map(|(d, _)| *d).collect();
+    let length_r = if series.difference_of.is_some() {
+        pearson(&differences, &tokens(|c| c.hall - c.fact))
+    } else {
+        pearson(&[fact.as_slice(), &hall].concat(), &[tokens(|c| c.fact), tokens(|c| c.hall)].concat())
+    };
+    // one stream for both tests: where all triples have equal lengths, they are one test
+    let signs = || stream("sign-flip", seed, domain);
+    let resampled = || bootstrap_interval(&differences, &mut stream("bootstrap", seed, domain));
     Comparison {
         metric: series.metric.clone(),
         domain: domain.to_owned(),
+        direction: series.direction,
         n,
         mean_fact: mean(&fact),
         mean_hall: mean(&hall),
         mean_diff: mean(&differences),
         cohens_dz: dz,
         hedges_g: dz.zip(hedges_correction(n.saturating_sub(1))).map(|(d, j)| d * j),
-        interval: tested.then(|| bootstrap_interval(&differences, &mut stream("bootstrap", seed, domain))).flatten(),
-        p_permutation: tested.then(|| sign_flip_p(&differences, &mut stream("sign-flip", seed, domain))).flatten(),
+        interval: (tested && group.bootstrap).then(resampled).flatten(),
+        p_permutation: tested.then(|| sign_flip_p(&differences, &mut signs())).flatten(),
         p_wilcoxon: tested.then(|| wilcoxon_signed_rank(&differences)).flatten(),
         q_value: None,
         length_r,
-        adjusted: tested.then(|| adjust_for_length(&differences, &longer, scale)).flatten(),
+        n_matched: chains.iter().map(Vec::len).sum(),
+        n_chains: chains.len(),
+        adjusted: tested.then(|| adjust_for_length(&differences, chains, scale, &mut signs())).flatten(),
         adjusted_q: None,
         n_equal: equal.len(),
         equal_diff: mean(&equal).filter(|_| equal.len() > 2),
@@ -213,7 +270,7 @@ fn add_q(group: &mut [Comparison], series: &[Series]) {
         benjamini_hochberg(&group.iter().enumerate().map(|(i, c)| p(c).filter(|_| member(i))).collect::<Vec<_>>())
     };
     let raw = family(|c| c.p_permutation);
-    let adjusted = family(|c| c.adjusted?.p);
+    let adjusted = family(|c| Some(c.adjusted?.p));
     let equal = family(|c| c.equal_p);
     for (i, comparison) in group.iter_mut().enumerate() {
         let asked = match &series[i].difference_of {
@@ -233,79 +290,15 @@ fn verdict(c: &Comparison) -> Verdict {
     }
     let Some(difference) = c.mean_diff.filter(|_| c.n > 2) else { return Verdict::TooFewSamples };
     let Some(q) = c.q_value else { return Verdict::NoVariation };
-    if q > ALPHA {
-        return Verdict::NoDifference;
-    }
+    let found = q <= ALPHA;
+    let at_equal = c.adjusted.zip(c.adjusted_q);
     let same_sign = |other: f64| other * difference.signum() > 0.0;
-    let line = c.adjusted.zip(c.adjusted_q).map(|(adjusted, q)| same_sign(adjusted.difference) && q <= ALPHA);
-    let subset = c
-        .equal_diff
-        .filter(|_| c.n_equal >= MIN_EQUAL)
-        .map(|equal| same_sign(equal) && (line.is_some() || c.equal_q.is_some_and(|q| q <= ALPHA)));
-    match (line, subset) {
-        (None, None) => Verdict::NoLengthControl,
-        (line, subset) if line.unwrap_or(true) && subset.unwrap_or(true) => Verdict::SurvivesLengthControl,
-        _ => Verdict::ExplainedByLength,
+    match at_equal {
+        Some((at_equal, q)) if q <= ALPHA && (!found || same_sign(at_equal.difference)) => {
+            Verdict::SurvivesLengthControl
+        }
+        _ if !found => Verdict::NoDifference,
+        Some((at_equal, _)) if !at_equal.may_be(difference) => Verdict::ExplainedByLength,
+        _ => Verdict::NoLengthControl,
     }
-}
-
-/// `stats.parquet` of these comparisons, in their order.
-pub fn stats_table(comparisons: &[Comparison]) -> Table {
-    let numbers = |names: &[&str]| names.iter().map(|n| Column::nullable(*n, Kind::Float64)).collect::<Vec<_>>();
-    let mut columns =
-        vec![Column::new("metric", Kind::Utf8), Column::new("domain", Kind::Utf8), Column::new("n", Kind::Int64)];
-    columns.extend(numbers(&[
-        "mean_fact",
-        "mean_hall",
-        "mean_diff",
-        "cohens_dz",
-        "hedges_g",
-        "ci_low",
-        "ci_high",
-        "p_permutation",
-        "p_wilcoxon",
-        "q_value",
-        "length_r",
-        "length_adjusted_diff",
-        "length_adjusted_ci_low",
-        "length_adjusted_ci_high",
-        "length_adjusted_p",
-        "length_adjusted_q",
-    ]));
-    columns.push(Column::new("n_equal_length", Kind::Int64));
-    columns.extend(numbers(&["equal_length_diff", "equal_length_p", "equal_length_q"]));
-    columns.push(Column::nullable("survives_length_control", Kind::Bool));
-    columns.push(Column::new("verdict", Kind::Utf8));
-
-    let row = |c: &Comparison| {
-        let adjusted_interval = c.adjusted.and_then(|a| a.interval);
-        vec![
-            Cell::Text(c.metric.clone()),
-            Cell::Text(c.domain.clone()),
-            Cell::count(c.n),
-            c.mean_fact.into(),
-            c.mean_hall.into(),
-            c.mean_diff.into(),
-            c.cohens_dz.into(),
-            c.hedges_g.into(),
-            c.interval.map(|i| i.0).into(),
-            c.interval.map(|i| i.1).into(),
-            c.p_permutation.into(),
-            c.p_wilcoxon.into(),
-            c.q_value.into(),
-            c.length_r.into(),
-            c.adjusted.map(|a| a.difference).into(),
-            adjusted_interval.map(|i| i.0).into(),
-            adjusted_interval.map(|i| i.1).into(),
-            c.adjusted.and_then(|a| a.p).into(),
-            c.adjusted_q.into(),
-            Cell::count(c.n_equal),
-            c.equal_diff.into(),
-            c.equal_p.into(),
-            c.equal_q.into(),
-            c.verdict.survives().map_or(Cell::Null, Cell::Bool),
-            Cell::Text(c.verdict.as_str().into()),
-        ]
-    };
-    Table { columns, rows: comparisons.iter().map(row).collect() }
 }

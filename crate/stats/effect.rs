@@ -3,7 +3,7 @@
 use statrs::function::gamma::ln_gamma;
 
 /// A spread below this share of the values' own size is rounding, not variation.
-const ROUNDING: f64 = 1e-12;
+pub(super) const ROUNDING: f64 = 1e-12;
 
 /// Arithmetic mean; none for no values.
 pub fn mean(values: &[f64]) -> Option<f64> {

@@ -1,83 +1,119 @@
-//! The length control: a paired difference with the difference in token counts regressed out.
+//! The length control: the paired difference over triples among which token counts cancel.
 
+use rand_chacha::rand_core::RngCore;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use super::effect::{mean, varies};
+use super::effect::{ROUNDING, varies};
+use super::resample::sign_flip_p;
 
-/// The difference that would be left between texts of equal length.
+/// Closed chains below which there is no length control: a sign-flip test of fewer cannot reach
+/// [`super::ALPHA`].
+pub const MIN_CHAINS: usize = 6;
+
+/// The difference between texts of equal length.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Adjusted {
-    /// Intercept of difference ~ token difference.
+    /// Mean difference over the triples of all closed chains.
     pub difference: f64,
-    /// Its 95 % interval; none where the line fits without error.
+    /// Its 95 % interval; none where chains do not vary.
     pub interval: Option<(f64, f64)>,
-    /// Two-sided p-value of "the intercept is zero"; none where the line fits without error.
-    pub p: Option<f64>,
+    /// Sign-flip p of the chains' sums.
+    pub p: f64,
 }
 
-/// Fits difference = intercept + slope · token difference by ordinary least squares and gives the
-/// intercept: the difference at equal length, with Student's t on n − 2 degrees of freedom. `scale`
-/// is the largest magnitude of the values behind the differences (what is below its rounding
-/// counts as no error).
+impl Adjusted {
+    /// Whether this value lies in the interval.
+    pub fn may_be(&self, value: f64) -> bool {
+        let (low, high) = self.interval.unwrap_or((self.difference, self.difference));
+        (low..=high).contains(&value)
+    }
+}
+
+/// The difference at equal length, by chains of [`super::closed_chains`] (positions in
+/// `differences`). `scale` is the largest magnitude of the values behind the differences. None for
+/// fewer than [`MIN_CHAINS`] chains.
 ///
-/// Source: the paired analysis of covariance, e.g. J. Neter et al., "Applied Linear Statistical
-/// Models", 4th ed., 1996, §2.2. None for fewer than three pairs or where all token differences
-/// are the same.
-pub fn adjust_for_length(differences: &[f64], tokens: &[f64], scale: f64) -> Option<Adjusted> {
-    let n = differences.len();
-    if n < 3 || tokens.len() != n {
+/// With s_j the sum of the k_j differences of chain j, the estimate is δ = Σ s_j / Σ k_j. A function
+/// of length cancels from every s_j, whatever its shape. If a metric's distribution is a matter of
+/// length alone (shifted by its prompt), swapping fact and hallucination in all of a chain leaves
+/// the chain's distribution as it is and turns the sign of s_j; so the sign-flip test of the s_j is
+/// exact, skewed noise and noise that grows with length included.
+///
+/// The interval is δ ± t · √(c/(c−1) Σ (s_j − k_j δ)²) / Σ k_j with c chains and Student's t on c − 1
+/// degrees of freedom: the variance of a ratio of sums over clusters (W. G. Cochran, "Sampling
+/// Techniques", 3rd ed., 1977, §6.5).
+pub fn adjust_for_length(
+    differences: &[f64],
+    chains: &[Vec<usize>],
+    scale: f64,
+    random: &mut impl RngCore,
+) -> Option<Adjusted> {
+    if chains.len() < MIN_CHAINS {
         return None;
     }
-    let (mx, my) = (mean(tokens)?, mean(differences)?);
-    let (mut xx, mut xy) = (0.0, 0.0);
-    for (x, y) in tokens.iter().zip(differences) {
-        xx += (x - mx) * (x - mx);
-        xy += (x - mx) * (y - my);
-    }
-    if xx == 0.0 {
-        return None;
-    }
-    let slope = xy / xx;
-    let difference = my - slope * mx;
-    let residuals: Vec<f64> = tokens.iter().zip(differences).map(|(x, y)| (y - my) - slope * (x - mx)).collect();
-    let df = (n - 2) as f64;
-    let variance = residuals.iter().map(|r| r * r).sum::<f64>() / df;
-    let error = (variance * (1.0 / n as f64 + mx * mx / xx)).sqrt();
-    let inference = StudentsT::new(0.0, 1.0, df).ok().filter(|_| varies(&residuals, scale) && error > 0.0);
-    Some(Adjusted {
-        difference,
-        interval: inference.map(|t| {
-            let half = t.inverse_cdf(0.975) * error;
-            (difference - half, difference + half)
-        }),
-        p: inference.map(|t| (2.0 * t.sf((difference / error).abs())).min(1.0)),
-    })
+    let sum = |chain: &Vec<usize>| {
+        let sum: f64 = chain.iter().map(|&i| differences[i]).sum();
+        // rounding that is left of what cancels has no sign to test
+        if sum.abs() > ROUNDING * scale * chain.len() as f64 { sum } else { 0.0 }
+    };
+    let sums: Vec<f64> = chains.iter().map(sum).collect();
+    let sizes: Vec<f64> = chains.iter().map(|chain| chain.len() as f64).collect();
+    let triples: f64 = sizes.iter().sum();
+    let difference = sums.iter().sum::<f64>() / triples;
+    let p = sign_flip_p(&sums, random)?;
+
+    let residuals: Vec<f64> = sums.iter().zip(&sizes).map(|(s, k)| s - k * difference).collect();
+    let c = chains.len() as f64;
+    let error = (c / (c - 1.0) * residuals.iter().map(|r| r * r).sum::<f64>()).sqrt() / triples;
+    let t = StudentsT::new(0.0, 1.0, c - 1.0).ok().filter(|_| varies(&residuals, scale));
+    let interval = t.map(|t| {
+        let half = t.inverse_cdf(0.975) * error;
+        (difference - half, difference + half)
+    });
+    Some(Adjusted { difference, interval, p })
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::chains::{TokenCounts, closed_chains};
+    use super::super::resample::stream;
     use super::*;
 
-    #[test]
-    fn a_difference_made_by_length_vanishes() {
-        let tokens: Vec<f64> = (0..30).map(|i| (i % 6) as f64).collect();
-        let differences: Vec<f64> =
-            tokens.iter().enumerate().map(|(i, t)| 3.0 * t + ((i * 37) % 11) as f64 / 100.0 - 0.05).collect();
-        let found = adjust_for_length(&differences, &tokens, 15.0).unwrap();
-        assert!(found.difference.abs() < 0.02 && found.p.unwrap() > 0.05, "{found:?}");
+    /// Triples that go up and down between lengths, and what a metric of this shape makes of them.
+    fn made(shape: impl Fn(f64) -> f64) -> (Vec<Vec<usize>>, Vec<f64>) {
+        let counts: Vec<TokenCounts> =
+            (0..60).map(|i| TokenCounts { domain: 0, prompt: 4, fact: 5 + i * 7 % 5, hall: 5 + i * i % 11 }).collect();
+        let differences = counts.iter().map(|c| shape(c.hall as f64) - shape(c.fact as f64));
+        (closed_chains(&counts), differences.collect())
     }
 
     #[test]
-    fn a_perfect_line_has_no_error_to_test_with() {
-        let tokens = [0.0, 1.0, 2.0, 5.0];
-        let found = adjust_for_length(&tokens.map(|t| 0.1 * t + 0.3), &tokens, 1.0).unwrap();
-        assert!((found.difference - 0.3).abs() < 1e-12);
-        assert_eq!((found.interval, found.p), (None, None));
+    fn any_function_of_length_vanishes() {
+        let shapes: [fn(f64) -> f64; 4] = [|l| 3.0 * l, |l| l.ln(), |l| (l - 8.0).powi(2), |l| f64::from(l > 6.0)];
+        for shape in shapes {
+            let (chains, differences) = made(shape);
+            assert!(chains.len() >= 12, "{}", chains.len());
+            let found = adjust_for_length(&differences, &chains, 16.0, &mut stream("t", 0, "x")).unwrap();
+            assert_eq!((found.difference, found.interval, found.p), (0.0, None, 1.0));
+        }
     }
 
     #[test]
-    fn equal_token_differences_cannot_be_regressed_out() {
-        assert_eq!(adjust_for_length(&[1.0, 2.0, 3.0], &[2.0, 2.0, 2.0], 3.0), None);
-        assert_eq!(adjust_for_length(&[1.0, 2.0], &[2.0, 3.0], 2.0), None);
+    fn what_is_there_at_equal_length_is_found() {
+        let (chains, differences) = made(|l| l * l);
+        let noise = |i: usize| ((i * 37) % 11) as f64 / 100.0 - 0.05;
+        let differences: Vec<f64> = differences.iter().enumerate().map(|(i, d)| d + 0.5 + noise(i)).collect();
+        let found = adjust_for_length(&differences, &chains, 225.0, &mut stream("t", 0, "x")).unwrap();
+        let (low, high) = found.interval.unwrap();
+        assert!(low < 0.5 && 0.5 < high && high - low < 0.1 && found.p < 0.01, "{found:?}");
+    }
+
+    #[test]
+    fn too_few_chains_say_nothing() {
+        let chains: Vec<Vec<usize>> = (0..MIN_CHAINS - 1).map(|i| vec![i]).collect();
+        assert_eq!(adjust_for_length(&[1.0; 8], &chains, 1.0, &mut stream("t", 0, "x")), None);
+        let chains: Vec<Vec<usize>> = (0..MIN_CHAINS).map(|i| vec![i]).collect();
+        let found = adjust_for_length(&[1.0; 8], &chains, 1.0, &mut stream("t", 0, "x")).unwrap();
+        assert_eq!((found.difference, found.interval, found.p), (1.0, None, 2.0 / 64.0));
     }
 }

@@ -1,6 +1,6 @@
 //! Pairs of columns of `metrics.parquet` that hold one metric for fact and hallucination.
 
-use crate::metrics::{Kind, Table};
+use crate::metrics::{FALLING, Kind, Table};
 
 /// Token counts as a metric's name.
 pub(super) const LENGTH: &str = "n_tokens";
@@ -12,8 +12,35 @@ pub(super) struct Series {
     pub metric: String,
     /// For a `*_diff` column: the metric that it is the difference of.
     pub difference_of: Option<String>,
+    /// What a difference of this series is.
+    pub direction: Direction,
     /// Values by row.
     pub values: Vec<Option<Triple>>,
+}
+
+/// The sign of a row's differences: of `mean_diff`, its interval, d_z, g, and what is left of them
+/// at equal length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// hallucination − fact: every metric, and the `*_diff` columns of those that rise.
+    HallMinusFact,
+    /// fact − hallucination: the `*_diff` columns of [`FALLING`].
+    FactMinusHall,
+}
+
+impl Direction {
+    /// Name as it stands in `stats.parquet`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::HallMinusFact => "hall_minus_fact",
+            Self::FactMinusHall => "fact_minus_hall",
+        }
+    }
+
+    /// Of the `*_diff` column of this metric.
+    fn of_column(metric: &str) -> Self {
+        if FALLING.contains(&metric) { Self::FactMinusHall } else { Self::HallMinusFact }
+    }
 }
 
 /// One sample's values.
@@ -21,7 +48,7 @@ pub(super) struct Series {
 pub(super) struct Triple {
     pub fact: f64,
     pub hall: f64,
-    /// hallucination − fact, or what the `*_diff` column says.
+    /// By the series' direction.
     pub difference: f64,
 }
 
@@ -47,14 +74,17 @@ pub(super) fn series(table: &Table) -> Vec<Series> {
         let rows = 0..table.rows.len();
         let values =
             rows.clone().map(|r| pair(r).map(|(fact, hall)| Triple { fact, hall, difference: hall - fact })).collect();
-        found.push(Series { metric: metric.clone(), difference_of: None, values });
+        let direction = Direction::HallMinusFact;
+        found.push(Series { metric: metric.clone(), difference_of: None, direction, values });
         if let Some(k) = table.position(&difference) {
             let stored = |row: usize| table.rows.get(row)?.get(k)?.number();
             let triple = |r| {
                 let ((fact, hall), difference) = pair(r).zip(stored(r))?;
                 Some(Triple { fact, hall, difference })
             };
-            found.push(Series { metric: difference, difference_of: Some(metric), values: rows.map(triple).collect() });
+            let direction = Direction::of_column(&metric);
+            let values = rows.map(triple).collect();
+            found.push(Series { metric: difference, difference_of: Some(metric), direction, values });
         }
     }
     found

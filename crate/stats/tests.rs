@@ -11,7 +11,7 @@ use crate::metrics::{Cell, Column, Kind, Table};
 #[derive(Deserialize)]
 struct Golden {
     domain: Vec<String>,
-    n_tokens: [Vec<f64>; 2],
+    n_tokens: [Vec<f64>; 3],
     metrics: BTreeMap<String, [Vec<Option<f64>>; 2]>,
     expected: BTreeMap<String, Map<String, Value>>,
     bca: Bca,
@@ -45,16 +45,13 @@ fn golden() -> Golden {
 /// Name, values of the facts, values of the hallucinations.
 type Metric<'a> = (&'a str, &'a [Option<f64>], &'a [Option<f64>]);
 
-/// A metrics table of these columns; a metric named in `falling` gets a fact − hall column.
-fn metrics_table(domains: &[&str], tokens: [&[f64]; 2], metrics: &[Metric], falling: &[&str]) -> Table {
-    let mut columns = vec![
-        Column::new("sample_id", Kind::Utf8),
-        Column::new("domain", Kind::Utf8),
-        Column::new("n_tokens_fact", Kind::Int64),
-        Column::new("n_tokens_hall", Kind::Int64),
-        Column::new("l5_fact_shape_class", Kind::Utf8),
-        Column::new("l5_hall_shape_class", Kind::Utf8),
-    ];
+/// A metrics table of these columns; `tokens` are those of fact and hallucination, or of prompt, fact
+/// and hallucination; a metric named in `falling` gets a fact − hall column.
+fn metrics_table(domains: &[&str], tokens: &[&[f64]], metrics: &[Metric], falling: &[&str]) -> Table {
+    let mut columns = vec![Column::new("sample_id", Kind::Utf8), Column::new("domain", Kind::Utf8)];
+    let counted = ["prompt", "fact", "hall"];
+    columns.extend(counted[3 - tokens.len()..].iter().map(|t| Column::new(format!("n_tokens_{t}"), Kind::Int64)));
+    columns.extend(["fact", "hall"].map(|t| Column::new(format!("l5_{t}_shape_class"), Kind::Utf8)));
     for (name, _, _) in metrics {
         let named = |text: &str| match name.strip_prefix("l5_") {
             Some(rest) => format!("l5_{text}_{rest}"),
@@ -68,7 +65,7 @@ fn metrics_table(domains: &[&str], tokens: [&[f64]; 2], metrics: &[Metric], fall
     }
     let rows = (0..domains.len()).map(|i| {
         let mut row = vec![Cell::Text(format!("s{i}")), Cell::Text(domains[i].into())];
-        row.extend(tokens.map(|t| Cell::Int(t[i] as i64)));
+        row.extend(tokens.iter().map(|t| Cell::Int(t[i] as i64)));
         row.extend([Cell::Text("Prolate".into()), Cell::Text("Oblate".into())]);
         for (name, fact, hall) in metrics {
             row.extend([Cell::from(fact[i]), Cell::from(hall[i])]);
@@ -87,7 +84,8 @@ fn comparisons_agree_with_scipy() {
     let golden = golden();
     let domains: Vec<&str> = golden.domain.iter().map(String::as_str).collect();
     let metrics: Vec<_> = golden.metrics.iter().map(|(k, [f, h])| (k.as_str(), f.as_slice(), h.as_slice())).collect();
-    let table = metrics_table(&domains, [&golden.n_tokens[0], &golden.n_tokens[1]], &metrics, &["stability"]);
+    let tokens: Vec<&[f64]> = golden.n_tokens.iter().map(Vec::as_slice).collect();
+    let table = metrics_table(&domains, &tokens, &metrics, &["stability"]);
     let comparisons = compare(&table, 42).unwrap();
     // four metrics, one difference and the token count, in two domains and all
     assert_eq!(comparisons.len(), 6 * 3);
@@ -97,13 +95,19 @@ fn comparisons_agree_with_scipy() {
         let row = comparisons.iter().position(|c| c.metric == metric && c.domain == domain).unwrap();
         let number = |name: &str| stats.cell(row, name).unwrap().number();
         for (name, wanted) in expected.iter().filter(|(name, _)| *name != "drawn") {
-            let (found, wanted) = (number(name).unwrap(), wanted.as_f64().unwrap());
+            let (found, wanted) = (number(name), wanted.as_f64());
+            assert_eq!(found.is_some(), wanted.is_some(), "{key} {name}: {found:?} against {wanted:?}");
+            let (found, wanted) = found.zip(wanted).unwrap_or_default();
             let error = (found - wanted).abs() / wanted.abs().max(1e-3);
             assert!(error < 1e-9, "{key} {name}: {found} against {wanted}");
         }
         let drawn = &expected["drawn"];
-        for (name, exact) in [("p_permutation", "exact"), ("equal_length_p", "equal_exact")] {
-            let (found, wanted) = (number(name).unwrap(), drawn[name].as_f64().unwrap());
+        let tests =
+            [("p_permutation", "exact"), ("length_adjusted_p", "adjusted_exact"), ("equal_length_p", "equal_exact")];
+        for (name, exact) in tests {
+            let (found, wanted) = (number(name), drawn[name].as_f64());
+            assert_eq!(found.is_some(), wanted.is_some(), "{key} {name}: {found:?} against {wanted:?}");
+            let (found, wanted) = found.zip(wanted).unwrap_or_default();
             let limit = if drawn[exact].as_bool().unwrap() { 1e-12 } else { 0.02 };
             assert!((found - wanted).abs() < limit, "{key} {name}: {found} against {wanted}");
         }
@@ -120,7 +124,14 @@ fn comparisons_agree_with_scipy() {
     assert_eq!(verdict("l5_length", "all"), Verdict::ExplainedByLength);
     assert_eq!(verdict("l5_nothing", "all"), Verdict::NoDifference);
     assert_eq!(verdict("n_tokens", "all"), Verdict::Control);
+    assert_eq!(verdict("l5_real", "small"), Verdict::NoLengthControl);
     assert_eq!(verdict("stability", "all"), verdict("stability_diff", "all"));
+    let direction = |metric: &str| {
+        let row = comparisons.iter().position(|c| c.metric == metric).unwrap();
+        stats.cell(row, "direction").unwrap().clone()
+    };
+    assert_eq!(direction("stability"), Cell::Text("hall_minus_fact".into()));
+    assert_eq!(direction("stability_diff"), Cell::Text("fact_minus_hall".into()));
 }
 
 #[test]
@@ -156,7 +167,7 @@ fn degenerate_input_gives_nulls_and_says_why() {
     let check = |n: usize, tokens: [&[f64]; 2], fact: &[f64], hall: &[f64]| {
         let (fact, hall) = (some(fact), some(hall));
         let metrics: [Metric; 1] = [("m", &fact, &hall)];
-        let table = metrics_table(&vec!["d"; n], tokens, &metrics, &[]);
+        let table = metrics_table(&vec!["d"; n], &tokens, &metrics, &[]);
         let found = compare(&table, 0).unwrap();
         let row = found.into_iter().find(|c| c.metric == "m").unwrap();
         for cell in &stats_table(std::slice::from_ref(&row)).rows[0] {
@@ -176,9 +187,11 @@ fn degenerate_input_gives_nulls_and_says_why() {
     let rounding = check(8, [&eights, &eights], &[0.3; 8], &[0.1 + 0.2, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3, 0.3]);
     assert_eq!(rounding.verdict, Verdict::NoVariation);
 
-    // equal lengths throughout: no line, but the triples themselves are the control
+    // equal lengths throughout: the triples themselves are the control
     let equal = check(8, [&eights, &eights], &zeros, &up);
-    assert_eq!((equal.adjusted, equal.length_r, equal.n_equal), (None, None, 8));
+    let adjusted = equal.adjusted.unwrap();
+    assert_eq!((Some(adjusted.difference), Some(adjusted.p)), (equal.mean_diff, equal.p_permutation));
+    assert_eq!((equal.length_r, equal.n_equal, equal.n_matched, equal.n_chains), (None, 8, 8, 8));
     assert_eq!(equal.verdict, Verdict::SurvivesLengthControl);
 
     // always one token longer: nothing tells length from the difference
@@ -186,7 +199,7 @@ fn degenerate_input_gives_nulls_and_says_why() {
     assert_eq!((longer.adjusted, longer.n_equal), (None, 0));
     assert_eq!((longer.verdict, longer.verdict.survives()), (Verdict::NoLengthControl, None));
 
-    // a line through most, but at equal length the difference turns around
+    // longer ones differ, but at equal length the difference turns around
     let tokens = [8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 8.0];
     let more = [8.0, 8.0, 8.0, 8.0, 8.0, 8.0, 9.0, 9.1, 9.0, 9.0, 9.0, 9.0].map(f64::floor);
     let hall = [-0.1, -0.2, -0.1, -0.15, -0.12, -0.11, 5.0, 5.1, 5.2, 5.3, 4.9, 5.05];
@@ -196,8 +209,35 @@ fn degenerate_input_gives_nulls_and_says_why() {
 }
 
 #[test]
+fn a_control_too_weak_to_tell_is_none() {
+    let noise = |i: usize| ((i * 7919) % 31) as f64 / 10.0 - 1.5;
+    let check = |equal: usize, n: usize, effect: &dyn Fn(bool) -> f64| {
+        let fact = vec![8.0; n];
+        let hall: Vec<f64> = (0..n).map(|i| if i < equal { 8.0 } else { 9.0 }).collect();
+        let values: Vec<f64> = (0..n).map(|i| noise(i) + effect(i < equal)).collect();
+        let metrics: [Metric; 1] = [("m", &some(&vec![0.0; n]), &some(&values))];
+        let found = compare(&metrics_table(&vec!["d"; n], &[&fact, &hall], &metrics, &[]), 0).unwrap();
+        found.into_iter().find(|c| c.metric == "m").unwrap()
+    };
+    // seven of ninety triples can neither show a small difference nor exclude it
+    let vague = check(7, 90, &|_| 0.4);
+    assert!(vague.q_value.unwrap() <= ALPHA && vague.adjusted_q.unwrap() > ALPHA, "{vague:?}");
+    assert_eq!((vague.n_matched, vague.verdict), (7, Verdict::NoLengthControl));
+    // a large one they exclude
+    let excluded = check(7, 90, &|equal| if equal { 0.0 } else { 8.0 });
+    assert_eq!(excluded.verdict, Verdict::ExplainedByLength);
+    // too few chains are no control at all
+    let few = check(MIN_CHAINS - 1, 90, &|equal| if equal { 0.0 } else { 8.0 });
+    assert_eq!((few.n_matched, few.adjusted, few.verdict), (MIN_CHAINS - 1, None, Verdict::NoLengthControl));
+    // what length hides from the raw difference is there at equal length
+    let hidden = check(45, 90, &|equal| if equal { 1.0 } else { -1.1 });
+    assert!(hidden.q_value.unwrap() > ALPHA, "{hidden:?}");
+    assert_eq!(hidden.verdict, Verdict::SurvivesLengthControl);
+}
+
+#[test]
 fn empty_and_foreign_tables() {
-    let empty = metrics_table(&[], [&[], &[]], &[("m", &[], &[])], &[]);
+    let empty = metrics_table(&[], &[&[], &[]], &[("m", &[], &[])], &[]);
     let found = compare(&empty, 0).unwrap();
     assert_eq!(found.iter().map(|c| c.metric.as_str()).collect::<Vec<_>>(), ["n_tokens", "m"]);
     assert!(found.iter().all(|c| c.n == 0 && c.mean_diff.is_none()));
@@ -209,23 +249,29 @@ fn empty_and_foreign_tables() {
 fn a_domain_called_all_is_kept_apart() {
     let values: Vec<Option<f64>> = some(&[1.0, 2.0, 3.0]);
     let tokens = [8.0; 3];
-    let table = metrics_table(&["all", "all", "x"], [&tokens, &tokens], &[("m", &values, &values)], &[]);
-    let mut domains: Vec<(String, usize)> =
-        compare(&table, 0).unwrap().into_iter().filter(|c| c.metric == "m").map(|c| (c.domain, c.n)).collect();
-    domains.sort();
-    assert_eq!(domains, [("(all)".into(), 3), ("all".into(), 2), ("x".into(), 1)]);
+    let groups = |domains: [&str; 3]| {
+        let table = metrics_table(&domains, &[&tokens, &tokens], &[("m", &values, &values)], &[]);
+        let mut groups: Vec<(String, usize)> =
+            compare(&table, 0).unwrap().into_iter().filter(|c| c.metric == "m").map(|c| (c.domain, c.n)).collect();
+        groups.sort();
+        groups
+    };
+    assert_eq!(groups(["all", "all", "x"]), [("(all)".into(), 3), ("all".into(), 2), ("x".into(), 1)]);
+    // one domain is all there is, and tested once
+    assert_eq!(groups(["x"; 3]), [("all".into(), 3)]);
+    assert_eq!(groups(["all"; 3]), [("all".into(), 3)]);
 }
 
 #[test]
 fn a_metric_does_not_depend_on_its_neighbours() {
     let golden = golden();
     let domains: Vec<&str> = golden.domain.iter().map(String::as_str).collect();
-    let tokens: [&[f64]; 2] = [&golden.n_tokens[0], &golden.n_tokens[1]];
+    let tokens: Vec<&[f64]> = golden.n_tokens.iter().map(Vec::as_slice).collect();
     let every: Vec<_> = golden.metrics.iter().map(|(k, [f, h])| (k.as_str(), f.as_slice(), h.as_slice())).collect();
     let drawn = |metrics: &[Metric]| {
-        let found = compare(&metrics_table(&domains, tokens, metrics, &[]), 1).unwrap();
+        let found = compare(&metrics_table(&domains, &tokens, metrics, &[]), 1).unwrap();
         let row = found.into_iter().find(|c| c.metric == "l5_real" && c.domain == "large").unwrap();
-        (row.interval, row.p_permutation, row.equal_p)
+        (row.interval, row.p_permutation, row.equal_p, row.adjusted)
     };
     let only: Vec<_> = every.iter().copied().filter(|(name, _, _)| *name == "l5_real").collect();
     assert_eq!(drawn(&every), drawn(&only));

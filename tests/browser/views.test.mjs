@@ -1,9 +1,13 @@
 // Every view in light and dark, at desktop and phone width: accessible, within the window, pictured.
 
 import assert from "node:assert/strict";
+import { mkdtempSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { clean, DESKTOP, launch, PHONE } from "./harness/browser.mjs";
-import { artifact } from "./harness/paths.mjs";
+import { artifact, golden } from "./harness/paths.mjs";
+import { native, goldenSaes } from "./harness/run.mjs";
 import { serve } from "./harness/server.mjs";
 import { accessible, by, fits, go, open, state } from "./harness/view.mjs";
 
@@ -80,6 +84,230 @@ test("the views can be reached and used by keyboard", async () => {
   assert.ok(seen.includes("Set up"), seen.join(" | "));
 });
 
+// --- Explore ----------------------------------------------------------------------------------
+
+const WIDE = { width: 1440, height: 900 };
+
+/** Explore with a sentence's features shown. */
+async function explored(text = "The Eiffel Tower stands in the city of Paris") {
+  await open(page, host, "#/explore");
+  await by(page, "explore-text").fill(text);
+  await by(page, "explore-go").click();
+  await by(page, "features-ranked").waitFor({ timeout: 120_000 });
+}
+
+/** The list as it stands: feature numbers, activations, and how far its last column is. */
+const ranked = () =>
+  page.locator('[data-test="features-ranked"] tbody tr').evaluateAll((rows) =>
+    rows.map((row) => ({
+      feature: row.querySelector("button.feature").textContent,
+      activation: Number(row.querySelector("td.number").textContent.replaceAll(",", "")),
+      state: row.querySelector(".promoted").dataset.state,
+      words: [...row.querySelectorAll(".promoted .token")].map((token) => token.textContent),
+    })),
+  );
+const known = () => page.waitForFunction(() => {
+  const cells = [...document.querySelectorAll('[data-test="features-ranked"] .promoted')];
+  return cells.length > 0 && cells.every((cell) => cell.dataset.state === "known");
+}, null, { timeout: 60_000 });
+/** What the heat map holds of a token, in the order of its columns. */
+const heatRow = (row) =>
+  page.locator(`.heat td[data-row="${row}"]:visible`).evaluateAll((cells) => cells.map((cell) => Number(cell.getAttribute("aria-label").replaceAll(",", ""))));
+const descending = (numbers) => numbers.every((value, i) => i === 0 || value <= numbers[i - 1]);
+
+test("explore: what features promote is read by itself", { timeout: 240_000 }, async () => {
+  await page.setViewportSize(WIDE);
+  await explored();
+  await known();
+  const rows = await ranked();
+  assert.equal(rows.length, 24);
+  for (const { feature, words } of rows) assert.equal(words.length, 6, `feature ${feature} promotes ${words.join(" ")}`);
+  assert.ok(new Set(rows.map(({ words }) => words.join(" "))).size > 12, "all features promote the same");
+  assert.ok(descending(rows.map((row) => row.activation)), "not by the largest activation");
+  // more rows, and another layer, are read in their turn
+  await page.getByRole("button", { name: /^Show \d+ more/ }).click();
+  assert.equal((await ranked()).length, 48);
+  await known();
+  await page.getByRole("radio", { name: "Layer 6" }).check();
+  await known();
+  assert.equal((await ranked()).length, 24);
+});
+
+test("explore: a token ranks the features by their activation there, by mouse and by keyboard", { timeout: 240_000 }, async () => {
+  await page.setViewportSize(WIDE);
+  await explored();
+  const whole = (await ranked()).map(({ feature }) => feature);
+  const tokens = page.locator('[data-test="sentence-token"]');
+  const active = async (row) => Number(await page.locator(".heat tbody tr").nth(row).locator(".l0").innerText());
+  const check = async (row) => {
+    const words = await by(page, "explore-ranking").innerText();
+    assert.ok(words.includes(`“${(await tokens.nth(row).innerText()).trim()}”`), words);
+    assert.ok(words.includes(`${await active(row)} features are active`), words);
+    const values = (await ranked()).map((one) => one.activation);
+    assert.ok(values.length > 0 && values.every((value) => value > 0), `${values}`);
+    assert.ok(descending(values), `${values}`);
+    const cells = await heatRow(row);
+    assert.deepEqual(values.slice(0, cells.length), cells, "list and heat map");
+    assert.equal(await tokens.nth(row).getAttribute("aria-pressed"), "true");
+  };
+  await tokens.nth(3).click();
+  await check(3);
+  assert.notDeepEqual((await ranked()).map(({ feature }) => feature), whole);
+  // all that is active at the token is in the list, not only what is strong elsewhere
+  const more = page.getByRole("button", { name: /^Show \d+ more/ });
+  while (await more.count()) await more.click();
+  assert.equal((await ranked()).length, await active(3));
+
+  // the sentence is one stop of the Tab key; arrows go along it, Enter and Space choose
+  await tokens.nth(3).focus();
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("Enter");
+  await check(4);
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("Space");
+  await check(5);
+  assert.equal(await page.evaluate(() => document.activeElement.dataset.test), "sentence-token", "the focus stays");
+  await page.keyboard.press("Space");
+  assert.deepEqual((await ranked()).map(({ feature }) => feature), whole, "chosen again, a token lets go");
+
+  // in the heat map a row's head does the same, and a cell colours the sentence
+  await page.locator('.heat td[tabindex="0"]').focus();
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Home");
+  await page.keyboard.press("Enter");
+  await check(2);
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("ArrowRight");
+  await page.keyboard.press("Enter");
+  const second = (await ranked())[1].feature;
+  assert.match(await by(page, "explore-caption").innerText(), new RegExp(`feature ${second}\\b`));
+  await by(page, "rank-whole").click();
+  assert.deepEqual((await ranked()).map(({ feature }) => feature), whole);
+});
+
+test("explore: side by side on a wide screen, below each other on a phone, accessible on both", { timeout: 240_000 }, async () => {
+  await page.setViewportSize(WIDE);
+  await explored();
+  await known();
+  const panes = ["explore-sentence", "explore-heatmap", "explore-features"];
+  const boxes = async () => Promise.all(panes.map((name) => by(page, name).boundingBox()));
+  const [sentence, map, list] = await boxes();
+  assert.ok(sentence.x + sentence.width <= map.x && map.x + map.width <= list.x, JSON.stringify([sentence, map, list]));
+  for (const box of [map, list]) assert.ok(box.y < WIDE.height / 2, JSON.stringify(box));
+  assert.ok(list.x + list.width - sentence.x > 0.9 * WIDE.width, "the screen's width is not used");
+  await accessible(page, "explore, wide, with features");
+  await page.setViewportSize(PHONE);
+  await page.waitForTimeout(300);
+  const [first, second, third] = await boxes();
+  assert.ok(first.y + first.height <= second.y && second.y + second.height <= third.y, JSON.stringify([first, second, third]));
+  await still("explore, phone, with features");
+  await accessible(page, "explore, phone, with features");
+  await page.screenshot({ path: artifact("screenshots", "explore-features-phone.png"), fullPage: true });
+});
+
+// --- Results and samples ------------------------------------------------------------------------
+
+test("results: what does not differ is folded into one line, and opens by keyboard", { timeout: 120_000 }, async () => {
+  await page.setViewportSize(WIDE);
+  await open(page, host, "#/results");
+  await state(page, "ready");
+  const panel = by(page, "panel-effects");
+  const fold = by(page, "effects-fold");
+  await fold.waitFor();
+  assert.match(await fold.innerText(), /^\d+ metrics? shows? no difference/);
+  assert.equal(await fold.getAttribute("aria-expanded"), "false");
+  const height = async () => (await panel.boundingBox()).height;
+  const folded = await height();
+  assert.equal(await panel.getByText(/^No difference \(\d+\)$/).count(), 0, "folded rows are drawn");
+  await fold.focus();
+  await page.keyboard.press("Enter");
+  assert.equal(await fold.getAttribute("aria-expanded"), "true");
+  await panel.getByText(/^No difference \(\d+\)$/).waitFor();
+  assert.ok((await height()) > folded + 200, `${await height()} px open, ${folded} folded`);
+  assert.ok(await fold.evaluate((button) => button === document.activeElement), "the focus stays on the button");
+  await accessible(page, "results, fold open");
+  await page.keyboard.press("Space");
+  assert.equal(await fold.getAttribute("aria-expanded"), "false");
+  await panel.getByText(/^No difference \(\d+\)$/).waitFor({ state: "detached" });
+});
+
+test("results of a single domain show every comparison once", { timeout: 120_000 }, async () => {
+  const name = "llama";
+  const data = join(golden, name, "texts.json");
+  const saes = goldenSaes(name).flatMap(({ layer, path }) => ["--sae", `${layer}=${join(golden, name, path)}`]);
+  const files = native(["--model", join(golden, name, "model"), ...saes, "--dataset", `only=${data}`]);
+  const folder = mkdtempSync(join(tmpdir(), "saescope-one-domain-"));
+  const paths = ["metrics", "features", "stats"].map((file) => join(folder, `${file}.parquet`));
+  [files.metrics, files.features, files.stats].forEach((bytes, i) => writeFileSync(paths[i], bytes));
+  writeFileSync(join(folder, "manifest.json"), JSON.stringify(files.manifest));
+  await page.setViewportSize(WIDE);
+  await open(page, host, "#/results");
+  await state(page, "ready");
+  await page.locator('[data-test="open-run-file"]').first().setInputFiles([...paths, join(folder, "manifest.json")]);
+  await page.getByText("Mean over 12 samples").first().waitFor();
+  assert.equal(await page.locator('[data-test="domain-filter"]').count(), 0, "there is no domain to choose");
+  const panel = by(page, "panel-effects");
+  await panel.locator("summary").click();
+  // the table follows when the panel is drawn again
+  await page.waitForFunction(() => {
+    const lines = [...document.querySelectorAll('[data-test="panel-effects"] tbody tr')];
+    return lines.length > 0 && lines.every((line) => line.children[1].textContent === "all");
+  });
+  const rows = await panel.locator("table tbody tr").evaluateAll((list) => list.map((row) => [...row.children].slice(0, 2).map((cell) => cell.textContent)));
+  const metrics = rows.map(([metric]) => metric);
+  assert.ok(rows.length > 20, `${rows.length} comparisons`);
+  assert.equal(new Set(metrics).size, metrics.length, `twice: ${metrics.filter((one, i) => metrics.indexOf(one) !== i)}`);
+});
+
+test("sample: the width of a wide screen is used, and nothing scrolls sideways on a phone", { timeout: 240_000 }, async () => {
+  await page.setViewportSize(WIDE);
+  await open(page, host, `#/sample/${await firstSample()}`);
+  await by(page, "features-table").waitFor();
+  const box = (name) => by(page, name).boundingBox();
+  const [texts, whole, layers, features, cloud] = await Promise.all(["sample-texts", "sample-whole", "sample-numbers", "sample-features", "sample-cloud"].map(box));
+  assert.ok(texts.x + texts.width <= whole.x && Math.abs(texts.y - whole.y) < 2, "texts beside numbers");
+  assert.ok(features.x + features.width <= cloud.x && Math.abs(features.y - cloud.y) < 2, "features beside their cloud");
+  assert.ok(layers.width > 0.9 * WIDE.width, `${layers.width} px of ${WIDE.width}`);
+  // three numbers of every layer in one line
+  const run = await page.evaluate(async () => (await (await fetch("runs/demo/manifest.json")).json()).layers);
+  const line = by(page, "sample-numbers").locator("tbody tr").first();
+  assert.equal(await line.locator("td").count(), 3 * run.length);
+
+  await by(page, "show-promotes").click();
+  await page.locator("td.promotes .token").first().waitFor({ timeout: 60_000 });
+  await accessible(page, "sample, wide, with promoted tokens");
+  await page.setViewportSize(PHONE);
+  await page.waitForTimeout(300);
+  await still("sample, phone, with promoted tokens");
+  await accessible(page, "sample, phone, with promoted tokens");
+  const groups = by(page, "sample-numbers").locator("table");
+  assert.equal(await groups.count(), run.length, "a table for each layer");
+});
+
+// --- notices --------------------------------------------------------------------------------------
+
+test("a notice that was closed stays away in its tab", { timeout: 120_000 }, async () => {
+  const tab = await browser.page();
+  const notice = tab.locator('[data-test="notice-webgpu"]');
+  await open(tab, host, "#/explore");
+  await notice.waitFor();
+  await by(tab, "close-webgpu").click();
+  await notice.waitFor({ state: "detached" });
+  assert.ok(await tab.evaluate(() => document.querySelector("#main").contains(document.activeElement)), "the focus is lost");
+  await tab.reload();
+  await tab.waitForFunction(() => document.documentElement.dataset.webgpu === "software");
+  await tab.waitForTimeout(300);
+  assert.equal(await notice.count(), 0, "it is back after a reload");
+  clean(tab, browser);
+  await tab.close();
+  // another tab is another session
+  const other = await browser.page();
+  await open(other, host, "#/explore");
+  await other.locator('[data-test="notice-webgpu"]').waitFor();
+  await other.close();
+});
+
 test("no console error, no policy violation, no other host", () => clean(page, browser));
 
 async function firstSample() {
@@ -87,4 +315,15 @@ async function firstSample() {
     const link = document.querySelector('a[href^="#/sample/"]');
     return link ? link.getAttribute("href").slice("#/sample/".length) : null;
   }).then((id) => id ?? sample.id);
+}
+
+/** Nothing on the page can be scrolled sideways, tables and plots included. */
+async function still(what) {
+  await fits(page, what);
+  const wide = await page.evaluate(() =>
+    [...document.querySelectorAll("main *")]
+      .filter((one) => one.checkVisibility() && one.scrollWidth > one.clientWidth + 1 && ["auto", "scroll"].includes(getComputedStyle(one).overflowX))
+      .map((one) => `${one.tagName} ${one.className}: ${one.scrollWidth} px in ${one.clientWidth}`),
+  );
+  assert.deepEqual(wide, [], what);
 }

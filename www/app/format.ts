@@ -42,3 +42,9 @@ export function short(value: number): string {
   if (size >= 1000) return count(value);
   return size >= 0.001 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
 }
+
+/** A token as it is shown: blanks and line ends made visible. */
+export function visible(token: string): string {
+  const text = token.replace(/\n/g, "↵").replace(/\t/g, "⇥");
+  return (/^[ ↵⇥]+$/.test(text) ? text.replaceAll(" ", "·") : text.replace(/^ /, "·")) || "∅";
+}

@@ -3,7 +3,7 @@
 import { failure } from "./errors";
 
 /** The version of the files' format that this page reads. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 export interface FileInfo {
   path: string;
@@ -18,6 +18,8 @@ export interface LayerHealth {
   declared_l0: number | null;
   fvu: number | null;
   dead_share: number | null;
+  /** Texts that were left out since they are read at an attention sink; absent in earlier runs. */
+  sinks?: number;
   warnings: string[];
 }
 
@@ -44,6 +46,8 @@ export interface Manifest {
     n_layers: number;
     quantization: string;
     files: FileInfo[];
+    /** Fields of its config that nobody read; absent in earlier runs. */
+    ignored_config_fields?: { name: string; value: string; asked: boolean }[];
   };
   tokenizer: { file: FileInfo; bos_rule: string };
   layers: number[];
@@ -103,12 +107,16 @@ export function readManifest(source: string | object): Manifest {
   return value as Manifest;
 }
 
-/** Refuses files of another version of the format. */
+/** The oldest version that this page still reads: later ones only added columns and fields. */
+const OLDEST_VERSION: number = 1;
+
+/** Refuses files of a version of the format that this page does not know. */
 export function checkVersion(file: string, version: number | null): void {
-  if (version === null || version === SCHEMA_VERSION) return;
+  if (version === null || (version >= OLDEST_VERSION && version <= SCHEMA_VERSION)) return;
+  const known = OLDEST_VERSION === SCHEMA_VERSION ? `${SCHEMA_VERSION}` : `${OLDEST_VERSION} to ${SCHEMA_VERSION}`;
   throw failure(
     "unsupported",
-    `${file}: expected schema_version ${SCHEMA_VERSION}, found ${version}`,
+    `${file}: expected schema_version ${known}, found ${version}`,
     version > SCHEMA_VERSION
       ? "a newer saescope wrote this run: open it with that version's page"
       : "an older saescope wrote this run: run it again, or open it with that version's page",

@@ -42,6 +42,9 @@ const WORDS: Record<string, string> = {
   ghost_energy: "Ghost energy",
   missing_count: "Missing features",
   missing_energy: "Missing energy",
+  residual_norm: "Residual norm",
+  prompt_residual_norm: "Residual norm of the prompt",
+  prompt_is_sink: "Prompt ends at an attention sink",
 };
 
 const UNITS: Record<string, string> = {

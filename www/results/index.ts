@@ -109,7 +109,7 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
   return {
     show(run) {
       const chosen = view?.domain ?? null;
-      const domain = chosen !== null && run.domains.includes(chosen) ? chosen : null;
+      const domain = chosen !== null && run.domains.length > 1 && run.domains.includes(chosen) ? chosen : null;
       const first = view === null;
       view = viewOf(run, domain);
       if (first) host.replaceChildren(root);
@@ -122,7 +122,8 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
       head.replaceChildren(summary(run));
       // A list that the user has open is not taken away by the next samples of a run.
       if (!run.partial || !bar.contains(document.activeElement)) {
-        bar.replaceChildren(domainFilter(run, domain), exportButtons(run, page.announce.bind(page)));
+        // One domain is all there is: nothing to choose.
+        bar.replaceChildren(...(run.domains.length > 1 ? [domainFilter(run, domain)] : []), exportButtons(run, page.announce.bind(page)));
       }
       arrange(run);
       comparisons.show(run, domain);

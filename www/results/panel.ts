@@ -29,6 +29,8 @@ export interface PanelSpec {
   size: "half" | "third" | "wide";
   /** Controls of the panel; `redraw` after a change. */
   controls?(redraw: () => void): Child[];
+  /** What stands below the plot; `redraw` after a change. */
+  after?(redraw: () => void): Child[];
   draw(view: View, theme: Theme, width: number): Drawing;
 }
 
@@ -53,6 +55,7 @@ export function panel(spec: PanelSpec, context: PanelContext): Panel {
   const { id, title, how } = spec;
   const plotHost = h("div", {
     class: "plot-host",
+    id: `panel-${id}-plot`,
     tabindex: 0,
     role: "group",
     "aria-labelledby": `panel-${id}-title`,
@@ -156,6 +159,7 @@ export function panel(spec: PanelSpec, context: PanelContext): Panel {
     spec.controls === undefined ? null : h("div", { class: "controls" }, spec.controls(redraw)),
     legend,
     plotHost,
+    spec.after === undefined ? null : h("div", { class: "after" }, spec.after(redraw)),
     caption,
     details,
   );

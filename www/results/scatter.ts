@@ -50,6 +50,10 @@ function draw(view: View, theme: Theme, width: number, base: string): Drawing {
   const place_of = (row: number) => run.domains.indexOf(run.sampleDomains[row] as string) % SYMBOLS.length;
   const colorOf = (row: number) => (told ? (theme.categories[place_of(row)] as string) : theme.accent);
   const symbolOf = (row: number) => (told ? (SYMBOLS[place_of(row)] as string) : "circle");
+  // Both angles compare with the prompt: at an attention sink it says nothing about the completion.
+  const sinks = run.metrics.numbers("prompt_is_sink");
+  const sink = (row: number) => sinks?.[row] === 1;
+  const atSink = found.filter(sink).length;
   const plot = chart(theme, {
     width,
     height: Math.min(width, 400),
@@ -71,7 +75,7 @@ function draw(view: View, theme: Theme, width: number, base: string): Drawing {
         stroke: colorOf,
         fill: colorOf,
         symbol: symbolOf,
-        fillOpacity: 0.35,
+        fillOpacity: (row: number) => (sink(row) ? 0 : 0.35),
         strokeWidth: 1.2,
         r: 3.5,
       }),
@@ -93,13 +97,14 @@ function draw(view: View, theme: Theme, width: number, base: string): Drawing {
         `fact ${number(f(row))}`,
         `hallucination ${number(h(row))}`,
         `difference ${signed(h(row) - f(row))}`,
+        ...(sink(row) ? ["the prompt ends at an attention sink"] : []),
       ],
       sampleId: run.sampleIds[row] as string,
     })),
     legend: told
       ? domains.map((name) => key(theme.categories[run.domains.indexOf(name) % SYMBOLS.length] as string, name))
       : [],
-    caption: `${count(above, "sample")} ${above === 1 ? "lies" : "lie"} above the diagonal (larger for the hallucination), ${below} below, ${found.length - above - below} on it.${thinned(found)}`,
+    caption: `${count(above, "sample")} ${above === 1 ? "lies" : "lie"} above the diagonal (larger for the hallucination), ${below} below, ${found.length - above - below} on it.${thinned(found)}${atSink === 0 ? "" : ` Hollow: ${atSink === 1 ? "1 prompt ends" : `${atSink} prompts end`} at an attention sink, and the angle to it says little.`}`,
     table,
   };
 }

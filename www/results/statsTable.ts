@@ -4,7 +4,7 @@ import { h } from "../app/dom";
 import { nameInWords } from "../data/metrics";
 import type { Run } from "../data/run";
 import { number, probability, signed } from "./format";
-import { comparisons, everything, isDifference, VERDICTS, verdictWord, type Comparison } from "./verdicts";
+import { comparisons, group, isDifference, MATCHED, VERDICTS, verdictWord, type Comparison } from "./verdicts";
 
 interface Column {
   name: string;
@@ -12,6 +12,8 @@ interface Column {
   title: string;
   value(c: Comparison, run: Run): number | string;
   text(c: Comparison, run: Run): string;
+  /** A column of stats.parquet that runs of earlier versions lack. */
+  since?: string;
 }
 
 const stat = (name: string) => (c: Comparison, run: Run) => run.stats?.number(name, c.row) ?? NaN;
@@ -20,10 +22,12 @@ const numeric = (name: string, label: string, title: string, form: (value: numbe
   return { name, label, title, value, text: (c, run) => form(value(c, run)) };
 };
 
+/** Which way a `*_diff` row is counted. */
+const DIRECTION = "direction";
+
 const WEIGHT = Object.keys(VERDICTS);
 const COLUMNS: Column[] = [
-  { name: "metric", label: "Metric", title: "Name in stats.parquet on hover", value: (c) => c.metric, text: (c) => nameInWords(c.metric) },
-  { name: "domain", label: "Domain", title: "Domain", value: (c) => c.domain, text: (c) => c.domain },
+  { name: "metric", label: "Metric", title: "Name in stats.parquet on hover", value: (c) => c.metric, text: (c, run) => nameInWords(isDifference(run, c.metric) ? c.metric.slice(0, -"_diff".length) : c.metric) },
   {
     name: "verdict",
     label: "Verdict",
@@ -39,13 +43,15 @@ const COLUMNS: Column[] = [
   numeric("p_permutation", "p", "Sign-flip permutation p", probability),
   numeric("q_value", "q", "Benjamini–Hochberg q over the domain’s metrics", probability),
   numeric("length_r", "r length", "Pearson’s r of the metric with token counts"),
-  numeric("length_adjusted_diff", "Adj. diff.", "Difference at equal token counts, by regression", signed),
-  numeric("length_adjusted_q", "Adj. q", "q of the adjusted difference", probability),
-  numeric("n_equal_length", "Equal", "Pairs with equally many tokens"),
-  numeric("equal_length_diff", "Equal diff.", "Mean difference over those pairs", signed),
-  numeric("equal_length_q", "Equal q", "q over those pairs", probability),
+  numeric("length_adjusted_diff", "At equal", "Difference at equal token counts", signed),
+  numeric("length_adjusted_q", "q at equal", "q of the difference at equal token counts", probability),
+  { ...numeric(MATCHED, "Matched", "Triples that carry the length control: among them token counts cancel"), since: MATCHED },
+  numeric("n_equal_length", "Equal pairs", "Pairs with equally many tokens"),
+  numeric("equal_length_diff", "Their diff.", "Mean difference over the pairs with equally many tokens", signed),
 ];
 const ROWS_A_SLOT = 24;
+/** What a phone shows of them before it is asked for all. */
+const FIRST = new Set(["metric", "verdict", "hedges_g", "length_adjusted_q"]);
 
 /** The section with the table. */
 export interface StatsTable {
@@ -60,6 +66,20 @@ export function statsTable(queue: (key: string, job: () => void) => void): Stats
   const head = h("tr", null);
   const body = h("tbody", null);
   const note = h("p", { class: "caption" });
+  const widen = h(
+    "button",
+    {
+      type: "button",
+      class: "small widen",
+      "aria-expanded": "false",
+      onclick: () => {
+        const all = table.classList.toggle("all");
+        widen.setAttribute("aria-expanded", String(all));
+        widen.textContent = all ? "Fewer columns" : "All columns";
+      },
+    },
+    "All columns",
+  );
   const table = h(
     "table",
     { class: "data stats", "data-test": "stats-table" },
@@ -70,42 +90,53 @@ export function statsTable(queue: (key: string, job: () => void) => void): Stats
   const element = h(
     "section",
     { class: "panel wide", "data-test": "panel-stats", "aria-labelledby": "panel-stats-title" },
-    h("header", null, h("h2", { id: "panel-stats-title" }, "Comparisons")),
+    h("header", null, h("h2", { id: "panel-stats-title" }, "Comparisons"), h("div", { class: "panel-actions" }, widen)),
     h("p", { class: "how" }, "Every metric, hallucination against fact, with its length controls. A column head sorts."),
     h("div", { class: "table-scroll tall", tabindex: 0, role: "group", "aria-label": "Comparisons, scrollable" }, table),
     note,
   );
 
-  COLUMNS.forEach((column, i) => {
-    const button = h("button", { type: "button", class: "sort", title: column.title }, column.label);
-    const cell = h("th", { scope: "col", "aria-sort": "none", class: i > 2 && "number" }, button);
-    button.addEventListener("click", () => {
-      sort = { column: column.name, down: sort.column === column.name ? !sort.down : false };
-      fill();
+  let columns: Column[] = [];
+  let heads: HTMLElement[] = [];
+
+  /** The heads of the columns that a run has; the same ones stay, and with them the focus. */
+  function arrange(run: Run): void {
+    const next = COLUMNS.filter(({ since }) => since === undefined || run.stats?.has(since));
+    if (next.length === columns.length && next.every((column, i) => column === columns[i])) return;
+    columns = next;
+    heads = columns.map((column, i) => {
+      const button = h("button", { type: "button", class: "sort", title: column.title }, column.label);
+      button.addEventListener("click", () => {
+        sort = { column: column.name, down: sort.column === column.name ? !sort.down : false };
+        fill();
+      });
+      return h("th", { scope: "col", "aria-sort": "none", class: classOf(column, i) }, button);
     });
-    head.append(cell);
-  });
+    head.replaceChildren(...heads);
+  }
 
   function fill(): void {
     body.replaceChildren();
-    [...head.children].forEach((cell, i) => {
-      const active = COLUMNS[i]?.name === sort.column;
-      cell.setAttribute("aria-sort", active ? (sort.down ? "descending" : "ascending") : "none");
-    });
     if (shown === null) return;
     const { run, domain } = shown;
-    const wanted = domain ?? everything(run);
+    arrange(run);
+    heads.forEach((cell, i) => {
+      const active = columns[i]?.name === sort.column;
+      cell.setAttribute("aria-sort", active ? (sort.down ? "descending" : "ascending") : "none");
+    });
+    const wanted = group(run, domain);
     const rows = comparisons(run).filter((c) => c.domain === wanted);
-    const column = COLUMNS.find(({ name }) => name === sort.column) as Column;
+    const column = columns.find(({ name }) => name === sort.column) ?? COLUMNS[0]!;
     rows.sort((a, b) => order(column.value(a, run), column.value(b, run), sort.down));
+    const choose = run.domains.length > 1 ? "; choose a domain above for its own" : "";
     note.textContent =
       rows.length === 0
         ? run.partial
           ? "The comparisons are computed when the run is complete."
           : "This run was opened without stats.parquet, or it has no such domain."
-        : `${rows.length} comparisons, ${domain === null ? "all samples together; choose a domain above for its own" : `domain ${domain}`}. Rows of a difference column ask their metric’s question again and keep that column’s sign.`;
+        : `${rows.length} comparisons, ${domain === null ? `all samples together${choose}` : `domain ${domain}`}. Rows of a difference column ask their metric’s question again and keep that column’s sign.`;
     const add = (from: number): void => {
-      body.append(...rows.slice(from, from + ROWS_A_SLOT).map((c) => line(c, run)));
+      body.append(...rows.slice(from, from + ROWS_A_SLOT).map((c) => line(columns, c, run)));
       if (from + ROWS_A_SLOT < rows.length) queue("stats-rows", () => add(from + ROWS_A_SLOT));
     };
     queue("stats-rows", () => add(0));
@@ -120,14 +151,26 @@ export function statsTable(queue: (key: string, job: () => void) => void): Stats
   };
 }
 
-function line(c: Comparison, run: Run): HTMLElement {
-  const cells = COLUMNS.map((column, i) => {
+function line(columns: Column[], c: Comparison, run: Run): HTMLElement {
+  const again = isDifference(run, c.metric);
+  const cells = columns.map((column, i) => {
     const text = column.text(c, run);
-    if (i === 0) return h("th", { scope: "row", title: c.metric }, text);
+    if (i === 0) return h("th", { scope: "row", title: c.metric }, text, again ? direction(c, run) : null);
     if (column.name === "verdict") return h("td", null, h("span", { class: `verdict ${c.verdict}`, title: VERDICTS[c.verdict]?.meaning }, text));
-    return h("td", i > 2 ? { class: "number" } : null, text);
+    return h("td", { class: classOf(column, i) }, text);
   });
-  return h("tr", isDifference(run, c.metric) ? { class: "again" } : null, cells);
+  return h("tr", again ? { class: "again" } : null, cells);
+}
+
+function classOf({ name }: Column, place: number): string {
+  return `${place > 1 ? "number" : ""}${FIRST.has(name) ? "" : " more"}`;
+}
+
+/** That a row is of a difference column, and its sign, where the file tells it. */
+function direction(c: Comparison, run: Run): HTMLElement {
+  const told = run.stats?.text(DIRECTION, c.row) ?? "";
+  const words: Record<string, string> = { "": "", hall_minus_fact: ", hallucination − fact", fact_minus_hall: ", fact − hallucination" };
+  return h("small", null, `difference column${words[told] ?? `, ${told.replaceAll("_", " ")}`}`);
 }
 
 /** Ascending or descending; no number comes last either way. */

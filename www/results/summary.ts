@@ -4,7 +4,7 @@ import { h, type Child } from "../app/dom";
 import type { LayerHealth, Manifest } from "../data/manifest";
 import type { Run } from "../data/run";
 import { bytes, count, duration, number, percent } from "./format";
-import { tally, VERDICTS } from "./verdicts";
+import { comparisons, everything, tally, VERDICTS } from "./verdicts";
 
 /** Everything above the panels. */
 export function summary(run: Run): HTMLElement {
@@ -73,16 +73,17 @@ function health(m: Manifest): HTMLElement {
   const row = (layer: LayerHealth) => {
     const sae = m.saes.find((one) => one.layer === layer.layer);
     const fits = layer.warnings.length === 0;
+    const cell = (text: Child, number = true) => h("td", { role: "cell", class: number && "number" }, text);
     return h(
       "tr",
-      null,
-      h("th", { scope: "row" }, `Layer ${layer.layer}`),
-      h("td", { class: "number" }, number(layer.mean_l0)),
-      h("td", { class: "number" }, layer.declared_l0 === null ? "not declared" : number(layer.declared_l0)),
-      h("td", { class: "number" }, number(layer.fvu)),
-      h("td", { class: "number" }, percent(layer.dead_share)),
-      h("td", null, h("span", { class: fits ? "health good" : "health bad" }, fits ? "fits" : "does not fit")),
-      h("td", null, sae === undefined ? "–" : `${sae.architecture}, ${sae.d_sae.toLocaleString("en")} features`, h("small", null, sae?.id ?? "")),
+      { role: "row" },
+      h("th", { role: "rowheader", scope: "row" }, `Layer ${layer.layer}`),
+      cell(number(layer.mean_l0)),
+      cell(layer.declared_l0 === null ? "not declared" : number(layer.declared_l0)),
+      cell(number(layer.fvu)),
+      cell(percent(layer.dead_share)),
+      cell(h("span", { class: fits ? "health good" : "health bad" }, fits ? "fits" : "does not fit"), false),
+      cell(sae === undefined ? "–" : [`${sae.architecture}, ${sae.d_sae.toLocaleString("en")} features`, h("small", null, sae.id)], false),
     );
   };
   const heads = ["Layer", "Mean L0", "Declared L0", "FVU", "Dead texts", "Health", "SAE"];
@@ -95,15 +96,27 @@ function health(m: Manifest): HTMLElement {
       { class: "table-scroll", tabindex: 0, role: "group", "aria-label": "SAE health, scrollable" },
       h(
         "table",
-        { class: "data health-table", "data-test": "sae-health" },
+        // Roles in full: on a phone the rows are laid out as blocks.
+        { role: "table", class: "data health-table", "data-test": "sae-health" },
         h("caption", { class: "unseen" }, "SAE health"),
-        h("thead", null, h("tr", null, heads.map((name) => h("th", { scope: "col", class: numeric.has(name) && "number" }, name)))),
-        h("tbody", null, m.sae_health.map(row)),
+        h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads.map((name) => h("th", { role: "columnheader", scope: "col", class: numeric.has(name) && "number" }, name)))),
+        h("tbody", { role: "rowgroup" }, m.sae_health.map(row)),
       ),
     ),
     // Outside of what scrolls, so that a phone shows it whole.
-    h("p", { class: "health-note" }, "Whether the SAEs fit: L0 found beside L0 declared, fraction of variance unexplained, texts without an active feature."),
+    h(
+      "p",
+      { class: "health-note" },
+      `Whether the SAEs fit: L0 found beside L0 declared, fraction of variance unexplained, texts without an active feature.${sinks(m)}`,
+    ),
   );
+}
+
+/** Texts that the health leaves out. */
+function sinks(m: Manifest): string {
+  const found = m.sae_health.filter((layer) => (layer.sinks ?? 0) > 0);
+  if (found.length === 0) return "";
+  return ` Left out are texts read at an attention sink: ${found.map(({ layer, sinks, texts }) => `${sinks} of ${texts + (sinks ?? 0)} at layer ${layer}`).join(", ")}.`;
 }
 
 function verdicts(run: Run): Child {
@@ -112,20 +125,11 @@ function verdicts(run: Run): Child {
   const total = [...counts.values()].reduce((sum, n) => sum + n, 0);
   if (total === 0) return null;
   const found = total - ["no_difference", "no_variation", "too_few_samples"].reduce((sum, verdict) => sum + (counts.get(verdict) ?? 0), 0);
-  const tooFew = counts.get("too_few_samples") ?? 0;
+  const survivors = counts.get("survives_length_control") ?? 0;
   return h(
     "div",
     { class: "verdict-line", "data-test": "verdicts" },
-    h(
-      "p",
-      null,
-      tooFew === total
-        ? `Too few samples to compare fact and hallucination: a comparison needs at least three pairs, this run has ${run.metrics.rows}.`
-        : found === 0
-        ? `Over all samples, none of ${total} metrics tells fact from hallucination (q ≤ 0.05).`
-        : `Over all samples, ${found} of ${total} metrics ${found === 1 ? "differs" : "differ"} between fact and hallucination before text length is accounted for.`,
-      ` Both texts have equally many tokens in ${equalLength(run)} of ${count(run.metrics.rows, "sample")}.`,
-    ),
+    h("p", null, headline(run, total, found, survivors, counts.get("too_few_samples") === total), ` ${lengths(run)}`),
     h(
       "ul",
       null,
@@ -137,9 +141,31 @@ function verdicts(run: Run): Child {
   );
 }
 
+function headline(run: Run, total: number, found: number, survivors: number, tooFew: boolean): string {
+  if (tooFew) return `Too few samples to compare fact and hallucination: a comparison needs at least three pairs, this run has ${run.metrics.rows}.`;
+  if (found === 0) return `Over all samples, none of ${total} metrics tells fact from hallucination (q ≤ 0.05).`;
+  const differ = `${found} of ${total} metrics ${found === 1 ? "differs" : "differ"} between fact and hallucination`;
+  const all = found === 1 ? "it survives" : found === 2 ? "both survive" : "all survive";
+  const left = survivors === 0 ? "none survives" : survivors === found ? all : `${survivors} ${survivors === 1 ? "survives" : "survive"}`;
+  return `Over all samples, ${differ} (q ≤ 0.05); ${left} the length control.`;
+}
+
+/** What the length control rests on. */
+function lengths(run: Run): string {
+  const equal = `Both texts have equally many tokens in ${equalLength(run)} of ${count(run.metrics.rows, "sample")}`;
+  const all = everything(run);
+  const matched = Math.max(...comparisons(run).filter((c) => c.domain === all && Number.isFinite(c.matched)).map((c) => c.matched));
+  return Number.isFinite(matched) ? `${equal}; the length control rests on ${matched}.` : `${equal}.`;
+}
+
 function equalLength(run: Run): number {
   const hall = run.metrics.numbers("n_tokens_hall");
   return run.metrics.numbers("n_tokens_fact")?.filter((n, row) => n === hall?.[row]).length ?? 0;
+}
+
+function ignored(m: Manifest): [string, string][] {
+  const fields = m.model.ignored_config_fields ?? [];
+  return fields.length === 0 ? [] : [["Config fields not read", fields.map(({ name, value, asked }) => `${name} = ${value}${asked ? " (on request)" : ""}`).join(", ")]];
 }
 
 function provenance(run: Run, m: Manifest): HTMLElement {
@@ -147,6 +173,7 @@ function provenance(run: Run, m: Manifest): HTMLElement {
     ["Run", `${m.run_id}, started ${m.started_at}`],
     ["Program", `${m.program.name} ${m.program.version}, commit ${m.program.git_commit.slice(0, 12)}`],
     ["Model source", m.model.source + (m.model.revision === null ? "" : ` at ${m.model.revision.slice(0, 12)}`)],
+    ...ignored(m),
     ["BOS", m.tokenizer.bos_rule],
     ["Noise", `${m.noise.rule}, seed ${m.noise.seed}`],
     ["Data", `${m.dataset.files.map((file) => file.path).join(", ")}${m.dataset.limit === null ? "" : `, the first ${m.dataset.limit}`}`],

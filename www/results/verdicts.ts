@@ -2,6 +2,9 @@
 
 import type { Run } from "../data/run";
 
+/** The column of how many triples carry the length control. */
+export const MATCHED = "n_length_matched";
+
 /** One row of stats.parquet, as far as the page draws it. */
 export interface Comparison {
   row: number;
@@ -21,34 +24,36 @@ export interface Comparison {
   q: number;
   adjustedQ: number;
   lengthR: number;
+  /** Triples that carry the length control; NaN in runs of versions that did not count them. */
+  matched: number;
   /** Pairs with equally many tokens, and their difference in the same units. */
   nEqual: number;
   equal: number;
   verdict: string;
 }
 
-/** Verdicts in the order of their weight: the word (and its form of many), a short one, and what it says. */
-export const VERDICTS: Record<string, { word: string; many?: string; short: string; meaning: string }> = {
+/** Verdicts in the order of their weight: the word (and its form of many), the heading over several, and what it says. */
+export const VERDICTS: Record<string, { word: string; many?: string; heading: string; meaning: string }> = {
   survives_length_control: {
     word: "survives",
     many: "survive",
-    short: "survives",
-    meaning: "a difference (q ≤ 0.05) that every length control leaves",
+    heading: "Survives the length control",
+    meaning: "a difference that is there at equal token counts (q ≤ 0.05)",
   },
   explained_by_length: {
     word: "explained by length",
-    short: "by length",
-    meaning: "a difference that goes away when token counts are accounted for",
+    heading: "Explained by length",
+    meaning: "a difference that is not there at equal token counts",
   },
   no_length_control: {
     word: "no length control",
-    short: "no control",
-    meaning: "a difference that cannot be told apart from token counts in these data",
+    heading: "No length control",
+    meaning: "a difference that these triples cannot tell apart from token counts",
   },
-  no_difference: { word: "no difference", short: "no diff.", meaning: "no difference was found (q > 0.05)" },
-  no_variation: { word: "no variation", short: "constant", meaning: "all differences are the same" },
-  too_few_samples: { word: "too few samples", short: "too few", meaning: "fewer than three pairs" },
-  control: { word: "the control itself", short: "control", meaning: "token counts, which the others are checked against" },
+  no_difference: { word: "no difference", heading: "No difference", meaning: "no difference was found (q > 0.05)" },
+  no_variation: { word: "no variation", heading: "No variation", meaning: "all differences are the same" },
+  too_few_samples: { word: "too few samples", heading: "Too few samples", meaning: "fewer than three pairs" },
+  control: { word: "the control itself", heading: "The control itself", meaning: "token counts, which the others are checked against" },
 };
 
 /** A verdict's word. */
@@ -56,9 +61,24 @@ export function verdictWord(verdict: string): string {
   return VERDICTS[verdict]?.word ?? verdict.replaceAll("_", " ");
 }
 
-/** Name that stats.parquet gives to all samples together. */
+const names = new WeakMap<Run, string>();
+
+/** Name that stats.parquet gives to all samples together: `(all)` where a domain beside others is
+ *  called `all`. */
 export function everything(run: Run): string {
-  return run.domains.includes("all") ? "(all)" : "all";
+  let name = names.get(run);
+  if (name === undefined) {
+    const domains = run.stats?.texts("domain");
+    const taken = domains ? domains.includes("(all)") : run.domains.includes("all");
+    names.set(run, (name = taken ? "(all)" : "all"));
+  }
+  return name;
+}
+
+/** Name that stats.parquet gives to a domain (null: all of them). An only domain is tested once, as all;
+ *  earlier versions of the format hold it under its own name too. */
+export function group(run: Run, domain: string | null): string {
+  return domain === null || run.domains.length === 1 ? everything(run) : domain;
 }
 
 const known = new WeakMap<Run, Comparison[]>();
@@ -95,6 +115,7 @@ function read(run: Run): Comparison[] {
       q: value("q_value"),
       adjustedQ: value("length_adjusted_q"),
       lengthR: value("length_r"),
+      matched: value(MATCHED),
       nEqual: value("n_equal_length"),
       equal: value("equal_length_diff") * factor,
       verdict: stats.text("verdict", row),

@@ -144,7 +144,7 @@ export function cloudSection(run: Run, row: number, sample: SampleFeatures, page
   const undoTheme = onThemeChange(() => void draw());
   const element = h(
     "section",
-    { class: "panel wide", "data-test": "sample-cloud", "aria-labelledby": "sample-cloud-title" },
+    { class: "panel", "data-test": "sample-cloud", "aria-labelledby": "sample-cloud-title" },
     h("h2", { id: "sample-cloud-title" }, "Cloud of active features"),
     h("p", { class: "how" }, "Each active feature is a point at its decoder row, seen on the cloud’s three principal axes; size is activation. The ellipsoid is the weighted covariance that sphericity and dimensionality are computed from."),
     subject === null

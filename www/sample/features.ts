@@ -3,6 +3,7 @@
 import { h } from "../app/dom";
 import type { PageContext } from "../app/context";
 import { asEngineError } from "../app/engine";
+import { visible } from "../app/format";
 import type { Run, SampleFeatures } from "../data/run";
 import { switcher } from "../results/controls";
 import { count, number } from "../results/format";
@@ -29,8 +30,9 @@ export function featuresSection(
   const subject = page.subject(run);
 
   const counts = h("p", { class: "caption", "data-test": "feature-counts" });
-  const body = h("tbody", null);
-  const promotesHead = h("th", { scope: "col", hidden: true }, "Promotes");
+  // Roles in full: on a phone the rows are laid out as blocks.
+  const body = h("tbody", { role: "rowgroup" });
+  const promotesHead = h("th", { role: "columnheader", scope: "col", hidden: true }, "Promotes");
   const more = h("button", { type: "button", class: "small", onclick: () => ((limit += 2 * STEP), fill()) });
   const status = h("p", { class: "caption", role: "status" });
   const promote = h("button", { type: "button", class: "small", "data-test": "show-promotes", onclick: () => void loadPromotes() }, "What they promote");
@@ -62,11 +64,11 @@ export function featuresSection(
     const words = { ghost: "ghost", missing: "missing", "": "" }[row.mark];
     return h(
       "tr",
-      { class: row.mark },
-      h("th", { scope: "row" }, name),
-      h("td", null, words === "" ? null : h("span", { class: `mark ${row.mark}` }, words)),
+      { role: "row", class: row.mark },
+      h("th", { role: "rowheader", scope: "row" }, name),
+      h("td", { role: "cell" }, words === "" ? null : h("span", { class: `mark ${row.mark}` }, words)),
       (["prompt", "fact", "hall"] as const).map((kind) => bar(row[kind], most, kind)),
-      withPromoted ? h("td", { class: "promotes" }, (promoted.get(`${layer} ${row.feature}`) ?? []).map((token) => h("span", { class: "token" }, token))) : null,
+      withPromoted ? h("td", { role: "cell", class: "promotes" }, (promoted.get(`${layer} ${row.feature}`) ?? []).map((token) => [h("span", { class: "token" }, visible(token)), " "])) : null,
     );
   }
 
@@ -122,7 +124,7 @@ export function featuresSection(
   if (page.engine.state === "ready") void loadLinks(true);
   const element = h(
     "section",
-    { class: "panel wide", "data-test": "sample-features", "aria-labelledby": "sample-features-title" },
+    { class: "panel", "data-test": "sample-features", "aria-labelledby": "sample-features-title" },
     h(
       "header",
       null,
@@ -149,9 +151,9 @@ export function featuresSection(
       { class: "table-scroll", tabindex: 0, role: "group", "aria-label": "Active features, scrollable" },
       h(
         "table",
-        { class: "data features", "data-test": "features-table" },
+        { role: "table", class: "data features", "data-test": "features-table" },
         h("caption", { class: "unseen" }, "Active features by text"),
-        h("thead", null, h("tr", null, ["Feature", "Mark", "Prompt", "Fact", "Halluci\u00adnation"].map((name) => h("th", { scope: "col" }, name)), promotesHead)),
+        h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ["Feature", "Mark", "Prompt", "Fact", "Hallucination"].map((name) => h("th", { role: "columnheader", scope: "col" }, name)), promotesHead)),
         body,
       ),
     ),
@@ -165,7 +167,7 @@ export function featuresSection(
 function bar(value: number, most: number, kind: "prompt" | "fact" | "hall"): HTMLElement {
   const fillBar = h("span", { class: `bar ${kind}` });
   fillBar.style.width = `${(100 * value) / most}%`;
-  return h("td", { class: "activation" }, h("span", { class: "track" }, fillBar), h("span", { class: "value" }, value === 0 ? "–" : number(value)));
+  return h("td", { role: "cell", class: "activation" }, h("span", { class: "track" }, fillBar), h("span", { class: "value" }, value === 0 ? "–" : number(value)));
 }
 
 function inWords(what: string, reason: unknown): string {

@@ -9,7 +9,7 @@ import type { Run } from "../data/run";
 import { sampleHref } from "../results/table";
 import { cloudSection, type CloudSection } from "./cloud";
 import { featuresSection } from "./features";
-import { numbersSection } from "./numbers";
+import { numbersSections, type NumbersSections } from "./numbers";
 import { textsSection } from "./texts";
 
 /** Builds the sample view. */
@@ -17,28 +17,31 @@ export function mountSample(host: HTMLElement, page: PageContext): { show(run: R
   // Leaving a sample ends what was asked for it.
   let leave = new AbortController();
   let cloud: CloudSection | null = null;
+  let numbers: NumbersSections | null = null;
 
   function show(run: Run, sampleId: string): void {
     leave.abort();
     leave = new AbortController();
     const { signal } = leave;
     cloud?.destroy();
-    cloud = null;
+    numbers?.destroy();
+    cloud = numbers = null;
 
     const row = run.rowOf(sampleId);
     if (row === undefined) {
       host.replaceChildren(h("div", { class: "sample" }, head(run, sampleId, undefined), absent(run, sampleId)));
       return;
     }
-    const features = h("div", { class: "panels" }, h("p", { class: "empty", role: "status" }, "Reading active features…"));
+    const features = h("div", { class: "sample-features" }, h("p", { class: "empty", role: "status" }, "Reading active features…"));
+    numbers = numbersSections(run, row);
     host.replaceChildren(
       h(
         "div",
         { class: "sample" },
         head(run, sampleId, row),
-        h("div", { class: "panels" }, textsSection(run, row, page.texts(run, sampleId), page, signal)),
+        h("div", { class: "sample-texts" }, textsSection(run, row, page.texts(run, sampleId), page, signal), numbers.whole),
+        numbers.layers,
         features,
-        h("div", { class: "panels" }, numbersSection(run, row)),
       ),
     );
     if (!run.hasFeatures) {

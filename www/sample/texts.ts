@@ -3,6 +3,7 @@
 import { h } from "../app/dom";
 import type { PageContext } from "../app/context";
 import { asEngineError } from "../app/engine";
+import { visible } from "../app/format";
 import type { Run } from "../data/run";
 import type { SampleText, Tokens } from "../protocol";
 
@@ -16,7 +17,7 @@ export function textsSection(run: Run, row: number, texts: SampleText | null, pa
   if (texts === null) {
     return h(
       "section",
-      { class: "panel wide", "data-test": "sample-texts", "aria-labelledby": "sample-texts-title" },
+      { class: "panel", "data-test": "sample-texts", "aria-labelledby": "sample-texts-title" },
       h("h2", { id: "sample-texts-title" }, "Texts"),
       h("p", { class: "how" }, "A run’s files hold numbers, not texts, and this sample is not in the data set that is open. Open the data set in Set up to see its texts here."),
       h("ul", { class: "plain-list" }, (Object.keys(NAMES) as Kind[]).map((kind) => h("li", null, `${NAMES[kind]}: ${tokenCount(kind)}`))),
@@ -66,7 +67,7 @@ export function textsSection(run: Run, row: number, texts: SampleText | null, pa
 
   return h(
     "section",
-    { class: "panel wide", "data-test": "sample-texts", "aria-labelledby": "sample-texts-title" },
+    { class: "panel", "data-test": "sample-texts", "aria-labelledby": "sample-texts-title" },
     h(
       "header",
       null,
@@ -80,6 +81,6 @@ export function textsSection(run: Run, row: number, texts: SampleText | null, pa
 
 function chips(tokens: Tokens | undefined, kind: Kind): HTMLElement[] {
   return (tokens?.texts ?? []).map((text, i) =>
-    h("span", { class: `token ${kind}`, title: `token ${tokens?.ids[i] ?? "?"}` }, text === "" ? "∅" : text.replaceAll("\n", "⏎")),
+    h("span", { class: `token ${kind}`, title: `token ${tokens?.ids[i] ?? "?"}` }, visible(text)),
   );
 }

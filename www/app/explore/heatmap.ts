@@ -1,108 +1,118 @@
-// Tokens × features as a table whose cells are coloured: the picture and its text alternative are one
-// thing. Arrow keys move between cells; one cell is in the tab order.
+// Activations of the first features of a ranking at every token, as a grid that is read with the
+// mouse or the arrow keys. It has as many columns as its place has room for.
 
-import type { Explore } from "../../protocol";
 import { h } from "../dom";
-import { short } from "../format";
+import { short, visible } from "../format";
+import { activation, ofFeature, scaleOf, shade, type Ranking } from "./ranking";
 
-type LayerFeatures = Explore["layers"][number];
+/** A cell and its border, in pixels; explore.css has the same. */
+const CELL = 25;
+const MOST_COLUMNS = 24;
+const LEAST_COLUMNS = 4;
 
-/** A token as it is shown: blanks and line ends made visible. */
-export function visible(token: string): string {
-  return token.replace(/\n/g, "↵").replace(/\t/g, "⇥").replace(/^ /, "·") || "∅";
+export interface HeatMap {
+  element: HTMLElement;
+  destroy(): void;
 }
 
-/** The colour's share of the accent for a value. A square root keeps small activations visible. */
-export function shade(value: number, most: number): string {
-  return most > 0 && value > 0 ? `${Math.round(8 + 87 * Math.sqrt(Math.min(1, value / most)))}%` : "0%";
-}
+/** Builds the grid. `pick` hears of a feature's place, `choose` of a token. */
+export function heatmap(ranking: Ranking, pick: (at: number) => void, choose: (token: number) => void): HeatMap {
+  const { layer, tokens, order } = ranking;
+  const columns = order.slice(0, MOST_COLUMNS);
+  const most = Math.max(0, ...columns.map((at) => scaleOf(ofFeature(layer, at, tokens.length))));
+  let shown = columns.length;
 
-/** A feature's activations, token by token. */
-export function ofFeature(layer: LayerFeatures, at: number, tokens: number): number[] {
-  return [...layer.activations.subarray(at * tokens, (at + 1) * tokens)];
-}
-
-/** What the colours go up to. The first token's activations may be of another order than all others'
- *  and would take the whole scale: it is left out, where there is another token. */
-export function scaleOf(values: number[]): number {
-  return Math.max(0, ...(values.length > 1 ? values.slice(1) : values));
-}
-
-/** Why the first token is set apart, where it goes beyond the scale; else empty. */
-export function firstTokenNote(tokens: string[], layer: LayerFeatures): string {
-  const series = layer.features.map((_, at) => ofFeature(layer, at, tokens.length));
-  const first = Math.max(0, ...series.map((values) => values[0] ?? 0));
-  const most = Math.max(0, ...series.map(scaleOf));
-  const sink = "The residual stream at a text's first token is often far larger than elsewhere, and SAEs are often trained without it";
-  if (tokens.length === 1) return `${sink}: a text of one token says little.`;
-  if (first <= most || !most) return "";
-  return `At the first token activations go up to ${short(first)}, at all others to ${short(most)}. ${sink}: the ranking and the colours leave it out, and what is beyond the scale there is hatched.`;
-}
-
-/** Builds the table of one layer; `pick` is called with a feature's place in the list. */
-export function heatmap(tokens: string[], layer: LayerFeatures, pick: (at: number) => void): HTMLElement {
-  const columns = layer.features.length;
-  const at = (feature: number, token: number) => layer.activations[feature * tokens.length + token] ?? 0;
-  const most = Math.max(0, ...layer.features.map((_, feature) => scaleOf(ofFeature(layer, feature, tokens.length))));
-
-  const tip = h("p", { class: "tip muted small", "aria-hidden": "true" }, "Move over a cell, or use the arrow keys, for its value.");
-  const cells: HTMLElement[][] = [];
-  const body = tokens.map((token, row) => {
-    const line = layer.features.map((feature, column) => {
-      const value = at(column, row);
-      const words = value > 0 ? short(value) : "0";
-      return h(
-        "td",
-        {
-          role: "gridcell",
-          class: value > most ? "beyond" : null,
-          tabindex: row === 0 && column === 0 ? 0 : -1,
-          "aria-label": words,
-          "data-row": row,
-          "data-column": column,
-          title: `feature ${feature}, token “${visible(token)}”: ${words}`,
-          style: { "--share": shade(value, most) },
-        },
-      );
-    });
-    cells.push(line);
-    return h(
+  const tip = h("p", { class: "tip muted small", "aria-hidden": "true" }, "Point at a cell, or use the arrow keys, for its value.");
+  const cut = h("p", { class: "muted small", hidden: true });
+  const heads = columns.map((at) => h("th", { scope: "col", role: "columnheader", class: "upright" }, h("span", null, layer.features[at])));
+  // Column 0 of the grid is the token itself: it ranks; the others are features: they colour the sentence.
+  const cells: HTMLElement[][] = tokens.map((token, row) => [
+    h(
+      "th",
+      {
+        scope: "row",
+        role: "rowheader",
+        tabindex: row === 0 && columns.length === 0 ? 0 : -1,
+        "data-row": row,
+        "data-column": 0,
+        "aria-selected": String(row === ranking.token),
+        title: visible(token),
+      },
+      h("span", { class: "token" }, visible(token)),
+    ),
+    ...columns.map((at, column) => {
+      const value = activation(ranking, at, row);
+      return h("td", {
+        role: "gridcell",
+        class: value > most ? "beyond" : null,
+        tabindex: row === 0 && column === 0 ? 0 : -1,
+        "aria-label": value > 0 ? short(value) : "0",
+        "data-row": row,
+        "data-column": column + 1,
+        style: { "--share": shade(value, most) },
+      });
+    }),
+  ]);
+  const body = cells.map(([head, ...values], row) =>
+    h(
       "tr",
-      { role: "row" },
-      h("th", { scope: "row", role: "rowheader" }, h("span", { class: "token" }, visible(token))),
+      { role: "row", class: row === ranking.token ? "chosen" : null },
+      head,
       h("td", { role: "gridcell", class: "l0" }, layer.l0[row] ?? "–"),
-      line,
-    );
-  });
-
-  const head = h(
-    "tr",
-    { role: "row" },
-    h("th", { scope: "col", role: "columnheader" }, "Token"),
-    h("th", { scope: "col", role: "columnheader", title: "Active features at this token" }, "L0"),
-    layer.features.map((feature) =>
-      h("th", { scope: "col", role: "columnheader", class: "upright" }, h("span", null, feature)),
+      values,
     ),
   );
   const table = h(
     "table",
     { class: "heat", role: "grid", "aria-label": `Activations at layer ${layer.layer}: tokens in rows, features in columns` },
-    h("thead", { role: "rowgroup" }, head),
+    h(
+      "thead",
+      { role: "rowgroup" },
+      h(
+        "tr",
+        { role: "row" },
+        h("th", { scope: "col", role: "columnheader" }, "Token"),
+        h("th", { scope: "col", role: "columnheader", title: "Active features at this token" }, "L0"),
+        heads,
+      ),
+    ),
     h("tbody", { role: "rowgroup" }, body),
   );
 
-  let current: HTMLElement | undefined = cells[0]?.[0];
-  function move(row: number, column: number): void {
-    const next = cells[Math.max(0, Math.min(cells.length - 1, row))]?.[Math.max(0, Math.min(columns - 1, column))];
+  /** Hides the columns that there is no room for. */
+  function fit(width: number): void {
+    const [head, l0] = [...(body[0]?.children ?? [])] as HTMLElement[];
+    if (!head || !l0 || width <= 0) return;
+    const room = Math.floor((width - head.offsetWidth - l0.offsetWidth - 4) / CELL);
+    const next = Math.min(columns.length, Math.max(LEAST_COLUMNS, room));
+    if (next === shown) return;
+    shown = next;
+    heads.forEach((cell, column) => (cell.hidden = column >= shown));
+    for (const row of cells) row.forEach((cell, column) => (cell.hidden = column > shown));
+    cut.hidden = shown === columns.length;
+    cut.textContent = `The first ${shown} features of the ranking: there is no room for more here.`;
+    if (current?.hidden) enterAt(cells[0]?.[1]);
+  }
+
+  let current: HTMLElement | undefined = cells[0]?.[1];
+  function enterAt(next: HTMLElement | undefined): void {
     if (!next) return;
     if (current) current.tabIndex = -1;
     current = next;
     next.tabIndex = 0;
-    next.focus();
+  }
+  function move(row: number, column: number): void {
+    enterAt(cells[Math.max(0, Math.min(cells.length - 1, row))]?.[Math.max(0, Math.min(shown, column))]);
+    current?.focus();
   }
   const place = (event: Event) => {
-    const cell = (event.target as HTMLElement).closest<HTMLElement>("td[data-row]");
-    return cell ? { cell, row: Number(cell.dataset.row), column: Number(cell.dataset.column) } : null;
+    const cell = (event.target as HTMLElement).closest<HTMLElement>("[data-row]");
+    return cell ? { row: Number(cell.dataset.row), column: Number(cell.dataset.column) } : null;
+  };
+  const act = ({ row, column }: { row: number; column: number }): void => {
+    const at = columns[column - 1];
+    if (column === 0) choose(row);
+    else if (at !== undefined) pick(at);
   };
   const steps: Record<string, [number, number]> = {
     ArrowUp: [-1, 0],
@@ -111,8 +121,8 @@ export function heatmap(tokens: string[], layer: LayerFeatures, pick: (at: numbe
     ArrowRight: [0, 1],
     PageUp: [-8, 0],
     PageDown: [8, 0],
-    Home: [0, -columns],
-    End: [0, columns],
+    Home: [0, -MOST_COLUMNS],
+    End: [0, MOST_COLUMNS],
   };
   table.addEventListener("keydown", (event) => {
     const here = place(event);
@@ -123,21 +133,35 @@ export function heatmap(tokens: string[], layer: LayerFeatures, pick: (at: numbe
       move(here.row + step[0], here.column + step[1]);
     } else if (event.key === "Enter" || event.key === " ") {
       event.preventDefault();
-      pick(here.column);
+      act(here);
     }
   });
   table.addEventListener("click", (event) => {
     const here = place(event);
-    if (here) {
-      move(here.row, here.column);
-      pick(here.column);
-    }
+    if (!here) return;
+    move(here.row, here.column);
+    act(here);
   });
   const say = (event: Event) => {
     const here = place(event);
-    if (here) tip.textContent = here.cell.getAttribute("title") ?? "";
+    if (!here) return;
+    const token = `token “${visible(tokens[here.row] ?? "")}”`;
+    const at = columns[here.column - 1];
+    const value = at === undefined ? 0 : activation(ranking, at, here.row);
+    tip.textContent =
+      at === undefined
+        ? `${token}: choose it to rank the features by it`
+        : `feature ${layer.features[at]}, ${token}: ${value > 0 ? short(value) : "not active"}`;
   };
   table.addEventListener("pointerover", say);
-  table.addEventListener("focusin", say);
-  return h("div", { class: "stack" }, h("div", { class: "scroll" }, table), tip);
+  table.addEventListener("focusin", (event) => {
+    const here = place(event);
+    if (here) enterAt(cells[here.row]?.[here.column]);
+    say(event);
+  });
+
+  const scroller = h("div", { class: "scroll heat-host" }, table);
+  const resize = new ResizeObserver((entries) => fit(entries.at(-1)?.contentRect.width ?? 0));
+  resize.observe(scroller);
+  return { element: h("div", { class: "stack" }, scroller, tip, cut), destroy: () => resize.disconnect() };
 }

@@ -1,5 +1,7 @@
 // The view Explore: a sentence's features per token and layer, with the weights kept on the device.
+// The sentence, the heat map and the features follow one ranking and one chosen feature.
 
+import "./explore.css";
 import type { Explore, ModelInfo, Subject } from "../../protocol";
 import type { PageContext } from "../context";
 import { fill, h } from "../dom";
@@ -9,11 +11,14 @@ import { bytes, counted, duration } from "../format";
 import { enter, stateOf, type Shared } from "../state";
 import { needsToken } from "../setup/model";
 import { errorBox, sentence } from "../words";
-import { featureList } from "./features";
-import { firstTokenNote, heatmap, ofFeature, scaleOf, shade, visible } from "./heatmap";
+import { panes, type Panes } from "./panes";
+import { Promoted } from "./promoted";
 
-const TOP = 24;
-const PROMOTED = 6;
+/** Features asked of a layer: enough for all that are active in a sentence of some dozen tokens, so
+ *  that any token can rank them. */
+const TOP = 2048;
+/** A model is fetched whole up to this size, its unembedding with it: the engine's own limit. */
+const WHOLE = 512e6;
 
 function nameOf(subject: Subject): string {
   const { model } = subject;
@@ -23,11 +28,17 @@ function nameOf(subject: Subject): string {
 }
 
 function cost(model: ModelInfo | undefined): string {
-  if (!model) return "The first sentence reads the model and its SAEs; after that they stay in memory.";
+  if (!model) return "The first sentence reads the model and its SAEs; they stay in memory for the next.";
   const left = model.bytes === undefined ? undefined : Math.max(0, model.bytes - model.stored_bytes);
-  const after = "loads the weights; after that they stay in memory and a sentence takes moments.";
+  const after = "loads the weights; they stay in memory for the next.";
   if (left === 0) return `Its files are stored here. The first sentence ${after}`;
   return `The first sentence ${left === undefined ? "downloads the model and its SAEs" : `downloads up to ${bytes(left)}`} and ${after}`;
+}
+
+/** Whether the unembedding is here once the weights are, so that reading it downloads nothing large. */
+function unembeddingIsHere(subject: Subject, model: ModelInfo | undefined): boolean {
+  if (subject.model.kind === "files") return true;
+  return model?.bytes !== undefined && (model.bytes <= WHOLE || model.stored_bytes >= model.bytes);
 }
 
 /** Builds the view. */
@@ -56,24 +67,25 @@ export function mountExplore(
   const about = h("p", { class: "muted" });
   const status = h("p", { class: "muted small", role: "status", "data-test": "explore-status" });
   const bar = h("progress", { hidden: true, max: 1, "aria-label": "Loading the weights" });
+  // What there is to see before the first sentence, and what went wrong.
   const outcome = h("div", { class: "stack", "data-test": "explore-outcome" });
+  const form = h(
+    "section",
+    { class: "panel", "aria-label": "Sentence" },
+    h("div", { class: "field" }, h("label", { for: "explore-text" }, "Sentence"), input),
+    h("div", { class: "actions" }, button, stopButton),
+    status,
+    bar,
+  );
+  const grid = h("div", { class: "explore", "data-test": "explore" }, form, outcome);
+  const promoted = new Promoted(page.engine);
   let stop: AbortController | null = null;
+  let shown: Panes | null = null;
   let layerShown: number | null = null;
 
-  fill(
-    host,
-    h(
-      "div",
-      { class: "view" },
-      h("h1", null, "Explore a sentence"),
-      about,
-      h("div", { class: "field" }, h("label", { for: "explore-text" }, "Sentence"), input),
-      h("div", { class: "actions" }, button, stopButton),
-      status,
-      bar,
-      outcome,
-    ),
-  );
+  fill(outcome, introduction());
+  fill(host, h("div", { class: "view" }, h("h1", null, "Explore a sentence"), about, grid));
+  promoted.addEventListener("change", () => shown?.update());
 
   function describe(): void {
     const { modelKind, known } = draft.fields;
@@ -92,12 +104,11 @@ export function mountExplore(
     const text = input.value.trim();
     if (stop) return;
     if (!text) {
-      fill(outcome);
       status.textContent = "Type a sentence first.";
       input.focus();
       return;
     }
-    fill(outcome);
+    clear();
     button.disabled = true;
     status.textContent = "Starting the engine…";
     if (!(await ready())) {
@@ -152,72 +163,41 @@ export function mountExplore(
     const memory = gpu ? `${bytes(gpu)} on the GPU` : `${bytes(wasm)} of engine memory`;
     const tokens = counted(found.tokens.length, "token");
     status.textContent = found.resident
-      ? `${tokens} in ${duration(found.seconds)}, with the weights resident: ${memory}.`
-      : `${tokens} in ${duration(found.seconds)}, reading the weights included. They are resident now, so that the next sentence is quicker: ${memory}.`;
+      ? `${tokens} in ${duration(found.seconds)}; the weights were in memory (${memory}).`
+      : `${tokens} in ${duration(found.seconds)}, reading the weights included; they stay in memory (${memory}).`;
     // What the next first sentence costs has changed.
     if (!found.resident) void page.engine.call<"models">({ type: "models" }).then((models) => shared.update({ models }), () => undefined);
-    page.announce(`Features of ${counted(found.tokens.length, "token")} are shown.`);
+    page.announce(`Features of ${tokens} are shown.`);
 
-    const layers = found.layers;
-    const wanted = layers.find((one) => one.layer === layerShown) ?? layers[Math.floor(layers.length / 2)];
-    if (!wanted) return;
-    const place = h("div", { class: "stack" });
-    const choices = layers.map((layer) =>
-      h(
-        "label",
-        { class: "tick" },
-        h("input", { type: "radio", name: "explore-layer", checked: layer === wanted, onchange: () => open(layer) }),
-        h("span", null, `Layer ${layer.layer}`),
-      ),
-    );
-    fill(outcome, h("fieldset", { class: "ticks plain" }, h("legend", { class: "unseen" }, "Layer"), choices), place);
-    open(wanted);
+    const model = modelOf(subject);
+    shown = panes({
+      found,
+      layer: layerShown,
+      neuronpedia: (layer) => (subject.saes.length ? undefined : model?.saes.find((sae) => sae.layer === layer)?.neuronpedia),
+      promoted,
+      unasked: unembeddingIsHere(subject, model),
+      read: (layer, features) => promoted.want(subject, layer, features),
+      opened: (layer) => (layerShown = layer),
+      say: (text) => page.announce(text),
+    });
+    fill(outcome);
+    grid.replaceChildren(form, ...shown.elements);
+    form.append(shown.sentence);
+  }
 
-    function open(layer: Explore["layers"][number]): void {
-      layerShown = layer.layer;
-      const sentenceLine = h("p", { class: "sentence", "aria-live": "off" });
-      const caption = h("p", { class: "muted small" });
-      const pick = (at: number) => {
-        const values = ofFeature(layer, at, found.tokens.length);
-        const most = scaleOf(values);
-        fill(
-          sentenceLine,
-          found.tokens.map((token, index) =>
-            h("span", { class: `token lit${(values[index] ?? 0) > most ? " beyond" : ""}`, style: { "--share": shade(values[index] ?? 0, most) } }, visible(token)),
-          ),
-        );
-        caption.textContent = `The sentence, coloured by feature ${layer.features[at]}.`;
-      };
-      const model = shared.models.find((one) => subject.model.kind === "known" && one.name === subject.model.name);
-      const known = subject.saes.length ? undefined : model?.saes.find((sae) => sae.layer === layer.layer)?.neuronpedia;
-      const promotes = () =>
-        page.engine.call<"promotes">({
-          type: "promotes",
-          subject,
-          layer: layer.layer,
-          features: layer.features,
-          top: PROMOTED,
-        });
-      if (!layer.features.length) {
-        fill(place, h("p", { class: "warn" }, "No feature is active at this layer."));
-        return;
-      }
-      pick(0);
-      const note = firstTokenNote(found.tokens, layer);
-      fill(
-        place,
-        h(
-          "section",
-          { class: "panel" },
-          h("h2", null, `Activations at layer ${layer.layer}`),
-          sentenceLine,
-          caption,
-          heatmap(found.tokens, layer, pick),
-          note ? h("p", { class: "muted small", "data-test": "first-token" }, note) : null,
-        ),
-        featureList(found.tokens, layer, known, promotes, pick),
-      );
-    }
+  function modelOf(subject: Subject): ModelInfo | undefined {
+    const { model } = subject;
+    return model.kind === "known" ? shared.models.find((one) => one.name === model.name) : undefined;
+  }
+
+  /** Takes away what an earlier sentence showed. */
+  function clear(): void {
+    promoted.cancel();
+    shown?.destroy();
+    shown?.sentence.remove();
+    shown = null;
+    fill(outcome);
+    grid.replaceChildren(form, outcome);
   }
 
   shared.addEventListener("change", describe);
@@ -225,4 +205,19 @@ export function mountExplore(
   describe();
   // Models and their sizes have to be known to say what the first sentence costs.
   void ready().then(describe);
+}
+
+function introduction(): HTMLElement {
+  return h(
+    "div",
+    { class: "muted introduction", "data-test": "explore-introduction" },
+    h("p", null, "For each token and SAE layer of the sentence this shows:"),
+    h(
+      "ul",
+      null,
+      h("li", null, "which features are active there, and how strongly;"),
+      h("li", null, "the strongest features, over the sentence or at a token of your choice;"),
+      h("li", null, "the tokens that each of them promotes, and its page on Neuronpedia where it has one."),
+    ),
+  );
 }

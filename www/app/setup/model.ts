@@ -141,5 +141,5 @@ export function modelPart(draft: Draft, shared: Shared): HTMLElement {
   shared.addEventListener("change", refresh);
   refresh();
 
-  return h("fieldset", null, h("legend", null, "Model"), field("Which", choice), place);
+  return h("fieldset", null, h("legend", null, "Model"), field("A known model, or where to find one", choice), place);
 }
