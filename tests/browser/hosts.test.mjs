@@ -118,6 +118,7 @@ for (const [name, started] of HOSTS) {
       await open(page, host, "", `?run=${host.run.url}`);
       const said = await kept(page);
       assert.equal(said.kept, "yes", said.text);
+      host.proof?.();
       await host.close();
       await page.reload();
       await state(page, "ready");

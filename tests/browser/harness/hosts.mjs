@@ -1,6 +1,6 @@
 // The hosts that a page meets, as they are in the world. Each is started by a function that gives
-// { url, run, close }: the page's address, a run that it has beside the page (as `?run=` names it) with
-// its folder on disk, and what ends it.
+// { url, run, close, proof? }: the page's address, a run that it has beside the page (as `?run=` names
+// it) with its folder on disk, what ends it, and a proof that it did what it is here for.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
@@ -110,7 +110,12 @@ export const HOSTS = [
     "a host that sends gzip only",
     async () => {
       assert.ok(existsSync(join(dist, "index.html.gz")), "the page has no packed copies: cargo xtask web, without --fast");
-      return { ...(await serve({ gzip: true })), run: ownRun };
+      const host = await serve({ gzip: true });
+      const proof = () => {
+        const packed = host.requests.filter(({ encoding }) => encoding === "gzip").map(({ path }) => path);
+        for (const kind of [/\.wasm$/, /worker-.*\.js$/]) assert.ok(packed.some((path) => kind.test(path)), `no ${kind} went out packed`);
+      };
+      return { ...host, run: ownRun, proof };
     },
   ],
   [
