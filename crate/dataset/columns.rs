@@ -101,15 +101,15 @@ impl Columns {
     fn suggestion(&self, fields: &[usize], found: &[String]) -> String {
         let mut taken: Vec<&String> = Vec::new();
         let mut pairs = Vec::new();
-        for field in 0..FIELDS.len() {
+        for (field, name) in FIELDS.iter().enumerate() {
             match &self.named[field] {
-                Some(column) if !fields.contains(&field) => pairs.push(format!("{}={column}", FIELDS[field])),
+                Some(column) if !fields.contains(&field) => pairs.push(format!("{name}={column}")),
                 _ if fields.contains(&field) => {
-                    let usual = USUAL_NAMES.iter().find(|(name, _)| *name == FIELDS[field]).map_or(&[][..], |(_, u)| u);
+                    let usual = USUAL_NAMES.iter().find(|(of, _)| of == name).map_or(&[][..], |(_, u)| u);
                     let free = |name: &&String| !taken.contains(name) && self.field_index(name).is_none();
                     let column = usual.iter().find_map(|u| found.iter().filter(free).find(|f| plain(f) == **u));
                     taken.extend(column);
-                    pairs.push(format!("{}={}", FIELDS[field], column.map_or("…", String::as_str)));
+                    pairs.push(format!("{name}={}", column.map_or("…", String::as_str)));
                 }
                 _ => {}
             }
@@ -167,15 +167,15 @@ impl FromStr for Columns {
                 }
             }
         }
-        for field in 0..FIELDS.len() {
+        for (field, meant) in FIELDS.iter().enumerate() {
             let name = columns.name(field).trim();
             if name.is_empty() {
-                return Err(format!("the column of {} is empty", FIELDS[field]));
+                return Err(format!("the column of {meant} is empty"));
             }
             if let Some(other) = (0..field).find(|&o| columns.name(o).trim().eq_ignore_ascii_case(name)) {
                 return Err(format!(
-                    "the column {name:?} would be both {} and {}; name another for one of them",
-                    FIELDS[other], FIELDS[field]
+                    "the column {name:?} would be both {} and {meant}; name another for one of them",
+                    FIELDS[other]
                 ));
             }
         }

@@ -356,10 +356,11 @@ impl Pass<'_> {
             let mut questions = vec![Question::default(); batch.trie.len()];
             let mut asked: Vec<(usize, usize, usize)> = Vec::new();
             for slot in &batch.texts {
-                for t in 2..slot.path.len() {
-                    let node = slot.path[t - 1] as usize;
+                // each token from the third on, asked of the one before it
+                for (node, &target) in slot.path.iter().zip(&texts[slot.group][1..]).skip(1) {
+                    let node = *node as usize;
                     asked.push((slot.group, node, questions[node].targets.len()));
-                    questions[node].targets.push(texts[slot.group][t]);
+                    questions[node].targets.push(target);
                 }
             }
             let answers = next_token_logprobs(model, x, &questions, compute).await?;
