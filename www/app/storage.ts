@@ -24,7 +24,7 @@ export function mountStorage(
       h(
         "p",
         { class: "muted" },
-        "Downloaded models and SAEs are kept in this browser's private file system, for this page alone. Texts and results are not kept.",
+        "Downloaded models and SAEs are kept in this browser's private file system, for this page alone, and so are runs that were opened from the page's host. Texts that you give and runs that you compute are not kept.",
       ),
       place,
     ),
