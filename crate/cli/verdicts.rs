@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use crate::stats::{ALPHA, Comparison, POWER, Verdict, smallest_detectable_dz};
+use crate::stats::{ALPHA, Adjusted, Comparison, POWER, Verdict, smallest_detectable_dz};
 
 #[cfg(test)]
 mod tests;
@@ -18,6 +18,9 @@ pub struct Screen {
     /// Columns in a line.
     pub columns: usize,
 }
+
+/// What survivors are called where the figures shown are those at equal length.
+const AT_EQUAL_LENGTH: &str = "survives its length control (at equal length but for d_z)";
 
 /// The verdicts that are listed row by row, and what they are called; the others are counted.
 const LISTED: [(Verdict, &str); 3] = [
@@ -52,7 +55,8 @@ pub fn verdicts(comparisons: &[Comparison], screen: Screen) -> String {
         .map(|(verdict, title)| {
             let mut rows: Vec<&Comparison> = asked.iter().filter(|c| c.verdict == verdict).copied().collect();
             rows.sort_by(|a, b| strength(b).total_cmp(&strength(a)));
-            Group { title, rows }
+            let equal = rows.iter().any(|c| at_equal_length(c).is_some());
+            Group { title: if equal { AT_EQUAL_LENGTH } else { title }, rows }
         })
         .collect();
     let nothing = groups[0].rows.is_empty();
@@ -82,6 +86,12 @@ fn hypotheses(comparisons: &[Comparison]) -> Vec<&Comparison> {
 
 fn strength(c: &Comparison) -> f64 {
     c.cohens_dz.map_or(0.0, f64::abs)
+}
+
+/// The difference that a survivor's verdict rests on: the one at equal token counts. The raw one holds
+/// length's part too, and may be small where length hid the effect.
+fn at_equal_length(c: &Comparison) -> Option<Adjusted> {
+    c.adjusted.filter(|_| c.verdict == Verdict::SurvivesLengthControl)
 }
 
 /// The one line where nothing survives, with what would have.
@@ -186,17 +196,21 @@ fn domains(rows: &[&Comparison], room: usize) -> String {
 
 fn cells(c: &Comparison) -> [String; 7] {
     let none = || "-".to_owned();
-    let ends = c.interval.map_or([0.0; 2], |(low, high)| [low, high]);
-    let scale = ends.into_iter().chain(c.mean_diff).fold(0.0, |most: f64, x| most.max(x.abs()));
+    let (n, difference, interval, q) = match at_equal_length(c) {
+        Some(adjusted) => (c.n_matched, Some(adjusted.difference), adjusted.interval, c.adjusted_q),
+        None => (c.n, c.mean_diff, c.interval, c.q_value),
+    };
+    let ends = interval.map_or([0.0; 2], |(low, high)| [low, high]);
+    let scale = ends.into_iter().chain(difference).fold(0.0, |most: f64, x| most.max(x.abs()));
     let number = |x: f64| number(x, scale);
     [
         plain(&c.metric),
         plain(&c.domain),
-        c.n.to_string(),
-        c.mean_diff.map_or_else(none, number),
-        c.interval.map_or_else(none, |(low, high)| format!("[{}, {}]", number(low), number(high))),
+        n.to_string(),
+        difference.map_or_else(none, number),
+        interval.map_or_else(none, |(low, high)| format!("[{}, {}]", number(low), number(high))),
         c.cohens_dz.map_or_else(none, |dz| format!("{dz:+.2}")),
-        c.q_value.map_or_else(none, |q| if q < 0.001 { "<0.001".to_owned() } else { format!("{q:.3}") }),
+        q.map_or_else(none, |q| if q < 0.001 { "<0.001".to_owned() } else { format!("{q:.3}") }),
     ]
 }
 

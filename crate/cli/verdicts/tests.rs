@@ -214,3 +214,20 @@ fn every_group_shows_its_strongest_where_there_is_room() {
     assert_eq!(share(&[1, 1], 2), [1, 1]);
     assert_eq!(share(&[60, 60], 0), [0, 0]);
 }
+
+#[test]
+fn a_survivor_is_shown_with_what_its_verdict_rests_on() {
+    let hidden = Comparison {
+        adjusted: Some(Adjusted { difference: 2.5, interval: Some((1.5, 3.5)), p: 0.001 }),
+        adjusted_q: Some(0.012),
+        n_matched: 90,
+        ..row("l6_gini", "all", 200, 0.04, Verdict::SurvivesLengthControl)
+    };
+    let text = verdicts(&[hidden], SCREEN);
+    assert!(text.contains("survives its length control (at equal length but for d_z): 1"), "{text}");
+    let line = text.lines().last().unwrap();
+    assert_eq!(
+        line.split_whitespace().collect::<Vec<_>>().join(" "),
+        "l6_gini all 90 +2.50 [+1.50, +3.50] +0.04 0.012"
+    );
+}
