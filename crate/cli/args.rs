@@ -38,7 +38,7 @@ pub enum Command {
 Examples:
   saescope analyze
   saescope analyze --model gemma-2-2b --dataset entity=people.csv --dataset dates.jsonl
-  saescope analyze --model ./llama --sae 6=./sae_l6 --sae 14=./sae_l14 --dataset t.json --out run1 --force
+  saescope analyze --model ./llama --sae 6=./sae_l6 --sae 14=./sae_l14 --dataset t.json --out run1
   saescope analyze --model model.gguf --sae 20=params.npz --dataset t.parquet --device cpu --logprob")]
     Analyze(Analyze),
     /// Compare one text at a time with batches: the largest difference per metric.

@@ -190,8 +190,8 @@ fn reference(command: &str, texts: usize) -> Result<Row> {
     })
 }
 
-/// The table for a terminal: medians over the runs of a size, with the fastest and the slowest. Speed-ups are against the first row (the smallest batch), and against
-/// the reference program where there is one.
+/// The table for a terminal: medians over the runs of a size, with the fastest and the slowest. Speed-ups
+/// are against the first row (the smallest batch), and against the reference program where there is one.
 fn text(rows: &[Row]) -> String {
     let first = rows.first().map_or(1.0, |r| r.texts_per_s);
     let reference = rows.iter().find(|r| r.what == "reference").map(|r| r.texts_per_s);

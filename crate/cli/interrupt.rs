@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::{flag, low_level};
 
@@ -14,7 +14,7 @@ use super::say;
 use crate::error::{Error, Result};
 use crate::platform::{self, Claim};
 
-/// Watches for SIGINT and SIGTERM: the first takes away an empty claimed folder, says so in a line and
+/// Watches for SIGINT, SIGTERM and SIGHUP (the terminal is gone): the first takes away an empty claimed folder, says so in a line and
 /// ends the program with status 128 + the signal's number; a second ends it without waiting for that.
 pub struct Interrupts {
     state: Arc<Mutex<State>>,
@@ -35,7 +35,8 @@ impl Interrupts {
     /// [`Error::Io`] when the system refuses.
     pub fn watch() -> Result<Self> {
         let failed = |e| Error::io("the interrupt signal", "watch", e, "report this as a bug");
-        let watched: Vec<i32> = [SIGINT, SIGTERM].into_iter().filter(|s| !platform::ignores_signal(*s)).collect();
+        let watched: Vec<i32> =
+            [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|s| !platform::ignores_signal(*s)).collect();
         let second = Arc::new(AtomicBool::new(false));
         for signal in &watched {
             // in this order: the first signal finds the flag down and raises it

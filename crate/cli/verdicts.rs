@@ -20,7 +20,7 @@ pub struct Screen {
 }
 
 /// What survivors are called where the figures shown are those at equal length.
-const AT_EQUAL_LENGTH: &str = "survives its length control (at equal length but for d_z)";
+const AT_EQUAL_LENGTH: &str = "survives its length control (figures at equal length)";
 
 /// The verdicts that are listed row by row, and what they are called; the others are counted.
 const LISTED: [(Verdict, &str); 3] = [
@@ -85,7 +85,15 @@ fn hypotheses(comparisons: &[Comparison]) -> Vec<&Comparison> {
 }
 
 fn strength(c: &Comparison) -> f64 {
-    c.cohens_dz.map_or(0.0, f64::abs)
+    dz(c).map_or(0.0, f64::abs)
+}
+
+/// Paired Cohen's d of what a row shows: of a survivor, its difference at equal length by the spread of
+/// all its differences.
+fn dz(c: &Comparison) -> Option<f64> {
+    let Some(adjusted) = at_equal_length(c) else { return c.cohens_dz };
+    let spread = c.mean_diff? / c.cohens_dz?;
+    Some(adjusted.difference / spread).filter(|dz| dz.is_finite())
 }
 
 /// The difference that a survivor's verdict rests on: the one at equal token counts. The raw one holds
@@ -94,23 +102,25 @@ fn at_equal_length(c: &Comparison) -> Option<Adjusted> {
     c.adjusted.filter(|_| c.verdict == Verdict::SurvivesLengthControl)
 }
 
-/// The one line where nothing survives, with what would have.
+/// The one line where nothing survives, with what would have: the test that a survivor passes is that
+/// of the triples that match in length.
 fn nothing_survives(asked: &[&Comparison]) -> String {
-    let sizes = asked.iter().map(|c| c.n);
+    let sizes = asked.iter().filter(|c| c.adjusted.is_some()).map(|c| c.n_matched);
     let range = sizes.clone().max().zip(sizes.min()).and_then(|(most, fewest)| {
-        Some(((smallest_detectable_dz(most)?, most), smallest_detectable_dz(fewest).map(|dz| (dz, fewest))))
+        Some(((smallest_detectable_dz(most)?, most), (smallest_detectable_dz(fewest)?, fewest)))
     });
     let chance = 100.0 * POWER;
     match range {
-        None => "nothing survives: there are too few samples to find anything".to_owned(),
-        Some(((dz, n), Some((_, fewest)))) if n == fewest => {
-            format!("nothing survives: one test of n = {n} finds |d_z| >= {dz:.2} in {chance} % of runs")
+        None if asked.iter().any(|c| c.n > 2) => {
+            "nothing survives: too few triples match in length for anything to".to_owned()
         }
-        Some(((dz, n), Some((more, fewest)))) => format!(
-            "nothing survives: one test finds |d_z| >= {dz:.2} (n = {n}), {more:.2} (n = {fewest}) in {chance} % of runs"
-        ),
-        Some(((dz, n), None)) => format!(
-            "nothing survives: one test of n = {n} finds |d_z| >= {dz:.2} in {chance} % of runs; some have fewer than 3"
+        None => "nothing survives: there are too few samples to find anything".to_owned(),
+        Some(((dz, n), (_, fewest))) if n == fewest => {
+            format!("nothing survives: one test of {n} matched triples finds |d_z| >= {dz:.2} in {chance} % of runs")
+        }
+        Some(((dz, n), (more, fewest))) => format!(
+            "nothing survives: one test of matched triples finds |d_z| >= {dz:.2} ({n}), {more:.2} ({fewest}) in \
+             {chance} % of runs"
         ),
     }
 }
@@ -209,7 +219,7 @@ fn cells(c: &Comparison) -> [String; 7] {
         n.to_string(),
         difference.map_or_else(none, number),
         interval.map_or_else(none, |(low, high)| format!("[{}, {}]", number(low), number(high))),
-        c.cohens_dz.map_or_else(none, |dz| format!("{dz:+.2}")),
+        dz(c).map_or_else(none, |dz| format!("{dz:+.2}")),
         q.map_or_else(none, |q| if q < 0.001 { "<0.001".to_owned() } else { format!("{q:.3}") }),
     ]
 }

@@ -55,7 +55,7 @@ impl Dataset {
 
     /// Samples that compare a text with itself.
     fn same_twice(&self) -> Option<String> {
-        let n = self.samples.iter().filter(|s| s.fact.trim() == s.hallucination.trim()).count();
+        let n = self.samples.iter().filter(|s| s.fact == s.hallucination).count();
         (n > 0).then(|| {
             format!(
                 "{n} of {} samples have the same text as fact and as hallucination: they show no difference whatever \

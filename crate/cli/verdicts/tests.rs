@@ -91,17 +91,25 @@ no difference: 2; no variation: 1";
 
 #[test]
 fn nothing_survives_in_one_line_with_what_would_have_been_seen() {
-    let one = [row("entropy", "all", 200, 0.1, Verdict::NoDifference)];
+    let matched = |row: Comparison, n: usize| Comparison {
+        adjusted: Some(Adjusted { difference: 0.0, interval: None, p: 1.0 }),
+        n_matched: n,
+        ..row
+    };
+    let one = [matched(row("entropy", "all", 300, 0.1, Verdict::NoDifference), 200)];
     let text = verdicts(&one, SCREEN);
     assert_eq!(
         text,
         "1 comparison of hallucination with fact, at q <= 0.05\n\
-         nothing survives: one test of n = 200 finds |d_z| >= 0.20 in 80 % of runs\n\
+         nothing survives: one test of 200 matched triples finds |d_z| >= 0.20 in 80 % of runs\n\
          no difference: 1"
     );
-    let two = [one[0].clone(), row("entropy", "dates", 20, 0.9, Verdict::ExplainedByLength)];
+    let two = [one[0].clone(), matched(row("entropy", "dates", 40, 0.9, Verdict::ExplainedByLength), 20)];
     let text = verdicts(&two, SCREEN);
-    assert!(text.contains("|d_z| >= 0.20 (n = 200), 0.66 (n = 20) in 80 % of runs"), "{text}");
+    assert!(text.contains("of matched triples finds |d_z| >= 0.20 (200), 0.66 (20) in 80 % of runs"), "{text}");
+    // pairs enough, but none of equal length
+    let apart = [row("entropy", "all", 300, 0.9, Verdict::NoLengthControl)];
+    assert!(verdicts(&apart, SCREEN).contains("too few triples match in length"));
     let tiny = [row("entropy", "all", 2, 0.0, Verdict::TooFewSamples)];
     assert!(verdicts(&tiny, SCREEN).contains("too few samples to find anything"));
     assert!(!verdicts(&many(), SCREEN).contains("nothing survives"));
@@ -217,17 +225,17 @@ fn every_group_shows_its_strongest_where_there_is_room() {
 
 #[test]
 fn a_survivor_is_shown_with_what_its_verdict_rests_on() {
-    let hidden = Comparison {
-        adjusted: Some(Adjusted { difference: 2.5, interval: Some((1.5, 3.5)), p: 0.001 }),
+    let survivor = |metric: &str, difference: f64| Comparison {
+        adjusted: Some(Adjusted { difference, interval: Some((difference - 0.04, difference + 0.04)), p: 0.001 }),
         adjusted_q: Some(0.012),
         n_matched: 90,
-        ..row("l6_gini", "all", 200, 0.04, Verdict::SurvivesLengthControl)
+        ..row(metric, "all", 200, 0.04, Verdict::SurvivesLengthControl)
     };
-    let text = verdicts(&[hidden], SCREEN);
-    assert!(text.contains("survives its length control (at equal length but for d_z): 1"), "{text}");
-    let line = text.lines().last().unwrap();
-    assert_eq!(
-        line.split_whitespace().collect::<Vec<_>>().join(" "),
-        "l6_gini all 90 +2.50 [+1.50, +3.50] +0.04 0.012"
-    );
+    // the raw difference is small in both: length hid them
+    let text = verdicts(&[survivor("l6_gini", 0.1), survivor("entropy", -0.2)], SCREEN);
+    assert!(text.contains("survives its length control (figures at equal length): 2"), "{text}");
+    let lines: Vec<String> =
+        text.lines().rev().take(2).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(lines[0], "l6_gini all 90 +0.100 [+0.060, +0.140] +0.80 0.012", "{text}");
+    assert_eq!(lines[1], "entropy all 90 -0.200 [-0.240, -0.160] -1.60 0.012", "{text}");
 }

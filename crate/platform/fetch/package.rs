@@ -2,7 +2,8 @@
 //!
 //! pip unpacks each wheel into a scratch folder, and installs nothing into the user's Python. Nothing of
 //! the folder that the user stands in is run: pip's Python is isolated (`-I`), and an empty folder is its
-//! current one. pip ends with this process, however that ends.
+//! current one. It ends with this process, however that ends. Where there is only a `pip` program, its
+//! Python is its own affair: it runs in the empty folder, and ends when this process does by itself.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -128,16 +129,25 @@ fn unpack(
                 if said.contains("No module named pip") || said.contains("Unknown option: -I") {
                     continue;
                 }
-                // the last lines are pip's conclusion
-                let lines: Vec<&str> = said.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
-                return Err(failed(format!("pip: {}", lines[lines.len().saturating_sub(2)..].join(" / "))));
+                return Err(failed(format!("pip: {}", conclusion(&said))));
             }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
-            Err(e) => return Err(failed(format!("{}: {e}", named(pip)))),
+            Err(e) => {
+                // a pip that was ended may have said why it got nowhere
+                let said = conclusion(&call.said());
+                let said = if said.is_empty() { said } else { format!("; it had said: {said}") };
+                return Err(failed(format!("{}: {e}{said}", named(pip))));
+            }
         }
     }
     let tried: Vec<String> = settings.pip.iter().map(named).collect();
     Err(failed(format!("no pip to be found (tried {})", tried.join(", "))))
+}
+
+/// The last lines of what pip said.
+fn conclusion(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
+    lines[lines.len().saturating_sub(2)..].join(" / ")
 }
 
 fn named(pip: &Pip) -> String {
