@@ -11,12 +11,21 @@ export interface Keep {
 
 /** How that step ended. */
 export type Kept =
-  | { kept: true; /** Whether the host was reached; if not, the copies of an earlier visit are whole. */ answers: boolean }
+  | {
+      kept: true;
+      /** Whether the page's host was reached; if not, the copies of an earlier visit are whole. */
+      answers: boolean;
+      /** The same of the run's host, which may be another. */
+      runAnswers: boolean;
+    }
   | { kept: false; reason: string };
+
+/** Every copy of a run is a cache of its own, named `<this><folder> <time>`. */
+export type RunPrefix = "saescope-run ";
 
 export type ToServiceWorker = Keep | { type: "take-over" };
 
-/** What the service worker tells a page unasked: whether its host, or a run's, answers. */
+/** What the service worker tells a page unasked: whether the page's host answers. */
 export interface HostAnswers {
   type: "host";
   answers: boolean;

@@ -11,6 +11,8 @@ export class PolicyWorker extends EventTarget {
   /** What was posted before the worker said anything; null once it has. */
   #unheard: unknown[] | null = [];
   #refused = false;
+  /** Whether the way without a blob was taken. */
+  #tried = false;
 
   /** `script` is an address of this page's host. */
   constructor(
@@ -25,7 +27,8 @@ export class PolicyWorker extends EventTarget {
       this.#worker = this.#start(URL.createObjectURL(importing));
     } catch {
       // how older browsers refuse
-      void this.#covered();
+      this.#refused = true;
+      void this.#covered("");
     }
   }
 
@@ -49,8 +52,8 @@ export class PolicyWorker extends EventTarget {
     worker.onerror = (event) => {
       event.preventDefault();
       if (this.#unheard === null || !address.startsWith("blob:")) this.#fail(event.message);
-      // the browser tells of the refusal and of the failure in tasks of their own
-      else setTimeout(() => (this.#refused ? void this.#covered() : this.#fail(event.message)), 50);
+      // It may have been refused: the browser tells of that in a task of its own, whenever it is run.
+      else if (!this.#tried) void this.#covered(event.message);
     };
     return worker;
   }
@@ -66,19 +69,24 @@ export class PolicyWorker extends EventTarget {
 
   /**
    * The host has a policy of its own that allows no worker from a blob. Where it sends it with the
-   * worker's script too, that one holds there.
+   * worker's script too, that one holds there. `message` is why the worker from the blob failed.
    */
-  async #covered(): Promise<void> {
+  async #covered(message: string): Promise<void> {
+    this.#tried = true;
     try {
       const { headers } = await fetch(this.script);
       const policy = headers.get("content-security-policy") ?? "";
       if (!/(script|default)-src/.test(policy) || /'unsafe-eval'/.test(policy)) throw new Error("no policy");
       // terminated meanwhile
       if (this.#unheard === null) return;
+      this.#worker?.terminate();
       this.#worker = this.#start(this.script);
       for (const message of this.#unheard) this.#worker.postMessage(message);
     } catch {
-      this.#fail("the host's content security policy allows no worker from blob: (worker-src), and sends none for the worker's script");
+      // only the words depend on whether the refusal is known by now
+      await new Promise((done) => setTimeout(done, 50));
+      const refusal = "the host's content security policy allows no worker from blob: (worker-src), and sends none for the worker's script";
+      this.#fail(this.#refused ? refusal : message);
     }
   }
 

@@ -46,7 +46,7 @@ export type Precision = "f32" | "f16";
 export interface Setup {
   subject: Subject;
   data: DataChoice;
-  /** Only the first so many samples. */
+  /** Only so many samples, drawn from each domain in proportion by the seed. */
   limit?: number;
   device: DeviceChoice;
   precision: Precision;

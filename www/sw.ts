@@ -7,7 +7,7 @@
 //   shell, the engine's WASM, the run on the screen, catalog.json. The page gets one answer for all.
 // - Models are never touched here: the engine keeps them in its own storage.
 
-import type { HostAnswers, Keep, Kept, ToServiceWorker } from "./keeping";
+import type { HostAnswers, Keep, Kept, RunPrefix, ToServiceWorker } from "./keeping";
 
 declare const self: ServiceWorkerGlobalScope;
 
@@ -17,8 +17,9 @@ const SHELL = JSON.parse("__SHELL__") as Record<string, string>;
 const SHELL_PREFIX = "saescope-shell-";
 const SHELL_CACHE = SHELL_PREFIX + checksum(JSON.stringify(SHELL));
 const CATALOG_CACHE = "saescope-catalog";
-/** Every copy of a run has a cache of its own: `<prefix><folder> <time>`. */
-const RUN_PREFIX = "saescope-run ";
+const RUN_PREFIX: RunPrefix = "saescope-run ";
+/** Bytes that are kept of one run: nobody asked for it, so a large one is left alone. */
+const MOST_OF_RUN = 50e6;
 /** An entry of such a cache, written last: a copy without it is not whole. */
 const WHOLE = "whole";
 /** Where earlier versions kept runs. */
@@ -63,11 +64,11 @@ async function activate(): Promise<void> {
 }
 
 /** The host's own answer, or an error that says which file and why. */
-async function ask(url: string, absent = false): Promise<Response> {
+async function ask(url: string, absent = false, signal: AbortSignal | null = null): Promise<Response> {
   let answer: Response;
   try {
     // Names with a hash never change what they mean; of the others the host itself is asked.
-    answer = await fetch(url, { cache: nameOf(url).startsWith("assets/") ? "default" : "no-cache" });
+    answer = await fetch(url, { cache: nameOf(url).startsWith("assets/") ? "default" : "no-cache", signal });
   } catch {
     throw new NoAnswer(`${nameOf(url)}: no answer`);
   }
@@ -106,6 +107,45 @@ async function copyOf(folder: string): Promise<Cache | null> {
   return null;
 }
 
+/** A run's files in full, or an error: also where they are more than is kept of a run. */
+async function download(urls: string[]): Promise<Response[]> {
+  const stop = new AbortController();
+  let bytes = 0;
+  const add = (more: number) => {
+    bytes += more;
+    const found = Math.ceil(bytes / 1e6);
+    if (bytes > MOST_OF_RUN) throw new Error(`the run has ${found} MB or more, and of one run at most ${MOST_OF_RUN / 1e6} MB are kept`);
+  };
+  try {
+    const answers = await Promise.all(urls.map((url) => ask(url, !MUST.test(new URL(url).pathname), stop.signal)));
+    // What the host declares spares the download; what comes is what counts.
+    for (const { headers } of answers) add(Number(headers.get("content-length")));
+    bytes = 0;
+    return await Promise.all(answers.map((answer, i) => inFull(answer, urls[i]!, add)));
+  } catch (reason) {
+    stop.abort();
+    throw reason;
+  }
+}
+
+/** An answer with its whole body, and the length of that; `add` is told of each piece. */
+async function inFull(answer: Response, url: string, add: (bytes: number) => void): Promise<Response> {
+  const reader = answer.body?.getReader();
+  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  for (;;) {
+    const piece = await reader?.read().catch(() => Promise.reject(new Error(`${nameOf(url)}: the connection ended`)));
+    if (!piece?.value) break;
+    pieces.push(piece.value);
+    add(piece.value.byteLength);
+  }
+  const body = new Blob(pieces);
+  const headers = new Headers(answer.headers);
+  // the pieces are unpacked
+  headers.delete("content-encoding");
+  headers.set("content-length", String(body.size));
+  return new Response(body, { status: answer.status, statusText: answer.statusText, headers });
+}
+
 /** Keeps a run's files, all of one version, or leaves the copy that was there. */
 async function keepRun(files: string[]): Promise<void> {
   const manifest = files.find((url) => new URL(url).pathname.endsWith("/manifest.json"));
@@ -117,14 +157,8 @@ async function keepRun(files: string[]): Promise<void> {
   const same = (await before?.match(manifest))?.text();
   if (before && (await same) === (await found.clone().text())) return;
   const others = files.filter((url) => url !== manifest);
-  const answers = await Promise.all(
-    others.map((url) =>
-      ask(url, !MUST.test(new URL(url).pathname)).catch((reason: unknown) => {
-        // The host has another run there than the copy's: that one does not stand in for it.
-        throw new Error(words(reason));
-      }),
-    ),
-  );
+  // Where this fails, the host has another run there than the copy's: that one does not stand in for it.
+  const answers = await download(others).catch((reason: unknown) => Promise.reject(new Error(words(reason))));
   const name = `${RUN_PREFIX}${folder} ${new Date().toISOString()}`;
   const cache = await caches.open(name);
   try {
@@ -150,21 +184,25 @@ async function keepCatalog(url: string): Promise<void> {
 async function keep({ catalog, run }: Keep): Promise<Kept> {
   try {
     await keepShell(() => true);
-    await keepRun(run);
-    await keepCatalog(catalog);
-    return { kept: true, answers: true };
+    // The run may lie on another host: what that one does says nothing of the page's.
+    const answers = await anew(keepCatalog(catalog), [catalog]);
+    const runAnswers = await anew(keepRun(run), run);
+    return { kept: true, answers, runAnswers };
   } catch (reason) {
-    if (reason instanceof NoAnswer && (await allKept([catalog, ...run]))) return { kept: true, answers: false };
     return { kept: false, reason: words(reason) };
   }
 }
 
-/** Whether copies of an earlier visit are there, of the shell too. */
-async function allKept(urls: string[]): Promise<boolean> {
-  const shell = await caches.open(SHELL_CACHE);
-  for (const name of Object.keys(SHELL)) if (!(await shell.match(address(name)))) return false;
-  for (const url of urls) if (!(await keptCopy(url))) return false;
-  return true;
+/** Whether the host was reached for these; if not, the copies of an earlier visit must be there. */
+async function anew(step: Promise<void>, urls: string[]): Promise<boolean> {
+  try {
+    await step;
+    return true;
+  } catch (reason) {
+    if (!(reason instanceof NoAnswer)) throw reason;
+    for (const url of urls) if (!(await keptCopy(url))) throw reason;
+    return false;
+  }
 }
 
 function words(reason: unknown): string {
@@ -194,17 +232,19 @@ async function newest(request: Request, clientId: string): Promise<Response> {
   try {
     const answer = await fetch(request);
     const kept = answer.status >= 500 ? await keptCopy(request.url) : undefined;
-    await tell(clientId, !kept);
+    await tell(clientId, request.url, !kept);
     return kept ?? answer;
   } catch (reason) {
     const kept = await keptCopy(request.url);
-    await tell(clientId, false);
+    await tell(clientId, request.url, false);
     if (kept) return kept;
     throw reason;
   }
 }
 
-async function tell(clientId: string, answers: boolean): Promise<void> {
+/** Tells the page whether its host answers; a run may have been asked of another. */
+async function tell(clientId: string, url: string, answers: boolean): Promise<void> {
+  if (new URL(url).origin !== scope.origin) return;
   const message: HostAnswers = { type: "host", answers };
   (await self.clients.get(clientId))?.postMessage(message);
 }
@@ -221,7 +261,7 @@ self.addEventListener("message", (event) => {
     event.waitUntil(self.skipWaiting());
     return;
   }
-  const kept = going.then(() => keep(message));
+  const kept = going.then(() => keep(message)).catch((reason: unknown): Kept => ({ kept: false, reason: words(reason) }));
   going = kept;
   event.waitUntil(kept.then((answer) => event.ports[0]?.postMessage(answer)));
 });

@@ -11,7 +11,7 @@ import { launch } from "./harness/browser.mjs";
 import { dist } from "./harness/paths.mjs";
 import { rows } from "./harness/run.mjs";
 import { serve } from "./harness/server.mjs";
-import { by, go, kept, open, problem, state } from "./harness/view.mjs";
+import { accessible, by, go, kept, open, problem, state } from "./harness/view.mjs";
 
 const [RUN] = JSON.parse(readFileSync(join(dist, "catalog.json"), "utf8")).runs;
 const LIMIT = { timeout: 120_000 };
@@ -33,6 +33,7 @@ const shown = async () => {
   await page.waitForFunction(() => performance.getEntriesByName("saescope-results-shown").length > 0);
   await state(page, "ready");
 };
+const runCaches = () => page.evaluate(async () => (await caches.keys()).filter((name) => name.startsWith("saescope-run ")));
 const data = (name) => page.evaluate((name) => document.documentElement.dataset[name], name);
 
 /** Opens the page and waits until it says that it is kept. */
@@ -106,6 +107,61 @@ test("a storage that is full is no promise", LIMIT, async () => {
   const said = await kept(page);
   assert.equal(said.kept, "no");
   assert.match(said.text, /^Not kept for offline use: .*(storage|quota|kept|fetched)/i);
+});
+
+test("a large run is not kept, and the page says why", LIMIT, async () => {
+  host.faults.replace = { match: /features\.parquet$/, body: Buffer.alloc(50_000_001) };
+  await open(page, host);
+  await shown();
+  const said = await kept(page);
+  assert.equal(said.kept, "no");
+  assert.match(said.text, /^Not kept for offline use: the run has 5\d MB or more, and of one run at most 50 MB are kept\.$/);
+  assert.deepEqual(await runCaches(), []);
+});
+
+test("Storage lists kept runs and deletes them, and the promise with them", LIMIT, async () => {
+  await keep();
+  await go(page, "#/storage");
+  const list = by(page, "kept-runs");
+  await list.waitFor();
+  const cells = await list.locator("tbody td").allInnerTexts();
+  assert.equal(cells.length, 2, "one run");
+  assert.equal(cells[0], RUN.url);
+  const files = ["metrics.parquet", "features.parquet", "stats.parquet", "manifest.json"];
+  const bytes = files.reduce((sum, name) => sum + readFileSync(join(dist, RUN.url, name)).length, 0);
+  const [, number, unit] = /^([\d.]+) (kB|MB)$/.exec(cells[1]) ?? assert.fail(cells[1]);
+  assert.ok(Math.abs(Number(number) * { kB: 1e3, MB: 1e6 }[unit] - bytes) < 0.01 * bytes, `${cells[1]}, the files have ${bytes} bytes`);
+  await accessible(page, "storage with a kept run");
+  const remove = by(page, "storage-delete-runs");
+  await remove.click();
+  assert.equal((await runCaches()).length, 1, "it asks once more");
+  await remove.click();
+  await page.locator('[data-test="kept-runs"]').waitFor({ state: "detached" });
+  assert.deepEqual(await runCaches(), []);
+  assert.equal((await kept(page)).kept, "no");
+});
+
+test("a run's host that is silent is not the page's", LIMIT, async () => {
+  const other = await serve({ headers: { "Access-Control-Allow-Origin": "*" } });
+  try {
+    // the page's policy allows hosts with https alone
+    const html = readFileSync(join(dist, "index.html"), "utf8").replace("connect-src 'self'", `connect-src 'self' ${other.origin}`);
+    assert.ok(html.includes(other.origin));
+    host.faults.replace = { match: /(folder\/|index\.html)$/, kind: "text/html", body: html };
+    const run = `${other.url}${RUN.url}`;
+    const query = `?run=${encodeURIComponent(run)}`;
+    assert.ok((await keep(query)).endsWith(`and the run in ${run}.`));
+    await other.close();
+    await page.reload();
+    await shown();
+    const said = await kept(page);
+    assert.equal(said.kept, "yes", said.text);
+    assert.match(said.text, /The run's host does not answer: shown is what was kept of it\.$/);
+    assert.equal(await data("online"), "yes");
+    assert.equal(await page.locator('[data-test="notice-offline"]').count(), 0);
+  } finally {
+    await other.close();
+  }
 });
 
 test("no host and nothing kept is no empty page", LIMIT, async () => {

@@ -79,7 +79,22 @@ test("saescope serve sends the page's own policy with everything", LIMIT, async 
   for (const worker of page.workers()) assert.deepEqual(await worker.evaluate(attempts), REFUSED, worker.url());
 });
 
-test("a host whose own policy allows no worker from blob: has the page's workers under that policy", LIMIT, async () => {
+for (const late of [false, true]) {
+  const when = late ? ", told of the refusal late" : "";
+  test(`a host whose own policy allows no worker from blob: has the page's workers under that policy${when}`, LIMIT, () => underOwnPolicy(late));
+}
+
+/** `late`: the violation's event is there only once the worker has failed. */
+async function underOwnPolicy(late) {
+  if (late) {
+    await page.addInitScript(() => {
+      const listen = Document.prototype.addEventListener;
+      Document.prototype.addEventListener = function (type, listener, ...more) {
+        const told = type === "securitypolicyviolation" ? (event) => setTimeout(() => listener.call(this, event), 2000) : listener;
+        return listen.call(this, type, told, ...more);
+      };
+    });
+  }
   const policy = pagePolicy().replace("worker-src 'self' blob:", "worker-src 'self'");
   assert.doesNotMatch(policy, /worker-src[^;]*blob/);
   host = await serve({ headers: { "Content-Security-Policy": policy } });
@@ -88,7 +103,7 @@ test("a host whose own policy allows no worker from blob: has the page's workers
   const workers = page.workers();
   assert.equal(workers.length, 2);
   for (const worker of workers) assert.deepEqual(await worker.evaluate(attempts), REFUSED, worker.url());
-});
+}
 
 test("a host that allows no such worker, and has no policy for the script, gets no worker at all", LIMIT, async () => {
   host = await serve();

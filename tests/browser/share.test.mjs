@@ -60,6 +60,31 @@ test("a run is opened from its files, and by its address", { timeout: 120_000 },
   clean(page, browser);
 });
 
+test("what a run cannot tell is said: verdicts of the earlier length control, an SAE that no text judged", { timeout: 120_000 }, async () => {
+  const read = (name) => readFileSync(join(dist, "runs/demo", name));
+  const manifest = JSON.parse(read("manifest.json"));
+  Object.assign(manifest.sae_health[0], { texts: 0, warnings: [] });
+  // a name of the same length, so that the file stays whole
+  const column = "n_length_matched";
+  const stats = read("stats.parquet");
+  const earlier = Buffer.from(stats.toString("latin1").replaceAll(column, "x_length_matched"), "latin1");
+  const show = async (stats, what) => {
+    await open(page, host, "#/results");
+    await state(page, "ready");
+    const files = { "metrics.parquet": read("metrics.parquet"), "stats.parquet": stats, "manifest.json": JSON.stringify(manifest) };
+    const chosen = Object.entries(files).map(([name, bytes]) => ({ name, mimeType: "", buffer: Buffer.from(bytes) }));
+    await page.locator('[data-test="open-run-file"]').first().setInputFiles(chosen);
+    await page.getByText("files metrics.parquet, manifest.json").first().waitFor({ state: "attached" });
+    assert.equal(await page.getByText("come from an earlier length control").count(), what);
+    const words = await by(page, "sae-health").locator(".health").allInnerTexts();
+    assert.equal(words[0], "not judged");
+    assert.ok(words.slice(1).every((word) => /^(fits|does not fit)$/.test(word)), String(words));
+  };
+  await show(earlier, 1);
+  assert.ok(stats.includes(column), "the host's run is of this version");
+  await show(stats, 0);
+});
+
 test("what is exported is what the run's files hold", { timeout: 120_000 }, async () => {
   await open(page, host, "#/results", "?run=runs/demo/");
   await state(page, "ready");

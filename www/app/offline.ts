@@ -3,6 +3,7 @@
 
 import type { HostAnswers, Keep, Kept, ToServiceWorker } from "../keeping";
 import { h } from "./dom";
+import { besidePage, deleteKeptRuns } from "./keptRuns";
 import { hostAnswers, network, noteAnswer } from "./network";
 import type { Notices } from "./notices";
 
@@ -117,6 +118,9 @@ async function ask(keep: Keep): Promise<Kept> {
 
 let line: HTMLElement | null = null;
 let turn = 0;
+/** What was asked last, and whether a run is part of it. */
+let going: Promise<unknown> = Promise.resolve();
+let withRun = false;
 
 function say(kept: "going" | "yes" | "no", words: string): void {
   line ??= h("p", { class: "muted", "data-test": "kept", role: "status" });
@@ -131,23 +135,32 @@ function say(kept: "going" | "yes" | "no", words: string): void {
  */
 export async function keepOffline(run: { folder: string; files: string[] } | null): Promise<void> {
   const mine = ++turn;
-  const where = run?.folder.startsWith(document.baseURI) ? run.folder.slice(document.baseURI.length) : run?.folder;
-  const what = where ? `this page, its engine, and the run in ${where}` : "this page and its engine";
+  withRun = run !== null;
+  const what = run ? `this page, its engine, and the run in ${besidePage(run.folder)}` : "this page and its engine";
   let kept: Kept;
   const reason = whyNot();
   if (reason) kept = { kept: false, reason };
   else {
     say("going", `Keeping for offline use: ${what} …`);
     const catalog = new URL("catalog.json", document.baseURI).href;
-    kept = await ask({ type: "keep", catalog, run: run?.files ?? [] }).catch((failure: unknown) => ({
-      kept: false,
-      reason: failure instanceof Error ? failure.message : String(failure),
-    }));
+    const asked = ask({ type: "keep", catalog, run: run?.files ?? [] }).catch(
+      (failure: unknown): Kept => ({ kept: false, reason: failure instanceof Error ? failure.message : String(failure) }),
+    );
+    going = asked;
+    kept = await asked;
   }
   // another view has come meanwhile
   if (mine !== turn) return;
   if (kept.kept) {
     noteAnswer(kept.answers);
-    say("yes", `Kept for offline use: ${what}.`);
+    const elsewhere = kept.answers && !kept.runAnswers;
+    say("yes", `Kept for offline use: ${what}.${elsewhere ? " The run's host does not answer: shown is what was kept of it." : ""}`);
   } else say("no", `Not kept for offline use: ${kept.reason}.`);
+}
+
+/** Deletes all kept runs, also the one that is being kept; that on the screen is then kept no more. */
+export async function forgetRuns(): Promise<void> {
+  await going;
+  await deleteKeptRuns();
+  if (withRun) say("no", "Not kept for offline use: kept runs were deleted.");
 }

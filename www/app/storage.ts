@@ -1,10 +1,12 @@
-// The view Storage: what the browser keeps of models and SAEs, and how to let it go.
+// The view Storage: what the browser keeps of models, SAEs and runs, and how to let it go.
 
 import type { StorageInfo } from "../protocol";
 import type { PageContext } from "./context";
-import { fill, h } from "./dom";
+import { fill, h, type Child } from "./dom";
 import { asEngineError } from "./engine";
 import { bytes, counted } from "./format";
+import { keptRuns, type KeptRun } from "./keptRuns";
+import { forgetRuns } from "./offline";
 import { errorBox, sentence } from "./words";
 
 /** Builds the view. `refresh` reads the list again. */
@@ -15,6 +17,7 @@ export function mountStorage(
   changed: () => void,
 ): { refresh(): void } {
   const place = h("div", { class: "stack" }, h("p", { class: "muted loading" }, "Reading what is stored…"));
+  const runs = h("div", { class: "stack" });
   fill(
     host,
     h(
@@ -24,9 +27,10 @@ export function mountStorage(
       h(
         "p",
         { class: "muted" },
-        "Downloaded models and SAEs are kept in this browser's private file system, for this page alone, and so are runs that were opened from the page's host. Texts that you give and runs that you compute are not kept.",
+        "Downloaded models and SAEs are kept in this browser's private file system, for this page alone. So that it opens without a network, the page keeps itself, its engine, and runs that were opened by an address, up to 50 MB each. Texts that you give and runs that you compute are not kept.",
       ),
       place,
+      runs,
     ),
   );
 
@@ -41,8 +45,18 @@ export function mountStorage(
     }
   }
 
+  async function askRuns(): Promise<void> {
+    try {
+      await forgetRuns();
+      page.announce("Deleted.");
+      await listRuns();
+    } catch (reason) {
+      fill(runs, errorBox(asEngineError(reason)));
+    }
+  }
+
   /** A button that asks once more before it deletes. */
-  function remove(label: string, spoken: string, key: string | undefined, test: string): HTMLElement {
+  function remove(label: string, spoken: string, action: () => Promise<void>, test: string): HTMLElement {
     let sure = 0;
     const button = h("button", {
       class: "quiet",
@@ -52,7 +66,7 @@ export function mountStorage(
         if (sure) {
           clearTimeout(sure);
           button.disabled = true;
-          void ask(key);
+          void action();
           return;
         }
         button.textContent = "Delete? Press again";
@@ -87,7 +101,7 @@ export function mountStorage(
         h(
           "div",
           { class: "box" },
-          h("h2", null, "Nothing can be stored here"),
+          h("h2", null, "No model can be stored here"),
           h("p", null, sentence(info.unavailable)),
           h("p", { class: "hint" }, "Runs work all the same; each downloads its model anew."),
         ),
@@ -95,7 +109,7 @@ export function mountStorage(
       return;
     }
     if (!info.items.length) {
-      fill(place, h("div", { class: "box", "data-test": "storage-empty" }, h("h2", null, "Nothing is stored"), h("p", null, "A run or a sentence under Explore stores what it downloads, unless “keep downloads” is off.")), quota);
+      fill(place, h("div", { class: "box", "data-test": "storage-empty" }, h("h2", null, "No model is stored"), h("p", null, "A run or a sentence under Explore stores what it downloads, unless “keep downloads” is off.")), quota);
       return;
     }
     fill(
@@ -121,7 +135,7 @@ export function mountStorage(
                 null,
                 h("td", { class: "file" }, item.name),
                 h("td", { class: "number" }, item.bytes < item.total ? `${bytes(item.bytes)} of ${bytes(item.total)}` : bytes(item.bytes)),
-                h("td", null, remove("Delete", `Delete ${item.name}`, item.key, "storage-delete")),
+                h("td", null, remove("Delete", `Delete ${item.name}`, () => ask(item.key), "storage-delete")),
               ),
             ),
           ),
@@ -130,13 +144,18 @@ export function mountStorage(
       h(
         "div",
         { class: "actions" },
-        remove("Delete all", "Delete all stored files", undefined, "storage-delete-all"),
+        remove("Delete all", "Delete all stored files", () => ask(), "storage-delete-all"),
         h("p", { class: "muted" }, `${counted(info.items.length, "file")}, ${bytes(info.bytes)}`),
       ),
     );
   }
 
+  async function listRuns(): Promise<void> {
+    fill(runs, runList(await keptRuns(), remove("Delete kept runs", "Delete kept runs", askRuns, "storage-delete-runs")));
+  }
+
   async function refresh(): Promise<void> {
+    listRuns().catch((reason: unknown) => fill(runs, errorBox(asEngineError(reason))));
     if (!(await ready())) {
       fill(place, h("p", { class: "muted" }, "The engine is not running; see above."));
       return;
@@ -149,4 +168,21 @@ export function mountStorage(
   }
 
   return { refresh: () => void refresh() };
+}
+
+/** Runs that are kept for offline use; nothing where there are none. */
+function runList(kept: KeptRun[], remove: HTMLElement): Child {
+  if (kept.length === 0) return null;
+  const all = kept.reduce((sum, run) => sum + run.bytes, 0);
+  const head = h("tr", null, h("th", { scope: "col" }, "Run"), h("th", { scope: "col" }, "Size"));
+  const rows = kept.map((run) => h("tr", null, h("td", { class: "file" }, run.name), h("td", { class: "number" }, bytes(run.bytes))));
+  return [
+    h("h2", null, "Runs kept for offline use"),
+    h(
+      "div",
+      { class: "scroll", tabindex: 0, role: "region", "aria-label": "Kept runs" },
+      h("table", { "data-test": "kept-runs" }, h("thead", null, head), h("tbody", null, rows)),
+    ),
+    h("div", { class: "actions" }, remove, h("p", { class: "muted" }, `${counted(kept.length, "run")}, ${bytes(all)}`)),
+  ];
 }

@@ -107,7 +107,10 @@ export function readManifest(source: string | object): Manifest {
   return value as Manifest;
 }
 
-/** The oldest version that this page still reads: later ones only added columns and fields. */
+/**
+ * The oldest version that this page still reads. Version 2 added columns and fields, tests an only domain
+ * once, and has another length control: the results say so of runs whose verdicts come from the earlier one.
+ */
 const OLDEST_VERSION: number = 1;
 
 /** Refuses files of a version of the format that this page does not know. */

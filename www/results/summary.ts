@@ -4,7 +4,7 @@ import { h, type Child } from "../app/dom";
 import type { LayerHealth, Manifest } from "../data/manifest";
 import type { Run } from "../data/run";
 import { bytes, count, duration, number, percent } from "./format";
-import { comparisons, everything, tally, VERDICTS } from "./verdicts";
+import { comparisons, everything, MATCHED, tally, VERDICTS } from "./verdicts";
 
 /** Everything above the panels. */
 export function summary(run: Run): HTMLElement {
@@ -48,7 +48,7 @@ function facts(run: Run, m: Manifest): HTMLElement[] {
 /** Nothing else on the page is louder. */
 function warnings(run: Run): Child {
   const manifest = run.manifest;
-  const all = [...new Set([...(manifest?.warnings ?? []), ...(manifest?.sae_health ?? []).flatMap((layer) => layer.warnings), ...run.notes])];
+  const all = [...new Set([...(manifest?.warnings ?? []), ...(manifest?.sae_health ?? []).flatMap((layer) => layer.warnings), ...run.notes, ...earlierControl(run)])];
   if (all.length === 0) return null;
   return h(
     "div",
@@ -56,6 +56,12 @@ function warnings(run: Run): Child {
     h("h2", null, all.length === 1 ? "Read this before any number" : "Read these before any number"),
     h("ul", null, all.map((text) => h("li", null, text))),
   );
+}
+
+/** Before triples were matched, the length control was a fit over token counts. */
+function earlierControl(run: Run): string[] {
+  if (run.stats === null || run.stats.has(MATCHED)) return [];
+  return ["The verdicts of this run come from an earlier length control that could extrapolate: run it again."];
 }
 
 function failed(manifest: Manifest | null): Child {
@@ -72,7 +78,8 @@ function failed(manifest: Manifest | null): Child {
 function health(m: Manifest): HTMLElement {
   const row = (layer: LayerHealth) => {
     const sae = m.saes.find((one) => one.layer === layer.layer);
-    const fits = layer.warnings.length === 0;
+    // Nothing was judged where every text was left out.
+    const [word, tone] = layer.texts === 0 ? ["not judged", ""] : layer.warnings.length === 0 ? ["fits", "good"] : ["does not fit", "bad"];
     const cell = (text: Child, number = true) => h("td", { role: "cell", class: number && "number" }, text);
     return h(
       "tr",
@@ -82,7 +89,7 @@ function health(m: Manifest): HTMLElement {
       cell(layer.declared_l0 === null ? "not declared" : number(layer.declared_l0)),
       cell(number(layer.fvu)),
       cell(percent(layer.dead_share)),
-      cell(h("span", { class: fits ? "health good" : "health bad" }, fits ? "fits" : "does not fit"), false),
+      cell(h("span", { class: `health ${tone}` }, word), false),
       cell(sae === undefined ? "–" : [`${sae.architecture}, ${sae.d_sae.toLocaleString("en")} features`, h("small", null, sae.id)], false),
     );
   };

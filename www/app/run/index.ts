@@ -19,7 +19,7 @@ function asked(session: RunSession): string {
   const name =
     model.kind === "known" ? model.name : model.kind === "hub" ? model.repo : model.kind === "url" ? model.url : "files of yours";
   const data = setup.data.kind === "builtin" ? "built-in triples" : setup.data.name;
-  const limit = setup.limit ? `, first ${setup.limit}` : "";
+  const limit = setup.limit ? `, ${counted(setup.limit, "sample")}` : "";
   const device = { auto: "device chosen by the self-test", webgpu: "WebGPU", cpu: "CPU" }[setup.device];
   return `${name} over ${data}${limit}; ${device}, ${setup.precision}, noise ${setup.noise}, seed ${setup.seed}.`;
 }

@@ -99,11 +99,11 @@ export function advancedPart(draft: Draft): HTMLElement {
           text(fields.noise, (noise) => draft.set({ noise }), { "data-test": "noise" }),
           "relative:0.1 is a tenth of the residual's norm; absolute:S is a fixed σ.",
         ),
-        field("Seed", number(fields.seed, (seed) => draft.set({ seed }), "seed"), "Of the noise and the resampling."),
+        field("Seed", number(fields.seed, (seed) => draft.set({ seed }), "seed"), "Of the noise, the resampling and the draw of samples."),
         field(
-          "Only the first … samples",
+          "Only … samples",
           number(fields.limit, (limit) => draft.set({ limit }), "limit"),
-          "Empty: all.",
+          "Drawn from each domain in proportion, by the seed. Empty: all.",
         ),
         field(
           "Triples per batch",
