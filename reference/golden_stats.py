@@ -43,14 +43,14 @@ def sign_flip(d):
 
 
 def strata(prompts):
-    """Rows by stratum of prompt length: whole lengths, at least 15 rows, the rest to the last."""
-    groups, group = [], []
+    """Rows by stratum of prompt length: whole lengths within 2 tokens, none after 15 rows."""
+    groups, shortest = [], -np.inf
     for length in np.unique(prompts):
-        group += np.flatnonzero(prompts == length).tolist()
-        if len(group) >= 15:
-            groups.append(group)
-            group = []
-    return groups[:-1] + [groups[-1] + group] if groups else [group]
+        if length - shortest > 2 or len(groups[-1]) >= 15:
+            groups.append([])
+            shortest = length
+        groups[-1] += np.flatnonzero(prompts == length).tolist()
+    return groups
 
 
 def closed_walk(triples, path, size):

@@ -1,9 +1,13 @@
-//! Closed chains of triples: sets in which facts and hallucinations have the same token counts.
+//! Closed chains of triples: sets in which facts and hallucinations have the same completion lengths
+//! after prompts of nearly the same length.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-/// Triples that a stratum of prompt lengths has at least, where there are as many.
-pub const MIN_STRATUM: usize = 15;
+/// Triples with which a stratum of prompt lengths takes in no further length.
+pub const FULL_STRATUM: usize = 15;
+
+/// Tokens by which prompts of one stratum differ at most.
+pub const MAX_PROMPT_SPAN: i64 = 2;
 
 /// Token counts of one triple's texts, BOS included, and the domain in which it may be matched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,13 +28,17 @@ pub struct TokenCounts {
 /// In a chain each triple's hallucination adds as many tokens to its prompt as the next triple's
 /// fact does, and the last one's as many as the first one's fact; a triple of equal length is a
 /// chain of its own. So the facts of a chain have the same completion lengths as its hallucinations,
-/// and any function of length, however curved, cancels from the sum of the chain's differences.
-/// Nothing is extrapolated: if all hallucinations are longer than their facts there are no chains.
+/// and any function of completion length, however curved, cancels from the sum of the chain's
+/// differences. Nothing is extrapolated: if all hallucinations are longer than their facts there are
+/// no chains.
 ///
-/// Chains are made within a domain and a stratum of similar prompt length (prompt lengths in
-/// ascending order, one length never divided, at least [`MIN_STRATUM`] triples each where the domain
-/// has as many), so that what length does may be another in each. Within a stratum shorter chains are closed first, and triples are taken
-/// in their order. Only token counts are looked at, never a metric.
+/// Chains are made within a domain and a stratum of nearly equal prompt lengths, so that what length
+/// does may be another in each: a function of total length cancels where a chain's prompts are
+/// equally long, and nearly so where they differ by [`MAX_PROMPT_SPAN`] tokens, whereas over prompts
+/// of any length a curved one would not. A stratum takes in whole prompt lengths, in ascending order,
+/// up to that span, and no further one once it has [`FULL_STRATUM`] triples. Within a stratum shorter
+/// chains are closed first, and triples are taken in their order. Only token counts are looked at,
+/// never a metric.
 ///
 /// A chain is a directed cycle of the graph whose nodes are lengths and whose edges are triples; all
 /// cycles of a length are taken out before longer ones are looked for. The list is in the order of
@@ -49,17 +57,16 @@ fn strata(counts: &[TokenCounts]) -> Vec<Vec<usize>> {
     }
     let mut strata: Vec<Vec<usize>> = Vec::new();
     for by_length in domains.into_values() {
-        let first = strata.len();
-        let mut open = Vec::new();
-        for rows in by_length.into_values() {
-            open.extend(rows);
-            if open.len() >= MIN_STRATUM {
-                strata.push(std::mem::take(&mut open));
+        let mut shortest = None;
+        for (length, rows) in by_length {
+            let near = shortest.is_some_and(|shortest| length - shortest <= MAX_PROMPT_SPAN);
+            match strata.last_mut() {
+                Some(open) if near && open.len() < FULL_STRATUM => open.extend(rows),
+                _ => {
+                    shortest = Some(length);
+                    strata.push(rows);
+                }
             }
-        }
-        match strata[first..].last_mut() {
-            Some(last) => last.append(&mut open),
-            None => strata.push(open),
         }
     }
     for rows in &mut strata {
@@ -175,11 +182,24 @@ mod tests {
 
     #[test]
     fn prompts_of_other_lengths_close_no_chain() {
-        let short = triples(3, &[(1, 2); MIN_STRATUM]);
-        let long = triples(30, &[(2, 1); MIN_STRATUM]);
-        assert!(closed_chains(&[short.clone(), long.clone()].concat()).is_empty());
-        // one too few for a stratum of their own
-        assert_eq!(closed_chains(&[&short[1..], &long[1..]].concat()).len(), MIN_STRATUM - 1);
+        let of = |prompts: [i64; 2], n: usize| {
+            let (short, long) = (triples(prompts[0], &vec![(1, 2); n]), triples(prompts[1], &vec![(2, 1); n]));
+            closed_chains(&[short, long].concat()).len()
+        };
+        // however few there are
+        for n in [1, FULL_STRATUM - 1, FULL_STRATUM] {
+            assert_eq!(of([3, 30], n), 0);
+            assert_eq!(of([3, 4 + MAX_PROMPT_SPAN], n), 0);
+        }
+        // near ones do, up to a stratum's size
+        assert_eq!(of([3, 4], FULL_STRATUM - 1), FULL_STRATUM - 1);
+        assert_eq!(of([3, 4], FULL_STRATUM), 0);
+    }
+
+    #[test]
+    fn strata_span_few_prompt_lengths() {
+        let counts: Vec<TokenCounts> = [9, 3, 5, 4, 6, 8, 12].iter().flat_map(|&p| triples(p, &[(1, 1)])).collect();
+        assert_eq!(strata(&counts), [vec![1, 2, 3], vec![4, 5], vec![0], vec![6]]);
     }
 
     #[test]
@@ -192,7 +212,7 @@ mod tests {
     proptest! {
         #[test]
         fn length_cancels_in_every_chain(
-            rows in prop::collection::vec((0..2_usize, 1..6_i64, 1..9_i64, 1..9_i64), 0..80),
+            rows in prop::collection::vec((0..2_usize, 1..9_i64, 1..9_i64, 1..9_i64), 0..80),
         ) {
             let counts: Vec<TokenCounts> =
                 rows.iter().map(|&(domain, p, f, h)| TokenCounts { domain, prompt: p, fact: p + f, hall: p + h }).collect();
@@ -207,6 +227,8 @@ mod tests {
                 };
                 prop_assert_eq!(sorted(|c| c.fact - c.prompt), sorted(|c| c.hall - c.prompt));
                 prop_assert!(chain.iter().all(|&i| counts[i].domain == counts[chain[0]].domain));
+                let prompts = sorted(|c| c.prompt);
+                prop_assert!(prompts[prompts.len() - 1] - prompts[0] <= MAX_PROMPT_SPAN);
             }
             let equal = counts.iter().enumerate().filter(|(_, c)| c.fact == c.hall);
             prop_assert!(equal.map(|(i, _)| i).all(|i| chains.contains(&vec![i])));

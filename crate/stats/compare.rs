@@ -117,11 +117,11 @@ pub struct Comparison {
 /// (domain `all`) and in each domain. Where there is one domain only, it is tested once, as `all`.
 ///
 /// The **length control**: triples are sorted into [closed chains](closed_chains), in each of which
-/// facts and hallucinations have the same token counts, so that any effect of length cancels from
-/// the chain's sum; triples that fit into no chain take no part. The difference at equal length is
-/// the mean over the triples in chains (over `all` samples: in the chains of all domains), tested by flipping the signs of whole chains
-/// ([`adjust_for_length`]). Chains depend on token counts alone: nothing is fitted, and nothing is
-/// extrapolated. A row
+/// facts and hallucinations have the same token counts and prompts have nearly the same, so that an
+/// effect of length cancels from the chain's sum; triples that fit into no chain take no part. The
+/// difference at equal length is the mean over the triples in chains (over `all` samples: in the
+/// chains of all domains), tested by flipping the signs of whole chains ([`adjust_for_length`]).
+/// Chains depend on token counts alone: nothing is fitted, and nothing is extrapolated. A row
 /// - **survives** where the difference at equal length has q ≤ 0.05 and not the other sign than a raw
 ///   difference with q ≤ 0.05 (a difference that length had hidden counts: its raw q may be large);
 /// - else shows **no difference** where the raw one has q > 0.05;

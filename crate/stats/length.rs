@@ -34,10 +34,11 @@ impl Adjusted {
 /// fewer than [`MIN_CHAINS`] chains.
 ///
 /// With s_j the sum of the k_j differences of chain j, the estimate is δ = Σ s_j / Σ k_j. A function
-/// of length cancels from every s_j, whatever its shape. If a metric's distribution is a matter of
-/// length alone (shifted by its prompt), swapping fact and hallucination in all of a chain leaves
-/// the chain's distribution as it is and turns the sign of s_j; so the sign-flip test of the s_j is
-/// exact, skewed noise and noise that grows with length included.
+/// of completion length cancels from every s_j, whatever its shape. If a metric's distribution is a
+/// matter of that length alone (shifted by its prompt), swapping fact and hallucination in all of a
+/// chain leaves the chain's distribution as it is and turns the sign of s_j; so the sign-flip test of
+/// the s_j is exact, skewed noise and noise that grows with length included. Where total length
+/// matters, both hold for chains of equal prompt lengths, and nearly so for those of nearly equal ones.
 ///
 /// The interval is δ ± t · √(c/(c−1) Σ (s_j − k_j δ)²) / Σ k_j with c chains and Student's t on c − 1
 /// degrees of freedom: the variance of a ratio of sums over clusters (W. G. Cochran, "Sampling

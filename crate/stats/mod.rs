@@ -25,7 +25,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
-pub use chains::{MIN_STRATUM, TokenCounts, closed_chains};
+pub use chains::{FULL_STRATUM, MAX_PROMPT_SPAN, TokenCounts, closed_chains};
 pub use compare::{ALPHA, Comparison, Verdict, compare};
 pub use effect::{cohens_dz, hedges_correction, mean, pearson, standard_deviation};
 pub use length::{Adjusted, MIN_CHAINS, adjust_for_length};

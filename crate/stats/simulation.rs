@@ -65,9 +65,9 @@ const SHAPES: [Shape; 12] = [
     |_, _| 0.0,
 ];
 
-/// A metrics table of one domain: a metric of every shape, whose noise is half its own and half
-/// shared by all metrics; in the first `real` of them the
-/// hallucinations are higher by 0.5 standard deviations of the difference at equal length.
+/// A metrics table: a metric of every shape, whose noise is half its own and half shared by all
+/// metrics; in the first `real` of them the hallucinations are higher by 0.5 standard deviations of
+/// the difference at equal length.
 fn data_set(random: &mut Random, counts: &[TokenCounts], noises: &[Noise], real: usize) -> Table {
     let mut columns = vec![Column::new("domain", Kind::Utf8)];
     columns.extend(["prompt", "fact", "hall"].map(|t| Column::new(format!("n_tokens_{t}"), Kind::Int64)));
@@ -75,7 +75,8 @@ fn data_set(random: &mut Random, counts: &[TokenCounts], noises: &[Noise], real:
         columns.extend(["fact", "hall"].map(|t| Column::new(format!("m{i}_{t}"), Kind::Float64)));
     }
     let rows = counts.iter().map(|c| {
-        let mut row = vec![Cell::Text("one".into()), Cell::Int(c.prompt), Cell::Int(c.fact), Cell::Int(c.hall)];
+        let mut row =
+            vec![Cell::Text(format!("d{}", c.domain)), Cell::Int(c.prompt), Cell::Int(c.fact), Cell::Int(c.hall)];
         let prompt = c.prompt as f64;
         let lengths = [(c.fact - c.prompt) as f64, (c.hall - c.prompt) as f64];
         let shared = lengths.map(|_| normal(random));
@@ -95,19 +96,21 @@ fn data_set(random: &mut Random, counts: &[TokenCounts], noises: &[Noise], real:
 /// One shape of data sets.
 struct Design {
     name: &'static str,
+    domains: usize,
+    /// Triples in each domain.
     n: usize,
     /// Token counts of one triple: prompt, and completions of fact and hallucination.
     draw: fn(&mut Random, usize) -> (i64, i64, i64),
 }
 
-/// Verdicts over all simulated data sets of this design.
+/// Comparisons of all simulated data sets of this design, those of single domains included.
 fn simulate(design: &Design, noises: &[Noise], real: usize) -> Vec<Comparison> {
     let one = |seed: u64| {
         let mut random = stream("simulation", seed, design.name);
-        let counts: Vec<TokenCounts> = (0..design.n)
+        let counts: Vec<TokenCounts> = (0..design.domains * design.n)
             .map(|i| {
-                let (prompt, fact, hall) = (design.draw)(&mut random, i);
-                TokenCounts { domain: 0, prompt, fact: prompt + fact, hall: prompt + hall }
+                let (prompt, fact, hall) = (design.draw)(&mut random, i % design.n);
+                TokenCounts { domain: i / design.n, prompt, fact: prompt + fact, hall: prompt + hall }
             })
             .collect();
         let found = judge(&data_set(&mut random, &counts, noises, real), seed, false).unwrap();
@@ -121,12 +124,16 @@ fn share<'a>(rows: impl Iterator<Item = &'a Comparison> + Clone, verdict: Verdic
     rows.clone().filter(|c| c.verdict == verdict).count() as f64 / rows.count() as f64
 }
 
-fn report(design: &Design, rows: &[Comparison]) {
+/// Rows over all samples, and those of single domains, which a data set of one domain has not.
+fn by_scope(rows: &[Comparison]) -> (Vec<Comparison>, Vec<Comparison>) {
+    rows.iter().cloned().partition(|c| c.domain == "all")
+}
+
+fn report(name: &str, rows: &[Comparison]) {
     let mean = |value: fn(&Comparison) -> usize| rows.iter().map(value).sum::<usize>() as f64 / rows.len() as f64;
     println!(
-        "{:<34} n {:>3}  matched {:>5.1} in {:>5.1} chains  survives {:>5.1} %  by length {:>5.1} %  no control {:>5.1} %  none {:>5.1} %",
-        design.name,
-        design.n,
+        "{name:<38} n {:>3}  matched {:>5.1} in {:>5.1} chains  survives {:>5.1} %  by length {:>5.1} %  no control {:>5.1} %  none {:>5.1} %",
+        mean(|c| c.n),
         mean(|c| c.n_matched),
         mean(|c| c.n_chains),
         100.0 * share(rows.iter(), Verdict::SurvivesLengthControl),
@@ -136,58 +143,82 @@ fn report(design: &Design, rows: &[Comparison]) {
     );
 }
 
-const NULLS: [Design; 9] = [
-    Design { name: "apart", n: 150, draw: |r, _| (2, 1, integer(r, 2, 24)) },
-    Design { name: "apart, facts of many lengths", n: 150, draw: |r, _| (2, integer(r, 1, 6), integer(r, 7, 24)) },
+const NULLS: [Design; 11] = [
+    Design { name: "apart", domains: 1, n: 150, draw: |r, _| (2, 1, integer(r, 2, 24)) },
+    Design {
+        name: "apart, facts of many lengths",
+        domains: 1,
+        n: 150,
+        draw: |r, _| (2, integer(r, 1, 6), integer(r, 7, 24)),
+    },
     Design {
         name: "constant shift",
+        domains: 1,
         n: 150,
         draw: |r, _| {
             let c = integer(r, 1, 12);
             (2, c, c + 3)
         },
     },
-    Design { name: "touching", n: 150, draw: |r, _| (2, 1, integer(r, 1, 24)) },
-    Design { name: "touching, facts of many lengths", n: 150, draw: |r, _| (2, integer(r, 1, 6), integer(r, 6, 24)) },
-    Design { name: "few equal ones", n: 150, draw: |r, i| if i < 8 { (2, 1, 1) } else { (2, 1, integer(r, 2, 24)) } },
-    Design { name: "overlapping", n: 150, draw: |r, _| (2, integer(r, 1, 12), integer(r, 2, 24)) },
+    Design { name: "touching", domains: 1, n: 150, draw: |r, _| (2, 1, integer(r, 1, 24)) },
+    Design {
+        name: "touching, facts of many lengths",
+        domains: 1,
+        n: 150,
+        draw: |r, _| (2, integer(r, 1, 6), integer(r, 6, 24)),
+    },
+    Design {
+        name: "few equal ones",
+        domains: 1,
+        n: 150,
+        draw: |r, i| if i < 8 { (2, 1, 1) } else { (2, 1, integer(r, 2, 24)) },
+    },
+    Design { name: "overlapping", domains: 1, n: 150, draw: |r, _| (2, integer(r, 1, 12), integer(r, 2, 24)) },
     Design {
         name: "overlapping, prompts of 3 to 20",
+        domains: 1,
         n: 150,
         draw: |r, _| (integer(r, 3, 20), integer(r, 1, 5), integer(r, 1, 8)),
     },
-    Design {
-        name: "long prompts with short falsehoods",
-        n: 150,
-        draw: |r, _| {
-            let prompt = integer(r, 3, 30);
-            let (a, b) = (integer(r, 1, 8), integer(r, 1, 8));
-            let longer = integer(r, 9, 36) >= prompt;
-            if longer { (prompt, a.min(b), a.max(b)) } else { (prompt, a.max(b), a.min(b)) }
-        },
-    },
+    Design { name: "long prompts with short falsehoods", domains: 1, n: 150, draw: long_prompts_short_falsehoods },
+    Design { name: "the same in 4 domains", domains: 4, n: 50, draw: long_prompts_short_falsehoods },
+    Design { name: "the same in 10 domains", domains: 10, n: 28, draw: long_prompts_short_falsehoods },
 ];
+
+/// The longer the prompt, the oftener is the hallucination the shorter completion.
+fn long_prompts_short_falsehoods(random: &mut Random, _: usize) -> (i64, i64, i64) {
+    let prompt = integer(random, 3, 30);
+    let (a, b) = (integer(random, 1, 8), integer(random, 1, 8));
+    let longer = integer(random, 9, 36) >= prompt;
+    if longer { (prompt, a.min(b), a.max(b)) } else { (prompt, a.max(b), a.min(b)) }
+}
 
 #[test]
 fn length_alone_survives_in_few_rows() {
-    let rows = NULLS.map(|design| {
-        let rows = simulate(&design, &UNEVEN, 0);
-        report(&design, &rows);
-        (design, rows)
-    });
-    for (design, rows) in rows {
+    let mut scopes: Vec<(String, Vec<Comparison>)> = Vec::new();
+    for design in NULLS {
+        let (all, single) = by_scope(&simulate(&design, &UNEVEN, 0));
+        // the raw differences are there, so that there was something to certify
+        assert!(share(all.iter(), Verdict::NoDifference) < 0.5, "{}", design.name);
+        scopes.push((design.name.to_owned(), all));
+        if design.domains > 1 {
+            scopes.push((format!("{}, each", design.name), single));
+        }
+    }
+    for (name, rows) in &scopes {
+        report(name, rows);
+    }
+    for (name, rows) in &scopes {
         let survivors = share(rows.iter(), Verdict::SurvivesLengthControl);
-        assert!(survivors <= 0.05, "{}: {:.1} % of rows survive", design.name, 100.0 * survivors);
+        assert!(survivors <= 0.05, "{name}: {:.1} % of rows survive", 100.0 * survivors);
         // a single row's test keeps its level, too
         let p: Vec<f64> = rows.iter().filter_map(|c| Some(c.adjusted?.p)).collect();
         let rejected = p.iter().filter(|p| **p <= ALPHA).count() as f64 / p.len().max(1) as f64;
-        println!("{:<34} p ≤ 0.05 in {:.1} % of {} rows", design.name, 100.0 * rejected, p.len());
-        assert!(rejected <= 0.065, "{}: {rejected}", design.name);
-        // the raw differences are there, so that there was something to certify
-        assert!(share(rows.iter(), Verdict::NoDifference) < 0.5, "{}", design.name);
-        if design.name.starts_with("apart") || design.name == "constant shift" {
-            assert_eq!(share(rows.iter(), Verdict::ExplainedByLength), 0.0, "{}", design.name);
-            assert!(rows.iter().all(|c| c.n_matched == 0 && c.adjusted.is_none()), "{}", design.name);
+        println!("{name:<38} p ≤ 0.05 in {:.1} % of {} rows", 100.0 * rejected, p.len());
+        assert!(rejected <= 0.065, "{name}: {rejected}");
+        if name.starts_with("apart") || name == "constant shift" {
+            assert_eq!(share(rows.iter(), Verdict::ExplainedByLength), 0.0, "{name}");
+            assert!(rows.iter().all(|c| c.n_matched == 0 && c.adjusted.is_none()), "{name}");
         }
     }
 }
@@ -196,6 +227,7 @@ fn length_alone_survives_in_few_rows() {
 const REAL: [Design; 6] = [
     Design {
         name: "equal",
+        domains: 1,
         n: 100,
         draw: |r, _| {
             let c = integer(r, 1, 12);
@@ -204,20 +236,27 @@ const REAL: [Design; 6] = [
     },
     Design {
         name: "mostly a token more",
+        domains: 1,
         n: 150,
         draw: |r, _| {
             let c = integer(r, 2, 7);
             (2, c, c + integer(r, -1, 2))
         },
     },
-    Design { name: "overlapping, 1 to 8", n: 150, draw: |r, _| (2, integer(r, 1, 8), integer(r, 1, 8)) },
-    Design { name: "overlapping, 1 to 24", n: 150, draw: |r, _| (2, integer(r, 1, 24), integer(r, 1, 24)) },
+    Design { name: "overlapping, 1 to 8", domains: 1, n: 150, draw: |r, _| (2, integer(r, 1, 8), integer(r, 1, 8)) },
+    Design { name: "overlapping, 1 to 24", domains: 1, n: 150, draw: |r, _| (2, integer(r, 1, 24), integer(r, 1, 24)) },
     Design {
         name: "overlapping, prompts of 3 to 20",
+        domains: 1,
         n: 300,
         draw: |r, _| (integer(r, 3, 20), integer(r, 1, 5), integer(r, 1, 8)),
     },
-    Design { name: "overlapping, 1 to 12 and 2 to 24", n: 300, draw: |r, _| (2, integer(r, 1, 12), integer(r, 2, 24)) },
+    Design {
+        name: "overlapping, 1 to 12 and 2 to 24",
+        domains: 1,
+        n: 300,
+        draw: |r, _| (2, integer(r, 1, 12), integer(r, 2, 24)),
+    },
 ];
 
 #[test]
@@ -228,7 +267,7 @@ fn a_real_difference_is_found() {
         let of = |i: usize| rows.iter().filter(move |c| (c.metric[1..].parse::<usize>().unwrap() < real) == (i == 0));
         let (found, wrong) =
             (share(of(0), Verdict::SurvivesLengthControl), share(of(1), Verdict::SurvivesLengthControl));
-        report(&design, &rows);
+        report(design.name, &rows);
         println!("    found {:.1} % of real differences, {:.1} % of the others", 100.0 * found, 100.0 * wrong);
         assert!(found >= 0.95, "{}: {:.1} % found", design.name, 100.0 * found);
         assert!(wrong <= 0.05, "{}: {:.1} % certified", design.name, 100.0 * wrong);
