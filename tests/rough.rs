@@ -135,6 +135,31 @@ fn a_finished_run_is_not_overwritten_unless_asked() {
     assert!(has_run(&run.path("notes")) && run.path("notes/readme.txt").exists());
 }
 
+/// The command with the signals as a terminal gives them: a shell starts what it puts in the background,
+/// these tests maybe, with SIGINT ignored, and then it stays so.
+#[cfg(unix)]
+fn default_signals(command: &Command) -> Command {
+    let mut started = match cfg!(target_os = "linux") {
+        true => {
+            let mut env = Command::new("env");
+            env.arg("--default-signal=INT,TERM").arg(command.get_program());
+            env
+        }
+        false => Command::new(command.get_program()),
+    };
+    started.args(command.get_args()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.get_current_dir().iter().for_each(|folder| {
+        started.current_dir(folder);
+    });
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => started.env(name, value),
+            None => started.env_remove(name),
+        };
+    }
+    started
+}
+
 #[cfg(unix)]
 #[test]
 fn an_interrupted_run_leaves_no_folder() {
@@ -148,7 +173,7 @@ fn an_interrupted_run_leaves_no_folder() {
         let data = run.write("t.jsonl", (0..30_000).map(triple).collect::<Vec<_>>().join("\n"));
         let args = model_args("llama");
         let args = with(&["analyze"], &args, &["--dataset", &data, "--device", "cpu"]);
-        let mut child = run.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = default_signals(&run.command(&args)).spawn().unwrap();
         wait_for("claimed folder", || std::fs::read_dir(run.path("runs")).is_ok_and(|mut d| d.next().is_some()));
         let killed = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
         assert!(killed.success());

@@ -41,5 +41,6 @@ fn a_fact_that_is_its_hallucination_is_counted() {
     let [warning] = &set(&[("p", "f", "f"), ("p", "f", "h"), ("p", "f", "f ")]).warnings(DEFAULT_JOIN)[..] else {
         panic!("one warning")
     };
-    assert!(warning.starts_with("2 of 3 samples have the same text as fact and as hallucination"), "{warning}");
+    // a space at the end is a token: another text
+    assert!(warning.starts_with("1 of 3 samples have the same text as fact and as hallucination"), "{warning}");
 }
