@@ -94,7 +94,7 @@ struct Tokenized {
 
 /// Runs the model and its SAEs over all samples and measures them.
 ///
-/// The SAEs must have gone through [`fit`]. Samples that fail are listed; the run goes on.
+/// The SAEs must have gone through [`super::fit()`]. Samples that fail are listed; the run goes on.
 ///
 /// # Errors
 /// What ends the whole run: unreadable weights, a lost device, cancellation.
