@@ -95,7 +95,7 @@ for (const [name, started] of HOSTS) {
       await open(page, host, "#/explore");
       await by(page, "explore-text").fill("The sky is blue");
       await by(page, "explore-go").click();
-      await page.locator('[data-test="explore-outcome"] svg, [data-test="explore-outcome"] table').first().waitFor({ timeout: PATIENCE });
+      await by(page, "features-ranked").waitFor({ timeout: PATIENCE });
       clean(page, browser);
     });
 
