@@ -6,6 +6,7 @@ import { createHash } from "node:crypto";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Plugin } from "vite";
+import { afterBuild } from "./after.ts";
 
 // In whichever quotes the minifier chose.
 const MARKER = /(["'`])__SHELL__\1/;
@@ -16,27 +17,16 @@ async function digest(folder: string, name: string): Promise<string> {
 
 /** Writes the shell's files and hashes into sw.js. */
 export function precache(folder: string): Plugin {
-  let failed = false;
-  return {
-    name: "saescope-precache",
-    apply: "build",
-    enforce: "post",
-    // closeBundle comes after a failed build too, and would hide its error.
-    buildEnd(error) {
-      failed = error !== undefined;
-    },
-    async closeBundle() {
-      if (failed) return;
-      const names = (await readdir(join(folder, "assets"))).map((name) => `assets/${name}`);
-      names.push("index.html", "icon.svg", "app.webmanifest");
-      names.sort();
-      const files: Record<string, string> = {};
-      for (const name of names) files[name] = await digest(folder, name);
-      const path = join(folder, "sw.js");
-      const script = await readFile(path, "utf8");
-      if (!MARKER.test(script)) throw new Error("sw.js has no __SHELL__ to put the file list in");
-      const list = JSON.stringify(JSON.stringify(files));
-      await writeFile(path, script.replace(MARKER, () => list));
-    },
-  };
+  return afterBuild("saescope-precache", async () => {
+    const names = (await readdir(join(folder, "assets"))).map((name) => `assets/${name}`);
+    names.push("index.html", "icon.svg", "app.webmanifest");
+    names.sort();
+    const files: Record<string, string> = {};
+    for (const name of names) files[name] = await digest(folder, name);
+    const path = join(folder, "sw.js");
+    const script = await readFile(path, "utf8");
+    if (!MARKER.test(script)) throw new Error("sw.js has no __SHELL__ to put the file list in");
+    const list = JSON.stringify(JSON.stringify(files));
+    await writeFile(path, script.replace(MARKER, () => list));
+  });
 }

@@ -5,6 +5,7 @@
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseAst, type Plugin } from "vite";
+import { afterBuild } from "./after.ts";
 
 /** What a library holds and never runs; an entry that fits nothing fails the build too. */
 export interface Allowed {
@@ -116,21 +117,11 @@ export function faults(scripts: Map<string, string>, allowed: readonly Allowed[]
 
 /** Fails the build when a script makes code from a string. */
 export function noCodeFromStrings(folder: string): Plugin {
-  let failed = false;
-  return {
-    name: "saescope-no-code-from-strings",
-    apply: "build",
-    enforce: "post",
-    buildEnd(error) {
-      failed = error !== undefined;
-    },
-    async closeBundle() {
-      if (failed) return;
-      const names = (await readdir(folder, { recursive: true })).filter((name) => /\.m?js$/.test(name));
-      const scripts = new Map<string, string>();
-      for (const name of names) scripts.set(name, await readFile(join(folder, name), "utf8"));
-      const wrong = faults(scripts);
-      if (wrong.length) throw new Error(wrong.join("\n"));
-    },
-  };
+  return afterBuild("saescope-no-code-from-strings", async () => {
+    const names = (await readdir(folder, { recursive: true })).filter((name) => /\.m?js$/.test(name));
+    const scripts = new Map<string, string>();
+    for (const name of names) scripts.set(name, await readFile(join(folder, name), "utf8"));
+    const wrong = faults(scripts);
+    if (wrong.length) throw new Error(wrong.join("\n"));
+  });
 }
