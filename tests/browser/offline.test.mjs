@@ -222,10 +222,10 @@ test("a new version of the page keeps the promise", LIMIT, async () => {
     body: script.replace(/(icon\.svg\\?":\\?")[0-9a-f]{4}/, "$10000"),
   };
   await page.reload();
+  // The page loads itself again once the new version has taken over: only then is the host gone.
+  await page.evaluate(() => (window.before = true));
   await by(page, "reload-version").click();
-  await page.waitForLoadState("load");
-  // the new version has taken over, and nothing has asked it to keep anything yet
-  await page.evaluate(() => new Promise((done) => setTimeout(done, 0)));
+  await page.waitForFunction(() => !window.before && document.readyState === "complete");
   await host.close();
   await page.reload();
   await shown();
