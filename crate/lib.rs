@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod model;
 pub mod output;
 pub mod platform;
+pub mod random;
 pub mod run;
 pub mod sae;
 pub mod stats;

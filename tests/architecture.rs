@@ -22,11 +22,12 @@ const fn layer(name: &'static str, below: &'static [&'static str], tensors: bool
 const LAYERS: &[Layer] = &[
     layer("error", &[], false),
     layer("platform", &["error"], true),
+    layer("random", &[], false),
     layer("geometry", &["error"], false),
-    layer("dataset", &["error"], false),
-    layer("metrics", &["error", "geometry"], false),
+    layer("dataset", &["error", "random"], false),
+    layer("metrics", &["error", "random", "geometry"], false),
     // the bootstrap runs on all cores
-    layer("stats", &["error", "platform", "metrics"], false),
+    layer("stats", &["error", "platform", "random", "metrics"], false),
     layer("output", &["error", "metrics"], false),
     layer("batch", &[], false),
     layer("checkpoint", &["error", "platform"], false),
@@ -47,6 +48,7 @@ const LAYERS: &[Layer] = &[
 const EVERYTHING: &[&str] = &[
     "error",
     "platform",
+    "random",
     "geometry",
     "dataset",
     "metrics",

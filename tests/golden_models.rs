@@ -26,6 +26,9 @@ const CASES: &[&str] = &[
     "gpt2_prefixed_f16",
 ];
 
+/// At most one sample in so many may have an active set that differs at the border of a threshold.
+const MOST_BORDERLINE: usize = 4;
+
 pub fn folder(case: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models").join(case)
 }
@@ -163,8 +166,12 @@ pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
         }
     }
 
+    // their rows are not compared: they must stay the exception
+    println!("{case}: {borderline} borderline features in {} of {} samples", unequal.len(), outcome.samples.len());
+    assert!(unequal.len() * MOST_BORDERLINE <= outcome.samples.len(), "{case}: {unequal:?} left out");
+
     let layers: Vec<usize> = golden.saes.iter().map(|s| s.layer).collect();
-    let table = metrics::table(&outcome.samples, &layers, true).unwrap();
+    let table = metrics::table(&outcome.samples, &layers, true, "").unwrap();
     let mut worst: HashMap<String, f64> = HashMap::new();
     for want in golden.expected["rows"].as_array().unwrap() {
         let id = want["sample_id"].as_str().unwrap();

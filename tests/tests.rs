@@ -7,5 +7,6 @@ mod golden_models;
 mod gpu;
 mod length_control;
 mod real_models;
+mod registry;
 mod rough;
 mod serve;

@@ -6,8 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use half::bf16;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rand_chacha::rand_core::RngCore;
 use serde_json::{Map, Value, json};
 
 use super::args::ShapeArg;
@@ -17,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::model::Model;
 use crate::model::ops::Compute;
 use crate::platform;
+use crate::random::{Stream, seeded};
 
 /// Upper quantile of the normal distribution that leaves 71 of 16,384 features active: the L0 of
 /// the canonical SAE of layer 20.
@@ -129,7 +129,7 @@ fn with_bos(tokenizer: &[u8]) -> Result<Vec<u8>> {
 
 /// Normal values, quick rather than exact: the sum of four uniform ones has the right mean and
 /// variance, and nothing here depends on the tails.
-struct Normal(ChaCha8Rng);
+struct Normal(Stream);
 
 impl Normal {
     fn next(&mut self) -> f32 {
@@ -228,7 +228,7 @@ fn write_safetensors(path: &Path, dtype: &str, tensors: &[Spec]) -> std::io::Res
     file.write_all(&header)?;
     for Spec { shape, fill, .. } in tensors {
         let (mut random, deviation, constant) = match *fill {
-            Fill::Random(deviation, seed) => (Some(Normal(ChaCha8Rng::seed_from_u64(seed))), deviation, 0.0),
+            Fill::Random(deviation, seed) => (Some(Normal(seeded(seed))), deviation, 0.0),
             Fill::Constant(value) => (None, 0.0, value),
         };
         for _ in 0..shape.iter().product::<usize>() {

@@ -286,8 +286,15 @@ async fn reconstruct(at: &SaeAt, encoder: &DeviceEncoder, rows: &[&[f32]]) -> Re
     platform::par_map(encoded.len(), |i| {
         let mut gathered = Vec::with_capacity(encoded[i].features.len() * d);
         for f in &encoded[i].features {
-            // every index was put into `used` above
-            let row = used.binary_search(&(f.index as usize)).unwrap_or_default();
+            // every index was put into `used` above; another row's numbers would go unnoticed
+            let row = used.binary_search(&(f.index as usize)).map_err(|_| {
+                Error::mismatch(
+                    format!("decoder rows of layer {}", at.layer),
+                    format!("a row of feature {}", f.index),
+                    "none",
+                    "please report this",
+                )
+            })?;
             gathered.extend_from_slice(&decoder.data[row * d..(row + 1) * d]);
         }
         let indices = encoded[i].features.iter().map(|f| f.index).collect();

@@ -1,4 +1,4 @@
-//! Text to token ids, with the beginning-of-sequence rule of METRICS.md.
+//! Text to token ids, with the beginning-of-sequence rule of docs/METRICS.md.
 
 use tokenizers::Tokenizer;
 

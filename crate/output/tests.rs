@@ -131,7 +131,7 @@ fn metrics_keep_names_types_and_values() {
     let metadata = reader.metadata();
     assert_eq!(metadata.row_group(0).column(0).compression(), Compression::SNAPPY);
     let version = metadata.file_metadata().key_value_metadata().unwrap();
-    assert!(version.iter().any(|kv| kv.key == "saescope.schema_version" && kv.value.as_deref() == Some("2")));
+    assert!(version.iter().any(|kv| kv.key == "saescope.schema_version" && kv.value.as_deref() == Some("3")));
 }
 
 #[test]
@@ -166,6 +166,50 @@ fn cells_of_another_kind_are_refused() {
     assert!(metrics_parquet(&short).unwrap_err().to_string().contains("no cell"));
     let wide = sample("a", vec![layer(5, &[(u32::MAX, 1.0)])]);
     assert!(features_parquet(&[wide]).unwrap_err().to_string().contains("4294967295"));
+}
+
+#[test]
+fn rows_come_back_from_many_batches_and_row_groups() {
+    let columns = vec![Column::new("n", Kind::Int64), Column::nullable("x", Kind::Float64)];
+    let rows = 40_000;
+    let row = |i: i64| vec![Cell::Int(i), if i % 3 == 0 { Cell::Null } else { Cell::Float(i as f64 / 7.0) }];
+    let mut bytes = Vec::new();
+    let mut writer = TableWriter::new("t.parquet", &columns, &mut bytes).unwrap();
+    (0..rows).try_for_each(|i| writer.push(row(i))).unwrap();
+    writer.close().unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file(&bytes)).unwrap();
+    // what is encoded and not yet written is bounded
+    let groups: Vec<i64> = reader.metadata().row_groups().iter().map(|g| g.num_rows()).collect();
+    assert_eq!(groups, [16_384, 16_384, 40_000 - 2 * 16_384]);
+    let mut seen = 0;
+    for batch in reader.build().unwrap() {
+        let batch = batch.unwrap();
+        let (n, x) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_primitive::<Float64Type>());
+        for i in 0..batch.num_rows() {
+            let found = vec![Cell::Int(n.value(i)), if x.is_null(i) { Cell::Null } else { Cell::Float(x.value(i)) }];
+            assert_eq!(found, row(seen));
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, rows);
+    // a misfit past the first batch is told by its row
+    let mut writer = TableWriter::new("t.parquet", &columns, Vec::new()).unwrap();
+    let mut push = |i| writer.push(if i == 1_500 { vec![Cell::Null, Cell::Null] } else { row(i) });
+    let error = (0..3_000).try_for_each(&mut push).unwrap_err().to_string();
+    assert!(error.contains("column n, row 1500"), "{error}");
+}
+
+#[test]
+fn features_are_taken_in_the_order_of_ids() {
+    let (first, second) = (sample("a", vec![layer(5, &[(3, 1.0)])]), sample("b", vec![]));
+    let mut bytes = Vec::new();
+    let mut writer = FeaturesWriter::new(&mut bytes).unwrap();
+    writer.add(&first).unwrap();
+    writer.add(&second).unwrap();
+    let error = writer.add(&first).unwrap_err().to_string();
+    assert!(error.contains("sample a") && error.contains("an id after b"), "{error}");
+    writer.close().unwrap();
+    assert_eq!(bytes, features_parquet(&[second, first]).unwrap());
 }
 
 /// A disk with this many bytes left.
@@ -287,7 +331,7 @@ fn manifest() -> Manifest {
 fn the_manifest_comes_back_as_it_was() {
     let manifest = manifest();
     let text = String::from_utf8(manifest_json(&manifest).unwrap()).unwrap();
-    assert!(text.starts_with("{\n  \"schema_version\": 2,\n  \"run_id\"") && text.ends_with("}\n"));
+    assert!(text.starts_with("{\n  \"schema_version\": 3,\n  \"run_id\"") && text.ends_with("}\n"));
     assert!(text.contains(r#""started_at": "2024-02-29T12:00:00Z""#));
     assert_eq!(serde_json::from_str::<Manifest>(&text).unwrap(), manifest);
 }

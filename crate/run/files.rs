@@ -43,7 +43,7 @@ pub fn finish(parts: Parts<'_>) -> Result<Finished> {
     let mut clock = Clock::start();
     let layers: Vec<usize> = parts.loaded.saes.iter().map(|s| s.layer).collect();
     let declared: Vec<Option<f64>> = parts.loaded.saes.iter().map(|s| s.sae.declared_l0).collect();
-    let table = metrics::table(&outcome.samples, &layers, parts.options.logprob)?;
+    let table = metrics::table(&outcome.samples, &layers, parts.options.logprob, &parts.run_id)?;
     let health = metrics::health(&outcome.samples, &layers, &declared)?;
     let comparisons = stats::compare(&table, parts.options.seed)?;
     let stats_seconds = clock.seconds();

@@ -367,7 +367,7 @@ const METADATA_MISPLACED: &[&str] = &[
 const METADATA_HARMLESS: &[&str] = &[
     "sae_lens_version", "sae_lens_training_version", "training_architecture", "training_architecture_details",
     "model_class_name", "dataset_path", "dataset_trust_remote_code", "context_size",
-    // which positions training saw; here the last token is read, by METRICS.md
+    // which positions training saw; here the last token is read, by docs/METRICS.md
     "seqpos_slice", "exclude_special_tokens", "disable_concat_sequences", "sequence_separator_token",
     "neuronpedia_id",
 ];

@@ -83,10 +83,12 @@ pub(super) async fn analyze(shared: &Rc<Shared>, task: &Rc<Task>, message: &JsVa
     let layers: Vec<usize> = loaded.saes.iter().map(|s| s.layer).collect();
     let continued = !before.is_empty();
     let so_far = RefCell::new(before.clone());
+    let run_id = text(message, "run_id")?;
+    let shown = Shown { layers: &layers, logprob: options.logprob, run_id: &run_id, total: data.samples.len() };
     let on_measured = |samples: &[SampleMeasure]| {
         so_far.borrow_mut().extend_from_slice(samples);
         // a partial result that cannot be shown is no reason to stop
-        let _ = partial(shared, task, &so_far.borrow(), samples, &layers, options.logprob, data.samples.len());
+        let _ = partial(shared, task, &so_far.borrow(), samples, &shown);
     };
     let reporter = Reporter { shared, task, before: before.len(), on_measured: Some(&on_measured) };
     let mut outcome = engine::analyze(&loaded.model, &[compute], &loaded.saes, &remaining, &options, &reporter).await?;
@@ -103,7 +105,7 @@ pub(super) async fn analyze(shared: &Rc<Shared>, task: &Rc<Task>, message: &JsVa
     // a worker may have computed on the GPU before; this run did not
     let gpu_peak = on_gpu.then(|| platform::gpu_memory().peak);
     let Finished { metrics, features, stats, mut manifest, .. } = finish(Parts {
-        run_id: text(message, "run_id")?,
+        run_id: run_id.clone(),
         started_at,
         loaded,
         compute: compute_info,
@@ -141,22 +143,29 @@ fn finished_before(buffers: &JsValue, loaded: &Loaded, data: &Dataset) -> Result
     Ok(out)
 }
 
+/// The run that partial results are of.
+struct Shown<'a> {
+    layers: &'a [usize],
+    logprob: bool,
+    run_id: &'a str,
+    /// Samples in all.
+    total: usize,
+}
+
 /// Tells the page what is finished so far, and hands it what a new worker would go on from.
 fn partial(
     shared: &Shared,
     task: &Task,
     so_far: &[SampleMeasure],
     new: &[SampleMeasure],
-    layers: &[usize],
-    logprob: bool,
-    total: usize,
+    of: &Shown<'_>,
 ) -> Result<()> {
-    let table = metrics::table(so_far, layers, logprob)?;
+    let table = metrics::table(so_far, of.layers, of.logprob, of.run_id)?;
     let metrics = Uint8Array::from(output::metrics_parquet(&table)?.as_slice());
     let finished = Uint8Array::from(postcard::to_stdvec(new).unwrap_or_default().as_slice()).buffer();
     let event: JsValue = Object::new().into();
     set(&event, "samples_done", &(so_far.len() as u32).into());
-    set(&event, "samples_total", &(total as u32).into());
+    set(&event, "samples_total", &(of.total as u32).into());
     set(&event, "metrics", &metrics);
     set(&event, "finished", &finished);
     shared.event_with(task.id, "partial", &event, &Array::of2(&metrics.buffer(), &finished));
