@@ -63,6 +63,7 @@ pub async fn run(args: &Analyze) -> Result<ExitCode> {
             (out, name.unwrap_or(stamp))
         }
     };
+    let run_id = args.run_id.clone().unwrap_or(run_id);
     say(&format!(
         "{} on {}: {} samples, SAEs at layers {}",
         loaded.name,

@@ -295,6 +295,9 @@ pub struct Analyze {
     /// Replace a run that --out already holds.
     #[arg(long, requires = "out")]
     pub force: bool,
+    /// Name of the run in its rows and its manifest; without it the time of its start.
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::NonEmptyStringValueParser::new())]
+    pub run_id: Option<String>,
 }
 
 /// `verify`
