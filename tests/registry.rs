@@ -177,9 +177,9 @@ fn a_declared_metric_is_described_in_the_file() {
 #[test]
 fn a_declared_metric_is_in_the_documents_and_on_the_page() {
     let text = metric_tables(GROUPS);
-    let line = r"| `loudness_{fact,hall,diff}` | double | decibels | any | How loud the text is: 10 lg \|text\|. diff is fact − hall |";
+    let line = r"| `loudness_{fact,hall,diff}` | double | decibels | any | How loud the text is | 10 lg \|text\|; diff is fact − hall |";
     assert!(text.lines().any(|l| l == line), "{text}");
-    assert!(text.contains("- `loudness`: confounded with length. null where the text is silent."), "{text}");
+    assert!(text.contains("- `loudness`. Confounded with length. Null where the text is silent."), "{text}");
     let entries = page_entries(GROUPS);
     let columns = r#""columns":{"fact":"loudness_fact","hall":"loudness_hall","diff":"loudness_diff"}"#;
     assert!(entries[2].contains(columns), "{}", entries[2]);

@@ -3,6 +3,7 @@
 mod architecture;
 mod cli;
 mod data;
+mod generated;
 mod golden_models;
 mod gpu;
 mod length_control;

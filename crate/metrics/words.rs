@@ -12,17 +12,18 @@ pub fn metric_tables(groups: &[Group]) -> String {
     let mut text = String::new();
     for group in groups {
         let _ = write!(text, "### {}\n\n", group.title);
-        text.push_str("| column | type | unit | range | what it is |\n|---|---|---|---|---|\n");
+        text.push_str("| column | type | unit | range | what it is | how |\n|---|---|---|---|---|---|\n");
         for metric in group.metrics {
-            let Metric { unit, range, kind, .. } = metric;
+            let Metric { unit, range, kind, meaning, .. } = metric;
             let _ = writeln!(
                 text,
-                "| `{}` | {} | {} | {} | {} |",
+                "| `{}` | {} | {} | {} | {} | {} |",
                 columns_in_words(metric),
                 kind.as_str(),
                 cell(if unit.is_empty() { "–" } else { unit }),
                 cell(range),
-                cell(&definition(metric)),
+                cell(meaning),
+                cell(&formula(metric)),
             );
         }
         text.push('\n');
@@ -47,34 +48,33 @@ fn columns_in_words(metric: &Metric) -> String {
     metric.template().replace("{t}", &format!("{{{}}}", forms.join(",")))
 }
 
-/// Meaning and formula, and the sign of the difference.
-fn definition(metric: &Metric) -> String {
-    let mut text = format!("{}: {}", metric.meaning, metric.formula);
-    if let Some(direction) = metric.difference {
-        let _ = write!(text, ". diff is {}", direction.formula());
+/// The formula, and the sign of the difference.
+fn formula(metric: &Metric) -> String {
+    match metric.difference {
+        Some(direction) => format!("{}; diff is {}", metric.formula, direction.formula()),
+        None => metric.formula.to_owned(),
     }
-    text
 }
 
 /// What to know of a metric beside its definition; none where that is nothing.
 fn note(metric: &Metric) -> Option<String> {
     let mut parts = Vec::new();
     if let Some(term) = metric.term {
-        parts.push(format!("the field's term: {term}"));
+        parts.push(format!("The field's term: {term}"));
     }
     if !metric.confounded.is_empty() {
-        parts.push(format!("confounded with {}", metric.confounded));
+        parts.push(format!("Confounded with {}", metric.confounded));
     }
     if metric.with_logprob {
-        parts.push("only there with `--logprob`".to_owned());
+        parts.push("Only there with `--logprob`".to_owned());
     }
     if let Some(null) = metric.null {
-        parts.push(format!("null where {null}"));
+        parts.push(format!("Null where {null}"));
     }
     if !metric.source.is_empty() {
-        parts.push(format!("source: {}", metric.source));
+        parts.push(format!("Source: {}", metric.source));
     }
-    (!parts.is_empty()).then(|| format!("- `{}`: {}.", metric.name, parts.join(". ")))
+    (!parts.is_empty()).then(|| format!("- `{}`. {}.", metric.name, parts.join(". ")))
 }
 
 /// Every metric as the page needs it, one JSON object each, in the order of the file.
@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(cell("n = |A|"), r"n = \|A\|");
         for line in metric_tables(GROUPS).lines().filter(|line| line.starts_with('|')) {
             let bars = line.replace(r"\|", "").matches('|').count();
-            assert_eq!(bars, 6, "{line}");
+            assert_eq!(bars, 7, "{line}");
         }
     }
 }

@@ -45,6 +45,7 @@ const fn number(
 
 const NO_SAMPLES: &str = "there are no samples";
 const UNTESTED: &str = "there are fewer than three samples, or the differences do not vary";
+const NO_Q: &str = "untested, or the row is that of the token counts";
 const FEW_CHAINS: &str = "untested, or fewer chains than the length control needs";
 const FEW_EQUAL: &str = "there are fewer than three such samples";
 const EQUAL_UNTESTED: &str = "there are fewer than three such samples, or their differences do not vary";
@@ -102,7 +103,7 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
     number(
         "q_value",
         "false-discovery rate",
-        UNTESTED,
+        NO_Q,
         "Benjamini–Hochberg q of `p_permutation` over the domain's metrics; a `*_diff` row is its metric's \
          hypothesis again and shares its q, token counts are no member",
         |c| c.q_value.into(),
@@ -110,7 +111,7 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
     number(
         "length_r",
         "correlation",
-        "either does not vary",
+        "the metric or the token count does not vary",
         "Pearson's r of the metric with the token count over fact and hallucination texts; of a `*_diff` row, with \
          the difference (hall − fact) in token counts",
         |c| c.length_r.into(),
@@ -147,7 +148,7 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
     number(
         "length_adjusted_q",
         "false-discovery rate",
-        FEW_CHAINS,
+        NO_Q,
         "Benjamini–Hochberg q of that p over the domain's metrics",
         |c| c.adjusted_q.into(),
     ),
@@ -168,7 +169,7 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
     number(
         "equal_length_q",
         "false-discovery rate",
-        EQUAL_UNTESTED,
+        NO_Q,
         "Benjamini–Hochberg q of that p over the domain's metrics",
         |c| c.equal_q.into(),
     ),

@@ -101,8 +101,8 @@ const CROSS_LAYER_CONSISTENCY: Metric = Metric {
     meaning: "How alike the activations of the second and third SAE layers are, feature number by feature number",
     formula: "cosine of the two feature-activation vectors of the second and third SAE layers, by feature index, over \
               the shorter width; 0 with a zero vector",
-    confounded: "two dictionaries do not share their numbering: it compares unrelated features, and is near 0 but for \
-                 chance; `cross_layer_reconstruction_cosine` means something",
+    confounded: "the numbering of features, which two dictionaries do not share: it compares unrelated features and is \
+                 near 0 but for chance; `cross_layer_reconstruction_cosine` means something",
     compute: Compute::Text(|of| {
         let layers = of.text.layers.get(1).zip(of.text.layers.get(2));
         let cosine =

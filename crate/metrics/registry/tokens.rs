@@ -15,8 +15,7 @@ const N_TOKENS: Metric = Metric {
     range: "≥ 1",
     meaning: "How many tokens the text has, BOS included",
     formula: "by the model's own tokenizer",
-    confounded: "it is itself the confound of nearly every raw metric (published r = 0.98 between feature count and \
-                 tokens): no comparison without it",
+    confounded: "nearly every raw metric (published r = 0.98 between feature count and tokens): no comparison without it",
     compute: Compute::Text(|of| Ok(Cell::count(of.text.n_tokens))),
     ..BLANK
 };
