@@ -3,7 +3,7 @@
 import { failure } from "./errors";
 
 /** The version of the files' format that this page reads. */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 export interface FileInfo {
   path: string;
@@ -110,6 +110,7 @@ export function readManifest(source: string | object): Manifest {
 /**
  * The oldest version that this page still reads. Version 2 added columns and fields, tests an only domain
  * once, and has another length control: the results say so of runs whose verdicts come from the earlier one.
+ * Version 3 added run_id to metrics.parquet.
  */
 const OLDEST_VERSION: number = 1;
 

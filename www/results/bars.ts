@@ -1,6 +1,6 @@
 // Bars by domain, fact beside hallucination: mean, middle half, and the samples themselves.
 
-import { baseInWords } from "../data/metrics";
+import { baseInWords, columnOf } from "../data/metrics";
 import { anyFinite, spread, thin, thinned, type Spread, type View } from "./aggregate";
 import { axis, chart, fit, grid, places, Plot, slantRoom } from "./chart";
 import { key } from "./controls";
@@ -18,7 +18,7 @@ interface Bar extends Spread {
 
 const MOST_DOTS = 500;
 
-/** The panel of a metric with columns `{base}_fact` and `{base}_hall`; `empty` says why it may have
+/** The panel of a metric that fact and hallucination have; `empty` says why it may have
  *  no numbers. */
 export function barsPanel(id: string, title: string, base: string, how: string, empty: string): PanelSpec {
   return { id, title, how, size: "third", draw: (view, theme, width) => draw(view, theme, width, base, empty) };
@@ -26,8 +26,8 @@ export function barsPanel(id: string, title: string, base: string, how: string, 
 
 function draw(view: View, theme: Theme, width: number, base: string, empty: string): Drawing {
   const { run, rows, domains, byDomain } = view;
-  const fact = run.metrics.numbers(`${base}_fact`);
-  const hall = run.metrics.numbers(`${base}_hall`);
+  const fact = run.metrics.numbers(columnOf(base, "fact"));
+  const hall = run.metrics.numbers(columnOf(base, "hall"));
   const columns = { fact, hall };
   const bars: Bar[] = [];
   domains.forEach((domain, i) => {

@@ -1,5 +1,6 @@
 // Heat map of one metric's mean by layer and domain, for facts, hallucinations or their difference.
 
+import { columnOf } from "../data/metrics";
 import type { View } from "./aggregate";
 import { spread } from "./aggregate";
 import { axis, chart, fit, places, Plot, slantRoom } from "./chart";
@@ -125,8 +126,8 @@ function cellsOf(view: View, base: string, side: Side): Cell[] {
   if (domain === null && domains.length > 1) groups.push([ALL, rows]);
   const cells: Cell[] = [];
   for (const layer of run.layers) {
-    const fact = run.metrics.numbers(`l${layer}_fact_${base}`);
-    const hall = run.metrics.numbers(`l${layer}_hall_${base}`);
+    const fact = run.metrics.numbers(columnOf(base, "fact", layer));
+    const hall = run.metrics.numbers(columnOf(base, "hall", layer));
     if (fact === null || hall === null) continue;
     const values = side === "fact" ? fact : side === "hall" ? hall : hall.map((value, i) => value - (fact[i] as number));
     for (const [name, list] of groups) {

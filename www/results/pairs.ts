@@ -1,7 +1,7 @@
 // Fact and hallucination as two clouds over one pair of axes: the phase plot (sphericity against L0)
 // and the token-length confound (any metric against token counts).
 
-import { baseInWords, metricsOf, nameInWords } from "../data/metrics";
+import { baseInWords, columnOf, metricsOf, nameInWords } from "../data/metrics";
 import type { Run } from "../data/run";
 import { thin, thinned, type View } from "./aggregate";
 import { axis, chart, grid, places, Plot } from "./chart";
@@ -44,8 +44,8 @@ export function phasePanel(run: Run): PanelSpec {
     ],
     draw: (view, theme, width) =>
       draw(view, theme, width, {
-        x: { fact: `l${layer}_fact_l0_norm`, hall: `l${layer}_hall_l0_norm`, label: "L0 (active features)" },
-        y: { fact: `l${layer}_fact_sphericity`, hall: `l${layer}_hall_sphericity`, label: "sphericity" },
+        x: { fact: columnOf("l0_norm", "fact", Number(layer)), hall: columnOf("l0_norm", "hall", Number(layer)), label: "L0 (active features)" },
+        y: { fact: columnOf("sphericity", "fact", Number(layer)), hall: columnOf("sphericity", "hall", Number(layer)), label: "sphericity" },
         caption: () => `Layer ${layer}.`,
       }),
   };

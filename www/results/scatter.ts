@@ -1,6 +1,6 @@
 // Scatter of one metric, facts against hallucinations, with the diagonal.
 
-import { baseInWords } from "../data/metrics";
+import { baseInWords, columnOf } from "../data/metrics";
 import { anyFinite, thin, thinned, type View } from "./aggregate";
 import { axis, chart, grid, places, Plot } from "./chart";
 import { key } from "./controls";
@@ -11,15 +11,15 @@ import type { Theme } from "./theme";
 
 const SYMBOLS = ["circle", "triangle", "square", "diamond", "cross", "star"] as const;
 
-/** The panel of a metric with columns `{base}_fact` and `{base}_hall`. */
+/** The panel of a metric that fact and hallucination both have. */
 export function scatterPanel(id: string, title: string, base: string, how: string): PanelSpec {
   return { id, title, how, size: "half", draw: (view, theme, width) => draw(view, theme, width, base) };
 }
 
 function draw(view: View, theme: Theme, width: number, base: string): Drawing {
   const { run, rows, domains } = view;
-  const fact = run.metrics.numbers(`${base}_fact`);
-  const hall = run.metrics.numbers(`${base}_hall`);
+  const fact = run.metrics.numbers(columnOf(base, "fact"));
+  const hall = run.metrics.numbers(columnOf(base, "hall"));
   const words = baseInWords(base);
   const table = () => ({
     columns: ["Sample", "Domain", "Fact", "Hallucination", "Difference"],

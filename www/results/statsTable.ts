@@ -1,7 +1,7 @@
 // stats.parquet as a table that can be sorted; rows are added in idle slots.
 
 import { h } from "../app/dom";
-import { nameInWords } from "../data/metrics";
+import { described, differenceOf, nameInWords } from "../data/metrics";
 import type { Run } from "../data/run";
 import { number, probability, signed } from "./format";
 import { comparisons, group, isDifference, MATCHED, VERDICTS, verdictWord, type Comparison } from "./verdicts";
@@ -27,7 +27,7 @@ const DIRECTION = "direction";
 
 const WEIGHT = Object.keys(VERDICTS);
 const COLUMNS: Column[] = [
-  { name: "metric", label: "Metric", title: "Name in stats.parquet on hover", value: (c) => c.metric, text: (c, run) => nameInWords(isDifference(run, c.metric) ? c.metric.slice(0, -"_diff".length) : c.metric) },
+  { name: "metric", label: "Metric", title: "What it is, and its name in stats.parquet, on hover", value: (c) => c.metric, text: (c) => nameInWords(differenceOf(c.metric) ?? c.metric) },
   {
     name: "verdict",
     label: "Verdict",
@@ -155,7 +155,7 @@ function line(columns: Column[], c: Comparison, run: Run): HTMLElement {
   const again = isDifference(run, c.metric);
   const cells = columns.map((column, i) => {
     const text = column.text(c, run);
-    if (i === 0) return h("th", { scope: "row", title: c.metric }, text, again ? direction(c, run) : null);
+    if (i === 0) return h("th", { scope: "row", title: described(c.metric) }, text, again ? direction(c, run) : null);
     if (column.name === "verdict") return h("td", null, h("span", { class: `verdict ${c.verdict}`, title: VERDICTS[c.verdict]?.meaning }, text));
     return h("td", { class: classOf(column, i) }, text);
   });

@@ -1,5 +1,6 @@
 // stats.parquet: comparisons by metric and domain, and what their verdicts mean.
 
+import { differenceOf } from "../data/metrics";
 import type { Run } from "../data/run";
 
 /** The column of how many triples carry the length control. */
@@ -143,5 +144,5 @@ export function tally(run: Run, domain: string | null): Map<string, number> {
 
 /** Whether a metric of stats.parquet is a `*_diff` column. */
 export function isDifference(run: Run, metric: string): boolean {
-  return metric.endsWith("_diff") && run.metrics.has(metric);
+  return differenceOf(metric) !== null && run.metrics.has(metric);
 }

@@ -2,7 +2,7 @@
 // sample, and those of each layer, which stand side by side where there is room.
 
 import { h, type Child } from "../app/dom";
-import { baseInWords, metricsOf, nameInWords, type Metric } from "../data/metrics";
+import { baseInWords, described, metricsOf, nameInWords, type Metric } from "../data/metrics";
 import type { Run } from "../data/run";
 import type { Table } from "../data/table";
 import { number, signed } from "../results/format";
@@ -122,7 +122,7 @@ function numbers({ cells }: Line): HTMLElement[] {
 
 function pairLine(table: Table, row: number, metric: Metric): Line {
   const [fact, hall] = [table.number(metric.fact, row), table.number(metric.hall, row)];
-  return { name: baseInWords(metric.base, true), title: `${metric.fact}, ${metric.hall}`, cells: [number(fact), number(hall), signed(hall - fact)] };
+  return { name: baseInWords(metric.base, true), title: described(metric.name, `${metric.fact}, ${metric.hall}`), cells: [number(fact), number(hall), signed(hall - fact)] };
 }
 
 /** A layer's lines; notes in `shown` which columns they take. */
@@ -149,7 +149,7 @@ function linesOf({ metrics: table }: Run, row: number, layer: number, pairs: Met
 function rest(table: Table, row: number, shown: Set<string>): Child {
   const columns = table.columns.filter(({ name }) => !shown.has(name));
   if (columns.length === 0) return null;
-  return h("dl", { class: "rest" }, columns.map(({ name }) => h("div", null, h("dt", null, nameInWords(name)), h("dd", null, value(table, name, row)))));
+  return h("dl", { class: "rest" }, columns.map(({ name }) => h("div", { title: described(name) }, h("dt", null, nameInWords(name)), h("dd", null, value(table, name, row)))));
 }
 
 function value(table: Table, name: string, row: number): string {
