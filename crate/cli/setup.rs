@@ -8,7 +8,7 @@ use super::{fetch, inputs, known, say};
 use crate::dataset::{self, Dataset, Format};
 use crate::error::{Error, Result};
 use crate::model::ModelFiles;
-use crate::model::ops::{Compute, Kernels, Precision};
+use crate::model::ops::{Compute, Precision};
 use crate::model::registry;
 use crate::output::{ComputeInfo, FileInfo};
 use crate::platform::{self, Adapter};
@@ -165,7 +165,7 @@ pub async fn devices(args: &DeviceArgs) -> Result<Devices> {
     let mut computes = Vec::new();
     for adapter in &chosen {
         let device = platform::open_adapter(adapter).await?;
-        computes.push(Compute { device, kernels: Kernels::Tensor, precision, max_buffer: Some(adapter.max_binding) });
+        computes.push(Compute::gpu(device, precision, Some(adapter.max_binding)));
     }
     Ok(Devices { computes, adapters: chosen })
 }

@@ -13,7 +13,7 @@ use crate::dataset::Sample;
 use crate::error::{Error, Result};
 use crate::metrics::{Keep, LayerMeasure, Noise, SampleMeasure, TextKind, TextMeasure, noisy};
 use crate::model::Model;
-use crate::model::ops::{Compute, Kernels};
+use crate::model::ops::Compute;
 use crate::platform::Clock;
 use crate::sae::Encoder;
 
@@ -261,7 +261,7 @@ impl Run<'_> {
     }
 
     fn limit(&self) -> BatchLimit {
-        let on_cpu = self.computes.iter().all(|c| c.kernels == Kernels::Host);
+        let on_cpu = self.computes.iter().all(Compute::on_host);
         match self.options.batching {
             Batching::Auto => BatchLimit::Nodes(if on_cpu { CPU_NODES } else { GPU_NODES }),
             Batching::Triples(n) => BatchLimit::Groups(n),

@@ -15,7 +15,6 @@ use crate::dataset::{DEFAULT_JOIN, Dataset};
 use crate::engine::{self, Batching, Options};
 use crate::error::Result;
 use crate::metrics::{self, Noise, SampleMeasure};
-use crate::model::ops::Kernels;
 use crate::output::{self, FileInfo};
 use crate::platform;
 use crate::run::{Finished, Loaded, Parts, finish};
@@ -68,7 +67,7 @@ pub(super) async fn analyze(shared: &Rc<Shared>, task: &Rc<Task>, message: &JsVa
     let setup = field(message, "setup");
     let Settings { data, limit, device, precision, mut options, .. } = Settings::read(&setup)?;
     let (compute, compute_info) = devices::compute(&device, &precision).await?;
-    let on_gpu = compute.kernels == Kernels::Tensor;
+    let on_gpu = !compute.on_host();
     let opened = open(shared, &field(&setup, "subject")).await?;
     task.check()?;
     verify(&opened).await?;

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::task::Outgoing;
 use crate::engine::{TOLERANCE, self_test};
 use crate::error::{Error, Result};
-use crate::model::ops::{Compute, Kernels, Precision};
+use crate::model::ops::{Compute, Precision};
 use crate::output::{ComputeInfo, ProgramInfo};
 use crate::platform::{self, WebAdapter};
 
@@ -95,8 +95,7 @@ async fn find(wanted: bool) -> WebGpu {
     }
     let tested = match platform::open_webgpu().await {
         Ok(device) => {
-            let compute =
-                Compute { device, kernels: Kernels::Tensor, precision: Precision::F32, max_buffer: Some(max_buffer) };
+            let compute = Compute::gpu(device, Precision::F32, Some(max_buffer));
             self_test(&compute).await
         }
         Err(e) => Err(e),
@@ -170,7 +169,7 @@ pub(super) async fn compute(choice: &str, precision: &str) -> Result<(Compute, C
     }
     let precision = if f16 { Precision::F16 } else { Precision::F32 };
     let device = platform::open_webgpu().await?;
-    let compute = Compute { device, kernels: Kernels::Tensor, precision, max_buffer: found.max_buffer };
+    let compute = Compute::gpu(device, precision, found.max_buffer);
     let info = info(precision.as_str(), "gpu", found.adapter, "wgpu (webgpu)");
     Ok((compute, info))
 }
