@@ -123,9 +123,10 @@ async fn find(wanted: bool) -> WebGpu {
 
 /// An error's own words, to stand inside another's: without its kind and its hint.
 fn words(error: &Error) -> String {
-    let text = error.to_string();
-    let text = text.split_once("\n  hint: ").map_or(text.as_str(), |(words, _)| words);
-    text.trim_start_matches("device: ").to_owned()
+    match error {
+        Error::Device { what, .. } => what.clone(),
+        other => other.message(),
+    }
 }
 
 /// Whether `auto` would take the GPU, without opening anything that is not open.

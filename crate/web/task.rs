@@ -179,12 +179,7 @@ impl EngineError {
             Error::Usage { .. } => "usage",
             Error::Cancelled => "cancelled",
         };
-        let text = error.to_string();
-        let (message, hint) = match text.split_once("\n  hint: ") {
-            Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
-            None => (text, None),
-        };
-        Self { kind, message, hint }
+        Self { kind, message: error.message(), hint: error.hint().map(str::to_owned) }
     }
 }
 
