@@ -5,7 +5,7 @@
 //! the command line (`cli`) and the browser bindings (`web`) are thin.
 //!
 //! Imports go downward only:
-//! `cli, web → run → engine → model, sae, batch, checkpoint → platform → error`;
+//! `cli, web → protocol, run → engine → model, sae, batch, checkpoint → platform → error`;
 //! `metrics`, `stats`, `geometry` and `output` never see a tensor.
 
 // what is said goes through `cli`'s `print` and `say`: the macros panic where nobody can listen
@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod model;
 pub mod output;
 pub mod platform;
+pub mod protocol;
 pub mod run;
 pub mod sae;
 pub mod stats;

@@ -39,6 +39,8 @@ const LAYERS: &[Layer] = &[
         &["error", "platform", "dataset", "metrics", "stats", "output", "checkpoint", "sae", "model", "engine"],
         false,
     ),
+    // what the page and the engine say to each other
+    layer("protocol", &["error", "platform", "dataset", "output"], false),
     layer("cli", EVERYTHING, false),
     layer("web", EVERYTHING, false),
 ];
@@ -58,6 +60,7 @@ const EVERYTHING: &[&str] = &[
     "model",
     "engine",
     "run",
+    "protocol",
 ];
 
 /// Libraries whose types are tensors or devices.

@@ -13,7 +13,7 @@ fn compute() -> Compute {
     let adapter = adapters
         .first()
         .expect("no Vulkan, Metal or DX12 adapter; on Debian: apt-get install libvulkan1 mesa-vulkan-drivers");
-    println!("adapter: {} ({}), software: {}", adapter.name, adapter.backend, adapter.software);
+    println!("adapter: {} ({:?}), software: {}", adapter.name, adapter.interface, adapter.software);
     let device = block_on(platform::open_adapter(adapter)).unwrap();
     Compute { device, kernels: Kernels::Tensor, precision: Precision::F32, max_buffer: None }
 }

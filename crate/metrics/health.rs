@@ -17,14 +17,20 @@ const FEW_TEXTS: usize = 20;
 /// would count the shared positions a third time), those that are read at attention sinks left out:
 /// no SAE is trained on such positions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct LayerHealth {
     /// Block number.
     pub layer: usize,
     /// Texts that were looked at.
     pub texts: usize,
-    /// Texts that were left out, since they are read at an attention sink.
+    /// Texts that were left out, since they are read at an attention sink; absent in runs of version 1.
+    #[serde(default)]
+    #[cfg_attr(test, ts(as = "Option<_>", optional))]
     pub sinks: usize,
-    /// Median residual norm of ordinary text at this layer; a norm above twice that is a sink's.
+    /// Median residual norm of ordinary text at this layer; a norm above twice that is a sink's. Absent in
+    /// runs of version 1.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional = nullable))]
     pub median_norm: Option<f64>,
     /// Mean number of active features per text; none without texts.
     pub mean_l0: Option<f64>,

@@ -12,8 +12,8 @@ mod tests;
 
 pub use features::{features_parquet, write_features};
 pub use manifest::{
-    BatchInfo, ComputeInfo, DatasetInfo, FailedSample, FileInfo, IgnoredField, Manifest, ModelInfo, NoiseInfo,
-    ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, Timings, TokenizerInfo, manifest_json,
+    Backend, BatchInfo, ComputeInfo, DatasetInfo, FailedSample, FileInfo, IgnoredField, Manifest, ModelInfo, NoiseInfo,
+    Precision, ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, Timings, TokenizerInfo, Weights, manifest_json,
 };
 pub use tables::{METRICS_FILE, STATS_FILE, metrics_parquet, stats_parquet, write_table};
 

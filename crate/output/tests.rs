@@ -252,12 +252,12 @@ fn manifest() -> Manifest {
         },
         noise: NoiseInfo { rule: "relative:0.1".into(), seed: u64::MAX },
         compute: ComputeInfo {
-            precision: "f32".into(),
+            precision: Precision::F32,
             device: "cpu".into(),
             adapter: None,
-            backend: "flex".into(),
+            backend: Backend::Flex,
             threads: 2,
-            weights: "streaming".into(),
+            weights: Weights::Streamed,
         },
         batch: BatchInfo { batch_size: 8, batches: 1, texts: 6, tokens: 60, tokens_computed: 20 },
         timings: Timings {
@@ -290,4 +290,36 @@ fn the_manifest_comes_back_as_it_was() {
     assert!(text.starts_with("{\n  \"schema_version\": 2,\n  \"run_id\"") && text.ends_with("}\n"));
     assert!(text.contains(r#""started_at": "2024-02-29T12:00:00Z""#));
     assert_eq!(serde_json::from_str::<Manifest>(&text).unwrap(), manifest);
+}
+
+#[test]
+fn closed_sets_have_one_spelling_and_older_ones_are_read() {
+    let value = serde_json::to_value(manifest()).unwrap();
+    let compute = &value["compute"];
+    assert_eq!(
+        (&compute["precision"], &compute["backend"], &compute["weights"]),
+        (&"f32".into(), &"flex".into(), &"streamed".into())
+    );
+    assert_eq!(serde_json::from_str::<Weights>("\"streaming\"").unwrap(), Weights::Streamed);
+    for (backend, text) in [(Backend::FlexWasm, "flex (wasm simd)"), (Backend::WgpuVulkan, "wgpu (vulkan)")] {
+        assert_eq!(serde_json::to_value(backend).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_manifest_of_version_1_is_read() {
+    let mut old = serde_json::to_value(manifest()).unwrap();
+    for (part, field) in [
+        ("model", "ignored_config_fields"),
+        ("dataset", "join"),
+        ("dataset", "columns"),
+        ("dataset", "made_ids"),
+        ("timings", "peak_gpu_buffer_bytes"),
+    ] {
+        assert!(old[part].as_object_mut().unwrap().remove(field).is_some(), "{field}");
+    }
+    let health = old["sae_health"][0].as_object_mut().unwrap();
+    assert!(health.remove("sinks").is_some() && health.remove("median_norm").is_some());
+    let read: Manifest = serde_json::from_value(old).unwrap();
+    assert_eq!((read.dataset.join.as_str(), read.sae_health[0].sinks), (" ", 0));
 }

@@ -7,6 +7,8 @@ use futures::channel::oneshot;
 
 #[path = "web/chunked.rs"]
 mod chunked;
+#[path = "web/floats.rs"]
+mod floats;
 #[path = "web/gpu.rs"]
 mod gpu;
 #[path = "web/js.rs"]
@@ -19,6 +21,7 @@ mod session;
 mod store;
 
 pub use chunked::{ChunkedSource, WebFile, picked};
+pub use floats::Floats;
 pub use gpu::{GpuMemory, WebAdapter, adapter, gpu_memory, open as open_webgpu, reset_gpu_peak};
 pub use remote::fetch_small;
 pub use session::{Download, Session};

@@ -1,54 +1,29 @@
 //! What a run would cost, from headers alone.
 
-use std::rc::Rc;
-
-use serde::Serialize;
-use wasm_bindgen::JsValue;
-
-use super::analyze::{Settings, pass};
-use super::convert::field;
 use super::devices::takes_gpu;
-use super::subject::{Opened, open};
-use super::task::{Outgoing, Shared};
+use super::settings::{self, pass};
+use super::subject::{Opened, Subjects};
+use super::task::Task;
 use crate::batch::{BatchLimit, pack};
 use crate::error::Result;
+use crate::output::Precision;
 use crate::platform;
+use crate::protocol::{Device, Plan, Setup};
 
 /// Trie nodes of a micro-batch on the GPU, as the engine has it.
 const GPU_NODES: u64 = 1024;
 
-#[derive(Serialize)]
-struct Plan {
-    model: String,
-    architecture: String,
-    d_model: usize,
-    n_layers: usize,
-    layers: Vec<usize>,
-    device: &'static str,
-    samples: usize,
-    texts: usize,
-    tokens: usize,
-    tokens_computed: usize,
-    needed_bytes: u64,
-    stored_bytes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    free_bytes: Option<f64>,
-    device_bytes: u64,
-    worker_bytes: u64,
-    warnings: Vec<String>,
-}
-
-pub(super) async fn plan(shared: &Rc<Shared>, message: &JsValue) -> Result<Outgoing> {
-    let setup = field(message, "setup");
-    let settings = Settings::read(&setup)?;
-    let opened = open(shared, &field(&setup, "subject")).await?;
+pub(super) async fn plan(subjects: &Subjects, task: &Task, setup: &Setup) -> Result<Plan> {
+    let data = settings::data(setup)?;
+    let options = settings::options(setup)?;
+    let opened = subjects.open(task, &setup.subject).await?;
     let loaded = &opened.loaded;
     let model = &loaded.model;
-    let join = &settings.options.join;
-    let mut warnings = settings.data.warnings(join);
+    let join = &options.join;
+    let mut warnings = data.warnings(join);
     let mut tokens: Vec<[Vec<u32>; 3]> = Vec::new();
     let mut too_long = 0;
-    for sample in &settings.data.samples {
+    for sample in &data.samples {
         let texts = [sample.prompt_text(), sample.fact_text(join), sample.hall_text(join)];
         let mut ids = [Vec::new(), Vec::new(), Vec::new()];
         for (text, ids) in texts.iter().zip(&mut ids) {
@@ -60,8 +35,8 @@ pub(super) async fn plan(shared: &Rc<Shared>, message: &JsValue) -> Result<Outgo
     if too_long > 0 {
         warnings.push(format!("{too_long} samples are longer than the model's context and will fail"));
     }
-    if !settings.data.rejected.is_empty() {
-        warnings.push(format!("{} rows of the data set cannot be used", settings.data.rejected.len()));
+    if !data.rejected.is_empty() {
+        warnings.push(format!("{} rows of the data set cannot be used", data.rejected.len()));
     }
     let pass = pass(loaded).max(1);
     let computed = tokens
@@ -71,12 +46,12 @@ pub(super) async fn plan(shared: &Rc<Shared>, message: &JsValue) -> Result<Outgo
             pack(&groups, BatchLimit::Nodes(4096)).iter().map(|b| b.trie.len()).sum::<usize>()
         })
         .sum();
-    let gpu = takes_gpu(&settings.device).await;
-    let (needed, stored) = bytes(&opened, settings.options.logprob)?;
-    let (device_bytes, worker_bytes) = memory(&opened, gpu, settings.precision == "f16", computed as u64);
+    let gpu = takes_gpu(setup.device).await;
+    let (needed, stored) = bytes(&opened, options.logprob)?;
+    let (device_bytes, worker_bytes) = memory(&opened, gpu, setup.precision == Precision::F16, computed as u64);
     let estimate = platform::estimate().await;
     let free_bytes = estimate.quota.zip(estimate.usage).map(|(quota, usage)| (quota - usage).max(0.0));
-    if settings.keep
+    if setup.subject.store
         && let Some(free) = free_bytes.filter(|free| *free < needed.saturating_sub(stored) as f64)
     {
         warnings.push(format!(
@@ -84,14 +59,14 @@ pub(super) async fn plan(shared: &Rc<Shared>, message: &JsValue) -> Result<Outgo
             free / 1e6
         ));
     }
-    Ok(Outgoing::plain(&Plan {
+    Ok(Plan {
         model: loaded.name.clone(),
         architecture: model.architecture.name().to_owned(),
         d_model: model.dims().d_model,
         n_layers: model.dims().n_layers,
         layers: loaded.saes.iter().map(|s| s.layer).collect(),
-        device: if gpu { "webgpu" } else { "cpu" },
-        samples: settings.data.samples.len(),
+        device: if gpu { Device::Webgpu } else { Device::Cpu },
+        samples: data.samples.len(),
         texts: tokens.len() * 3,
         tokens: tokens.iter().flatten().map(Vec::len).sum(),
         tokens_computed: computed,
@@ -101,7 +76,7 @@ pub(super) async fn plan(shared: &Rc<Shared>, message: &JsValue) -> Result<Outgo
         device_bytes,
         worker_bytes,
         warnings,
-    }))
+    })
 }
 
 /// Bytes that a run reads of the model's and the SAEs' files, and how many of them are here.

@@ -1,6 +1,6 @@
 // What the views get from the page around them.
 
-import type { SampleText, Subject } from "../protocol";
+import type { Sample, Subject } from "../protocol";
 import type { Run } from "../data/run";
 import type { EngineClient } from "./engine";
 
@@ -14,5 +14,5 @@ export interface PageContext {
    *  else a known model of the manifest's name, else null. */
   subject(run: Run): Subject | null;
   /** A sample's texts, from the built-in set or the user's data set; null where unknown. */
-  texts(run: Run, sampleId: string): SampleText | null;
+  texts(run: Run, sampleId: string): Sample | null;
 }

@@ -3,7 +3,7 @@
 
 import { PolicyWorker } from "../policy-worker";
 import script from "../worker.ts?worker&url";
-import type { EngineError, FromWorker, Request, Results, ToWorker } from "../protocol";
+import type { EngineError, EngineEvent, FromWorker, Request, Results, ToWorker } from "../protocol";
 
 /** A failed call. `error.kind` tells what went wrong. */
 export class EngineFailure extends Error {
@@ -12,9 +12,6 @@ export class EngineFailure extends Error {
     this.name = "EngineFailure";
   }
 }
-
-/** The `download`, `progress` and `partial` events of a call. */
-export type EngineEvent = Extract<FromWorker, { type: "download" | "progress" | "partial" }>;
 
 type RequestOf<K extends keyof Results> = Extract<Request, { type: K }>;
 

@@ -1,12 +1,12 @@
 // Which model and which texts belong to a run that is shown. The run's files hold numbers only; texts
 // come from the built-in set, or from the user's own data while this page holds it.
 
-import type { DatasetInfo, ModelChoice, SampleText, Setup, Subject } from "../protocol";
+import type { DatasetInfo, ModelChoice, Sample, Setup, Subject } from "../protocol";
 import type { Manifest, Run } from "../data/run";
 import { subjectOf, type Draft } from "./draft";
 import type { Shared } from "./state";
 
-type Texts = Map<string, SampleText>;
+type Texts = Map<string, Sample>;
 
 /** Remembers what runs made here were made with; recognises the rest by their manifest. */
 export class Known {
@@ -35,11 +35,11 @@ export class Known {
     const samples = text
       .split("\n")
       .filter(Boolean)
-      .map((line) => JSON.parse(line) as SampleText);
+      .map((line) => JSON.parse(line) as Sample);
     this.#texts.set(run, new Map(samples.map((sample) => [sample.id, sample])));
   }
 
-  texts(run: Run, sampleId: string): SampleText | null {
+  texts(run: Run, sampleId: string): Sample | null {
     return this.#texts.get(run)?.get(sampleId) ?? null;
   }
 

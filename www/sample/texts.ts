@@ -5,13 +5,13 @@ import type { PageContext } from "../app/context";
 import { asEngineError } from "../app/engine";
 import { visible } from "../app/format";
 import type { Run } from "../data/run";
-import type { SampleText, Tokens } from "../protocol";
+import type { Sample, Tokens } from "../protocol";
 
 const NAMES = { prompt: "Prompt", fact: "Fact", hall: "Hallucination" } as const;
 type Kind = keyof typeof NAMES;
 
 /** The section; `signal` ends its calls when the sample is left. */
-export function textsSection(run: Run, row: number, texts: SampleText | null, page: PageContext, signal: AbortSignal): HTMLElement {
+export function textsSection(run: Run, row: number, texts: Sample | null, page: PageContext, signal: AbortSignal): HTMLElement {
   const counts = (kind: Kind) => run.metrics.number(`n_tokens_${kind}`, row);
   const tokenCount = (kind: Kind) => (Number.isFinite(counts(kind)) ? `${counts(kind)} tokens` : "");
   if (texts === null) {

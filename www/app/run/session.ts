@@ -31,7 +31,7 @@ export class RunSession extends EventTarget {
   files: RunFiles | null = null;
   attempts = 0;
 
-  #finished: ArrayBuffer[] = [];
+  #finished: Uint8Array[] = [];
   #stop: AbortController | null = null;
 
   constructor(readonly engine: EngineClient) {
