@@ -1,7 +1,7 @@
 // The page's side of the data worker: started once, one for all runs.
 
-import { EngineFailure } from "../app/engine";
-import { PolicyWorker } from "../policy-worker";
+import { EngineFailure } from "../engine/client";
+import { PolicyWorker } from "../engine/policy-worker";
 import type { DataAnswer, DataRequest, DataResults } from "./worker";
 import script from "./worker.ts?worker&url";
 

@@ -1,6 +1,6 @@
 // Failures of reading a run, in the shape that every error of the page has.
 
-import type { EngineError } from "../protocol";
+import type { EngineError } from "../engine/protocol";
 
 /** Thrown inside the data worker; crosses to the page as its plain `error`. */
 export class DataError extends Error {

@@ -1,7 +1,7 @@
 // A run as the page holds it, and the ways to open one: from the engine, from a run in progress, from
 // a folder on the web, from the user's files.
 
-import { EngineFailure } from "../app/engine";
+import { EngineFailure } from "../engine/client";
 import { askData } from "./client";
 import { asError, failure } from "./errors";
 import type { SampleFeatures } from "./features";

@@ -1,6 +1,6 @@
 // The data worker: all parsing of a run's files happens here, so that the page stays responsive.
 
-import type { EngineError } from "../protocol";
+import type { EngineError } from "../engine/protocol";
 import { asError, failure } from "./errors";
 import { FeatureIndex, type SampleFeatures } from "./features";
 import { blobBuffer, readTable } from "./parquet";

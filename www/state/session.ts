@@ -1,0 +1,135 @@
+// One run, from start to its files: what it was asked, how far it is, what is kept when it breaks.
+
+import type { DatasetInfo, DeviceChoice, Download, EngineError, Progress, RunFiles, Setup } from "../engine/protocol";
+import { asEngineError, type EngineClient } from "../engine/client";
+import { enter, holdState, stateOf } from "./state";
+
+export type Phase = "idle" | "starting" | "downloading" | "running" | "finished" | "cancelled" | "broken";
+
+function runId(date: Date): string {
+  return date.toISOString().slice(0, 19).replace(/[-:]/g, "").replace("T", "_");
+}
+
+/** The page's one run. Emits `change` at every step, `partial` with fresh rows, `finished` at the end;
+ *  the page's state is `finished` once its results are shown. */
+export class RunSession extends EventTarget {
+  phase: Phase = "idle";
+  setup: Setup | null = null;
+  /** The data set as read, for the samples' texts. */
+  dataset: DatasetInfo | null = null;
+  runId = "";
+  /** File → its download, in the order they began. */
+  downloads = new Map<string, Download>();
+  received = 0;
+  progress: Progress | null = null;
+  /** Samples that a broken run keeps. */
+  kept = 0;
+  /** Most bytes seen in GPU buffers over all attempts. */
+  gpuPeak = 0;
+  error: EngineError | null = null;
+  partial: Uint8Array | null = null;
+  files: RunFiles | null = null;
+  attempts = 0;
+
+  #finished: Uint8Array[] = [];
+  #stop: AbortController | null = null;
+
+  constructor(readonly engine: EngineClient) {
+    super();
+  }
+
+  get active(): boolean {
+    return this.phase === "starting" || this.phase === "downloading" || this.phase === "running";
+  }
+
+  /** Begins a new run; what an earlier one kept is let go. */
+  start(setup: Setup, dataset: DatasetInfo | null): void {
+    if (this.active) return;
+    this.setup = setup;
+    this.dataset = dataset;
+    this.runId = runId(new Date());
+    this.#finished = [];
+    this.kept = 0;
+    this.gpuPeak = 0;
+    this.attempts = 0;
+    this.partial = null;
+    void this.#attempt(setup);
+  }
+
+  /** Goes on where a cancelled or broken run stopped, on another device if one is named. */
+  resume(device?: DeviceChoice): void {
+    if (this.active || !this.setup) return;
+    this.setup = { ...this.setup, ...(device ? { device } : {}) };
+    void this.#attempt(this.setup);
+  }
+
+  /** Asks the engine to stop; the finished samples stay. */
+  cancel(): void {
+    this.#stop?.abort();
+  }
+
+  async #attempt(setup: Setup): Promise<void> {
+    this.attempts += 1;
+    this.error = null;
+    this.files = null;
+    this.progress = null;
+    this.downloads = new Map();
+    this.received = 0;
+    this.#stop = new AbortController();
+    this.#become("starting");
+    enter("running");
+    try {
+      // Copied, not transferred: a second crash must find them here.
+      const request = { type: "analyze" as const, setup, run_id: this.runId, finished: this.#finished };
+      const files = await this.engine.call<"analyze">(
+        request,
+        (event) => {
+          if (event.type === "download") this.#download(event.download);
+          else if (event.type === "progress") this.#step(event.progress);
+          else {
+            this.#finished.push(event.partial.finished);
+            this.kept = event.partial.samples_done;
+            this.partial = event.partial.metrics;
+            this.dispatchEvent(new Event("partial"));
+          }
+        },
+        this.#stop.signal,
+      );
+      this.files = files;
+      this.gpuPeak = Math.max(this.gpuPeak, files.memory.gpu_peak);
+      performance.mark("saescope-run-finished");
+      this.#become("finished");
+      this.dispatchEvent(new Event("finished"));
+    } catch (reason) {
+      this.error = asEngineError(reason);
+      this.#become(this.error.kind === "cancelled" ? "cancelled" : "broken");
+      enter(stateOf(this.error));
+    } finally {
+      this.#stop = null;
+    }
+  }
+
+  #download(download: Download): void {
+    // The host's list of files is the page's own matter, not the model's.
+    if (download.file === "catalog.json") return;
+    this.downloads.set(download.file, download);
+    this.received = download.received;
+    if (this.phase === "starting") {
+      enter("downloading");
+      this.#become("downloading");
+    } else this.#become(this.phase);
+  }
+
+  #step(progress: Progress): void {
+    this.progress = progress;
+    this.gpuPeak = Math.max(this.gpuPeak, progress.memory.gpu_peak);
+    if (this.phase !== "running") enter("running");
+    this.#become("running");
+  }
+
+  #become(phase: Phase): void {
+    this.phase = phase;
+    holdState(this.active);
+    this.dispatchEvent(new Event("change"));
+  }
+}
