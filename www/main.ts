@@ -11,7 +11,7 @@ import { EngineClient } from "./engine/client";
 import { applyTheme, mountHeader } from "./shell/header";
 import { Known } from "./state/known";
 import { Notices } from "./shell/notices";
-import { installWorker, watchNetwork } from "./shell/offline";
+import { forgetRuns, installWorker, watchNetwork } from "./shell/offline";
 import { route, type Route, type View } from "./shell/router";
 import { RunSession } from "./state/session";
 import { Runs } from "./shell/runs";
@@ -95,7 +95,7 @@ const builders: Record<View, () => Promise<unknown>> = {
     const { mountStorage } = await import("./views/storage/index");
     // What is stored changes what a model costs.
     const changed = () => void engine.call<"models">({ type: "models" }).then((models) => shared.update({ models }), () => undefined);
-    storage = mountStorage(section("storage"), page, ready, changed);
+    storage = mountStorage(section("storage"), page, ready, changed, forgetRuns);
   },
 };
 const built = new Map<View, Promise<unknown>>();

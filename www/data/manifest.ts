@@ -2,7 +2,7 @@
 // earlier version did not have is optional there.
 
 import { SCHEMA_VERSION, type Manifest } from "../generated/manifest";
-import { failure } from "./errors";
+import { failure } from "../engine/failure";
 
 export type { LayerHealth, Manifest } from "../generated/manifest";
 

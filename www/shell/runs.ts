@@ -4,7 +4,7 @@
 import type { Catalog } from "../engine/protocol";
 import { fetchRun, openFiles, openPartial, openRun, runFile, runFolder, FILES, type Run } from "../data/run";
 import { fill, h, type Child } from "../ui/dom";
-import { asEngineError } from "../engine/client";
+import { asEngineError } from "../engine/failure";
 import type { Known } from "../state/known";
 import { keepOffline } from "./offline";
 import type { RunSession } from "../state/session";

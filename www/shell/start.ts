@@ -1,14 +1,13 @@
 // Starts the engine when a view first needs it, and says in words how that went.
 
 import type { EngineClient } from "../engine/client";
-import { asEngineError } from "../engine/client";
+import { asEngineError } from "../engine/failure";
 import { h } from "../ui/dom";
 import type { Draft } from "../state/draft";
 import type { Notices } from "./notices";
 import { hostAnswers } from "../state/network";
 import { enter, type Shared } from "../state/state";
-import { hintOf, sentence, whyNoEngine } from "../ui/words";
-import { deviceWords } from "../views/setup/options";
+import { deviceWords, hintOf, sentence, whyNoEngine } from "../ui/words";
 
 const TITLES = {
   software: "WebGPU is only emulated here.",

@@ -1,7 +1,7 @@
 // The set-up as the user edits it, and as a link carries it. Files, pasted text and the token are
 // never part of a link.
 
-import type { DataChoice, DeviceChoice, Precision, SaeAt, SaeChoice, Setup, Subject } from "../engine/protocol";
+import type { DataChoice, DeviceChoice, ModelInfo, Precision, SaeAt, SaeChoice, Setup, Subject } from "../engine/protocol";
 
 export type ModelKind = "known" | "hub" | "url" | "files";
 export type DataKind = "builtin" | "paste" | "upload";
@@ -239,4 +239,12 @@ export function fromQuery(query: URLSearchParams): Fields {
   fields.logprob = query.get("logprob") === "1";
   fields.store = query.get("store") !== "0";
   return fields;
+}
+
+/** Whether the model's host will ask for a token and none is given. */
+export function needsToken(draft: Draft, models: ModelInfo[]): boolean {
+  const { modelKind, known, token } = draft.fields;
+  const model = models.find((one) => one.name === known);
+  if (modelKind !== "known" || !model?.gated || token.trim()) return false;
+  return model.bytes === undefined || model.stored_bytes < model.bytes;
 }

@@ -1,7 +1,8 @@
 // One run, from start to its files: what it was asked, how far it is, what is kept when it breaks.
 
 import type { DatasetInfo, DeviceChoice, Download, EngineError, Progress, RunFiles, Setup } from "../engine/protocol";
-import { asEngineError, type EngineClient } from "../engine/client";
+import type { EngineClient } from "../engine/client";
+import { asEngineError } from "../engine/failure";
 import { enter, holdState, stateOf } from "./state";
 
 export type Phase = "idle" | "starting" | "downloading" | "running" | "finished" | "cancelled" | "broken";

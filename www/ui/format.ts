@@ -1,4 +1,4 @@
-// Numbers in words.
+// Numbers, sizes and times in words, and tokens as they are shown.
 
 const UNITS = ["B", "kB", "MB", "GB", "TB"];
 
@@ -31,11 +31,11 @@ export function count(value: number): string {
 }
 
 /** `1 sample`, `200 samples`. */
-export function counted(value: number, noun: string): string {
-  return `${count(value)} ${noun}${Math.round(value) === 1 ? "" : "s"}`;
+export function counted(value: number, one: string, many = `${one}s`): string {
+  return `${count(value)} ${Math.round(value) === 1 ? one : many}`;
 }
 
-/** Three significant digits. */
+/** Three significant digits, without trailing noughts: for running text. */
 export function short(value: number): string {
   if (value === 0) return "0";
   const size = Math.abs(value);
@@ -43,8 +43,41 @@ export function short(value: number): string {
   return size >= 0.001 ? String(Number(value.toPrecision(3))) : value.toExponential(1);
 }
 
+/** Three significant digits, with a true minus; a dash where there is no number: for tables and plots. */
+export function number(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  // A whole number that passed through 32 bits is still one.
+  if (Math.abs(value - Math.round(value)) <= 1e-6 * Math.abs(value) && Math.abs(value) < 1e6) return minus(String(Math.round(value) || 0));
+  const size = Math.abs(value);
+  if (size >= 1e6 || size < 1e-4) return minus(value.toExponential(2));
+  if (size >= 1000) return minus(value.toFixed(0));
+  return minus(value.toPrecision(3));
+}
+
+/** With a sign, for differences. */
+export function signed(value: number | null | undefined): string {
+  const text = number(value);
+  return value !== null && value !== undefined && value > 0 ? `+${text}` : text;
+}
+
+/** A probability: two digits, never rounded to zero. */
+export function probability(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  return value < 0.001 ? "< 0.001" : value.toFixed(3);
+}
+
+/** A share as a percentage. */
+export function percent(value: number | null | undefined): string {
+  if (value === null || value === undefined || !Number.isFinite(value)) return "–";
+  return `${(value * 100).toPrecision(3).replace(/\.?0+$/, "")} %`;
+}
+
 /** A token as it is shown: blanks and line ends made visible. */
 export function visible(token: string): string {
   const text = token.replace(/\n/g, "↵").replace(/\t/g, "⇥");
   return (/^[ ↵⇥]+$/.test(text) ? text.replaceAll(" ", "·") : text.replace(/^ /, "·")) || "∅";
+}
+
+function minus(text: string): string {
+  return text.replaceAll("-", "−");
 }

@@ -1,7 +1,7 @@
 // Plain HTML tables: what a plot shows, for reading and for screen readers.
 
 import { h } from "./dom";
-import { number } from "../views/results/format";
+import { number } from "./format";
 
 export type CellValue = string | number | { text: string; href: string };
 

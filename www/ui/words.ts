@@ -1,7 +1,8 @@
 // What went wrong, in words: what happened, what was expected and found, one hint.
 
-import type { EngineError } from "../engine/protocol";
+import type { EngineError, Hello } from "../engine/protocol";
 import { h, type Child } from "./dom";
+import { short } from "./format";
 import { hostAnswers } from "../state/network";
 
 const TITLES: Record<EngineError["kind"], string> = {
@@ -70,6 +71,27 @@ export function errorBox(
     hint ? h("p", { class: "hint" }, sentence(hint)) : null,
     actions ? h("div", { class: "actions" }, actions) : null,
   );
+}
+
+/** What the self-test found, for the user to choose by. */
+export function deviceWords(hello: Hello): string[] {
+  const { webgpu } = hello;
+  const name = webgpu.adapter ? ` (${webgpu.adapter})` : "";
+  const test = webgpu.self_test === undefined ? "" : `, largest relative difference ${short(webgpu.self_test)}`;
+  const reason = webgpu.reason ? ` ${sentence(webgpu.reason)}` : "";
+  const cpu = `The CPU computes right: largest relative difference ${short(hello.cpu_self_test)}.`;
+  switch (webgpu.state) {
+    case "ok":
+      return [`WebGPU works${name} and computes right${test}.`, cpu];
+    case "software":
+      return [`WebGPU's adapter${name} is a rasteriser on the CPU: it computes right, but slower than the CPU path, which is used unless you choose WebGPU.`, cpu];
+    case "none":
+      return [`This browser offers no WebGPU adapter, so runs use the CPU.${reason}`, cpu];
+    case "wrong":
+      return [`WebGPU computes wrong values here${name}${test}, so runs use the CPU. Numbers from it would mean nothing.${reason}`, cpu];
+    case "failed":
+      return [`WebGPU could not be opened${name}, so runs use the CPU.${reason}`, cpu];
+  }
 }
 
 // The smallest module that uses a SIMD instruction: (func (result v128) i32.const 0 i8x16.splat).

@@ -17,16 +17,178 @@ export interface HeatMap {
 
 /** Builds the grid. `pick` hears of a feature's place, `choose` of a token. */
 export function heatmap(ranking: Ranking, pick: (at: number) => void, choose: (token: number) => void): HeatMap {
-  const { layer, tokens, order } = ranking;
-  const columns = order.slice(0, MOST_COLUMNS);
-  const most = Math.max(0, ...columns.map((at) => scaleOf(ofFeature(layer, at, tokens.length))));
-  let shown = columns.length;
+  return new Grid(ranking, pick, choose);
+}
 
-  const tip = h("p", { class: "tip muted small", "aria-hidden": "true" }, "Point at a cell, or use the arrow keys, for its value.");
-  const cut = h("p", { class: "muted small", hidden: true });
-  const heads = columns.map((at) => h("th", { scope: "col", role: "columnheader", class: "upright" }, h("span", null, layer.features[at])));
-  // Column 0 of the grid is the token itself: it ranks; the others are features: they colour the sentence.
-  const cells: HTMLElement[][] = tokens.map((token, row) => [
+/** Where a cell is. Column 0 is the token itself, the others are features. */
+interface Place {
+  row: number;
+  column: number;
+}
+
+const STEPS: Record<string, [number, number]> = {
+  ArrowUp: [-1, 0],
+  ArrowDown: [1, 0],
+  ArrowLeft: [0, -1],
+  ArrowRight: [0, 1],
+  PageUp: [-8, 0],
+  PageDown: [8, 0],
+  Home: [0, -MOST_COLUMNS],
+  End: [0, MOST_COLUMNS],
+};
+
+function placeOf(event: Event): Place | null {
+  const cell = (event.target as HTMLElement).closest<HTMLElement>("[data-row]");
+  return cell ? { row: Number(cell.dataset.row), column: Number(cell.dataset.column) } : null;
+}
+
+class Grid implements HeatMap {
+  readonly element: HTMLElement;
+
+  #ranking: Ranking;
+  /** The features' places in the layer, by column. */
+  #columns: number[];
+  #heads: HTMLElement[];
+  #cells: HTMLElement[][];
+  #rows: HTMLElement[];
+  #tip = h("p", { class: "tip muted small", "aria-hidden": "true" }, "Point at a cell, or use the arrow keys, for its value.");
+  #cut = h("p", { class: "muted small", hidden: true });
+  /** Columns that there is room for. */
+  #shown: number;
+  /** The cell that the keys start from. */
+  #current: HTMLElement | undefined;
+  #resize = new ResizeObserver((entries) => this.#fit(entries.at(-1)?.contentRect.width ?? 0));
+
+  constructor(
+    ranking: Ranking,
+    readonly pick: (at: number) => void,
+    readonly choose: (token: number) => void,
+  ) {
+    const { layer, order } = ranking;
+    this.#ranking = ranking;
+    this.#columns = order.slice(0, MOST_COLUMNS);
+    this.#shown = this.#columns.length;
+    this.#heads = this.#columns.map((at) => h("th", { scope: "col", role: "columnheader", class: "upright" }, h("span", null, layer.features[at])));
+    this.#cells = cellsOf(ranking, this.#columns);
+    this.#current = this.#cells[0]?.[1];
+    this.#rows = this.#cells.map(([head, ...values], row) =>
+      h(
+        "tr",
+        { role: "row", class: row === ranking.token ? "chosen" : null },
+        head,
+        h("td", { role: "gridcell", class: "l0" }, layer.l0[row] ?? "–"),
+        values,
+      ),
+    );
+    const scroller = h("div", { class: "scroll heat-host" }, this.#table());
+    this.#resize.observe(scroller);
+    this.element = h("div", { class: "stack" }, scroller, this.#tip, this.#cut);
+  }
+
+  destroy(): void {
+    this.#resize.disconnect();
+  }
+
+  #table(): HTMLElement {
+    const table = h(
+      "table",
+      { class: "heat", role: "grid", "aria-label": `Activations at layer ${this.#ranking.layer.layer}: tokens in rows, features in columns` },
+      h(
+        "thead",
+        { role: "rowgroup" },
+        h(
+          "tr",
+          { role: "row" },
+          h("th", { scope: "col", role: "columnheader" }, "Token"),
+          h("th", { scope: "col", role: "columnheader", title: "Active features at this token" }, "L0"),
+          this.#heads,
+        ),
+      ),
+      h("tbody", { role: "rowgroup" }, this.#rows),
+    );
+    table.addEventListener("keydown", (event) => this.#key(event));
+    table.addEventListener("click", (event) => {
+      const here = placeOf(event);
+      if (!here) return;
+      this.#move(here.row, here.column);
+      this.#act(here);
+    });
+    table.addEventListener("pointerover", (event) => this.#say(event));
+    table.addEventListener("focusin", (event) => {
+      const here = placeOf(event);
+      if (here) this.#enterAt(this.#cells[here.row]?.[here.column]);
+      this.#say(event);
+    });
+    return table;
+  }
+
+  /** Hides the columns that there is no room for. */
+  #fit(width: number): void {
+    const [head, l0] = [...(this.#rows[0]?.children ?? [])] as HTMLElement[];
+    if (!head || !l0 || width <= 0) return;
+    const room = Math.floor((width - head.offsetWidth - l0.offsetWidth - 4) / CELL);
+    const next = Math.min(this.#columns.length, Math.max(LEAST_COLUMNS, room));
+    if (next === this.#shown) return;
+    this.#shown = next;
+    this.#heads.forEach((cell, column) => (cell.hidden = column >= next));
+    for (const row of this.#cells) row.forEach((cell, column) => (cell.hidden = column > next));
+    this.#cut.hidden = next === this.#columns.length;
+    this.#cut.textContent = `The first ${next} features of the ranking: there is no room for more here.`;
+    if (this.#current?.hidden) this.#enterAt(this.#cells[0]?.[1]);
+  }
+
+  #enterAt(next: HTMLElement | undefined): void {
+    if (!next) return;
+    if (this.#current) this.#current.tabIndex = -1;
+    this.#current = next;
+    next.tabIndex = 0;
+  }
+
+  #move(row: number, column: number): void {
+    const cells = this.#cells[Math.max(0, Math.min(this.#cells.length - 1, row))];
+    this.#enterAt(cells?.[Math.max(0, Math.min(this.#shown, column))]);
+    this.#current?.focus();
+  }
+
+  #act({ row, column }: Place): void {
+    const at = this.#columns[column - 1];
+    if (column === 0) this.choose(row);
+    else if (at !== undefined) this.pick(at);
+  }
+
+  #key(event: KeyboardEvent): void {
+    const here = placeOf(event);
+    if (!here) return;
+    const step = STEPS[event.key];
+    if (step) {
+      event.preventDefault();
+      this.#move(here.row + step[0], here.column + step[1]);
+    } else if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      this.#act(here);
+    }
+  }
+
+  #say(event: Event): void {
+    const here = placeOf(event);
+    if (!here) return;
+    const { layer, tokens } = this.#ranking;
+    const token = `token “${visible(tokens[here.row] ?? "")}”`;
+    const at = this.#columns[here.column - 1];
+    const value = at === undefined ? 0 : activation(this.#ranking, at, here.row);
+    this.#tip.textContent =
+      at === undefined
+        ? `${token}: choose it to rank the features by it`
+        : `feature ${layer.features[at]}, ${token}: ${value > 0 ? short(value) : "not active"}`;
+  }
+}
+
+/** Per token its cells. Column 0 is the token itself: it ranks; the others are features: they colour the
+ *  sentence. */
+function cellsOf(ranking: Ranking, columns: number[]): HTMLElement[][] {
+  const { layer, tokens } = ranking;
+  const most = Math.max(0, ...columns.map((at) => scaleOf(ofFeature(layer, at, tokens.length))));
+  return tokens.map((token, row) => [
     h(
       "th",
       {
@@ -53,115 +215,4 @@ export function heatmap(ranking: Ranking, pick: (at: number) => void, choose: (t
       });
     }),
   ]);
-  const body = cells.map(([head, ...values], row) =>
-    h(
-      "tr",
-      { role: "row", class: row === ranking.token ? "chosen" : null },
-      head,
-      h("td", { role: "gridcell", class: "l0" }, layer.l0[row] ?? "–"),
-      values,
-    ),
-  );
-  const table = h(
-    "table",
-    { class: "heat", role: "grid", "aria-label": `Activations at layer ${layer.layer}: tokens in rows, features in columns` },
-    h(
-      "thead",
-      { role: "rowgroup" },
-      h(
-        "tr",
-        { role: "row" },
-        h("th", { scope: "col", role: "columnheader" }, "Token"),
-        h("th", { scope: "col", role: "columnheader", title: "Active features at this token" }, "L0"),
-        heads,
-      ),
-    ),
-    h("tbody", { role: "rowgroup" }, body),
-  );
-
-  /** Hides the columns that there is no room for. */
-  function fit(width: number): void {
-    const [head, l0] = [...(body[0]?.children ?? [])] as HTMLElement[];
-    if (!head || !l0 || width <= 0) return;
-    const room = Math.floor((width - head.offsetWidth - l0.offsetWidth - 4) / CELL);
-    const next = Math.min(columns.length, Math.max(LEAST_COLUMNS, room));
-    if (next === shown) return;
-    shown = next;
-    heads.forEach((cell, column) => (cell.hidden = column >= shown));
-    for (const row of cells) row.forEach((cell, column) => (cell.hidden = column > shown));
-    cut.hidden = shown === columns.length;
-    cut.textContent = `The first ${shown} features of the ranking: there is no room for more here.`;
-    if (current?.hidden) enterAt(cells[0]?.[1]);
-  }
-
-  let current: HTMLElement | undefined = cells[0]?.[1];
-  function enterAt(next: HTMLElement | undefined): void {
-    if (!next) return;
-    if (current) current.tabIndex = -1;
-    current = next;
-    next.tabIndex = 0;
-  }
-  function move(row: number, column: number): void {
-    enterAt(cells[Math.max(0, Math.min(cells.length - 1, row))]?.[Math.max(0, Math.min(shown, column))]);
-    current?.focus();
-  }
-  const place = (event: Event) => {
-    const cell = (event.target as HTMLElement).closest<HTMLElement>("[data-row]");
-    return cell ? { row: Number(cell.dataset.row), column: Number(cell.dataset.column) } : null;
-  };
-  const act = ({ row, column }: { row: number; column: number }): void => {
-    const at = columns[column - 1];
-    if (column === 0) choose(row);
-    else if (at !== undefined) pick(at);
-  };
-  const steps: Record<string, [number, number]> = {
-    ArrowUp: [-1, 0],
-    ArrowDown: [1, 0],
-    ArrowLeft: [0, -1],
-    ArrowRight: [0, 1],
-    PageUp: [-8, 0],
-    PageDown: [8, 0],
-    Home: [0, -MOST_COLUMNS],
-    End: [0, MOST_COLUMNS],
-  };
-  table.addEventListener("keydown", (event) => {
-    const here = place(event);
-    if (!here) return;
-    const step = steps[event.key];
-    if (step) {
-      event.preventDefault();
-      move(here.row + step[0], here.column + step[1]);
-    } else if (event.key === "Enter" || event.key === " ") {
-      event.preventDefault();
-      act(here);
-    }
-  });
-  table.addEventListener("click", (event) => {
-    const here = place(event);
-    if (!here) return;
-    move(here.row, here.column);
-    act(here);
-  });
-  const say = (event: Event) => {
-    const here = place(event);
-    if (!here) return;
-    const token = `token “${visible(tokens[here.row] ?? "")}”`;
-    const at = columns[here.column - 1];
-    const value = at === undefined ? 0 : activation(ranking, at, here.row);
-    tip.textContent =
-      at === undefined
-        ? `${token}: choose it to rank the features by it`
-        : `feature ${layer.features[at]}, ${token}: ${value > 0 ? short(value) : "not active"}`;
-  };
-  table.addEventListener("pointerover", say);
-  table.addEventListener("focusin", (event) => {
-    const here = place(event);
-    if (here) enterAt(cells[here.row]?.[here.column]);
-    say(event);
-  });
-
-  const scroller = h("div", { class: "scroll heat-host" }, table);
-  const resize = new ResizeObserver((entries) => fit(entries.at(-1)?.contentRect.width ?? 0));
-  resize.observe(scroller);
-  return { element: h("div", { class: "stack" }, scroller, tip, cut), destroy: () => resize.disconnect() };
 }

@@ -2,14 +2,13 @@
 // The sentence, the heat map and the features follow one ranking and one chosen feature.
 
 import "./explore.css";
-import type { Explore, ModelInfo, Subject } from "../../engine/protocol";
+import type { EngineEvent, Explore, ModelInfo, Subject } from "../../engine/protocol";
 import type { PageContext } from "../../state/context";
-import { fill, h } from "../../ui/dom";
-import { subjectOf, type Draft } from "../../state/draft";
-import { asEngineError } from "../../engine/client";
+import { fill, h, type Child } from "../../ui/dom";
+import { needsToken, subjectOf, type Draft } from "../../state/draft";
+import { asEngineError } from "../../engine/failure";
 import { bytes, counted, duration } from "../../ui/format";
 import { enter, stateOf, type Shared } from "../../state/state";
-import { needsToken } from "../setup/model";
 import { errorBox, sentence } from "../../ui/words";
 import { panes, type Panes } from "./panes";
 import { Promoted } from "./promoted";
@@ -41,15 +40,9 @@ function unembeddingIsHere(subject: Subject, model: ModelInfo | undefined): bool
   return model?.bytes !== undefined && (model.bytes <= WHOLE || model.stored_bytes >= model.bytes);
 }
 
-/** Builds the view. */
-export function mountExplore(
-  host: HTMLElement,
-  page: PageContext,
-  shared: Shared,
-  draft: Draft,
-  ready: () => Promise<boolean>,
-): void {
-  const input = h("textarea", {
+/** What is asked: the sentence, its buttons, and how far the answer is. */
+class Form {
+  readonly input = h("textarea", {
     id: "explore-text",
     "data-test": "explore-text",
     rows: 2,
@@ -58,26 +51,63 @@ export function mountExplore(
       const { key, shiftKey } = event as KeyboardEvent;
       if (key === "Enter" && !shiftKey) {
         event.preventDefault();
-        void go();
+        this.go();
       }
     },
   });
-  const button = h("button", { class: "primary", "data-test": "explore-go", onclick: () => void go() }, "Show features");
-  const stopButton = h("button", { hidden: true, onclick: () => stop?.abort() }, "Stop");
-  const about = h("p", { class: "muted" });
-  const status = h("p", { class: "muted small", role: "status", "data-test": "explore-status" });
-  const bar = h("progress", { hidden: true, max: 1, "aria-label": "Loading the weights" });
-  // What there is to see before the first sentence, and what went wrong.
-  const outcome = h("div", { class: "stack", "data-test": "explore-outcome" });
-  const form = h(
+  readonly button = h("button", { class: "primary", "data-test": "explore-go", onclick: () => this.go() }, "Show features");
+  readonly stopButton = h("button", { hidden: true, onclick: () => this.stop() }, "Stop");
+  readonly status = h("p", { class: "muted small", role: "status", "data-test": "explore-status" });
+  readonly bar = h("progress", { hidden: true, max: 1, "aria-label": "Loading the weights" });
+  readonly element = h(
     "section",
     { class: "panel", "aria-label": "Sentence" },
-    h("div", { class: "field" }, h("label", { for: "explore-text" }, "Sentence"), input),
-    h("div", { class: "actions" }, button, stopButton),
-    status,
-    bar,
+    h("div", { class: "field" }, h("label", { for: "explore-text" }, "Sentence"), this.input),
+    h("div", { class: "actions" }, this.button, this.stopButton),
+    this.status,
+    this.bar,
   );
-  const grid = h("div", { class: "explore", "data-test": "explore" }, form, outcome);
+
+  constructor(
+    readonly go: () => void,
+    readonly stop: () => void,
+  ) {}
+
+  /** Shows how far the weights are. */
+  follow(event: EngineEvent): void {
+    if (event.type === "download") {
+      this.bar.hidden = false;
+      this.bar.value = event.download.total ? event.download.done / event.download.total : 0;
+      this.status.textContent = `Downloading ${event.download.file}: ${bytes(event.download.received)} so far`;
+    } else if (event.type === "progress") {
+      this.bar.hidden = false;
+      this.bar.value = event.progress.layers ? event.progress.layer / event.progress.layers : 0;
+      this.status.textContent = `Loading layer ${event.progress.layer + 1} of ${event.progress.layers}`;
+    }
+  }
+
+  /** Whether it can be asked, or is being answered. */
+  busy(on: boolean): void {
+    this.button.disabled = on;
+    this.stopButton.hidden = !on;
+    if (!on) this.bar.hidden = true;
+  }
+}
+
+/** Builds the view. */
+export function mountExplore(
+  host: HTMLElement,
+  page: PageContext,
+  shared: Shared,
+  draft: Draft,
+  ready: () => Promise<boolean>,
+): void {
+  const form = new Form(() => void go(), () => stop?.abort());
+  const { status } = form;
+  const about = h("p", { class: "muted" });
+  // What there is to see before the first sentence, and what went wrong.
+  const outcome = h("div", { class: "stack", "data-test": "explore-outcome" });
+  const grid = h("div", { class: "explore", "data-test": "explore" }, form.element, outcome);
   const promoted = new Promoted(page.engine);
   let stop: AbortController | null = null;
   let shown: Panes | null = null;
@@ -87,33 +117,20 @@ export function mountExplore(
   fill(host, h("div", { class: "view" }, h("h1", null, "Explore a sentence"), about, grid));
   promoted.addEventListener("change", () => shown?.update());
 
-  function describe(): void {
-    const { modelKind, known } = draft.fields;
-    const model = modelKind === "known" ? shared.models.find((one) => one.name === known) : undefined;
-    const change = h("a", { href: "#/setup" }, "Set up");
-    try {
-      const subject = subjectOf(draft.fields);
-      fill(about, `Model ${nameOf(subject)}, as chosen under `, change, `. ${cost(model)}`);
-    } catch (reason) {
-      const text = draft.fields.known || modelKind !== "known" ? sentence((reason as Error).message) : "The list of models is being read.";
-      fill(about, `${text} The model is chosen under `, change, ".");
-    }
-  }
-
   async function go(): Promise<void> {
-    const text = input.value.trim();
+    const text = form.input.value.trim();
     if (stop) return;
     if (!text) {
       status.textContent = "Type a sentence first.";
-      input.focus();
+      form.input.focus();
       return;
     }
     clear();
-    button.disabled = true;
+    form.button.disabled = true;
     status.textContent = "Starting the engine…";
     if (!(await ready())) {
       status.textContent = "";
-      button.disabled = false;
+      form.button.disabled = false;
       return;
     }
     let subject: Subject;
@@ -122,29 +139,15 @@ export function mountExplore(
       subject = subjectOf(draft.fields);
     } catch (reason) {
       status.textContent = sentence((reason as Error).message);
-      button.disabled = false;
+      form.button.disabled = false;
       return;
     }
     stop = new AbortController();
-    stopButton.hidden = false;
+    form.busy(true);
     status.textContent = "Computing…";
     try {
-      const found = await page.engine.call<"explore">(
-        { type: "explore", subject, device: draft.fields.device, text, top: TOP },
-        (event) => {
-          if (event.type === "download") {
-            bar.hidden = false;
-            bar.value = event.download.total ? event.download.done / event.download.total : 0;
-            status.textContent = `Downloading ${event.download.file}: ${bytes(event.download.received)} so far`;
-          } else if (event.type === "progress") {
-            bar.hidden = false;
-            bar.value = event.progress.layers ? event.progress.layer / event.progress.layers : 0;
-            status.textContent = `Loading layer ${event.progress.layer + 1} of ${event.progress.layers}`;
-          }
-        },
-        stop.signal,
-      );
-      show(found, subject);
+      const request = { type: "explore" as const, subject, device: draft.fields.device, text, top: TOP };
+      show(await page.engine.call<"explore">(request, (event) => form.follow(event), stop.signal), subject);
       enter("ready");
     } catch (reason) {
       const error = asEngineError(reason);
@@ -153,23 +156,17 @@ export function mountExplore(
       enter(stateOf(error));
     } finally {
       stop = null;
-      stopButton.hidden = bar.hidden = true;
-      button.disabled = false;
+      form.busy(false);
     }
   }
 
   function show(found: Explore, subject: Subject): void {
-    const { gpu, wasm } = found.memory;
-    const memory = gpu ? `${bytes(gpu)} on the GPU` : `${bytes(wasm)} of engine memory`;
-    const tokens = counted(found.tokens.length, "token");
-    status.textContent = found.resident
-      ? `${tokens} in ${duration(found.seconds)}; the weights were in memory (${memory}).`
-      : `${tokens} in ${duration(found.seconds)}, reading the weights included; they stay in memory (${memory}).`;
+    status.textContent = inWords(found);
     // What the next first sentence costs has changed.
     if (!found.resident) void page.engine.call<"models">({ type: "models" }).then((models) => shared.update({ models }), () => undefined);
-    page.announce(`Features of ${tokens} are shown.`);
+    page.announce(`Features of ${counted(found.tokens.length, "token")} are shown.`);
 
-    const model = modelOf(subject);
+    const model = modelOf(subject, shared);
     shown = panes({
       found,
       layer: layerShown,
@@ -181,13 +178,8 @@ export function mountExplore(
       say: (text) => page.announce(text),
     });
     fill(outcome);
-    grid.replaceChildren(form, ...shown.elements);
-    form.append(shown.sentence);
-  }
-
-  function modelOf(subject: Subject): ModelInfo | undefined {
-    const { model } = subject;
-    return model.kind === "known" ? shared.models.find((one) => one.name === model.name) : undefined;
+    grid.replaceChildren(form.element, ...shown.elements);
+    form.element.append(shown.sentence);
   }
 
   /** Takes away what an earlier sentence showed. */
@@ -197,14 +189,42 @@ export function mountExplore(
     shown?.sentence.remove();
     shown = null;
     fill(outcome);
-    grid.replaceChildren(form, outcome);
+    grid.replaceChildren(form.element, outcome);
   }
 
+  const describe = () => fill(about, aboutModel(draft, shared));
   shared.addEventListener("change", describe);
   draft.addEventListener("change", describe);
   describe();
   // Models and their sizes have to be known to say what the first sentence costs.
   void ready().then(describe);
+}
+
+/** How the answer was made: how fast, and what it holds. */
+function inWords(found: Explore): string {
+  const { gpu, wasm } = found.memory;
+  const memory = gpu ? `${bytes(gpu)} on the GPU` : `${bytes(wasm)} of engine memory`;
+  const tokens = counted(found.tokens.length, "token");
+  return found.resident
+    ? `${tokens} in ${duration(found.seconds)}; the weights were in memory (${memory}).`
+    : `${tokens} in ${duration(found.seconds)}, reading the weights included; they stay in memory (${memory}).`;
+}
+
+function modelOf({ model }: Subject, shared: Shared): ModelInfo | undefined {
+  return model.kind === "known" ? shared.models.find((one) => one.name === model.name) : undefined;
+}
+
+/** Which model is asked, and what its first sentence costs. */
+function aboutModel(draft: Draft, shared: Shared): Child {
+  const { modelKind, known } = draft.fields;
+  const change = h("a", { href: "#/setup" }, "Set up");
+  try {
+    const subject = subjectOf(draft.fields);
+    return [`Model ${nameOf(subject)}, as chosen under `, change, `. ${cost(modelOf(subject, shared))}`];
+  } catch (reason) {
+    const text = known || modelKind !== "known" ? sentence((reason as Error).message) : "The list of models is being read.";
+    return [`${text} The model is chosen under `, change, "."];
+  }
 }
 
 function introduction(): HTMLElement {

@@ -2,7 +2,8 @@
 // all that are missing, given up when others are wanted. What was read is kept as long as the model.
 
 import type { EngineError, Subject } from "../../engine/protocol";
-import { asEngineError, type EngineClient } from "../../engine/client";
+import type { EngineClient } from "../../engine/client";
+import { asEngineError } from "../../engine/failure";
 
 /** Tokens per feature. */
 const TOP = 6;

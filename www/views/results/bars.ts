@@ -4,7 +4,7 @@ import { baseInWords } from "../../data/metrics";
 import { anyFinite, spread, thin, thinned, type Spread, type View } from "./aggregate";
 import { axis, chart, fit, grid, places, Plot, slantRoom } from "./chart";
 import { key } from "../../ui/controls";
-import { count, number } from "./format";
+import { counted, number } from "../../ui/format";
 import type { Drawing, PanelSpec } from "./panel";
 import type { Point } from "./pointer";
 import type { Theme } from "../../ui/theme";
@@ -105,7 +105,7 @@ function draw(view: View, theme: Theme, width: number, base: string, empty: stri
     points,
     reach: 14,
     legend: [key(theme.fact, "fact", "bar"), key(theme.hall, "hallucination", "bar"), key(theme.fg, "middle half of samples", "line")],
-    caption: `Mean over ${count(rows.length, "sample")}: fact ${number(spread(fact, rows)?.mean)}, hallucination ${number(spread(hall, rows)?.mean)}.${thinned(rows, MOST_DOTS)}`,
+    caption: `Mean over ${counted(rows.length, "sample")}: fact ${number(spread(fact, rows)?.mean)}, hallucination ${number(spread(hall, rows)?.mean)}.${thinned(rows, MOST_DOTS)}`,
     table,
   };
 }

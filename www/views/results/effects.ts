@@ -7,7 +7,7 @@ import type { Run } from "../../data/run";
 import type { View } from "./aggregate";
 import { axis, chart, fit, grid, places, Plot, type Chart } from "./chart";
 import { chooser, key } from "../../ui/controls";
-import { count, number, probability, signed } from "./format";
+import { counted, number, probability, signed } from "../../ui/format";
 import type { Drawing, PanelSpec } from "./panel";
 import type { Theme } from "../../ui/theme";
 import { comparisons, everything, isDifference, VERDICTS, verdictWord, type Comparison } from "./verdicts";
@@ -143,8 +143,8 @@ function label(fold: HTMLButtonElement, found: Comparison[]): void {
   const metrics = new Set(folded.map((c) => c.metric).filter((name) => !differing.has(name)));
   const others = folded.filter((c) => differing.has(c.metric)).length;
   const parts = [
-    metrics.size === 0 ? "" : `${count(metrics.size, "metric")} ${metrics.size === 1 ? "shows" : "show"} no difference`,
-    others === 0 ? "" : `${count(others, "comparison")} of the metrics above ${others === 1 ? "shows" : "show"} none${metrics.size === 0 ? "" : " either"}`,
+    metrics.size === 0 ? "" : `${counted(metrics.size, "metric")} ${metrics.size === 1 ? "shows" : "show"} no difference`,
+    others === 0 ? "" : `${counted(others, "comparison")} of the metrics above ${others === 1 ? "shows" : "show"} none${metrics.size === 0 ? "" : " either"}`,
   ];
   fold.hidden = folded.length === 0;
   fold.textContent = parts.filter(Boolean).join("; ");
@@ -190,7 +190,7 @@ function draw(view: View, theme: Theme, width: number, choice: Choice): Drawing 
         `${nameInWords(c.metric)}, ${domainWord(run, c)}`,
         `g ${signed(c.g)} (95 % ${number(c.gLow)} to ${number(c.gHigh)}), q ${probability(c.q)}`,
         Number.isFinite(c.adjusted)
-          ? `at equal length ${signed(c.adjusted)} (${number(c.adjustedLow)} to ${number(c.adjustedHigh)}), q ${probability(c.adjustedQ)}${Number.isNaN(c.matched) ? "" : `, over ${count(c.matched, "pair")}`}`
+          ? `at equal length ${signed(c.adjusted)} (${number(c.adjustedLow)} to ${number(c.adjustedHigh)}), q ${probability(c.adjustedQ)}${Number.isNaN(c.matched) ? "" : `, over ${counted(c.matched, "pair")}`}`
           : `at equal length ${signed(c.equal)}, over the ${c.nEqual} pairs that have it`,
         `r with token count ${number(c.lengthR)}, ${c.n} pairs`,
         `${verdictWord(c.verdict)}: ${VERDICTS[c.verdict]?.meaning ?? ""}`,
@@ -204,7 +204,7 @@ function draw(view: View, theme: Theme, width: number, choice: Choice): Drawing 
       key(theme.fg, "at equal length", "diamond"),
     ],
     caption:
-      `Of ${count(found.length - of("control"), "comparison")}, ${of("survives_length_control")} survive the length control, ${of("explained_by_length")} are explained by length, ${of("no_length_control")} have no length control.` +
+      `Of ${counted(found.length - of("control"), "comparison")}, ${of("survives_length_control")} survive the length control, ${of("explained_by_length")} are explained by length, ${of("no_length_control")} have no length control.` +
       (choice.open && rows.length < found.length ? " Metrics that differ nowhere have one line; the table has all comparisons." : "") +
       (cut ? ` With ${run.domains.length} domains only all samples together are shown: choose a domain above to see it.` : ""),
     table,

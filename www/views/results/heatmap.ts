@@ -4,7 +4,7 @@ import type { View } from "./aggregate";
 import { spread } from "./aggregate";
 import { axis, chart, fit, places, Plot, slantRoom } from "./chart";
 import { switcher } from "../../ui/controls";
-import { number, signed } from "./format";
+import { number, signed } from "../../ui/format";
 import type { Drawing, PanelSpec } from "./panel";
 import type { Point } from "./pointer";
 import { inkOn, mix, type Theme } from "../../ui/theme";

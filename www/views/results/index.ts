@@ -7,7 +7,7 @@ import type { Run } from "../../data/run";
 import { exportButtons } from "../../export/index";
 import { viewOf, type View } from "./aggregate";
 import { chooser } from "../../ui/controls";
-import { count } from "./format";
+import { counted } from "../../ui/format";
 import { panel, type Panel } from "./panel";
 import { hideTip } from "./pointer";
 import { IdleQueue } from "./schedule";
@@ -89,18 +89,6 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
     page.announce(domain === null ? "All domains" : `Domain ${domain}, ${view.rows.length} samples`);
   }
 
-  function domainFilter(run: Run, chosen: string | null): HTMLElement {
-    const counts = new Map<string, number>();
-    for (const name of run.sampleDomains) counts.set(name, (counts.get(name) ?? 0) + 1);
-    // The value of an option is its place: a domain may be called anything.
-    const options: [string, string][] = [
-      ["", `All domains (${run.metrics.rows})`],
-      ...run.domains.map((name, i): [string, string] => [String(i), `${name} (${counts.get(name) ?? 0})`]),
-    ];
-    const value = chosen === null ? "" : String(run.domains.indexOf(chosen));
-    return chooser("Domain", "domain-filter", options, value, (i) => filterBy(i === "" ? null : (run.domains[Number(i)] ?? null)));
-  }
-
   onThemeChange(() => {
     theme = null;
     redraw();
@@ -116,14 +104,12 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
       title.textContent = run.partial ? "Results so far" : "Results";
       if (run.partial) origin.dataset.test = "partial";
       else delete origin.dataset.test;
-      origin.textContent = run.partial
-        ? `${count(run.metrics.rows, "sample")} ${run.metrics.rows === 1 ? "is" : "are"} finished. Means and plots move as more come; explained variance and comparisons are final only at the end.`
-        : `A finished run, ${run.origin === "this page" ? "computed on this page" : `opened from ${run.origin}`}.`;
+      origin.textContent = originOf(run);
       head.replaceChildren(summary(run));
       // A list that the user has open is not taken away by the next samples of a run.
       if (!run.partial || !bar.contains(document.activeElement)) {
         // One domain is all there is: nothing to choose.
-        bar.replaceChildren(...(run.domains.length > 1 ? [domainFilter(run, domain)] : []), exportButtons(run, page.announce.bind(page)));
+        bar.replaceChildren(...(run.domains.length > 1 ? [domainFilter(run, domain, filterBy)] : []), exportButtons(run, page.announce.bind(page)));
       }
       arrange(run);
       comparisons.show(run, domain);
@@ -139,4 +125,24 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
       host.replaceChildren();
     },
   };
+}
+
+/** Where the run comes from, and whether it is whole. */
+function originOf(run: Run): string {
+  return run.partial
+    ? `${counted(run.metrics.rows, "sample")} ${run.metrics.rows === 1 ? "is" : "are"} finished. Means and plots move as more come; explained variance and comparisons are final only at the end.`
+    : `A finished run, ${run.origin === "this page" ? "computed on this page" : `opened from ${run.origin}`}.`;
+}
+
+/** Chooses one domain, or all. */
+function domainFilter(run: Run, chosen: string | null, filterBy: (domain: string | null) => void): HTMLElement {
+  const counts = new Map<string, number>();
+  for (const name of run.sampleDomains) counts.set(name, (counts.get(name) ?? 0) + 1);
+  // The value of an option is its place: a domain may be called anything.
+  const options: [string, string][] = [
+    ["", `All domains (${run.metrics.rows})`],
+    ...run.domains.map((name, i): [string, string] => [String(i), `${name} (${counts.get(name) ?? 0})`]),
+  ];
+  const value = chosen === null ? "" : String(run.domains.indexOf(chosen));
+  return chooser("Domain", "domain-filter", options, value, (i) => filterBy(i === "" ? null : (run.domains[Number(i)] ?? null)));
 }

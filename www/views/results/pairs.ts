@@ -6,7 +6,7 @@ import type { Run } from "../../data/run";
 import { thin, thinned, type View } from "./aggregate";
 import { axis, chart, grid, places, Plot } from "./chart";
 import { chooser, key } from "../../ui/controls";
-import { number } from "./format";
+import { number } from "../../ui/format";
 import type { Drawing, PanelSpec } from "./panel";
 import { sampleHref } from "../../ui/table";
 import type { Theme } from "../../ui/theme";

@@ -70,42 +70,7 @@ export function panel(spec: PanelSpec, context: PanelContext): Panel {
   let width = 0;
   let drawnWidth = 0;
 
-  const figure = (): Figure | null => {
-    if (drawing?.plot == null) return null;
-    const { run, domain } = context.view();
-    const theme = context.theme();
-    const part = domain === null ? "all domains" : `domain ${domain}`;
-    const model = run.manifest?.model.name ?? "unknown model";
-    const subtitle = `${model}, ${part}, ${run.manifest?.run_id ?? run.origin}`;
-    const keys = [...legend.querySelectorAll<HTMLElement>(".legend-item")].map((item) => ({
-      color: item.querySelector<HTMLElement>(".key")?.style.getPropertyValue("--key") ?? theme.fg,
-      text: item.textContent ?? "",
-    }));
-    return { svg: drawing.plot, legend: keys, title, subtitle, background: theme.bg, ink: theme.fg, muted: theme.muted };
-  };
-  const name = () => `${context.view().run.manifest?.run_id ?? "run"}-${id}`;
-  const saver = (label: string, action: (figure: Figure, name: string) => void | Promise<void>) =>
-    h(
-      "button",
-      {
-        type: "button",
-        class: "small quiet",
-        "data-test": `${label.toLowerCase()}-${id}`,
-        "aria-label": `Save ${title} as ${label}`,
-        onclick: async () => {
-          const drawn = figure();
-          if (drawn === null) return;
-          try {
-            await action(drawn, name());
-            context.say(`${title} saved as ${label}`);
-          } catch (reason) {
-            caption.textContent = `${label} could not be saved: ${reason instanceof Error ? reason.message : String(reason)}`;
-          }
-        },
-      },
-      label,
-    );
-  const buttons = [saver("SVG", saveSvg), saver("PNG", savePng)];
+  const buttons = savers(spec, context, () => drawing?.plot ?? null, legend, caption);
 
   const fillTable = () => {
     if (details.open && drawing !== null) tableHost.replaceChildren(...dataTable(drawing.table()));
@@ -171,4 +136,45 @@ export function panel(spec: PanelSpec, context: PanelContext): Panel {
       detach();
     },
   };
+}
+
+/** Buttons that save a panel's plot with its legend. */
+function savers({ id, title }: PanelSpec, context: PanelContext, plot: () => Chart | null, legend: HTMLElement, caption: HTMLElement): HTMLButtonElement[] {
+  const figure = (): Figure | null => {
+    const svg = plot();
+    if (svg === null) return null;
+    const { run, domain } = context.view();
+    const theme = context.theme();
+    const part = domain === null ? "all domains" : `domain ${domain}`;
+    const model = run.manifest?.model.name ?? "unknown model";
+    const subtitle = `${model}, ${part}, ${run.manifest?.run_id ?? run.origin}`;
+    const keys = [...legend.querySelectorAll<HTMLElement>(".legend-item")].map((item) => ({
+      color: item.querySelector<HTMLElement>(".key")?.style.getPropertyValue("--key") ?? theme.fg,
+      text: item.textContent ?? "",
+    }));
+    return { svg, legend: keys, title, subtitle, background: theme.bg, ink: theme.fg, muted: theme.muted };
+  };
+  const name = () => `${context.view().run.manifest?.run_id ?? "run"}-${id}`;
+  const saver = (label: string, action: (figure: Figure, name: string) => void | Promise<void>) =>
+    h(
+      "button",
+      {
+        type: "button",
+        class: "small quiet",
+        "data-test": `${label.toLowerCase()}-${id}`,
+        "aria-label": `Save ${title} as ${label}`,
+        onclick: async () => {
+          const drawn = figure();
+          if (drawn === null) return;
+          try {
+            await action(drawn, name());
+            context.say(`${title} saved as ${label}`);
+          } catch (reason) {
+            caption.textContent = `${label} could not be saved: ${reason instanceof Error ? reason.message : String(reason)}`;
+          }
+        },
+      },
+      label,
+    );
+  return [saver("SVG", saveSvg), saver("PNG", savePng)];
 }

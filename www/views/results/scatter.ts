@@ -4,7 +4,7 @@ import { baseInWords } from "../../data/metrics";
 import { anyFinite, thin, thinned, type View } from "./aggregate";
 import { axis, chart, grid, places, Plot } from "./chart";
 import { key } from "../../ui/controls";
-import { count, number, signed } from "./format";
+import { counted, number, signed } from "../../ui/format";
 import type { Drawing, PanelSpec } from "./panel";
 import { sampleHref } from "../../ui/table";
 import type { Theme } from "../../ui/theme";
@@ -104,7 +104,7 @@ function draw(view: View, theme: Theme, width: number, base: string): Drawing {
     legend: told
       ? domains.map((name) => key(theme.categories[run.domains.indexOf(name) % SYMBOLS.length] as string, name))
       : [],
-    caption: `${count(above, "sample")} ${above === 1 ? "lies" : "lie"} above the diagonal (larger for the hallucination), ${below} below, ${found.length - above - below} on it.${thinned(found)}${atSink === 0 ? "" : ` Hollow: ${atSink === 1 ? "1 prompt ends" : `${atSink} prompts end`} at an attention sink, and the angle to it says little.`}`,
+    caption: `${counted(above, "sample")} ${above === 1 ? "lies" : "lie"} above the diagonal (larger for the hallucination), ${below} below, ${found.length - above - below} on it.${thinned(found)}${atSink === 0 ? "" : ` Hollow: ${atSink === 1 ? "1 prompt ends" : `${atSink} prompts end`} at an attention sink, and the angle to it says little.`}`,
     table,
   };
 }

@@ -3,7 +3,7 @@
 import { h } from "../../ui/dom";
 import { nameInWords } from "../../data/metrics";
 import type { Run } from "../../data/run";
-import { number, probability, signed } from "./format";
+import { number, probability, signed } from "../../ui/format";
 import { comparisons, group, isDifference, MATCHED, VERDICTS, verdictWord, type Comparison } from "./verdicts";
 
 interface Column {

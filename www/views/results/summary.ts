@@ -3,7 +3,7 @@
 import { h, type Child } from "../../ui/dom";
 import type { LayerHealth, Manifest } from "../../data/manifest";
 import type { Run } from "../../data/run";
-import { bytes, count, duration, number, percent } from "./format";
+import { bytes, counted, duration, number, percent } from "../../ui/format";
 import { comparisons, everything, MATCHED, tally, VERDICTS } from "./verdicts";
 
 /** Everything above the panels. */
@@ -70,7 +70,7 @@ function failed(manifest: Manifest | null): Child {
   return h(
     "details",
     { class: "failed", open: list.length <= 5, "data-test": "failed-samples" },
-    h("summary", null, `${count(list.length, "sample")} failed and ${list.length === 1 ? "has" : "have"} no row`),
+    h("summary", null, `${counted(list.length, "sample")} failed and ${list.length === 1 ? "has" : "have"} no row`),
     h("ul", null, list.map(({ sample_id, reason }) => h("li", null, h("code", null, sample_id), `: ${reason}`))),
   );
 }
@@ -159,7 +159,7 @@ function headline(run: Run, total: number, found: number, survivors: number, too
 
 /** What the length control rests on. */
 function lengths(run: Run): string {
-  const equal = `Both texts have equally many tokens in ${equalLength(run)} of ${count(run.metrics.rows, "sample")}`;
+  const equal = `Both texts have equally many tokens in ${equalLength(run)} of ${counted(run.metrics.rows, "sample")}`;
   const all = everything(run);
   const matched = Math.max(...comparisons(run).filter((c) => c.domain === all && Number.isFinite(c.matched)).map((c) => c.matched));
   return Number.isFinite(matched) ? `${equal}; the length control rests on ${matched}.` : `${equal}.`;

@@ -36,81 +36,30 @@ export function mountRun(host: HTMLElement, page: PageContext, session: RunSessi
   let shown = "";
   let told = 0;
 
-  function resumeActions(): HTMLElement[] {
-    const kept = session.kept;
-    const again = (device?: DeviceChoice) => () => session.resume(device);
-    const label = kept || session.phase === "cancelled" ? "Continue" : "Try again";
-    const buttons = [h("button", { class: "primary", "data-test": "resume-run", onclick: again() }, label)];
-    if (session.setup?.device !== "cpu" && ON_DEVICE.has(session.error?.kind ?? "")) {
-      const text = kept ? "Continue on the CPU" : "Try again on the CPU";
-      buttons.push(h("button", { "data-test": "resume-cpu", onclick: again("cpu") }, text));
-    }
-    return buttons;
-  }
-
-  function keptLine(): string {
-    const total = session.progress?.samples_total;
-    if (!session.kept) return "No sample was finished yet.";
-    return `${session.kept}${total ? ` of ${total}` : ""} samples are finished and kept; they are under Results.`;
-  }
-
   function message(): void {
     const key = `${session.phase} ${session.attempts} ${session.kept}`;
     if (key === shown) return;
     shown = key;
-    if (session.phase === "idle") {
-      fill(
-        place,
-        h(
-          "div",
-          { class: "box" },
-          h("h2", null, "No run yet"),
-          h("p", null, "A run starts in the set-up, which says first what it downloads and needs."),
-          h("div", { class: "actions" }, h("a", { class: "button primary", href: "#/setup" }, "Set up a run")),
-        ),
-      );
-    } else if (session.phase === "cancelled") {
+    if (session.phase === "idle") fill(place, noRun());
+    else if (session.phase === "cancelled") {
       fill(
         place,
         h(
           "div",
           { class: "box" },
           h("h2", null, "Stopped"),
-          h("p", null, `You stopped the run. ${keptLine()}`),
-          h("div", { class: "actions" }, resumeActions(), h("a", { class: "button", href: "#/setup" }, "Change the set-up")),
+          h("p", null, `You stopped the run. ${keptLine(session)}`),
+          h("div", { class: "actions" }, resumeActions(session), h("a", { class: "button", href: "#/setup" }, "Change the set-up")),
         ),
       );
     } else if (session.phase === "broken" && session.error) {
-      const box = errorBox(session.error, [resumeActions(), h("a", { class: "button", href: "#/setup" }, "Change the set-up")]);
-      box.insertBefore(h("p", null, keptLine()), box.querySelector(".actions"));
+      const box = errorBox(session.error, [resumeActions(session), h("a", { class: "button", href: "#/setup" }, "Change the set-up")]);
+      box.insertBefore(h("p", null, keptLine(session)), box.querySelector(".actions"));
       fill(place, box);
-    } else if (session.phase === "finished") fill(place, finished());
+    } else if (session.phase === "finished") fill(place, finished(session.files?.manifest));
     else if (session.attempts > 1 && session.kept) {
       fill(place, h("p", { class: "muted" }, `Continued: ${counted(session.kept, "sample")} taken over from before.`));
     } else fill(place);
-  }
-
-  function finished(): HTMLElement {
-    const failed = failures(session.files?.manifest);
-    return h(
-      "div",
-      { class: "box good" },
-      h("h2", null, "Finished"),
-      h("p", null, "The results are complete."),
-      h("div", { class: "actions" }, h("a", { class: "button primary", href: "#/results" }, "Open the results")),
-      failed.length
-        ? h(
-            "div",
-            { "data-test": "failed-samples" },
-            h("h3", null, `${counted(failed.length, "sample")} failed and ${failed.length === 1 ? "has" : "have"} no row`),
-            h(
-              "ul",
-              null,
-              failed.map((one) => h("li", null, h("code", null, one.sample_id), ` ${one.reason}`)),
-            ),
-          )
-        : null,
-    );
   }
 
   /** A line now and then, so that a screen reader is not talked over. */
@@ -141,6 +90,59 @@ export function mountRun(host: HTMLElement, page: PageContext, session: RunSessi
   session.addEventListener("change", update);
   session.addEventListener("partial", update);
   update();
+}
+
+function noRun(): HTMLElement {
+  return h(
+    "div",
+    { class: "box" },
+    h("h2", null, "No run yet"),
+    h("p", null, "A run starts in the set-up, which says first what it downloads and needs."),
+    h("div", { class: "actions" }, h("a", { class: "button primary", href: "#/setup" }, "Set up a run")),
+  );
+}
+
+/** Ways to go on. */
+function resumeActions(session: RunSession): HTMLElement[] {
+  const kept = session.kept;
+  const again = (device?: DeviceChoice) => () => session.resume(device);
+  const label = kept || session.phase === "cancelled" ? "Continue" : "Try again";
+  const buttons = [h("button", { class: "primary", "data-test": "resume-run", onclick: again() }, label)];
+  if (session.setup?.device !== "cpu" && ON_DEVICE.has(session.error?.kind ?? "")) {
+    const text = kept ? "Continue on the CPU" : "Try again on the CPU";
+    buttons.push(h("button", { "data-test": "resume-cpu", onclick: again("cpu") }, text));
+  }
+  return buttons;
+}
+
+/** What is not lost. */
+function keptLine(session: RunSession): string {
+  const total = session.progress?.samples_total;
+  if (!session.kept) return "No sample was finished yet.";
+  return `${session.kept}${total ? ` of ${total}` : ""} samples are finished and kept; they are under Results.`;
+}
+
+function finished(manifest: string | undefined): HTMLElement {
+  const failed = failures(manifest);
+  return h(
+    "div",
+    { class: "box good" },
+    h("h2", null, "Finished"),
+    h("p", null, "The results are complete."),
+    h("div", { class: "actions" }, h("a", { class: "button primary", href: "#/results" }, "Open the results")),
+    failed.length
+      ? h(
+          "div",
+          { "data-test": "failed-samples" },
+          h("h3", null, `${counted(failed.length, "sample")} failed and ${failed.length === 1 ? "has" : "have"} no row`),
+          h(
+            "ul",
+            null,
+            failed.map((one) => h("li", null, h("code", null, one.sample_id), ` ${one.reason}`)),
+          ),
+        )
+      : null,
+  );
 }
 
 function failures(manifest: string | undefined): { sample_id: string; reason: string }[] {

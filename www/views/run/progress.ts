@@ -36,8 +36,7 @@ export function progressPanel(cancel: () => void): { element: HTMLElement; updat
   const read = figure("Weights read");
   const memory = h("p", { "data-test": "memory" });
   const stages = h("ul", { class: "stages" });
-  const downloads = h("ul", { class: "downloads", "data-test": "downloads" });
-  const downloadPanel = h("section", { class: "panel", hidden: true }, h("h2", null, "Downloads"), downloads);
+  const downloads = new Downloads();
   const figures = h(
     "section",
     { class: "panel", hidden: true },
@@ -64,53 +63,8 @@ export function progressPanel(cancel: () => void): { element: HTMLElement; updat
     "div",
     { class: "run", hidden: true },
     head,
-    h("div", { class: "grid" }, figures, stagePanel, memoryPanel, downloadPanel),
+    h("div", { class: "grid" }, figures, stagePanel, memoryPanel, downloads.element),
   );
-  const rows = new Map<string, { bar: HTMLProgressElement; text: HTMLElement }>();
-
-  function showDownloads(session: RunSession): void {
-    downloadPanel.hidden = session.downloads.size === 0;
-    if (rows.size > session.downloads.size) {
-      rows.clear();
-      fill(downloads);
-    }
-    for (const [file, { done, total }] of session.downloads) {
-      let row = rows.get(file);
-      if (!row) {
-        row = { bar: h("progress", { max: 1, "aria-label": file }), text: h("span", { class: "muted small" }) };
-        rows.set(file, row);
-        downloads.append(h("li", null, h("span", { class: "file" }, file), row.bar, row.text));
-      }
-      row.bar.value = total ? done / total : 0;
-      row.text.textContent = done >= total ? `${bytes(total)}, complete` : `${bytes(done)} of ${bytes(total)}`;
-    }
-  }
-
-  function showStages(progress: Progress): void {
-    const most = Math.max(...progress.stages.map(([, seconds]) => seconds), 1e-9);
-    while (stages.children.length < progress.stages.length) {
-      stages.append(h("li", null, h("span"), h("span", { class: "stage-bar" }, h("span")), h("span", { class: "number" })));
-    }
-    progress.stages.forEach(([name, seconds], at) => {
-      const [label, line, value] = stages.children[at]!.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
-      label.textContent = STAGES[name] ?? name;
-      (line.firstElementChild as HTMLElement).style.width = `${(100 * seconds) / most}%`;
-      value.textContent = duration(seconds);
-    });
-  }
-
-  function text(session: RunSession): string {
-    const { progress, phase } = session;
-    if (phase === "starting") return "Starting: the engine loads, headers and tokenizer are read.";
-    if (phase === "downloading" && !progress && [...session.downloads.values()].every(({ done, total }) => done >= total)) {
-      return "Reading the weights.";
-    }
-    if (phase === "downloading" && !progress) return `Downloading: ${bytes(session.received)} so far.`;
-    if (!progress) return "";
-    const done = Math.floor(progress.samples_done);
-    return `${count(done)} of ${count(progress.samples_total)} samples`;
-  }
-
   return {
     element,
     update(session) {
@@ -125,14 +79,14 @@ export function progressPanel(cancel: () => void): { element: HTMLElement; updat
       else bar.value = share(session);
       bar.setAttribute("aria-label", progress ? "Samples done" : "Downloaded");
       figures.hidden = stagePanel.hidden = memoryPanel.hidden = progress === null;
-      showDownloads(session);
+      downloads.update(session);
       if (!progress) return;
       rate.set(`${short(progress.rate)} samples/s`);
       eta.set(!session.active ? "–" : progress.eta === undefined || progress.eta === null ? "not known yet" : duration(progress.eta));
       passed.set(duration(progress.seconds));
       layer.set(`${progress.layer + 1} of ${progress.layers}`);
       read.set(bytes(progress.bytes_read));
-      showStages(progress);
+      showStages(stages, progress);
       const { gpu, gpu_largest, wasm } = progress.memory;
       const onGpu = session.gpuPeak
         ? `GPU buffers ${bytes(gpu)} now, ${bytes(session.gpuPeak)} at most, the largest ${bytes(gpu_largest)}; `
@@ -151,4 +105,56 @@ function share(session: RunSession): number {
     total += one.total;
   }
   return total ? done / total : 0;
+}
+
+/** The files that are being downloaded, each with its bar. */
+class Downloads {
+  #list = h("ul", { class: "downloads", "data-test": "downloads" });
+  readonly element = h("section", { class: "panel", hidden: true }, h("h2", null, "Downloads"), this.#list);
+  #rows = new Map<string, { bar: HTMLProgressElement; text: HTMLElement }>();
+
+  update(session: RunSession): void {
+    this.element.hidden = session.downloads.size === 0;
+    if (this.#rows.size > session.downloads.size) {
+      this.#rows.clear();
+      fill(this.#list);
+    }
+    for (const [file, { done, total }] of session.downloads) {
+      let row = this.#rows.get(file);
+      if (!row) {
+        row = { bar: h("progress", { max: 1, "aria-label": file }), text: h("span", { class: "muted small" }) };
+        this.#rows.set(file, row);
+        this.#list.append(h("li", null, h("span", { class: "file" }, file), row.bar, row.text));
+      }
+      row.bar.value = total ? done / total : 0;
+      row.text.textContent = done >= total ? `${bytes(total)}, complete` : `${bytes(done)} of ${bytes(total)}`;
+    }
+  }
+}
+
+/** Seconds per stage, as bars. */
+function showStages(stages: HTMLElement, progress: Progress): void {
+  const most = Math.max(...progress.stages.map(([, seconds]) => seconds), 1e-9);
+  while (stages.children.length < progress.stages.length) {
+    stages.append(h("li", null, h("span"), h("span", { class: "stage-bar" }, h("span")), h("span", { class: "number" })));
+  }
+  progress.stages.forEach(([name, seconds], at) => {
+    const [label, line, value] = stages.children[at]!.children as unknown as [HTMLElement, HTMLElement, HTMLElement];
+    label.textContent = STAGES[name] ?? name;
+    (line.firstElementChild as HTMLElement).style.width = `${(100 * seconds) / most}%`;
+    value.textContent = duration(seconds);
+  });
+}
+
+/** How far the run is, in words. */
+function text(session: RunSession): string {
+  const { progress, phase } = session;
+  if (phase === "starting") return "Starting: the engine loads, headers and tokenizer are read.";
+  if (phase === "downloading" && !progress && [...session.downloads.values()].every(({ done, total }) => done >= total)) {
+    return "Reading the weights.";
+  }
+  if (phase === "downloading" && !progress) return `Downloading: ${bytes(session.received)} so far.`;
+  if (!progress) return "";
+  const done = Math.floor(progress.samples_done);
+  return `${count(done)} of ${count(progress.samples_total)} samples`;
 }

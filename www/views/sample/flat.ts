@@ -1,7 +1,7 @@
 // The cloud on its two leading axes, for browsers without WebGL.
 
 import { svg } from "../../ui/dom";
-import type { CloudDrawing, CloudScene } from "./cloud";
+import type { CloudDrawing, CloudScene } from "./scene";
 
 const SIZE = 400;
 

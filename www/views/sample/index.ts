@@ -4,7 +4,7 @@ import "../../style/results.css";
 import "./sample.css";
 import { h } from "../../ui/dom";
 import type { PageContext } from "../../state/context";
-import { asEngineError } from "../../engine/client";
+import { asEngineError } from "../../engine/failure";
 import type { Run } from "../../data/run";
 import { sampleHref } from "../../ui/table";
 import { cloudSection, type CloudSection } from "./cloud";

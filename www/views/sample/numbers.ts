@@ -5,7 +5,7 @@ import { h, type Child } from "../../ui/dom";
 import { baseInWords, metricsOf, nameInWords, type Metric } from "../../data/metrics";
 import type { Run } from "../../data/run";
 import type { Table } from "../../data/table";
-import { number, signed } from "../results/format";
+import { number, signed } from "../../ui/format";
 
 const KEYS = new Set(["sample_id", "domain", "complexity"]);
 /** Beside each other there must be room for a name and three numbers per layer. */

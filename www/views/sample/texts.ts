@@ -2,7 +2,7 @@
 
 import { h } from "../../ui/dom";
 import type { PageContext } from "../../state/context";
-import { asEngineError } from "../../engine/client";
+import { asEngineError } from "../../engine/failure";
 import { visible } from "../../ui/format";
 import type { Run } from "../../data/run";
 import type { Sample, Tokens } from "../../engine/protocol";

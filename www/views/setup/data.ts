@@ -62,6 +62,41 @@ function preview(data: DatasetInfo): HTMLElement {
   );
 }
 
+/** One triple, typed. */
+function typed(draft: Draft): HTMLElement {
+  const pasted = (key: "prompt" | "fact" | "hallucination") => (value: string) =>
+    draft.set({ paste: { ...draft.fields.paste, [key]: value } });
+  return h(
+    "div",
+    { class: "stack" },
+    field("Prompt", text(draft.fields.paste.prompt, pasted("prompt"), { "data-test": "paste-prompt", placeholder: "The capital of France is" })),
+    h(
+      "div",
+      { class: "columns" },
+      field("Fact", text(draft.fields.paste.fact, pasted("fact"), { "data-test": "paste-fact", placeholder: "Paris" })),
+      field("Hallucination", text(draft.fields.paste.hallucination, pasted("hallucination"), { "data-test": "paste-hallucination", placeholder: "Rome" })),
+    ),
+    h("p", { class: "help" }, "One triple gives its numbers; comparisons and their controls need many."),
+  );
+}
+
+/** Lets a file be dropped on an element. */
+function takesDrops(element: HTMLElement, take: (file: File) => void): void {
+  element.addEventListener("dragover", (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    element.classList.add("over");
+  });
+  element.addEventListener("dragleave", () => element.classList.remove("over"));
+  element.addEventListener("drop", (event) => {
+    event.preventDefault();
+    event.stopPropagation();
+    element.classList.remove("over");
+    const dropped = event.dataTransfer?.files[0];
+    if (dropped) take(dropped);
+  });
+}
+
 /** The data's part of the form. `show` gets what the engine made of it. */
 export function dataPart(draft: Draft): { element: HTMLElement; show(data: DatasetInfo | EngineError | null): void } {
   const outcome = h("div", { class: "stack" });
@@ -87,19 +122,9 @@ export function dataPart(draft: Draft): { element: HTMLElement; show(data: Datas
     ),
     name,
   );
-  upload.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    event.stopPropagation();
-    upload.classList.add("over");
-  });
-  upload.addEventListener("dragleave", () => upload.classList.remove("over"));
-  upload.addEventListener("drop", (event) => {
-    event.preventDefault();
-    event.stopPropagation();
-    upload.classList.remove("over");
-    const dropped = event.dataTransfer?.files[0];
+  takesDrops(upload, (dropped) => {
     // The picker cannot name a dropped file.
-    if (dropped) void take(dropped).then(() => (name.textContent = `Dropped: ${dropped.name}`));
+    void take(dropped).then(() => (name.textContent = `Dropped: ${dropped.name}`));
   });
 
   async function take(picked: File): Promise<void> {
@@ -111,20 +136,7 @@ export function dataPart(draft: Draft): { element: HTMLElement; show(data: Datas
     choose("upload");
   }
 
-  const pasted = (key: "prompt" | "fact" | "hallucination") => (value: string) =>
-    draft.set({ paste: { ...draft.fields.paste, [key]: value } });
-  const paste = h(
-    "div",
-    { class: "stack" },
-    field("Prompt", text(draft.fields.paste.prompt, pasted("prompt"), { "data-test": "paste-prompt", placeholder: "The capital of France is" })),
-    h(
-      "div",
-      { class: "columns" },
-      field("Fact", text(draft.fields.paste.fact, pasted("fact"), { "data-test": "paste-fact", placeholder: "Paris" })),
-      field("Hallucination", text(draft.fields.paste.hallucination, pasted("hallucination"), { "data-test": "paste-hallucination", placeholder: "Rome" })),
-    ),
-    h("p", { class: "help" }, "One triple gives its numbers; comparisons and their controls need many."),
-  );
+  const paste = typed(draft);
 
   const kinds: [DataKind, string, string][] = [
     ["builtin", "The 200 built-in triples", "data-builtin"],

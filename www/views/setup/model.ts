@@ -7,14 +7,6 @@ import { bytes } from "../../ui/format";
 import type { Shared } from "../../state/state";
 import { field, picker, text } from "../../ui/field";
 
-/** Whether the model's host will ask for a token and none is given. */
-export function needsToken(draft: Draft, models: ModelInfo[]): boolean {
-  const { modelKind, known, token } = draft.fields;
-  const model = models.find((one) => one.name === known);
-  if (modelKind !== "known" || !model?.gated || token.trim()) return false;
-  return model.bytes === undefined || model.stored_bytes < model.bytes;
-}
-
 function facts(model: ModelInfo): HTMLElement {
   const size =
     model.bytes === undefined
@@ -37,6 +29,38 @@ function facts(model: ModelInfo): HTMLElement {
     h("div", null, h("dt", null, "Size with SAEs"), h("dd", null, size)),
     h("div", null, h("dt", null, "SAEs at layers"), h("dd", null, layers || "none: give your own below")),
   );
+}
+
+function token(draft: Draft, gated: boolean): HTMLElement {
+  const input = text(draft.fields.token, (value) => draft.set({ token: value }), {
+    type: "password",
+    "data-test": "token",
+    placeholder: "hf_…",
+  });
+  const help = "Stays in this tab's memory, is sent to huggingface.co alone, and is gone when the tab closes.";
+  return field(gated ? "Access token" : "Access token, if the repository is gated", input, help);
+}
+
+/** The user's own files, or a folder of them. */
+function ownFiles(files: File[], set: (files: File[]) => void): HTMLElement[] {
+  const picked = h("p", { class: "muted small" });
+  const say = (list: File[]) => {
+    const size = list.reduce((sum, file) => sum + file.size, 0);
+    picked.textContent = list.length
+      ? `${list.length} file${list.length === 1 ? "" : "s"}, ${bytes(size)}: read in place, by slices.`
+      : "config.json, tokenizer.json and *.safetensors, or one .gguf file. Nothing is uploaded.";
+  };
+  const take = (list: File[]) => {
+    set(list);
+    say(list);
+  };
+  say(files);
+  const folder = files.some((file) => file.webkitRelativePath);
+  return [
+    picker("Files", folder ? [] : files, take, { multiple: true, "data-test": "model-files" }),
+    picker("Or a folder", folder ? files : [], take, { webkitdirectory: true, "data-test": "model-folder" }),
+    picked,
+  ];
 }
 
 /** The model's part of the form. */
@@ -76,27 +100,17 @@ export function modelPart(draft: Draft, shared: Shared): HTMLElement {
     choice.value = modelKind === "known" ? `known:${known}` : modelKind;
   }
 
-  function token(gated: boolean): HTMLElement {
-    const input = text(draft.fields.token, (value) => draft.set({ token: value }), {
-      type: "password",
-      "data-test": "token",
-      placeholder: "hf_…",
-    });
-    const help = "Stays in this tab's memory, is sent to huggingface.co alone, and is gone when the tab closes.";
-    return field(gated ? "Access token" : "Access token, if the repository is gated", input, help);
-  }
-
   function detail(): void {
     const { modelKind, known, repo, url, files } = draft.fields;
     const model = shared.models.find((one) => one.name === known);
     if (modelKind === "known") {
-      fill(place, model ? facts(model) : null, model && !model.hosted && model.gated ? token(true) : null);
+      fill(place, model ? facts(model) : null, model && !model.hosted && model.gated ? token(draft, true) : null);
     } else if (modelKind === "hub") {
       const input = text(repo, (value) => draft.set({ repo: value }), { placeholder: "owner/name", "data-test": "model-repo" });
       fill(
         place,
         field("Repository", input, "owner/name, or owner/name@revision. Only the parts that a run reads are downloaded."),
-        token(false),
+        token(draft, false),
       );
     } else if (modelKind === "url") {
       const input = text(url, (value) => draft.set({ url: value }), {
@@ -107,25 +121,7 @@ export function modelPart(draft: Draft, shared: Shared): HTMLElement {
       const help = "The host must allow reading byte ranges from other sites (CORS, Accept-Ranges).";
       fill(place, field("Address", input, help));
     } else {
-      const picked = h("p", { class: "muted small" });
-      const take = (list: File[]) => {
-        draft.set({ files: list });
-        say(list);
-      };
-      const say = (list: File[]) => {
-        const size = list.reduce((sum, file) => sum + file.size, 0);
-        picked.textContent = list.length
-          ? `${list.length} file${list.length === 1 ? "" : "s"}, ${bytes(size)}: read in place, by slices.`
-          : "config.json, tokenizer.json and *.safetensors, or one .gguf file. Nothing is uploaded.";
-      };
-      say(files);
-      const folder = files.some((file) => file.webkitRelativePath);
-      fill(
-        place,
-        picker("Files", folder ? [] : files, take, { multiple: true, "data-test": "model-files" }),
-        picker("Or a folder", folder ? files : [], take, { webkitdirectory: true, "data-test": "model-folder" }),
-        picked,
-      );
+      fill(place, ownFiles(files, (list) => draft.set({ files: list })));
     }
   }
 

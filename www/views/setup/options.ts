@@ -1,33 +1,11 @@
 // Device, precision, and what is rarely changed.
 
-import type { DeviceChoice, Hello, Precision } from "../../engine/protocol";
+import type { DeviceChoice, Precision } from "../../engine/protocol";
 import { fill, h } from "../../ui/dom";
 import type { Draft } from "../../state/draft";
-import { short } from "../../ui/format";
 import type { Shared } from "../../state/state";
-import { sentence } from "../../ui/words";
+import { deviceWords } from "../../ui/words";
 import { field, select, text, tick } from "../../ui/field";
-
-/** What the self-test found, for the user to choose by. */
-export function deviceWords(hello: Hello): string[] {
-  const { webgpu } = hello;
-  const name = webgpu.adapter ? ` (${webgpu.adapter})` : "";
-  const test = webgpu.self_test === undefined ? "" : `, largest relative difference ${short(webgpu.self_test)}`;
-  const reason = webgpu.reason ? ` ${sentence(webgpu.reason)}` : "";
-  const cpu = `The CPU computes right: largest relative difference ${short(hello.cpu_self_test)}.`;
-  switch (webgpu.state) {
-    case "ok":
-      return [`WebGPU works${name} and computes right${test}.`, cpu];
-    case "software":
-      return [`WebGPU's adapter${name} is a rasteriser on the CPU: it computes right, but slower than the CPU path, which is used unless you choose WebGPU.`, cpu];
-    case "none":
-      return [`This browser offers no WebGPU adapter, so runs use the CPU.${reason}`, cpu];
-    case "wrong":
-      return [`WebGPU computes wrong values here${name}${test}, so runs use the CPU. Numbers from it would mean nothing.${reason}`, cpu];
-    case "failed":
-      return [`WebGPU could not be opened${name}, so runs use the CPU.${reason}`, cpu];
-  }
-}
 
 /** The device's part of the form. */
 export function devicePart(draft: Draft, shared: Shared): HTMLElement {

@@ -3,10 +3,9 @@
 import type { StorageInfo } from "../../engine/protocol";
 import type { PageContext } from "../../state/context";
 import { fill, h, type Child } from "../../ui/dom";
-import { asEngineError } from "../../engine/client";
+import { asEngineError } from "../../engine/failure";
 import { bytes, counted } from "../../ui/format";
 import { keptRuns, type KeptRun } from "../../state/keptRuns";
-import { forgetRuns } from "../../shell/offline";
 import { errorBox, sentence } from "../../ui/words";
 
 /** Builds the view. `refresh` reads the list again. */
@@ -15,6 +14,7 @@ export function mountStorage(
   page: PageContext,
   ready: () => Promise<boolean>,
   changed: () => void,
+  forgetRuns: () => Promise<void>,
 ): { refresh(): void } {
   const place = h("div", { class: "stack" }, h("p", { class: "muted loading" }, "Reading what is stored…"));
   const runs = h("div", { class: "stack" });
@@ -55,99 +55,8 @@ export function mountStorage(
     }
   }
 
-  /** A button that asks once more before it deletes. */
-  function remove(label: string, spoken: string, action: () => Promise<void>, test: string): HTMLElement {
-    let sure = 0;
-    const button = h("button", {
-      class: "quiet",
-      "data-test": test,
-      "aria-label": spoken,
-      onclick: () => {
-        if (sure) {
-          clearTimeout(sure);
-          button.disabled = true;
-          void action();
-          return;
-        }
-        button.textContent = "Delete? Press again";
-        button.setAttribute("aria-label", `Delete? Press again: ${spoken}`);
-        sure = setTimeout(() => {
-          sure = 0;
-          button.textContent = label;
-          button.setAttribute("aria-label", spoken);
-        }, 4000);
-      },
-    }, label);
-    return button;
-  }
-
   function show(info: StorageInfo): void {
-    const quota =
-      info.usage === undefined || info.usage === null || !info.quota
-        ? null
-        : h(
-            "div",
-            { class: "stack" },
-            h(
-              "p",
-              { "data-test": "quota" },
-              `This site uses ${bytes(info.usage)} of the ${bytes(info.quota)} that the browser allows it.`,
-            ),
-            h("progress", { max: info.quota, value: info.usage, "aria-label": "Storage in use" }),
-          );
-    if (info.unavailable) {
-      fill(
-        place,
-        h(
-          "div",
-          { class: "box" },
-          h("h2", null, "No model can be stored here"),
-          h("p", null, sentence(info.unavailable)),
-          h("p", { class: "hint" }, "Runs work all the same; each downloads its model anew."),
-        ),
-      );
-      return;
-    }
-    if (!info.items.length) {
-      fill(place, h("div", { class: "box", "data-test": "storage-empty" }, h("h2", null, "No model is stored"), h("p", null, "A run or a sentence under Explore stores what it downloads, unless “keep downloads” is off.")), quota);
-      return;
-    }
-    fill(
-      place,
-      quota,
-      h(
-        "div",
-        { class: "scroll", tabindex: 0, role: "region", "aria-label": "Stored files" },
-        h(
-          "table",
-          { "data-test": "storage-list" },
-          h(
-            "thead",
-            null,
-            h("tr", null, h("th", { scope: "col" }, "File"), h("th", { scope: "col" }, "Size"), h("th", { scope: "col" }, h("span", { class: "unseen" }, "Delete"))),
-          ),
-          h(
-            "tbody",
-            null,
-            info.items.map((item) =>
-              h(
-                "tr",
-                null,
-                h("td", { class: "file" }, item.name),
-                h("td", { class: "number" }, item.bytes < item.total ? `${bytes(item.bytes)} of ${bytes(item.total)}` : bytes(item.bytes)),
-                h("td", null, remove("Delete", `Delete ${item.name}`, () => ask(item.key), "storage-delete")),
-              ),
-            ),
-          ),
-        ),
-      ),
-      h(
-        "div",
-        { class: "actions" },
-        remove("Delete all", "Delete all stored files", () => ask(), "storage-delete-all"),
-        h("p", { class: "muted" }, `${counted(info.items.length, "file")}, ${bytes(info.bytes)}`),
-      ),
-    );
+    fill(place, stored(info, ask));
   }
 
   async function listRuns(): Promise<void> {
@@ -168,6 +77,94 @@ export function mountStorage(
   }
 
   return { refresh: () => void refresh() };
+}
+
+/** The stored files, each with a button that deletes it; or why there are none. */
+function stored(info: StorageInfo, ask: (key?: string) => Promise<void>): Child {
+  if (info.unavailable) {
+    return h(
+      "div",
+      { class: "box" },
+      h("h2", null, "No model can be stored here"),
+      h("p", null, sentence(info.unavailable)),
+      h("p", { class: "hint" }, "Runs work all the same; each downloads its model anew."),
+    );
+  }
+  if (!info.items.length) {
+    return [h("div", { class: "box", "data-test": "storage-empty" }, h("h2", null, "No model is stored"), h("p", null, "A run or a sentence under Explore stores what it downloads, unless “keep downloads” is off.")), quota(info)];
+  }
+  return [
+    quota(info),
+    h(
+      "div",
+      { class: "scroll", tabindex: 0, role: "region", "aria-label": "Stored files" },
+      h(
+        "table",
+        { "data-test": "storage-list" },
+        h(
+          "thead",
+          null,
+          h("tr", null, h("th", { scope: "col" }, "File"), h("th", { scope: "col" }, "Size"), h("th", { scope: "col" }, h("span", { class: "unseen" }, "Delete"))),
+        ),
+        h(
+          "tbody",
+          null,
+          info.items.map((item) =>
+            h(
+              "tr",
+              null,
+              h("td", { class: "file" }, item.name),
+              h("td", { class: "number" }, item.bytes < item.total ? `${bytes(item.bytes)} of ${bytes(item.total)}` : bytes(item.bytes)),
+              h("td", null, remove("Delete", `Delete ${item.name}`, () => ask(item.key), "storage-delete")),
+            ),
+          ),
+        ),
+      ),
+    ),
+    h(
+      "div",
+      { class: "actions" },
+      remove("Delete all", "Delete all stored files", () => ask(), "storage-delete-all"),
+      h("p", { class: "muted" }, `${counted(info.items.length, "file")}, ${bytes(info.bytes)}`),
+    ),
+  ];
+}
+
+/** How much of its share this site uses, where the browser tells. */
+function quota({ usage, quota }: StorageInfo): Child {
+  if (usage === undefined || !quota) return null;
+  return h(
+    "div",
+    { class: "stack" },
+    h("p", { "data-test": "quota" }, `This site uses ${bytes(usage)} of the ${bytes(quota)} that the browser allows it.`),
+    h("progress", { max: quota, value: usage, "aria-label": "Storage in use" }),
+  );
+}
+
+/** A button that asks once more before it deletes. */
+function remove(label: string, spoken: string, action: () => Promise<void>, test: string): HTMLElement {
+  let sure = 0;
+  const button = h("button", {
+    class: "quiet",
+    "data-test": test,
+    "aria-label": spoken,
+    onclick: () => {
+      if (sure) {
+        clearTimeout(sure);
+        button.disabled = true;
+        void action();
+        return;
+      }
+      button.textContent = "Delete? Press again";
+      button.setAttribute("aria-label", `Delete? Press again: ${spoken}`);
+      sure = setTimeout(() => {
+        sure = 0;
+        button.textContent = label;
+        button.setAttribute("aria-label", spoken);
+      }, 4000);
+    },
+  }, label);
+  return button;
 }
 
 /** Runs that are kept for offline use; nothing where there are none. */
