@@ -16,9 +16,16 @@ use crate::platform::{Clock, Floats};
 use crate::protocol::{Cloud, DeviceChoice, Explore, LayerOfText, Subject, Tokens};
 use crate::sae::Feature;
 
-/// The model whose weights stay on a device, and what it was loaded from.
+/// The model whose weights stay on a device, if there is one.
 #[derive(Default)]
-pub(super) struct Shown(RefCell<Option<(Rc<Opened>, DeviceChoice, Rc<Resident>)>>);
+pub(super) struct Shown(RefCell<Option<Kept>>);
+
+/// Weights on a device, and what they were loaded from.
+struct Kept {
+    from: Rc<Opened>,
+    on: DeviceChoice,
+    resident: Rc<Resident>,
+}
 
 impl Shown {
     /// Lets go of it.
@@ -29,7 +36,7 @@ impl Shown {
     fn get(&self, opened: &Rc<Opened>, device: DeviceChoice) -> Option<Rc<Resident>> {
         // the opened model is one object as long as it is the same
         let kept = self.0.borrow();
-        kept.as_ref().filter(|(from, on, _)| Rc::ptr_eq(from, opened) && *on == device).map(|(.., r)| r.clone())
+        kept.as_ref().filter(|k| Rc::ptr_eq(&k.from, opened) && k.on == device).map(|k| k.resident.clone())
     }
 }
 
@@ -56,7 +63,8 @@ pub(super) async fn explore(
             let reporter = Reporter { task, before: 0, on_measured: None };
             let loaded = &opened.loaded;
             let resident = Rc::new(Resident::load(&loaded.model, &compute, &loaded.saes, &reporter).await?);
-            shown.0.replace(Some((opened.clone(), device, resident.clone())));
+            let kept = Kept { from: opened.clone(), on: device, resident: resident.clone() };
+            shown.0.replace(Some(kept));
             resident
         }
     };
