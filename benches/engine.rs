@@ -4,7 +4,7 @@ use divan::{Bencher, black_box};
 use saescope::batch::Trie;
 use saescope::geometry::Cloud;
 use saescope::model::ops::{
-    Activation, AttentionParams, Compute, TrieContext, attention, gated_activation, matmul_host,
+    Activation, AttentionParams, Compute, Order, TrieContext, attention, gated_activation, matmul_host,
 };
 
 fn main() {
@@ -32,7 +32,7 @@ mod matmul {
     #[divan::bench(args = ROWS)]
     fn host(bencher: Bencher, rows: usize) {
         let (x, w) = (values(rows * 2304, 1), values(2304 * 9216, 2));
-        bencher.bench_local(|| matmul_host(black_box(&x), &w, rows, 2304, 9216, true));
+        bencher.bench_local(|| matmul_host(black_box(&x), &w, rows, 2304, 9216, Order::OutIn));
     }
 
     #[divan::bench(args = ROWS)]

@@ -8,12 +8,11 @@ use std::fmt;
 /// Result with the library's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Everything that can go wrong, by kind. `Display` is the whole message, hint included.
+/// Everything that can go wrong, by kind. `Display` is [`Error::message`] with the hint on a line of its own.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system (or the browser) refused to read or write.
-    #[error("{file}: cannot {action}: {source}{hint}")]
     Io {
         /// File, URL or other name of the thing.
         file: String,
@@ -25,7 +24,6 @@ pub enum Error {
         hint: Hint,
     },
     /// A file is not what its format says: truncated, wrong type, absurd size.
-    #[error("{file}: {what}: expected {expected}, found {found}{hint}")]
     Malformed {
         /// File, URL or other name of the source.
         file: String,
@@ -39,7 +37,6 @@ pub enum Error {
         hint: Hint,
     },
     /// Something that was asked for is not there: a file, a tensor, a registry entry.
-    #[error("{what} not found{hint}")]
     Missing {
         /// The thing, with the place where it was looked for.
         what: String,
@@ -47,7 +44,6 @@ pub enum Error {
         hint: Hint,
     },
     /// Well-formed, but not something that this program computes correctly; refused, not ignored.
-    #[error("{what} is not supported{hint}")]
     Unsupported {
         /// The thing, with the file or field that asks for it.
         what: String,
@@ -55,7 +51,6 @@ pub enum Error {
         hint: Hint,
     },
     /// Two inputs that do not fit each other: an SAE of another width, another model's tokenizer.
-    #[error("{what}: expected {expected}, found {found}{hint}")]
     Mismatch {
         /// What does not fit.
         what: String,
@@ -67,7 +62,6 @@ pub enum Error {
         hint: Hint,
     },
     /// The compute device failed or cannot hold what it was asked to hold.
-    #[error("device: {what}{hint}")]
     Device {
         /// What happened.
         what: String,
@@ -75,7 +69,6 @@ pub enum Error {
         hint: Hint,
     },
     /// An argument or setting that cannot be meant.
-    #[error("{what}{hint}")]
     Usage {
         /// What is wrong with it.
         what: String,
@@ -83,11 +76,10 @@ pub enum Error {
         hint: Hint,
     },
     /// The caller cancelled the work.
-    #[error("cancelled{hint}", hint = Hint::none())]
     Cancelled,
 }
 
-/// The one `hint:` line of an error; empty hints print nothing.
+/// What to do about an error; empty where there is nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hint(String);
 
@@ -95,11 +87,6 @@ impl Hint {
     /// No hint: only where there is nothing a user could do.
     pub fn none() -> Self {
         Self(String::new())
-    }
-
-    /// The text after `hint: `.
-    pub fn text(&self) -> &str {
-        &self.0
     }
 }
 
@@ -109,13 +96,60 @@ impl<T: Into<String>> From<T> for Hint {
     }
 }
 
-impl fmt::Display for Hint {
+impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() { Ok(()) } else { write!(f, "\n  hint: {}", self.0) }
+        f.write_str(&self.message())?;
+        self.hint().map_or(Ok(()), |hint| write!(f, "\n  hint: {hint}"))
     }
 }
 
 impl Error {
+    /// What went wrong, expected against found, without the hint.
+    pub fn message(&self) -> String {
+        match self {
+            Self::Io { file, action, source, .. } => format!("{file}: cannot {action}: {source}"),
+            Self::Malformed { file, what, expected, found, .. } => {
+                format!("{file}: {what}: expected {expected}, found {found}")
+            }
+            Self::Missing { what, .. } => format!("{what} not found"),
+            Self::Unsupported { what, .. } => format!("{what} is not supported"),
+            Self::Mismatch { what, expected, found, .. } => format!("{what}: expected {expected}, found {found}"),
+            Self::Device { what, .. } => format!("device: {what}"),
+            Self::Usage { what, .. } => what.clone(),
+            Self::Cancelled => "cancelled".to_owned(),
+        }
+    }
+
+    /// What the one side wanted, where two things differ.
+    pub fn expected(&self) -> Option<&str> {
+        match self {
+            Self::Malformed { expected, .. } | Self::Mismatch { expected, .. } => Some(expected),
+            _ => None,
+        }
+    }
+
+    /// What was there instead, where two things differ.
+    pub fn found(&self) -> Option<&str> {
+        match self {
+            Self::Malformed { found, .. } | Self::Mismatch { found, .. } => Some(found),
+            _ => None,
+        }
+    }
+
+    /// What to do about it; none where there is nothing a user could do.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            Self::Io { hint, .. }
+            | Self::Malformed { hint, .. }
+            | Self::Missing { hint, .. }
+            | Self::Unsupported { hint, .. }
+            | Self::Mismatch { hint, .. }
+            | Self::Device { hint, .. }
+            | Self::Usage { hint, .. } => Some(hint.0.as_str()).filter(|text| !text.is_empty()),
+            Self::Cancelled => None,
+        }
+    }
+
     /// An [`Error::Io`].
     pub fn io(file: impl Into<String>, action: &'static str, source: std::io::Error, hint: impl Into<Hint>) -> Self {
         Self::Io { file: file.into(), action, source, hint: hint.into() }
@@ -166,5 +200,36 @@ impl Error {
     /// An [`Error::Usage`].
     pub fn usage(what: impl Into<String>, hint: impl Into<Hint>) -> Self {
         Self::Usage { what: what.into(), hint: hint.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_are_apart_and_display_puts_them_together() {
+        let gone = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let source = gone.to_string();
+        let all = [
+            (Error::io("a.bin", "read", gone, "h"), format!("a.bin: cannot read: {source}")),
+            (Error::malformed("a", "b", "c", "d", "h"), "a: b: expected c, found d".to_owned()),
+            (Error::missing("a", "h"), "a not found".to_owned()),
+            (Error::unsupported("a", "h"), "a is not supported".to_owned()),
+            (Error::mismatch("a", "c", "d", "h"), "a: expected c, found d".to_owned()),
+            (Error::device("a", "h"), "device: a".to_owned()),
+            (Error::usage("a", "h"), "a".to_owned()),
+        ];
+        for (error, message) in all {
+            assert_eq!(error.message(), message);
+            assert_eq!(error.hint(), Some("h"));
+            assert_eq!(error.to_string(), format!("{message}\n  hint: h"));
+            let differ = matches!(error, Error::Malformed { .. } | Error::Mismatch { .. });
+            assert_eq!((error.expected(), error.found()), if differ { (Some("c"), Some("d")) } else { (None, None) });
+        }
+        assert_eq!(Error::Cancelled.to_string(), "cancelled");
+        assert_eq!(Error::usage("a", Hint::none()).to_string(), "a");
+        // words that look like a hint stay in the message
+        assert_eq!(Error::usage("a\n  hint: b", "h").hint(), Some("h"));
     }
 }

@@ -5,11 +5,12 @@
 //! the command line (`cli`) and the browser bindings (`web`) are thin.
 //!
 //! Imports go downward only:
-//! `cli, web → run → engine → model, sae, batch, checkpoint → platform → error`;
+//! `cli, web → protocol, run → engine → model, sae, batch, checkpoint, json → platform → error`;
 //! `metrics`, `stats`, `geometry` and `output` never see a tensor.
 
 // what is said goes through `cli`'s `print` and `say`: the macros panic where nobody can listen
-#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr))]
+#![cfg_attr(not(test), deny(clippy::print_stdout, clippy::print_stderr, clippy::dbg_macro))]
+#![deny(clippy::todo, clippy::unimplemented)]
 
 pub mod batch;
 pub mod checkpoint;
@@ -19,10 +20,13 @@ pub mod dataset;
 pub mod engine;
 pub mod error;
 pub mod geometry;
+pub mod json;
 pub mod metrics;
 pub mod model;
 pub mod output;
 pub mod platform;
+pub mod protocol;
+pub mod random;
 pub mod run;
 pub mod sae;
 pub mod stats;

@@ -63,7 +63,7 @@ def bos_rule(case: str, tok: Tokenizer) -> str:
 
 
 def encode(case: str, tok: Tokenizer, text: str) -> list[int]:
-    """Token ids with BOS as METRICS.md has it."""
+    """Token ids with BOS as docs/METRICS.md has it."""
     ids = tok.encode(text).ids
     if case.startswith("gpt2"):
         ids = [tok.token_to_id("<|endoftext|>")] + ids

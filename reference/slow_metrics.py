@@ -1,4 +1,4 @@
-"""METRICS.md word for word in float64 numpy: full d×d covariance, no Gram matrix, no shortcut.
+"""docs/METRICS.md word for word in float64 numpy: full d×d covariance, no Gram matrix, no shortcut.
 
 Left out: stability, whose noise stream is the program's own.
 """

@@ -110,7 +110,7 @@ fn a_run_writes_four_files_whose_columns_are_the_contract() {
         );
         let manifest: serde_json::Value =
             serde_json::from_slice(&std::fs::read(run.path("out/manifest.json")).unwrap()).unwrap();
-        assert_eq!(manifest["schema_version"], 2);
+        assert_eq!(manifest["schema_version"], 3);
         assert_eq!(manifest["dataset"]["samples"], 2);
         assert_eq!(manifest["model"]["files"][0]["sha256"].as_str().unwrap().len(), 64);
     }
@@ -136,6 +136,34 @@ fn verify_finds_no_difference_and_exits_by_its_tolerance() {
 }
 
 #[test]
+fn rows_say_which_run_they_come_from() {
+    let run = Run::new();
+    let args = model_args("llama");
+    let texts = golden("llama", "texts.json");
+    let ids = |out: &str| {
+        use parquet::file::reader::{FileReader, SerializedFileReader};
+        let file = std::fs::File::open(run.path(out).join("metrics.parquet")).unwrap();
+        let reader = SerializedFileReader::new(file).unwrap();
+        let rows = reader.get_row_iter(None).unwrap().map(|row| {
+            let (name, value) = row.unwrap().into_columns().pop().unwrap();
+            assert_eq!(name, "run_id", "the last column");
+            value
+        });
+        rows.collect::<Vec<_>>()
+    };
+    for (out, more) in [("named", &["--run-id", "first try"][..]), ("timed", &[])] {
+        let tail = [&["--dataset", &texts, "--limit", "2", "--device", "cpu", "--out", out], more].concat();
+        let done = run.saescope(&with(&["analyze"], &args, &tail));
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let manifest: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(run.path(out).join("manifest.json")).unwrap()).unwrap();
+        let name = manifest["run_id"].as_str().unwrap().to_owned();
+        assert_eq!(name == "first try", out == "named", "{name}");
+        assert_eq!(ids(out), vec![parquet::record::Field::Str(name); 2]);
+    }
+}
+
+#[test]
 fn batch_sizes_do_not_change_a_byte_of_the_metrics() {
     let run = Run::new();
     let args = model_args("gemma2");
@@ -145,7 +173,7 @@ fn batch_sizes_do_not_change_a_byte_of_the_metrics() {
         let out = run.saescope(&with(
             &["analyze"],
             &args,
-            &["--dataset", &texts, "--device", "cpu", "--batch-size", size, "--out", size],
+            &["--dataset", &texts, "--device", "cpu", "--batch-size", size, "--out", size, "--run-id", "same"],
         ));
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         let bytes = std::fs::read(run.path(size).join("metrics.parquet")).unwrap();

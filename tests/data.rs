@@ -108,7 +108,7 @@ fn attention_sinks_are_told_flagged_and_kept_from_condemning_the_sae() {
     let data = run.write("t.json", triples.to_string());
     let mut first = None;
     for size in ["1", "100"] {
-        let tail = ["--dataset", &data, "--out", size, "--device", "cpu", "--batch-size", size];
+        let tail = ["--dataset", &data, "--out", size, "--device", "cpu", "--batch-size", size, "--run-id", "same"];
         let out = run.saescope(&with(&["analyze"], &args, &tail));
         let said = stderr(&out);
         assert!(out.status.success(), "{said}");
@@ -206,7 +206,7 @@ fn folders_that_transformers_saves_today_run_with_the_same_numbers() {
     for case in ["gemma2", "gemma3", "llama", "gpt2"] {
         let run = Run::new();
         let texts = golden(case, "texts.json");
-        analyze(&run, case, &texts, "before", &["--limit", "3"]);
+        analyze(&run, case, &texts, "before", &["--limit", "3", "--run-id", "same"]);
         let model = copy_model(&run, case);
         let saved = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/configs/{case}.json"));
         let mut config: Value = serde_json::from_slice(&std::fs::read(saved).unwrap()).unwrap();
@@ -214,7 +214,7 @@ fn folders_that_transformers_saves_today_run_with_the_same_numbers() {
         config["_model_name_or_path"] = json!("org/name");
         config["_experts_implementation"] = Value::Null;
         std::fs::write(model.join("config.json"), config.to_string()).unwrap();
-        let tail = ["--dataset", &texts, "--limit", "3", "--out", "after", "--device", "cpu"];
+        let tail = ["--dataset", &texts, "--limit", "3", "--out", "after", "--device", "cpu", "--run-id", "same"];
         let out = run.saescope(&with(&["analyze"], &copied_args(case), &tail));
         let said = stderr(&out);
         assert!(out.status.success(), "{case}: {said}");
@@ -299,7 +299,7 @@ fn columns_under_other_names_are_listed_and_can_be_mapped() {
         );
         assert!(said.lines().count() < 5, "{said}");
         let name = Path::new(&path).extension().unwrap().to_str().unwrap();
-        let out = analyze(&run, "llama", &path, name, &["--columns", MAPPING]);
+        let out = analyze(&run, "llama", &path, name, &["--columns", MAPPING, "--run-id", "same"]);
         assert!(stderr(&out).contains("has no ids"), "{}", stderr(&out));
         let written = manifest(&run, name);
         assert_eq!((&written["dataset"]["columns"], &written["dataset"]["made_ids"]), (&json!(MAPPING), &json!(true)));

@@ -5,13 +5,14 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use futures::executor::block_on;
+use saescope::batch::{BatchLimit, pack};
 use saescope::checkpoint::Checkpoint;
 use saescope::cli::inputs;
 use saescope::dataset::{self, Format};
-use saescope::engine::{self, Batching, Options, SaeAt, Silent};
+use saescope::engine::{self, Batching, Inputs, Options, SaeAt, Silent};
 use saescope::metrics::{self, Cell, Noise, SampleMeasure, Table, TextKind};
-use saescope::model::Model;
-use saescope::model::ops::Compute;
+use saescope::model::ops::{Compute, Form, Op, read_back};
+use saescope::model::{BatchContext, LayerWeights, Model};
 use saescope::sae::Sae;
 use serde_json::Value;
 
@@ -25,6 +26,9 @@ const CASES: &[&str] = &[
     "gpt2",
     "gpt2_prefixed_f16",
 ];
+
+/// At most one sample in so many may have an active set that differs at the border of a threshold.
+const MOST_BORDERLINE: usize = 6;
 
 pub fn folder(case: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models").join(case)
@@ -118,15 +122,14 @@ pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
         pass: None,
         join: dataset::DEFAULT_JOIN.to_owned(),
     };
-    let outcome = block_on(engine::analyze(
-        &golden.model,
-        std::slice::from_ref(compute),
-        &golden.saes,
-        &samples,
-        &options,
-        &Silent,
-    ))
-    .unwrap();
+    let inputs = Inputs {
+        model: &golden.model,
+        computes: std::slice::from_ref(compute),
+        saes: &golden.saes,
+        samples: &samples,
+        options: &options,
+    };
+    let outcome = block_on(engine::analyze(inputs, &Silent)).unwrap();
     assert!(outcome.failed.is_empty(), "{case}: {:?}", outcome.failed);
 
     // active sets, but for features within the margin of their threshold
@@ -163,8 +166,12 @@ pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
         }
     }
 
+    // their rows are not compared: they must stay the exception
+    println!("{case}: {borderline} borderline features in {} of {} samples", unequal.len(), outcome.samples.len());
+    assert!(unequal.len() * MOST_BORDERLINE <= outcome.samples.len(), "{case}: {unequal:?} left out");
+
     let layers: Vec<usize> = golden.saes.iter().map(|s| s.layer).collect();
-    let table = metrics::table(&outcome.samples, &layers, true).unwrap();
+    let table = metrics::table(&outcome.samples, &layers, true, "").unwrap();
     let mut worst: HashMap<String, f64> = HashMap::new();
     for want in golden.expected["rows"].as_array().unwrap() {
         let id = want["sample_id"].as_str().unwrap();
@@ -276,6 +283,66 @@ fn residuals_on_the_cpu() {
 fn residuals_with_plain_tensors() {
     for case in CASES {
         compare_residuals(case, &Compute::cpu_plain(), 1e-4);
+    }
+}
+
+#[test]
+fn residuals_with_one_operation_switched() {
+    for case in ["gemma2", "gemma3", "llama", "gpt2"] {
+        for op in Op::ALL {
+            println!("{op:?} with plain tensors");
+            compare_residuals(case, &Compute::cpu().with(op, Form::Plain).unwrap(), 1e-4);
+        }
+    }
+}
+
+#[test]
+fn packed_weights_make_the_same_blocks() {
+    for case in ["gemma2_bf16", "gemma3_linear_f16", "llama3_sharded_bf16", "gpt2_prefixed_f16"] {
+        let Golden { expected, model, .. } = load(case);
+        let tokens = ids(&expected["token_ids"][strings(&expected["texts"])[0]]);
+        let batch = pack(&[vec![&tokens[..]]], BatchLimit::Groups(1)).remove(0);
+        let embedded = block_on(model.embed(&batch.trie.tokens, &batch.trie.depths)).unwrap();
+        for compute in [Compute::cpu(), Compute::cpu_plain()] {
+            let context = BatchContext::new(&batch.trie, model.architecture.as_ref(), &compute);
+            for layer in 0..model.dims().n_layers {
+                let run = |weights: LayerWeights| {
+                    let block = model.architecture.block(layer, weights, &compute).unwrap();
+                    let x = compute.tensor2(embedded.data.clone(), embedded.shape[0], embedded.shape[1]);
+                    block_on(read_back(block.forward(x, None, &context, &compute))).unwrap()
+                };
+                let packed = block_on(model.read_packed_layer(layer)).unwrap();
+                assert!(format!("{packed:?}").contains("Packed("), "{case}: block {layer} has no packed weights");
+                let dense = run(block_on(model.read_layer(layer)).unwrap());
+                assert!(run(packed) == dense, "{case}: block {layer} differs");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_familys_tensors_are_those_of_its_checkpoints() {
+    for case in CASES {
+        let model = load(case).model;
+        let architecture = &model.architecture;
+        let (family, embedding) = (architecture.family(), architecture.embedding());
+        let is_there = |prefix: &&&str| model.checkpoint.contains(&format!("{prefix}{}", embedding.tokens));
+        let prefix = family.prefixes.iter().find(is_there).unwrap();
+        let mut names = vec![model.unembedding_matrix()];
+        names.extend(
+            [Some(embedding.tokens), embedding.positions].into_iter().flatten().map(|n| format!("{prefix}{n}")),
+        );
+        names.extend(architecture.unembedding().norm.into_iter().map(|(name, _)| format!("{prefix}{name}")));
+        for layer in 0..model.dims().n_layers {
+            let tensors = architecture.layer_tensors(layer).into_iter();
+            names.extend(tensors.map(|(name, _)| format!("{prefix}{}.{layer}.{name}", family.blocks)));
+        }
+        names.sort_unstable();
+        names.dedup();
+        // old GPT-2 files hold their causal mask too
+        let mut held = model.checkpoint.names();
+        held.retain(|name| !name.ends_with(".attn.bias"));
+        assert_eq!(held, names, "{case}");
     }
 }
 

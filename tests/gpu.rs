@@ -3,7 +3,7 @@
 //! `cargo xtask test` runs them.
 
 use futures::executor::block_on;
-use saescope::model::ops::{Compute, Kernels, Precision};
+use saescope::model::ops::{Compute, Form, Op, Precision};
 use saescope::platform;
 
 use crate::golden_models::{compare_metrics, compare_residuals};
@@ -13,9 +13,9 @@ fn compute() -> Compute {
     let adapter = adapters
         .first()
         .expect("no Vulkan, Metal or DX12 adapter; on Debian: apt-get install libvulkan1 mesa-vulkan-drivers");
-    println!("adapter: {} ({}), software: {}", adapter.name, adapter.backend, adapter.software);
+    println!("adapter: {} ({:?}), software: {}", adapter.name, adapter.interface, adapter.software);
     let device = block_on(platform::open_adapter(adapter)).unwrap();
-    Compute { device, kernels: Kernels::Tensor, precision: Precision::F32, max_buffer: None }
+    Compute::gpu(device, Precision::F32, None)
 }
 
 #[test]
@@ -24,6 +24,18 @@ fn gpu_residuals() {
     let compute = compute();
     for case in ["gemma2", "gemma3", "llama", "gpt2", "llama3_sharded_bf16"] {
         compare_residuals(case, &compute, 1e-3);
+    }
+}
+
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_has_no_host_forms() {
+    let compute = compute();
+    assert!(!compute.on_host());
+    for op in Op::ALL {
+        assert_eq!(compute.form(op), Form::Plain);
+        let text = compute.clone().with(op, Form::Host).unwrap_err().to_string();
+        assert!(text.contains(&format!("the host form of {op:?}")), "{text}");
     }
 }
 

@@ -3,9 +3,12 @@
 mod architecture;
 mod cli;
 mod data;
+mod durable;
+mod generated;
 mod golden_models;
 mod gpu;
 mod length_control;
 mod real_models;
+mod registry;
 mod rough;
 mod serve;

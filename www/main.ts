@@ -1,22 +1,23 @@
 // The page: its parts, made and joined. Views that are not needed first are loaded when opened, and
 // the engine's worker starts when a view first needs it.
 
-import type { DatasetInfo, Setup } from "./protocol";
+import type { DatasetInfo, Setup } from "./engine/protocol";
 import { startData } from "./data/client";
 import type { Run } from "./data/run";
-import type { PageContext } from "./app/context";
-import { fill, h } from "./app/dom";
-import { Draft, fromQuery } from "./app/draft";
-import { EngineClient } from "./app/engine";
-import { applyTheme, mountHeader } from "./app/header";
-import { Known } from "./app/known";
-import { Notices } from "./app/notices";
-import { installWorker, watchNetwork } from "./app/offline";
-import { route, type Route, type View } from "./app/router";
-import { RunSession } from "./app/run/session";
-import { Runs } from "./app/runs";
-import { engineStart } from "./app/start";
-import { Shared } from "./app/state";
+import type { PageContext } from "./state/context";
+import { fill, h } from "./ui/dom";
+import { Draft, fromQuery } from "./state/draft";
+import { EngineClient } from "./engine/client";
+import { applyTheme, mountHeader } from "./shell/header";
+import { Known } from "./state/known";
+import { Notices } from "./shell/notices";
+import { forgetRuns, installWorker, watchNetwork } from "./shell/offline";
+import { route, type Route, type View } from "./shell/router";
+import { RunSession } from "./state/session";
+import { Runs } from "./shell/runs";
+import { engineStart } from "./shell/start";
+import { offerUnfinished } from "./shell/unfinished";
+import { Shared } from "./state/state";
 
 applyTheme();
 startData();
@@ -71,31 +72,31 @@ let storage: { refresh(): void } | null = null;
 let sample: { show(run: Run, id: string): void } | null = null;
 const builders: Record<View, () => Promise<unknown>> = {
   results: async () => {
-    const { mountResults } = await import("./results/index");
+    const { mountResults } = await import("./views/results/index");
     runs.view = mountResults(results, page);
     if (runs.current) runs.view.show(runs.current);
   },
   sample: async () => {
-    const { mountSample } = await import("./sample/index");
+    const { mountSample } = await import("./views/sample/index");
     sample = mountSample(section("sample"), page);
   },
   setup: async () => {
-    const { mountSetup } = await import("./app/setup/index");
+    const { mountSetup } = await import("./views/setup/index");
     mountSetup(section("setup"), page, shared, draft, ready, start);
   },
   run: async () => {
-    const { mountRun } = await import("./app/run/index");
+    const { mountRun } = await import("./views/run/index");
     mountRun(section("run"), page, session);
   },
   explore: async () => {
-    const { mountExplore } = await import("./app/explore/index");
+    const { mountExplore } = await import("./views/explore/index");
     mountExplore(section("explore"), page, shared, draft, ready);
   },
   storage: async () => {
-    const { mountStorage } = await import("./app/storage");
+    const { mountStorage } = await import("./views/storage/index");
     // What is stored changes what a model costs.
     const changed = () => void engine.call<"models">({ type: "models" }).then((models) => shared.update({ models }), () => undefined);
-    storage = mountStorage(section("storage"), page, ready, changed);
+    storage = mountStorage(section("storage"), page, ready, changed, forgetRuns);
   },
 };
 const built = new Map<View, Promise<unknown>>();
@@ -205,4 +206,7 @@ route(show);
 // The results view loads beside the run's files, whichever view is open.
 void build("results");
 void runs.openFirst();
-addEventListener("load", () => void installWorker(notices));
+addEventListener("load", () => {
+  void installWorker(notices);
+  void offerUnfinished(session, engine, ready, notices, () => page.navigate("#/run"));
+});

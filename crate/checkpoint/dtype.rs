@@ -18,6 +18,29 @@ pub(super) enum DType {
 }
 
 impl DType {
+    /// Name, as ggml calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::F64 => "F64",
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::BF16 => "BF16",
+            Self::Q4_0 => "Q4_0",
+            Self::Q4_1 => "Q4_1",
+            Self::Q5_0 => "Q5_0",
+            Self::Q5_1 => "Q5_1",
+            Self::Q8_0 => "Q8_0",
+            Self::Q4K => "Q4_K",
+            Self::Q5K => "Q5_K",
+            Self::Q6K => "Q6_K",
+        }
+    }
+
+    /// Whether a value takes as many bytes as an f32, or more.
+    pub(super) fn at_least_f32(self) -> bool {
+        self.block_bytes() >= 4 * self.block_len()
+    }
+
     /// Values in a block.
     pub(super) fn block_len(self) -> usize {
         match self {

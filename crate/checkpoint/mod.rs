@@ -1,8 +1,9 @@
 //! Checkpoints as an index of named tensors over byte sources: safetensors, GGUF, npz.
 //!
 //! Opening reads headers only; a tensor's bytes are read when it is asked for, and only the rows
-//! that are asked for. Every value comes out as f32: half formats are widened exactly, ggml's
-//! quantised blocks are dequantised exactly as ggml's reference does, f64 is rounded.
+//! that are asked for. Values come out as f32 ([`HostTensor`]): half formats are widened exactly, ggml's
+//! quantised blocks are dequantised exactly as ggml's reference does, f64 is rounded. A whole tensor can
+//! also be had as it is stored ([`Weights`]), to be unpacked by who computes with it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,7 +14,9 @@ use crate::platform::Source;
 mod decode;
 mod dtype;
 mod entry;
+mod float;
 pub mod gguf;
+mod layout;
 mod npy;
 mod npz;
 mod pieces;
@@ -22,25 +25,17 @@ mod rows;
 mod safetensors;
 #[cfg(test)]
 mod testing;
+mod text;
+mod weights;
+#[cfg(test)]
+mod weights_tests;
 mod zip;
 
-use entry::{Entry, nearest};
+pub use rows::Rows;
+pub use weights::{HostTensor, Packed, Weights};
 
-/// A tensor in host memory, row-major f32.
-#[derive(Debug, Clone, PartialEq)]
-pub struct HostTensor {
-    /// Sizes, outermost first.
-    pub shape: Vec<usize>,
-    /// `shape.product()` values, row-major.
-    pub data: Vec<f32>,
-}
-
-impl HostTensor {
-    /// Number of values.
-    pub fn numel(&self) -> usize {
-        self.data.len()
-    }
-}
+use entry::Entry;
+use text::nearest;
 
 /// What a checkpoint's header says of one tensor.
 #[derive(Debug, Clone, PartialEq)]
@@ -170,6 +165,22 @@ impl Checkpoint {
     /// [`Error::Mismatch`] when the header says another shape (nothing is read then); else those
     /// of [`Checkpoint::read`].
     pub async fn read_shaped(&self, name: &str, shape: &[usize]) -> Result<HostTensor> {
+        self.shaped(name, shape)?;
+        self.read(name).await
+    }
+
+    /// [`Checkpoint::read_shaped`] without unpacking: what is narrower than f32 stays as it is stored, and
+    /// its values are checked when they are unpacked ([`Weights::dense`]).
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::read_shaped`].
+    pub async fn read_packed(&self, name: &str, shape: &[usize]) -> Result<Weights> {
+        let entry = self.shaped(name, shape)?;
+        entry.read_packed(&self.inner.sources[entry.source]).await
+    }
+
+    /// The entry of a tensor that must have this shape.
+    fn shaped(&self, name: &str, shape: &[usize]) -> Result<&Entry> {
         let entry = self.entry(name)?;
         if entry.info.shape != shape {
             return Err(Error::mismatch(
@@ -179,7 +190,7 @@ impl Checkpoint {
                 "the configuration and the weights are of different models",
             ));
         }
-        self.read(name).await
+        Ok(entry)
     }
 
     /// Reads only `rows` (in the order given, repeats allowed) of a 2-D tensor: `[rows, columns]`.
@@ -195,5 +206,15 @@ impl Checkpoint {
         // read_rows has refused anything but two dimensions
         let columns = entry.info.shape.get(1).copied().unwrap_or(0);
         Ok(HostTensor { shape: vec![rows.len(), columns], data })
+    }
+
+    /// Reads rows of a 2-D tensor, each distinct one once, in file order.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::read_rows`].
+    pub async fn distinct_rows(&self, name: &str, rows: impl IntoIterator<Item = usize>) -> Result<Rows> {
+        let indices = Rows::distinct(rows);
+        let tensor = self.read_rows(name, &indices).await?;
+        Rows::new(indices, tensor)
     }
 }

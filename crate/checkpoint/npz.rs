@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use super::TensorInfo;
 use super::dtype::DType;
-use super::entry::{Entry, Transform, shown};
+use super::entry::Entry;
+use super::layout::Transform;
 use super::npy::{self, Npy};
-use super::pieces::{Inflater, Packing, fetch};
+use super::pieces::{Compression, Inflater, fetch};
+use super::text::shown;
 use super::zip::{self, Member};
 use crate::error::{Error, Result};
 use crate::platform::Source;
@@ -91,13 +93,13 @@ async fn entry(source: &Source, name: &str, member: &Member) -> Result<Entry> {
         }
         _ => Transform::None,
     };
-    let (offset, nbytes, packing) = if member.deflated {
-        (data, member.compressed, Packing::Deflated { compressed: member.compressed, skip: npy.len })
+    let (offset, nbytes, compression) = if member.deflated {
+        (data, member.compressed, Compression::Deflated { compressed: member.compressed, skip: npy.len })
     } else {
-        (data + npy.len as u64, member.size - npy.len as u64, Packing::Stored)
+        (data + npy.len as u64, member.size - npy.len as u64, Compression::Stored)
     };
     let info = TensorInfo { name: name.to_owned(), shape, nbytes, dtype: dtype_name };
-    Ok(Entry { info, source: 0, offset, dtype, transform, packing })
+    Ok(Entry { info, source: 0, offset, dtype, transform, compression })
 }
 
 /// The npy header of a member, of which no more is read than that takes.

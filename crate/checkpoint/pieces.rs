@@ -3,7 +3,7 @@
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
 
-use super::entry::shown;
+use super::text::shown;
 use crate::error::{Error, Result};
 use crate::platform::Source;
 
@@ -12,7 +12,7 @@ const INPUT_BYTES: u64 = 1 << 20;
 
 /// How a tensor's bytes lie in the source.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Packing {
+pub(super) enum Compression {
     /// As they are.
     Stored,
     /// Deflated (RFC 1951) into `compressed` bytes, of which the first `skip` inflated ones are a
@@ -28,10 +28,10 @@ pub(super) enum Pieces<'a> {
 
 impl<'a> Pieces<'a> {
     /// The bytes of the tensor `name` from `offset` on.
-    pub(super) async fn new(source: &'a Source, name: &'a str, offset: u64, packing: Packing) -> Result<Self> {
-        match packing {
-            Packing::Stored => Ok(Self::Stored { source, at: offset }),
-            Packing::Deflated { compressed, skip } => {
+    pub(super) async fn new(source: &'a Source, name: &'a str, offset: u64, compression: Compression) -> Result<Self> {
+        match compression {
+            Compression::Stored => Ok(Self::Stored { source, at: offset }),
+            Compression::Deflated { compressed, skip } => {
                 let mut inflater = Inflater::new(source, name, offset, compressed);
                 inflater.take(skip).await?;
                 Ok(Self::Deflated(Box::new(inflater)))

@@ -1,7 +1,7 @@
 //! ggml's quantised blocks, dequantised operation for operation as `ggml-quants.c` does, so that
 //! every bit agrees with it (Rust never fuses a multiplication and an addition by itself).
 
-use super::decode::f16_to_f32;
+use super::float::f16_to_f32;
 
 #[inline(always)]
 fn half(lo: u8, hi: u8) -> f32 {
@@ -136,45 +136,6 @@ pub(super) fn q6_k(b: &[u8; 210], out: &mut [f32; 256]) {
                 out[at + 32] = s1 * f32::from(((hi & 15) | (high >> 2 & 3) << 4) as i8 - 32);
                 out[at + 64] = s2 * f32::from(((lo >> 4) | (high >> 4 & 3) << 4) as i8 - 32);
                 out[at + 96] = s3 * f32::from(((hi >> 4) | (high >> 6) << 4) as i8 - 32);
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::super::dtype::DType;
-
-    fn bytes(hex: &str) -> Vec<u8> {
-        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
-    }
-
-    /// `tests/golden/quants.json` is written by `reference/quants_golden.py`.
-    #[test]
-    fn same_bits_as_ggml() {
-        let golden = include_str!("../../tests/golden/quants.json");
-        let golden: serde_json::Map<String, serde_json::Value> = serde_json::from_str(golden).unwrap();
-        let types = [
-            ("F16", DType::F16),
-            ("BF16", DType::BF16),
-            ("Q4_0", DType::Q4_0),
-            ("Q4_1", DType::Q4_1),
-            ("Q5_0", DType::Q5_0),
-            ("Q5_1", DType::Q5_1),
-            ("Q8_0", DType::Q8_0),
-            ("Q4_K", DType::Q4K),
-            ("Q5_K", DType::Q5K),
-            ("Q6_K", DType::Q6K),
-        ];
-        assert_eq!(golden.len(), types.len());
-        for (name, dtype) in types {
-            let stored = bytes(golden[name]["bytes"].as_str().unwrap());
-            let expected = bytes(golden[name]["values"].as_str().unwrap());
-            let mut values = vec![0.0; stored.len() / dtype.block_bytes() * dtype.block_len()];
-            assert_eq!(values.len() * 4, expected.len());
-            dtype.decode(&stored, &mut values);
-            for (i, (value, bits)) in values.iter().zip(expected.chunks_exact(4)).enumerate() {
-                assert_eq!(value.to_le_bytes(), bits, "{name} value {i}: {value}");
             }
         }
     }

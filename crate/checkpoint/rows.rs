@@ -1,12 +1,15 @@
 //! Reading a few rows of a matrix without reading the rest.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use futures::stream::{self, StreamExt};
 
-use super::dtype::DType;
-use super::entry::{Entry, FirstBad, Transform, decode_checked, shown, zeroed};
-use super::pieces::{Packing, fetch};
+use super::entry::Entry;
+use super::layout::{Layout, Transform, zeroed};
+use super::pieces::{Compression, fetch};
+use super::text::shown;
+use super::weights::HostTensor;
 use crate::error::{Error, Result};
 use crate::platform::{Source, par_chunks_mut};
 
@@ -44,23 +47,23 @@ impl Entry {
                 "the tokenizer or the index belongs to another model",
             ));
         }
-        let dtype = self.decodable(source)?;
+        let layout = self.layout(source)?;
         let numel = rows.len().checked_mul(columns).ok_or_else(|| {
             Error::usage(
                 format!("{} rows of {columns} values are more than memory can hold", rows.len()),
                 "ask for fewer rows",
             )
         })?;
-        match dtype.bytes_of(columns) {
+        match layout.dtype.bytes_of(columns) {
             Some(row_bytes) if self.by_rows() && row_bytes > 0 => {
-                let mut out = zeroed(numel, source)?;
-                self.read_runs(source, rows, dtype, row_bytes, columns, &mut out).await?;
+                let mut out = zeroed(numel, source.name())?;
+                self.read_runs(source, rows, &layout, row_bytes, &mut out).await?;
                 Ok(out)
             }
             // a row is scattered over the file, or nothing: read everything, keep what was asked for
             _ => {
                 let all = self.read(source, Vec::new()).await?;
-                let mut out = zeroed(numel, source)?;
+                let mut out = zeroed(numel, source.name())?;
                 for (out, &row) in out.chunks_exact_mut(columns.max(1)).zip(rows) {
                     out.copy_from_slice(&all[row * columns..][..columns]);
                 }
@@ -71,19 +74,19 @@ impl Entry {
 
     /// Whether a presented row is one run of stored bytes.
     fn by_rows(&self) -> bool {
-        self.transform != Transform::Transpose && self.packing == Packing::Stored
+        self.transform != Transform::Transpose && self.compression == Compression::Stored
     }
 
     async fn read_runs(
         &self,
         source: &Source,
         rows: &[usize],
-        dtype: DType,
+        layout: &Layout,
         row_bytes: u64,
-        columns: usize,
         out: &mut [f32],
     ) -> Result<()> {
-        let stored: Vec<u64> = rows.iter().map(|&row| self.stored_row(row) as u64).collect();
+        let columns = layout.columns();
+        let stored: Vec<u64> = rows.iter().map(|&row| layout.stored_row(row) as u64).collect();
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_by_key(|&position| stored[position]);
         let runs = runs(&order, &stored, row_bytes);
@@ -99,11 +102,7 @@ impl Entry {
             let positions = &order[run.positions];
             let decode = |position: usize, out: &mut [f32]| {
                 let at = (stored[position] - run.rows.start) * row_bytes;
-                let bytes = &bytes[at as usize..][..row_bytes as usize];
-                let bad = FirstBad::default();
-                let start = rows[position] * columns;
-                decode_checked(dtype, bytes, self.addend(), out, || start, &bad);
-                self.refuse_bad(&bad, out, start, source)
+                layout.unpack_row(rows[position], &bytes[at as usize..][..row_bytes as usize], out)
             };
             let (first, last) = (positions[0], positions[positions.len() - 1]);
             if positions.is_sorted() && last - first + 1 == positions.len() {
@@ -152,4 +151,79 @@ fn runs(order: &[usize], stored: &[u64], row_bytes: u64) -> Vec<Run> {
         }
     }
     runs
+}
+
+/// Some rows of a matrix, found by their index in it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rows {
+    /// ascending, each once
+    indices: Vec<usize>,
+    width: usize,
+    data: Vec<f32>,
+}
+
+impl Rows {
+    /// Each index once, ascending: what is read and handed to [`Rows::new`].
+    pub fn distinct(indices: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        indices.into_iter().collect::<BTreeSet<_>>().into_iter().collect()
+    }
+
+    /// From ascending indices and their rows `[indices.len(), width]`.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where those do not belong together: a bug, not a bad file.
+    pub fn new(indices: Vec<usize>, rows: HostTensor) -> Result<Self> {
+        match rows.shape[..] {
+            [n, width] if n == indices.len() && indices.is_sorted_by(|a, b| a < b) && rows.data.len() == n * width => {
+                Ok(Self { indices, width, data: rows.data })
+            }
+            _ => Err(Error::mismatch(
+                "rows of a matrix",
+                format!("{} rows of ascending indices", indices.len()),
+                format!("shape {:?}", rows.shape),
+                "please report this: it is a bug",
+            )),
+        }
+    }
+
+    /// The rows with these indices in the whole matrix, in the order given: `[n, width]`.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] for a row that was not read: a bug, not a bad file.
+    pub fn gather(&self, indices: impl IntoIterator<Item = usize>) -> Result<HostTensor> {
+        let indices = indices.into_iter();
+        let mut data = Vec::with_capacity(indices.size_hint().0 * self.width);
+        let mut n = 0;
+        for index in indices {
+            let at = self.indices.binary_search(&index).map_err(|_| {
+                Error::missing(format!("row {index} among those read of a matrix"), "please report this: it is a bug")
+            })?;
+            data.extend_from_slice(&self.data[at * self.width..][..self.width]);
+            n += 1;
+        }
+        Ok(HostTensor { shape: vec![n, self.width], data })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_was_not_read_is_an_error_and_not_another_row() {
+        let tensor = |rows: usize| HostTensor { shape: vec![rows, 2], data: (0..2 * rows).map(|i| i as f32).collect() };
+        let indices = Rows::distinct([9, 4, 9, 0]);
+        assert_eq!(indices, [0, 4, 9]);
+        let rows = Rows::new(indices, tensor(3)).unwrap();
+        let got = rows.gather([9, 0, 9]).unwrap();
+        assert_eq!((got.shape, got.data), (vec![3, 2], vec![4.0, 5.0, 0.0, 1.0, 4.0, 5.0]));
+        assert_eq!(rows.gather([]).unwrap().shape, [0, 2]);
+        for missing in [1, 5, 10] {
+            let text = rows.gather([4, missing]).unwrap_err().to_string();
+            assert!(text.contains(&format!("row {missing} ")), "{text}");
+        }
+        for (indices, rows) in [(vec![0, 4], 3), (vec![4, 0, 9], 3), (vec![4, 4], 2)] {
+            assert!(Rows::new(indices, tensor(rows)).is_err());
+        }
+    }
 }

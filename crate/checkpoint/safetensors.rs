@@ -12,8 +12,10 @@ use serde::de::{Deserialize, Error as _, MapAccess, Visitor};
 
 use super::TensorInfo;
 use super::dtype::DType;
-use super::entry::{Entry, Transform, shown};
-use super::pieces::{Packing, fetch};
+use super::entry::Entry;
+use super::layout::Transform;
+use super::pieces::{Compression, fetch};
+use super::text::shown;
 use crate::error::{Error, Result};
 use crate::platform::Source;
 
@@ -177,7 +179,7 @@ fn entry(name: &str, tensor: &Tensor, source: usize, start: u64, file: &Source) 
         offset: start + from,
         dtype,
         transform: Transform::None,
-        packing: Packing::Stored,
+        compression: Compression::Stored,
     })
 }
 

@@ -3,7 +3,8 @@
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use super::gguf::MetaValue;
+use super::dtype::DType;
+use super::gguf::{self, MetaValue};
 use crate::error::Result;
 use crate::platform::{BoxFuture, ByteSource, MemorySource, Source};
 
@@ -68,6 +69,38 @@ pub(super) fn with_header(header: &str, data: &[u8]) -> Vec<u8> {
 /// Little-endian f32 bytes.
 pub(super) fn f32_bytes(values: &[f32]) -> Vec<u8> {
     values.iter().flat_map(|v| v.to_le_bytes()).collect()
+}
+
+/// Values of one storage type, as ggml decodes them.
+pub(super) struct Stored {
+    pub(super) dtype: DType,
+    /// ggml's number for it.
+    pub(super) kind: u32,
+    pub(super) bytes: Vec<u8>,
+    pub(super) values: Vec<f32>,
+}
+
+/// Every storage type that is narrower than f32; `tests/golden/quants.json` is written by
+/// `reference/quants_golden.py`.
+pub(super) fn stored_types() -> Vec<Stored> {
+    let golden = include_str!("../../tests/golden/quants.json");
+    let golden: serde_json::Map<String, serde_json::Value> = serde_json::from_str(golden).unwrap();
+    let unhex = |hex: &str| -> Vec<u8> {
+        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
+    };
+    let types: Vec<Stored> = (0..64)
+        .filter_map(|kind| Some((kind, gguf::dtype(kind).ok()?)))
+        .filter(|(_, dtype)| !matches!(dtype, DType::F32 | DType::F64))
+        .map(|(kind, dtype)| {
+            let bytes = unhex(golden[dtype.name()]["bytes"].as_str().unwrap());
+            let values = unhex(golden[dtype.name()]["values"].as_str().unwrap());
+            let values: Vec<f32> = values.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect();
+            assert_eq!(bytes.len() / dtype.block_bytes() * dtype.block_len(), values.len(), "{}", dtype.name());
+            Stored { dtype, kind, bytes, values }
+        })
+        .collect();
+    assert_eq!(types.len(), golden.len(), "a type without golden values, or the other way round");
+    types
 }
 
 /// A GGUF file, built part by part.

@@ -2,8 +2,8 @@
 //!
 //! Format: PKWARE's APPNOTE 6.3.10, sections 4.3 to 4.5.
 
-use super::entry::shown;
 use super::pieces::fetch;
+use super::text::shown;
 use crate::error::{Error, Result};
 use crate::platform::Source;
 

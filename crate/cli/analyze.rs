@@ -1,24 +1,27 @@
-//! `saescope analyze`: the full run.
+//! `saescope analyze`: the full run, from its beginning or from where it was broken.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::args::{Analyze, MeasureArgs};
-use super::catalog::RUN_FILES;
+use clap::Parser;
+use serde::{Deserialize, Serialize};
+
+use super::args::{Analyze, Cli, Command, MeasureArgs};
+use super::closing::{closing, quoted};
+use super::folder::RunFolder;
 use super::hash::hash_files;
 use super::interrupt::Interrupts;
 use super::progress::{Shown, screen};
-use super::verdicts::{Screen, verdicts};
-use super::{print, say, serve, setup, talk};
-use crate::engine::{self, Batching, Options, Outcome};
+use super::{dry_run, print, say, setup, talk};
+use crate::dataset::Dataset;
+use crate::engine::{Batching, Options, Outcome};
 use crate::error::{Error, Result};
-use crate::output::{self, Manifest};
-use crate::platform;
-use crate::run::{Finished, Parts, finish};
-use crate::stats::Comparison;
+use crate::platform::{self, FileJournal, RunFiles};
+use crate::run::{self, Header, Loaded, Parts, Request, SPOOL_FILE, Spool};
 
-/// Lines that the verdicts get at least, however many warnings there are.
-const LEAST_LINES: usize = 8;
+/// Samples per pass where `--pass` does not say: few enough that little is lost with the process and that
+/// their numbers take little memory, many enough that reading the weights again costs little.
+const PASS: usize = 1000;
 
 /// Batch shape of `--batch-size`.
 pub fn batching(size: Option<u64>) -> Batching {
@@ -34,186 +37,190 @@ pub fn options(measure: &MeasureArgs, batching: Batching, join: &str) -> Options
     Options { batching, noise, seed, logprob, pass: None, join: join.to_owned() }
 }
 
+/// Engine settings of `analyze`.
+pub fn settings(args: &Analyze) -> Options {
+    let pass = args.pass.map_or(PASS, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    Options { pass: Some(pass), ..options(&args.measure, batching(args.batch_size), &args.data.join) }
+}
+
+/// How a run was asked for: what `--resume` asks for again.
+#[derive(Debug, Serialize, Deserialize)]
+struct Asked {
+    arguments: Vec<String>,
+    /// Where relative paths begin.
+    folder: PathBuf,
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// Whatever ends the run. Failed samples do not: they give exit status 1 after the files are
 /// written.
 pub async fn run(args: &Analyze) -> Result<ExitCode> {
-    keep_older_run(args.out.as_deref(), args.force)?;
+    if args.dry_run {
+        return dry_run::run(args).await.map(|()| ExitCode::SUCCESS);
+    }
+    match &args.resume {
+        Some(folder) => resume(folder).await,
+        None => begin(args).await,
+    }
+}
+
+/// A run from its beginning.
+async fn begin(args: &Analyze) -> Result<ExitCode> {
+    RunFolder::check(args.out.as_deref(), args.force)?;
     let interrupts = Interrupts::watch()?;
     let started_at = jiff::Timestamp::now();
-    let local = started_at.to_zoned(jiff::tz::TimeZone::UTC);
-    let stamp = local.strftime("%Y%m%d_%H%M%S").to_string();
+    let stamp = started_at.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y%m%d_%H%M%S").to_string();
     let data = setup::data(&args.data, args.measure.seed)?;
-    // what the texts alone tell is better known before the work
-    let doubts = data.warnings(&args.data.join);
-    doubts.iter().for_each(|doubt| say(&format!("WARNING: {doubt}")));
+    let told = doubts(args, &data);
     let devices = setup::devices(&args.device).await?;
     let loaded = setup::load(&args.model, true).await?;
     // an unwritable folder is better found before the work than after it
-    let (out, run_id) = match &args.out {
-        Some(out) => {
-            platform::check_writable(out)?;
-            (out.clone(), stamp)
-        }
-        None => {
-            let out = interrupts.claim(|| platform::claim_folder(Path::new("runs"), &stamp))?;
-            let name = out.file_name().map(|name| name.to_string_lossy().into_owned());
-            (out, name.unwrap_or(stamp))
-        }
+    let claim = match &args.out {
+        Some(out) => platform::claim_named(out),
+        None => platform::claim_folder(Path::new("runs"), &stamp),
+    }?;
+    let named = || claim.path().file_name().filter(|_| args.out.is_none()).map(|n| n.to_string_lossy().into_owned());
+    let run_id = args.run_id.clone().or_else(named).unwrap_or(stamp);
+    let asked = Asked { arguments: std::env::args().skip(1).collect(), folder: current_folder()? };
+    let asked = serde_json::to_string(&asked).map_err(|e| Error::io("the command line", "keep", e.into(), ""))?;
+    let options = settings(args);
+    let request = Request {
+        loaded: &loaded,
+        computes: &devices.computes,
+        data: &data,
+        options: &options,
+        shard: args.shard,
+        any_device: false,
     };
+    let header = Header::new(run_id, started_at, request.samples().count(), asked);
+    let folder = RunFolder::begin(claim, args.force, header, &interrupts)?;
+    measure(args, request, devices.info(), folder, &interrupts, told).await
+}
+
+/// A run from where it was broken.
+async fn resume(folder: &Path) -> Result<ExitCode> {
+    let path = folder.join(SPOOL_FILE);
+    if !path.exists() {
+        let finished = folder.join(crate::output::MANIFEST_FILE).exists();
+        let what = format!("{}: an unfinished run", folder.display());
+        let hint = if finished { "the run there is complete" } else { "`--resume` takes the folder of a run" };
+        return Err(Error::missing(what, hint));
+    }
+    let spool = Spool::open(Box::new(FileJournal::open(&path)?))?;
+    let interrupts = Interrupts::watch()?;
+    let again = |found: String| {
+        Error::malformed(path.display().to_string(), "command line", "the one of this run", found, "begin it anew")
+    };
+    let Asked { arguments, folder: from } =
+        serde_json::from_str(&spool.header().request).map_err(|e| again(e.to_string()))?;
+    let cli = Cli::try_parse_from(std::iter::once("saescope".to_owned()).chain(arguments.clone()))
+        .map_err(|e| again(e.kind().to_string()))?;
+    let Command::Analyze(args) = cli.command else { return Err(again(arguments.join(" "))) };
+    let out = std::path::absolute(folder).map_err(|e| Error::io(folder.display().to_string(), "find", e, ""))?;
+    let shown = quoted(folder);
+    say(&format!(
+        "going on with {shown}: {} of {} samples are there; saescope {}",
+        spool.done().len(),
+        spool.header().samples,
+        arguments.join(" ")
+    ));
+    // relative paths of the command line are the ones of then
+    let moved = std::env::set_current_dir(&from);
+    moved.map_err(|e| Error::io(from.display().to_string(), "enter", e, "the run was begun in this folder"))?;
+    let data = setup::data(&args.data, args.measure.seed)?;
+    let told = doubts(&args, &data);
+    let devices = setup::devices(&args.device).await?;
+    let loaded = setup::load(&args.model, true).await?;
+    let options = settings(&args);
+    let request = Request {
+        loaded: &loaded,
+        computes: &devices.computes,
+        data: &data,
+        options: &options,
+        shard: args.shard,
+        any_device: false,
+    };
+    let folder = RunFolder::resume(out, folder.to_owned(), spool, &interrupts);
+    measure(&args, request, devices.info(), folder, &interrupts, told).await
+}
+
+fn current_folder() -> Result<PathBuf> {
+    std::env::current_dir().map_err(|e| Error::io("the current folder", "find", e, "start in a folder that exists"))
+}
+
+/// What the texts alone tell, said before the work.
+fn doubts(args: &Analyze, data: &Dataset) -> Vec<String> {
+    let doubts = data.warnings(&args.data.join);
+    doubts.iter().for_each(|doubt| say(&format!("WARNING: {doubt}")));
+    doubts
+}
+
+/// Measures what is left and writes the files.
+async fn measure(
+    args: &Analyze,
+    request: Request<'_>,
+    compute: crate::output::ComputeInfo,
+    mut folder: RunFolder,
+    interrupts: &Interrupts,
+    told: Vec<String>,
+) -> Result<ExitCode> {
+    let Request { loaded, data, options, shard, .. } = request;
     say(&format!(
         "{} on {}: {} samples, SAEs at layers {}",
         loaded.name,
-        devices.name().unwrap_or_else(|| format!("the CPU ({} threads)", platform::threads())),
-        data.samples.len(),
+        compute.adapter.clone().unwrap_or_else(|| format!("the CPU ({} threads)", platform::threads())),
+        folder.spool.header().samples,
         loaded.saes.iter().map(|s| s.layer.to_string()).collect::<Vec<_>>().join(", ")
     ));
-
-    // hashing runs beside the computing
-    let weights = loaded.weight_files.clone();
-    let sae_files: Vec<Vec<platform::Source>> = loaded.saes.iter().map(|s| s.sae.sources().to_vec()).collect();
-    let hashes = platform::spawn(async move {
-        let weights = hash_files(weights).await?;
-        let mut saes = Vec::new();
-        for files in sae_files {
-            saes.push(hash_files(files).await?);
-        }
-        Ok::<_, Error>((weights, saes))
-    });
-
-    let shown = Shown::new(data.samples.len());
-    let options = options(&args.measure, batching(args.batch_size), &args.data.join);
-    let outcome =
-        engine::analyze(&loaded.model, &devices.computes, &loaded.saes, &data.samples, &options, &shown).await;
+    let header = folder.spool.header();
+    let (run_id, started_at) = (header.run_id.clone(), header.started_at);
+    let hashes = hashes(loaded);
+    let base = async {
+        let data_files = setup::data_files(&args.data).await?;
+        let limit = args.data.limit;
+        let hashes = hashes.await?;
+        Ok(Parts { run_id, started_at, loaded, compute, data, data_files, limit, shard, options, hashes }.base())
+    };
+    let shown = Shown::new(folder.spool.header().samples);
+    let mut kept = |spool: &Spool, _: &Outcome| interrupts.kept(spool.measured());
+    let measured = run::execute(request, &mut folder.spool, base, &shown, &mut kept).await;
     shown.finish();
-    let outcome = outcome?;
-    let hashes = hashes.await.unwrap_or_else(|| Err(Error::device("hashing the weight files stopped", "run again")))?;
-    let Finished { comparisons, metrics, features, stats, manifest, .. } = finish(Parts {
-        run_id,
-        started_at,
-        loaded: &loaded,
-        compute: devices.info(),
-        data: &data,
-        data_files: setup::data_files(&args.data).await?,
-        limit: args.data.limit,
-        options: &options,
-        outcome: &outcome,
-        peak_gpu_buffer_bytes: None,
-        hashes,
+    if let Err(error) = measured {
+        return Err(folder.broken(error));
+    }
+    let base = folder.spool.base().cloned().ok_or_else(|| {
+        Error::usage(
+            format!("no sample falls to part {}", shard.map_or_else(String::new, |s| s.to_string())),
+            "take fewer parts; a merge does without this one",
+        )
     })?;
-    let files = [
-        (output::METRICS_FILE, metrics),
-        (output::FEATURES_FILE, features),
-        (output::STATS_FILE, stats),
-        (output::MANIFEST_FILE, output::manifest_json(&manifest)?),
-    ];
-    interrupts.writing(&out, || platform::write_run(&out, &files))?;
-    say(&closing(&Closing {
-        out: &out,
-        manifest: &manifest,
-        outcome: &outcome,
-        comparisons: &comparisons,
-        total: data.samples.len(),
-        told: &doubts,
-        screen: screen(),
-    }));
-    match print(&format!("{}\n", out.display())) {
+    let mut files = RunFiles::begin(&folder.out)?;
+    let finished = run::finish(base, &[&folder.spool], None, &mut files).map_err(|e| folder.broken(e))?;
+    interrupts.writing(&folder.shown, || folder.finished(files, shard.is_some()))?;
+    say(&closing(&folder.shown, &finished, &told, screen()));
+    match print(&format!("{}\n", folder.shown.display())) {
         // the run is there all the same, and its status is the run's
         Err(error) if talk::reader_gone(&error) => {}
         result => result?,
     }
-    Ok(if outcome.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    Ok(if finished.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// An `--out` that holds a run's files is left alone unless `--force` says otherwise: they may have cost
-/// hours.
-fn keep_older_run(out: Option<&Path>, force: bool) -> Result<()> {
-    let Some(out) = out.filter(|_| !force) else { return Ok(()) };
-    let there: Vec<&str> = RUN_FILES.into_iter().filter(|file| out.join(file).exists()).collect();
-    if there.is_empty() {
-        return Ok(());
-    }
-    Err(Error::usage(
-        format!("{} holds a run already ({})", out.display(), there.join(", ")),
-        "choose another folder, or replace that run with `--force`",
-    ))
-}
-
-/// The end of a run on stderr: what went wrong, what was done, what was found, where it is. All but
-/// failed samples fits a screen.
-fn closing(run: &Closing<'_>) -> String {
-    let Closing { out, manifest, outcome, comparisons, total, told, screen } = run;
-    let failed = outcome.failed.iter().map(|f| format!("failed: {}: {}", f.sample_id, f.reason)).collect::<Vec<_>>();
-    let mut work = vec![
-        format!(
-            "{} of {total} samples on {} in {:.1} s: {:.1} samples/s; {} tokens in {} texts, {} computed",
-            outcome.samples.len(),
-            manifest.compute.device,
-            outcome.seconds,
-            outcome.samples.len() as f64 / outcome.seconds.max(1e-9),
-            outcome.tokens,
-            outcome.texts,
-            outcome.nodes,
-        ),
-        stage_line(&manifest.timings.stages),
-    ];
-    let untold = manifest.warnings.iter().filter(|warning| !told.contains(warning));
-    work.extend(untold.map(|warning| format!("WARNING: {warning}")));
-    let next = next(out, serve::has_page());
-    let height =
-        |lines: &[String]| lines.iter().map(|l| l.chars().count().div_ceil(screen.columns).max(1)).sum::<usize>();
-    // two empty lines, the folder's own line on stdout, and the prompt after it
-    let used = height(&work) + height(&next) + 4;
-    let table = verdicts(comparisons, Screen { lines: screen.lines.saturating_sub(used).max(LEAST_LINES), ..*screen });
-    let parts = [failed, work, vec![String::new(), table, String::new()], next];
-    parts.concat().join("\n")
-}
-
-/// What [`closing`] speaks of.
-struct Closing<'a> {
-    out: &'a Path,
-    manifest: &'a Manifest,
-    outcome: &'a Outcome,
-    comparisons: &'a [Comparison],
-    /// Samples of the data set.
-    total: usize,
-    /// Warnings that were given before the work.
-    told: &'a [String],
-    screen: Screen,
-}
-
-/// Where to look next.
-fn next(out: &Path, has_page: bool) -> Vec<String> {
-    let folder = out.display();
-    let page = match has_page {
-        true => format!("to see it: saescope serve --open {}", quoted(out)),
-        false => "to see it: `saescope serve` has the page once `cargo xtask web` built it in a checkout".to_owned(),
-    };
-    vec![page, format!("every comparison: {folder}/{}; every sample: {}", output::STATS_FILE, output::METRICS_FILE)]
-}
-
-/// A path as a shell takes it.
-fn quoted(path: &Path) -> String {
-    let text = path.display().to_string();
-    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/' | b':' | b'\\');
-    if text.bytes().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
-}
-
-/// The stages that took the most time, in a line.
-fn stage_line(stages: &[output::StageTiming]) -> String {
-    let mut longest: Vec<&output::StageTiming> = stages.iter().filter(|s| s.seconds >= 0.05).collect();
-    longest.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
-    let shown: Vec<String> = longest.iter().take(6).map(|s| format!("{} {:.1} s", s.stage, s.seconds)).collect();
-    if shown.is_empty() { "no stage took 0.05 s".to_owned() } else { format!("time: {}", shown.join(", ")) }
-}
-
-/// Seconds and shares of the stages.
-pub fn stage_table(stages: &[output::StageTiming], total: f64) -> String {
-    let mut out = String::from("stage        seconds   share");
-    for s in stages {
-        out.push_str(&format!("\n{:<10} {:>9.3} {:>6.1}%", s.stage, s.seconds, 100.0 * s.seconds / total.max(1e-9)));
-    }
-    out
+/// Hashes of the model's and the SAEs' files, computed beside the run.
+fn hashes(
+    loaded: &Loaded,
+) -> impl Future<Output = Result<(Vec<crate::output::FileInfo>, Vec<Vec<crate::output::FileInfo>>)>> + use<> {
+    let model = loaded.model_files();
+    let sae_files: Vec<Vec<platform::Source>> = loaded.saes.iter().map(|s| s.sae.sources().to_vec()).collect();
+    let work = platform::spawn(async move {
+        let model = hash_files(model).await?;
+        let mut saes = Vec::new();
+        for files in sae_files {
+            saes.push(hash_files(files).await?);
+        }
+        Ok::<_, Error>((model, saes))
+    });
+    async move { work.await.unwrap_or_else(|| Err(Error::device("hashing the weight files stopped", "run again"))) }
 }

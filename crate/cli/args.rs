@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::dataset::{Columns, DEFAULT_JOIN};
 use crate::metrics::{Noise, SINK_MEDIANS};
 use crate::model::registry;
+use crate::run::Shard;
 
 /// Spectrum and geometry of sparse-autoencoder features, measured with their controls.
 #[derive(Debug, Parser)]
@@ -39,8 +40,17 @@ Examples:
   saescope analyze
   saescope analyze --model gemma-2-2b --dataset entity=people.csv --dataset dates.jsonl
   saescope analyze --model ./llama --sae 6=./sae_l6 --sae 14=./sae_l14 --dataset t.json --out run1
-  saescope analyze --model model.gguf --sae 20=params.npz --dataset t.parquet --device cpu --logprob")]
+  saescope analyze --model model.gguf --sae 20=params.npz --dataset t.parquet --device cpu --logprob
+  saescope analyze --resume runs/20260101_120000  go on with a run that was broken
+  saescope analyze --dry-run                      what would be done, read and needed")]
     Analyze(Analyze),
+    /// Join the parts of a run that were measured apart; equal to the run in one go.
+    #[command(after_help = "\
+Examples:
+  saescope analyze --shard 1/2 --run-id mine --out part1
+  saescope analyze --shard 2/2 --run-id mine --out part2
+  saescope merge part1 part2 --out whole")]
+    Merge(Merge),
     /// Compare one text at a time with batches: the largest difference per metric.
     #[command(after_help = "\
 Examples:
@@ -106,7 +116,12 @@ impl Command {
             Self::Bench(args) => &args.device,
             Self::Inspect(args) => &args.device,
             Self::Health(args) => &args.device,
-            Self::Fetch(_) | Self::Models | Self::Serve(_) | Self::Pack(_) | Self::Completions { .. } => return false,
+            Self::Fetch(_)
+            | Self::Merge(_)
+            | Self::Models
+            | Self::Serve(_)
+            | Self::Pack(_)
+            | Self::Completions { .. } => return false,
         };
         device.device != DeviceArg::Cpu
     }
@@ -295,6 +310,47 @@ pub struct Analyze {
     /// Replace a run that --out already holds.
     #[arg(long, requires = "out")]
     pub force: bool,
+    /// Go on with a run that was broken, by its folder, as it was asked for.
+    #[arg(long, value_name = "RUN", exclusive = true)]
+    pub resume: Option<PathBuf>,
+    /// Only part I of N, from 1: which samples these are depends on their ids alone. `saescope merge` joins
+    /// the parts.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// The run's name, in every row of metrics.parquet; without it the time of its beginning. Parts of one
+    /// run need one name.
+    #[arg(long, value_name = "NAME", value_parser = run_id)]
+    pub run_id: Option<String>,
+    /// Say what would be done, read, fetched and needed; measure nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Samples per pass through the model, which reads the weights once: so many are lost at most when the
+    /// run is broken. The numbers do not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub pass: Option<u64>,
+}
+
+/// `--run-id`
+fn run_id(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() { Err("the name is empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// `merge`
+#[derive(Debug, Args)]
+pub struct Merge {
+    /// Folders of all parts of a run: of `analyze --shard 1/N` to `--shard N/N`.
+    #[arg(value_name = "RUN", required = true)]
+    pub parts: Vec<PathBuf>,
+    /// Folder for the merged run's files.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace a run that --out already holds.
+    #[arg(long)]
+    pub force: bool,
+    /// The merged run's name, where the parts do not share one.
+    #[arg(long, value_name = "NAME", value_parser = run_id)]
+    pub run_id: Option<String>,
 }
 
 /// `verify`

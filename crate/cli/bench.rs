@@ -5,9 +5,9 @@ use std::process::Command;
 use super::args::Bench;
 use super::progress::Shown;
 use super::setup::Devices;
-use super::{analyze, fetch, print, random_model, say, setup};
+use super::{closing, fetch, print, random_model, say, setup};
 use crate::dataset::Dataset;
-use crate::engine::{self, Batching, Options, Outcome, Stage};
+use crate::engine::{self, Batching, Inputs, Options, Outcome, Stage};
 use crate::error::{Error, Result};
 use crate::metrics::{Cell, Column, Kind, Noise, Table};
 use crate::model::registry;
@@ -91,8 +91,14 @@ async fn one_run(args: &Bench, loaded: &Loaded, devices: &Devices, data: &Datase
         join: args.data.join.clone(),
     };
     let shown = Shown::new(data.samples.len());
-    let outcome =
-        engine::analyze(&loaded.model, &devices.computes, &loaded.saes, &data.samples, &options, &shown).await;
+    let inputs = Inputs {
+        model: &loaded.model,
+        computes: &devices.computes,
+        saes: &loaded.saes,
+        samples: &data.samples,
+        options: &options,
+    };
+    let outcome = engine::analyze(inputs, &shown).await;
     shown.finish();
     let outcome = outcome?;
     if let Some(failed) = outcome.failed.first() {
@@ -103,28 +109,30 @@ async fn one_run(args: &Bench, loaded: &Loaded, devices: &Devices, data: &Datase
             "bench a data set that runs",
         ));
     }
-    say(&analyze::stage_table(
+    say(&closing::stage_table(
         &outcome
+            .counters
             .timings
             .named()
             .into_iter()
             .map(|(stage, seconds)| output::StageTiming { stage: stage.to_owned(), seconds })
             .collect::<Vec<_>>(),
-        outcome.seconds,
+        outcome.counters.seconds,
     ));
     Ok(outcome)
 }
 
 /// The runs of one size as a row.
 fn summary(runs: &[Outcome], size: usize, texts: usize) -> Option<Row> {
-    let seconds: Vec<f64> = runs.iter().map(|r| r.seconds).collect();
-    let geometry: Vec<f64> = runs.iter().map(|r| r.timings.get(Stage::Geometry) / r.seconds).collect();
+    let seconds: Vec<f64> = runs.iter().map(|r| r.counters.seconds).collect();
+    let geometry: Vec<f64> =
+        runs.iter().map(|r| r.counters.timings.get(Stage::Geometry) / r.counters.seconds).collect();
     Some(Row {
         what: "saescope".to_owned(),
         batch_size: i64::try_from(size).unwrap_or(i64::MAX),
         texts_per_s: texts as f64 / median(&seconds),
         seconds,
-        tokens_computed: runs.first()?.nodes as i64,
+        tokens_computed: runs.first()?.counters.nodes as i64,
         geometry_share: median(&geometry),
         peak_memory: platform::peak_memory(),
     })

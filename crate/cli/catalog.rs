@@ -1,10 +1,8 @@
-//! `catalog.json`: which models and finished runs lie beside the page. The page's side of these
-//! shapes is `Catalog` in www/protocol.ts.
+//! `catalog.json`: which models and finished runs lie beside the page.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::fetch::KnownFiles;
@@ -12,112 +10,36 @@ use crate::error::{Error, Result};
 use crate::model::registry::KnownModel;
 use crate::output;
 use crate::platform::fetch::Fetched;
-
-/// Name of the file, beside index.html.
-pub const FILE: &str = "catalog.json";
+use crate::protocol::{CATALOG_FILE, Catalog, HostedFile, HostedModel, HostedRun, HostedSae};
 
 /// The files of a finished run, the manifest last: a folder with one is complete.
 pub const RUN_FILES: [&str; 4] =
     [output::METRICS_FILE, output::FEATURES_FILE, output::STATS_FILE, output::MANIFEST_FILE];
 
-/// What a page's host offers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Catalog {
-    version: u32,
-    /// Models with their SAEs.
-    pub models: Vec<HostedModel>,
-    /// Finished runs.
-    pub runs: Vec<HostedRun>,
-    /// Name of the run that the page opens by itself.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub default_run: Option<String>,
-}
-
-/// A known model whose files the host has.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HostedModel {
-    /// Name in the registry.
-    pub name: String,
-    /// One line for people.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub summary: Option<String>,
-    /// The model's own files.
-    pub model: Vec<HostedFile>,
-    /// Its SAEs, ascending layers.
-    pub saes: Vec<HostedSae>,
-}
-
-/// An SAE of a hosted model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HostedSae {
-    /// Block that it reads.
-    pub layer: usize,
-    /// Its files.
-    pub files: Vec<HostedFile>,
-}
-
-/// One file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HostedFile {
-    /// Path as the registry names it.
-    pub path: String,
-    /// Where it is, relative to the catalog.
-    pub url: String,
-    /// Bytes.
-    pub size: u64,
-    /// In lower-case hex, where it was computed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-}
-
-/// A finished run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct HostedRun {
-    /// Name of its folder.
-    pub name: String,
-    /// One line for people.
-    pub title: String,
-    /// Its folder, relative to the catalog, with a slash at the end.
-    pub url: String,
-    /// Samples measured.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub samples: Option<u64>,
-    /// UTC, RFC 3339.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub started_at: Option<String>,
-}
-
 /// A file on disk, and the path under the page where it is offered.
 pub type Placed = (String, PathBuf);
 
-impl Catalog {
-    /// One that offers nothing.
-    pub fn empty() -> Self {
-        Self { version: 1, models: Vec::new(), runs: Vec::new(), default_run: None }
+/// The catalog of a page's folder; an empty one where there is none.
+///
+/// # Errors
+/// A file that is there and is not a catalog.
+pub fn read(folder: &Path) -> Result<Catalog> {
+    let path = folder.join(CATALOG_FILE);
+    if !path.is_file() {
+        return Ok(Catalog::empty());
     }
+    let name = path.display().to_string();
+    let bytes = std::fs::read(&path).map_err(|e| Error::io(&name, "read", e, "check that the file is readable"))?;
+    serde_json::from_slice(&bytes)
+        .map_err(|e| Error::malformed(name, "contents", "a catalog", e.to_string(), "build the page again"))
+}
 
-    /// The catalog of a page's folder; an empty one where there is none.
-    ///
-    /// # Errors
-    /// A file that is there and is not a catalog.
-    pub fn read(folder: &Path) -> Result<Self> {
-        let path = folder.join(FILE);
-        if !path.is_file() {
-            return Ok(Self::empty());
-        }
-        let name = path.display().to_string();
-        let bytes = std::fs::read(&path).map_err(|e| Error::io(&name, "read", e, "check that the file is readable"))?;
-        serde_json::from_slice(&bytes)
-            .map_err(|e| Error::malformed(name, "contents", "a catalog", e.to_string(), "build the page again"))
-    }
-
-    /// As JSON for people and pages.
-    ///
-    /// # Errors
-    /// None in practice.
-    pub fn json(&self) -> Result<Vec<u8>> {
-        serde_json::to_vec_pretty(self).map_err(|e| Error::io(FILE, "write", e.into(), "report this as a bug"))
-    }
+/// As JSON for people and pages.
+///
+/// # Errors
+/// None in practice.
+pub fn json(catalog: &Catalog) -> Result<Vec<u8>> {
+    serde_json::to_vec_pretty(catalog).map_err(|e| Error::io(CATALOG_FILE, "write", e.into(), "report this as a bug"))
 }
 
 /// A known model's entry, and where each of its files lies on disk. Hashes are the registry's, or

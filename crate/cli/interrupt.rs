@@ -10,22 +10,50 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::{flag, low_level};
 
+use super::closing::quoted;
 use super::say;
 use crate::error::{Error, Result};
 use crate::platform::{self, Claim};
 
-/// Watches for SIGINT, SIGTERM and SIGHUP (the terminal is gone): the first takes away an empty claimed folder, says so in a line and
-/// ends the program with status 128 + the signal's number; a second ends it without waiting for that.
+/// Watches for SIGINT, SIGTERM and SIGHUP (the terminal is gone): the first takes away a run of which
+/// nothing is measured, says in a line how things stand and ends the program with status 128 + the
+/// signal's number; a second ends it without waiting for that.
 pub struct Interrupts {
     state: Arc<Mutex<State>>,
 }
 
 /// How far the run is.
 enum State {
-    /// Nothing is written.
-    Running(Option<Claim>),
+    /// Nothing is begun.
+    Idle,
+    /// Under way.
+    Running(Running),
     /// The run's files are in this folder.
     Written(PathBuf),
+}
+
+/// A run under way.
+struct Running {
+    /// Its folder, as it was named.
+    folder: PathBuf,
+    spool: PathBuf,
+    /// Samples in the spool, and in all.
+    kept: usize,
+    samples: usize,
+    /// The folder, where this process made it.
+    claim: Option<Claim>,
+}
+
+impl Running {
+    /// Takes away a run that has nothing; leaves the others to be resumed.
+    fn stop(self) {
+        if self.kept == 0 {
+            // what cannot be removed is found, and named, by the next run there
+            let _ = std::fs::remove_file(&self.spool);
+        } else if let Some(claim) = self.claim {
+            claim.keep();
+        }
+    }
 }
 
 impl Interrupts {
@@ -44,7 +72,7 @@ impl Interrupts {
             flag::register(*signal, Arc::clone(&second)).map_err(failed)?;
         }
         let mut signals = Signals::new(&watched).map_err(failed)?;
-        let state = Arc::new(Mutex::new(State::Running(None)));
+        let state = Arc::new(Mutex::new(State::Idle));
         let watched = Arc::clone(&state);
         thread::spawn(move || {
             if let Some(signal) = signals.forever().next() {
@@ -56,16 +84,16 @@ impl Interrupts {
         Ok(Self { state })
     }
 
-    /// Claims a folder for the run.
-    ///
-    /// # Errors
-    /// Those of `make`.
-    pub fn claim(&self, make: impl FnOnce() -> Result<Claim>) -> Result<PathBuf> {
-        let mut state = lock(&self.state);
-        let claim = make()?;
-        let folder = claim.path().to_owned();
-        *state = State::Running(Some(claim));
-        Ok(folder)
+    /// A run has begun: its folder as it was named, its spool, and how many samples it has.
+    pub fn began(&self, folder: &Path, spool: PathBuf, samples: usize, claim: Option<Claim>) {
+        *lock(&self.state) = State::Running(Running { folder: folder.to_owned(), spool, kept: 0, samples, claim });
+    }
+
+    /// So many samples are in the spool.
+    pub fn kept(&self, samples: usize) {
+        if let State::Running(running) = &mut *lock(&self.state) {
+            running.kept = samples;
+        }
     }
 
     /// Writes the run's files, which a signal waits for: they are there all or not at all. The claimed
@@ -76,7 +104,9 @@ impl Interrupts {
     pub fn writing(&self, folder: &Path, write: impl FnOnce() -> Result<()>) -> Result<()> {
         let mut state = lock(&self.state);
         write()?;
-        if let State::Running(Some(claim)) = std::mem::replace(&mut *state, State::Written(folder.to_owned())) {
+        if let State::Running(Running { claim: Some(claim), .. }) =
+            std::mem::replace(&mut *state, State::Written(folder.to_owned()))
+        {
             claim.keep();
         }
         Ok(())
@@ -85,22 +115,30 @@ impl Interrupts {
 
 impl Drop for Interrupts {
     fn drop(&mut self) {
-        // a run that failed leaves no folder
-        if let State::Running(claim) = &mut *lock(&self.state) {
-            drop(claim.take());
+        // a run that failed at once leaves nothing
+        if let State::Running(running) = std::mem::replace(&mut *lock(&self.state), State::Idle) {
+            running.stop();
         }
     }
 }
 
-/// Undoes what is not finished, and the line about it.
+/// Undoes what is not worth keeping, and the line about it.
 fn ended(state: &mut State) -> String {
     // a progress bar leaves its line open
     let line = if io::stderr().is_terminal() { "\n" } else { "" };
-    match state {
-        State::Running(claim) => {
-            drop(claim.take());
+    match std::mem::replace(state, State::Idle) {
+        State::Running(running) if running.kept > 0 => {
+            let Running { folder, kept, samples, .. } = &running;
+            let resume = format!("saescope analyze --resume {}", quoted(folder));
+            let said = format!("{line}interrupted: {kept} of {samples} samples are kept; go on with: {resume}");
+            running.stop();
+            said
+        }
+        State::Running(running) => {
+            running.stop();
             format!("{line}interrupted: nothing was written")
         }
+        State::Idle => format!("{line}interrupted: nothing was written"),
         State::Written(folder) => format!("{line}interrupted: the run is complete in {}", folder.display()),
     }
 }

@@ -6,13 +6,17 @@ mod analyze;
 pub mod args;
 mod bench;
 mod catalog;
+mod closing;
+mod dry_run;
 mod fetch;
+mod folder;
 mod hash;
 mod health;
 pub mod inputs;
 mod inspect;
 mod interrupt;
 mod known;
+mod merge;
 mod models;
 mod pack;
 mod progress;
@@ -60,6 +64,7 @@ pub fn main() -> ExitCode {
 fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Analyze(args) => block_on(analyze::run(&args)),
+        Command::Merge(args) => merge::run(&args),
         Command::Verify(args) => block_on(verify::run(&args)),
         Command::Bench(args) => block_on(bench::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Inspect(args) => block_on(inspect::run(&args)).map(|()| ExitCode::SUCCESS),

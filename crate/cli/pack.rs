@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::catalog::{self, Catalog};
+use super::catalog;
 use super::{args, fetch, known, print};
 use crate::error::{Error, Result};
+use crate::protocol::{CATALOG_FILE, Catalog};
 use crate::{output, platform};
 
 /// Copies what is asked for into the page's folder and writes its catalog.
@@ -51,8 +52,8 @@ pub fn run(args: &args::Pack) -> Result<()> {
         catalog.runs.push(run);
     }
     catalog.default_run = catalog.runs.first().map(|run| run.name.clone());
-    let path = args.page.join(catalog::FILE);
-    platform::write_atomic(&path, &catalog.json()?)?;
+    let path = args.page.join(CATALOG_FILE);
+    platform::write_atomic(&path, &catalog::json(&catalog)?)?;
     print(&format!("{}\n", path.display()))
 }
 

@@ -102,6 +102,7 @@ mod tests {
     #[test]
     fn the_line_is_the_documented_one() {
         let p = Progress {
+            before: 0,
             samples_done: 80.0,
             samples_total: 200,
             seconds: 80.0 / 8.5,

@@ -6,17 +6,19 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use half::bf16;
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use rand_chacha::rand_core::RngCore;
 use serde_json::{Map, Value, json};
 
 use super::args::ShapeArg;
 use super::{inputs, say};
 use crate::engine;
 use crate::error::{Error, Result};
-use crate::model::Model;
+use crate::model::fields::fields;
+use crate::model::gemma2::{Config, Gemma2};
 use crate::model::ops::Compute;
+use crate::model::{Architecture, Model, TensorSpec};
 use crate::platform;
+use crate::random::{Stream, seeded};
 
 /// Upper quantile of the normal distribution that leaves 71 of 16,384 features active: the L0 of
 /// the canonical SAE of layer 20.
@@ -80,7 +82,8 @@ pub async fn write(folder: &Path, shape: ShapeArg, tokenizer: &[u8], vocab: usiz
     platform::write_atomic(folder.join("tokenizer.json"), &with_bos(tokenizer)?)?;
     let path = folder.join("model.safetensors");
     say(&format!("writing {}", path.display()));
-    write_weights(&path, &s).map_err(|e| failed(&path, e))?;
+    let family = Gemma2(Config::read(fields("config.json", config, &[])?)?);
+    write_weights(&path, &family).map_err(|e| failed(&path, e))?;
 
     // thresholds that leave a realistic number of features active need the residuals' size
     let model = Model::open(inputs::model_files(folder, None)?).await?;
@@ -129,7 +132,7 @@ fn with_bos(tokenizer: &[u8]) -> Result<Vec<u8>> {
 
 /// Normal values, quick rather than exact: the sum of four uniform ones has the right mean and
 /// variance, and nothing here depends on the tails.
-struct Normal(ChaCha8Rng);
+struct Normal(Stream);
 
 impl Normal {
     fn next(&mut self) -> f32 {
@@ -156,31 +159,27 @@ struct Spec {
 }
 
 /// The model, BF16.
-fn write_weights(path: &Path, s: &Shape) -> std::io::Result<()> {
-    let (q, kv) = (s.heads * s.head_dim, s.kv_heads * s.head_dim);
-    let mut tensors: Vec<Spec> = Vec::new();
-    let mut add = |name: String, shape: Vec<usize>, deviation: f32| {
+fn write_weights(path: &Path, model: &Gemma2) -> std::io::Result<()> {
+    let (family, dims) = (model.family(), model.dims());
+    let prefix = family.prefixes[0];
+    let mut tensors = vec![Spec {
+        name: format!("{prefix}{}", model.embedding().tokens),
+        shape: vec![dims.vocab_size, dims.d_model],
+        fill: Fill::Random(0.02, 0),
+    }];
+    let mut add = |prefix: &str, (name, shape): TensorSpec| {
+        let deviation = match shape[..] {
+            [_, input] => 1.0 / (input as f32).sqrt(),
+            _ => 0.1,
+        };
         let seed = tensors.len() as u64;
-        tensors.push(Spec { name, shape, fill: Fill::Random(deviation, seed) });
+        tensors.push(Spec { name: format!("{prefix}{name}"), shape, fill: Fill::Random(deviation, seed) });
     };
-    add("model.embed_tokens.weight".to_owned(), vec![s.vocab, s.d_model], 0.02);
-    for l in 0..s.layers {
-        for (name, out, input) in [
-            ("self_attn.q_proj", q, s.d_model),
-            ("self_attn.k_proj", kv, s.d_model),
-            ("self_attn.v_proj", kv, s.d_model),
-            ("self_attn.o_proj", s.d_model, q),
-            ("mlp.gate_proj", s.d_mlp, s.d_model),
-            ("mlp.up_proj", s.d_mlp, s.d_model),
-            ("mlp.down_proj", s.d_model, s.d_mlp),
-        ] {
-            add(format!("model.layers.{l}.{name}.weight"), vec![out, input], 1.0 / (input as f32).sqrt());
-        }
-        for norm in ["input", "post_attention", "pre_feedforward", "post_feedforward"] {
-            add(format!("model.layers.{l}.{norm}_layernorm.weight"), vec![s.d_model], 0.1);
-        }
+    for layer in 0..dims.n_layers {
+        let prefix = format!("{prefix}{}.{layer}.", family.blocks);
+        model.layer_tensors(layer).into_iter().for_each(|tensor| add(&prefix, tensor));
     }
-    add("model.norm.weight".to_owned(), vec![s.d_model], 0.1);
+    model.unembedding().norm.into_iter().for_each(|tensor| add(prefix, tensor));
     write_safetensors(path, "BF16", &tensors)
 }
 
@@ -228,7 +227,7 @@ fn write_safetensors(path: &Path, dtype: &str, tensors: &[Spec]) -> std::io::Res
     file.write_all(&header)?;
     for Spec { shape, fill, .. } in tensors {
         let (mut random, deviation, constant) = match *fill {
-            Fill::Random(deviation, seed) => (Some(Normal(ChaCha8Rng::seed_from_u64(seed))), deviation, 0.0),
+            Fill::Random(deviation, seed) => (Some(Normal(seeded(seed))), deviation, 0.0),
             Fill::Constant(value) => (None, 0.0, value),
         };
         for _ in 0..shape.iter().product::<usize>() {

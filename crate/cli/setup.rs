@@ -8,10 +8,10 @@ use super::{fetch, inputs, known, say};
 use crate::dataset::{self, Dataset, Format};
 use crate::error::{Error, Result};
 use crate::model::ModelFiles;
-use crate::model::ops::{Compute, Kernels, Precision};
+use crate::model::ops::{Compute, Precision};
 use crate::model::registry;
-use crate::output::{ComputeInfo, FileInfo};
-use crate::platform::{self, Adapter};
+use crate::output::{self, Backend, ComputeInfo, FileInfo, Weights};
+use crate::platform::{self, Adapter, Interface};
 use crate::run::{self, Loaded, SaeFiles};
 
 /// Loads what `--model`, `--sae` and `--tokenizer` name; a known model is fetched if need be.
@@ -98,19 +98,27 @@ impl Devices {
     }
 
     /// Graphics interface, or the CPU's kernels.
-    pub fn backend(&self) -> String {
-        self.adapters.first().map_or_else(|| "flex".to_owned(), |a| format!("wgpu ({})", a.backend))
+    pub fn backend(&self) -> Backend {
+        match self.adapters.first().map(|adapter| adapter.interface) {
+            None => Backend::Flex,
+            Some(Interface::Vulkan) => Backend::WgpuVulkan,
+            Some(Interface::Metal) => Backend::WgpuMetal,
+            Some(Interface::Dx12) => Backend::WgpuDx12,
+        }
     }
 
     /// All of that for the manifest.
     pub fn info(&self) -> ComputeInfo {
         ComputeInfo {
-            precision: self.computes.first().map_or("f32", |c| c.precision.as_str()).to_owned(),
+            precision: match self.computes.first().map(|compute| compute.precision) {
+                Some(Precision::F16) => output::Precision::F16,
+                Some(Precision::F32) | None => output::Precision::F32,
+            },
             device: self.kind(),
             adapter: self.name(),
             backend: self.backend(),
             threads: platform::threads(),
-            weights: "streamed".to_owned(),
+            weights: Weights::Streamed,
         }
     }
 }
@@ -165,7 +173,7 @@ pub async fn devices(args: &DeviceArgs) -> Result<Devices> {
     let mut computes = Vec::new();
     for adapter in &chosen {
         let device = platform::open_adapter(adapter).await?;
-        computes.push(Compute { device, kernels: Kernels::Tensor, precision, max_buffer: Some(adapter.max_binding) });
+        computes.push(Compute::gpu(device, precision, Some(adapter.max_binding)));
     }
     Ok(Devices { computes, adapters: chosen })
 }
@@ -221,7 +229,8 @@ pub fn data(args: &DataArgs, seed: u64) -> Result<Dataset> {
 pub async fn data_files(args: &DataArgs) -> Result<Vec<FileInfo>> {
     if args.datasets.is_empty() {
         let bytes = dataset::BUILTIN_JSONL.len() as u64;
-        return Ok(vec![FileInfo { path: "builtin".into(), bytes, sha256: Some(dataset::builtin()?.sha256) }]);
+        let data = dataset::builtin()?;
+        return Ok(vec![FileInfo { path: data.name, bytes, sha256: Some(data.sha256) }]);
     }
     let mut out = Vec::new();
     for arg in &args.datasets {

@@ -1,8 +1,6 @@
 //! The run's answer on a terminal: what survives its length control, what length explains, what has no
 //! control. At most a screen; `stats.parquet` has every row.
 
-use std::collections::HashSet;
-
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 use crate::stats::{ALPHA, Adjusted, Comparison, POWER, Verdict, smallest_detectable_dz};
@@ -77,11 +75,7 @@ pub fn verdicts(comparisons: &[Comparison], screen: Screen) -> String {
 
 /// One comparison per question: neither token counts, which are the control, nor `*_diff` columns.
 fn hypotheses(comparisons: &[Comparison]) -> Vec<&Comparison> {
-    let asked: HashSet<(&str, &str)> = comparisons.iter().map(|c| (c.domain.as_str(), c.metric.as_str())).collect();
-    let again = |c: &Comparison| {
-        c.metric.strip_suffix("_diff").is_some_and(|metric| asked.contains(&(c.domain.as_str(), metric)))
-    };
-    comparisons.iter().filter(|c| c.verdict != Verdict::Control && !again(c)).collect()
+    comparisons.iter().filter(|c| c.verdict != Verdict::Control && c.difference_of.is_none()).collect()
 }
 
 fn strength(c: &Comparison) -> f64 {

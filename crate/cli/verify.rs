@@ -6,9 +6,9 @@ use super::analyze::{batching, options};
 use super::args::Verify;
 use super::progress::Shown;
 use super::{print, say, setup};
-use crate::engine::{self, Batching, Outcome};
+use crate::engine::{self, Batching, Inputs, Outcome};
 use crate::error::Result;
-use crate::metrics::{self, Cell, Table};
+use crate::metrics::{self, Column, Form, Part, Table, TextKind};
 
 /// The largest difference of one column.
 struct Difference {
@@ -31,15 +31,21 @@ pub async fn run(args: &Verify) -> Result<ExitCode> {
     for (what, batching) in [("one text at a time", Batching::OneText), ("batched", batching(args.batch_size))] {
         let shown = Shown::new(data.samples.len());
         let options = options(&args.measure, batching, &args.data.join);
-        let outcome =
-            engine::analyze(&loaded.model, &devices.computes, &loaded.saes, &data.samples, &options, &shown).await;
+        let inputs = Inputs {
+            model: &loaded.model,
+            computes: &devices.computes,
+            saes: &loaded.saes,
+            samples: &data.samples,
+            options: &options,
+        };
+        let outcome = engine::analyze(inputs, &shown).await;
         shown.finish();
         let outcome = outcome?;
         say(&format!(
             "{what}: {:.2} s, {} tokens computed in {} batches",
-            outcome.seconds, outcome.nodes, outcome.batches
+            outcome.counters.seconds, outcome.counters.nodes, outcome.counters.batches
         ));
-        let table = metrics::table(&outcome.samples, &layers, args.measure.logprob)?;
+        let table = metrics::table(&outcome.samples, &layers, args.measure.logprob, "")?;
         runs.push((outcome, table));
     }
     let tolerance = args.tolerance.unwrap_or(if devices.adapters.is_empty() { 1e-6 } else { 1e-3 });
@@ -55,7 +61,8 @@ pub async fn run(args: &Verify) -> Result<ExitCode> {
     let worst = differences.iter().fold(0.0f64, |m, d| m.max(d.relative));
     let different = differences.iter().filter(|d| d.relative > 0.0).count();
     print(&format!(
-        "largest difference {worst:.2e}, tolerance {tolerance:.0e}: {} metrics of {} samples, {different} of them with a difference\n",
+        "largest difference {worst:.2e}, tolerance {tolerance:.0e}: {} metrics of {} samples, {different} of them \
+         with a difference\n",
         differences.len(),
         one_table.rows.len(),
     ))?;
@@ -76,19 +83,21 @@ pub async fn run(args: &Verify) -> Result<ExitCode> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
 
-/// Largest relative difference per column; a difference of text or of null counts as infinite.
+/// Largest relative difference per metric column; a difference of text or of null counts as infinite.
 /// Differences (`*_diff`) are relative to the size of what they subtract, not to themselves.
 fn compare(a: &Table, b: &Table, outcome: &Outcome) -> Vec<Difference> {
+    // what the data set gives, and the run's name, were not measured
+    let all = metrics::GROUPS.iter().flat_map(|group| group.metrics);
+    let given: Vec<&str> = all.filter(|metric| !metric.is_measured()).map(|metric| metric.name).collect();
     let mut out = Vec::new();
     for (c, column) in a.columns.iter().enumerate() {
+        if given.contains(&column.name.as_str()) {
+            continue;
+        }
+        let sides = subtracted(a, column);
         let mut worst = Difference { column: column.name.clone(), relative: 0.0, sample: "-".to_owned() };
         for (row, (x, y)) in a.rows.iter().zip(&b.rows).enumerate() {
-            let scale = column.name.strip_suffix("_diff").map_or(0.0, |stem| {
-                ["fact", "hall"]
-                    .iter()
-                    .filter_map(|t| a.cell(row, &format!("{stem}_{t}")).and_then(Cell::number))
-                    .fold(0.0f64, |m, v| m.max(v.abs()))
-            });
+            let scale = sides.iter().filter_map(|&i| x[i].number()).fold(0.0f64, |m, v| m.max(v.abs()));
             let relative = match (x[c].number(), y[c].number()) {
                 (Some(x), Some(y)) if x == y => 0.0,
                 (Some(x), Some(y)) => (x - y).abs() / x.abs().max(y.abs()).max(scale).max(1e-12),
@@ -100,9 +109,19 @@ fn compare(a: &Table, b: &Table, outcome: &Outcome) -> Vec<Difference> {
                 worst.sample = outcome.samples.get(row).map_or_else(|| row.to_string(), |s| s.sample_id.clone());
             }
         }
-        if column.name != "sample_id" && column.name != "domain" && column.name != "complexity" {
-            out.push(worst);
-        }
+        out.push(worst);
     }
     out
+}
+
+/// The columns that a difference subtracts; none for any other column.
+fn subtracted(table: &Table, column: &Column) -> Vec<usize> {
+    let Some(Part { metric, form: Form::Difference(_) }) = &column.part else { return Vec::new() };
+    let side = |other: &Column| {
+        other
+            .part
+            .as_ref()
+            .is_some_and(|p| p.metric == *metric && matches!(p.form, Form::Text(t) if t != TextKind::Prompt))
+    };
+    (0..table.columns.len()).filter(|&i| side(&table.columns[i])).collect()
 }

@@ -2,9 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use sha2::{Digest, Sha256};
-
 use super::Dataset;
+use crate::random::place;
 
 impl Dataset {
     /// Keeps `n` samples, or all where there are no more: from each domain in proportion to its size
@@ -35,7 +34,7 @@ impl Dataset {
         let mut kept = HashSet::new();
         for (domain, share) in order.iter().zip(share) {
             let mut members = domains.remove(domain).unwrap_or_default();
-            members.sort_by_cached_key(|&i| draw(seed, &self.samples[i].id));
+            members.sort_by_cached_key(|&i| place("saescope/limit/1", seed, &self.samples[i].id));
             kept.extend(members.into_iter().take(share));
         }
         let mut i = 0;
@@ -44,13 +43,4 @@ impl Dataset {
             kept.contains(&(i - 1))
         });
     }
-}
-
-/// A sample's place in the draw.
-fn draw(seed: u64, id: &str) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    hash.update(b"saescope/limit/1");
-    hash.update(seed.to_le_bytes());
-    hash.update(id.as_bytes());
-    hash.finalize().into()
 }

@@ -64,6 +64,7 @@ pub const BUILTIN_JSONL: &str = include_str!("builtin.jsonl");
 
 /// One triple.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Sample {
     /// Unique name within the data set.
     pub id: String,
@@ -98,6 +99,7 @@ impl Sample {
 
 /// A row that stays out of a data set, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Rejected {
     /// File that holds the row.
     pub file: String,

@@ -22,8 +22,7 @@ pub struct SaeAt {
 pub fn fit(model: &mut Model, mut saes: Vec<SaeAt>) -> Result<Vec<SaeAt>> {
     let (d_model, n_layers) = (model.dims().d_model, model.dims().n_layers);
     saes.sort_by_key(|s| s.layer);
-    if model.architecture.name() != "gpt2" {
-        // TransformerLens centres what is written to the residual stream in LayerNorm models only
+    if !model.architecture.family().centred_residual {
         saes.iter_mut().for_each(|s| s.sae.center_input = false);
     }
     if saes.is_empty() {

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::fit::SaeAt;
 use super::logprob::{Question, next_token_logprobs};
 use super::progress::{Observer, Progress, Stage, Timings, report};
-use super::sae_pass::DeviceEncoder;
+use super::sae_pass::{DeviceEncoder, Encoded};
 use super::stream::Stream;
 use crate::batch::{Batch, BatchLimit, pack};
 use crate::error::{Error, Result};
@@ -102,6 +102,7 @@ impl Meter<'_> {
         report(
             self.observer,
             &Progress {
+                before: 0,
                 // sums of shares may end a hair below the whole
                 samples_done: self.passages as f64 * (self.done / self.total + 1e-9).min(1.0),
                 samples_total: self.passages,
@@ -278,20 +279,13 @@ fn per_text(rows: &[Vec<f32>], batches: &[Batch], texts: usize, d: usize) -> Vec
 /// x̂ of rows, with their active features' indices.
 async fn reconstruct(at: &SaeAt, encoder: &DeviceEncoder, rows: &[&[f32]]) -> Result<Vec<(Vec<u32>, Vec<f64>)>> {
     let encoded = encoder.encode(rows).await?.into_iter().collect::<Result<Vec<_>>>()?;
-    let mut used: Vec<usize> = encoded.iter().flat_map(|e| e.features.iter().map(|f| f.index as usize)).collect();
-    used.sort_unstable();
-    used.dedup();
-    let decoder = at.sae.decoder_rows(&used).await?;
-    let d = at.sae.d_in;
+    let features = |row: &Encoded| row.features.iter().map(|f| f.index).collect::<Vec<u32>>();
+    let used = encoded.iter().flat_map(&features).map(|index| index as usize);
+    let decoder = at.sae.distinct_decoder_rows(used).await?;
     platform::par_map(encoded.len(), |i| {
-        let mut gathered = Vec::with_capacity(encoded[i].features.len() * d);
-        for f in &encoded[i].features {
-            // every index was put into `used` above
-            let row = used.binary_search(&(f.index as usize)).unwrap_or_default();
-            gathered.extend_from_slice(&decoder.data[row * d..(row + 1) * d]);
-        }
-        let indices = encoded[i].features.iter().map(|f| f.index).collect();
-        Ok((indices, encoder.decode(&encoded[i], &gathered)?))
+        let indices = features(&encoded[i]);
+        let rows = decoder.gather(indices.iter().map(|&index| index as usize))?;
+        Ok((indices, encoder.decode(&encoded[i], &rows.data)?))
     })
     .into_iter()
     .collect()

@@ -1,9 +1,10 @@
 //! What the engine tells while it works, and how it is told to stop.
 
-use std::ops::ControlFlow;
+use std::ops::{AddAssign, ControlFlow};
+
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::metrics::SampleMeasure;
 use crate::platform::{Clock, MaybeSend, MaybeSync};
 
 /// The stages of a run.
@@ -43,8 +44,10 @@ impl Stage {
 /// Where a run is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
-    /// Samples whose work is done, counted in shares of the whole: a run goes through the layers
-    /// with all samples at once, so half the layers of 200 samples is 100 samples' worth.
+    /// Samples that an earlier part of a continued run finished.
+    pub before: usize,
+    /// Samples whose work is done, those among them, counted in shares of the whole: a run goes through
+    /// the layers with all samples at once, so half the layers of 200 samples is 100 samples' worth.
     pub samples_done: f64,
     /// Samples in the run.
     pub samples_total: usize,
@@ -61,9 +64,9 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Samples per second so far.
+    /// Samples per second, of those that this part of the run did.
     pub fn rate(&self) -> f64 {
-        if self.seconds > 0.0 { self.samples_done / self.seconds } else { 0.0 }
+        if self.seconds > 0.0 { (self.samples_done - self.before as f64) / self.seconds } else { 0.0 }
     }
 
     /// Seconds left at the rate so far; none before there is a rate.
@@ -77,9 +80,6 @@ impl Progress {
 pub trait Observer: MaybeSend + MaybeSync {
     /// Called after every block. [`ControlFlow::Break`] cancels the run.
     fn progress(&self, progress: &Progress) -> ControlFlow<()>;
-
-    /// Called when samples are finished: once a pass, in the data set's order.
-    fn measured(&self, _samples: &[SampleMeasure]) {}
 }
 
 /// Nobody listening.
@@ -93,7 +93,7 @@ impl Observer for Silent {
 }
 
 /// Seconds per stage.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Timings {
     seconds: [f64; Stage::ALL.len()],
 }
@@ -123,6 +123,12 @@ impl Timings {
     /// Seconds of all stages.
     pub fn total(&self) -> f64 {
         self.seconds.iter().sum()
+    }
+}
+
+impl AddAssign for Timings {
+    fn add_assign(&mut self, other: Self) {
+        self.seconds.iter_mut().zip(other.seconds).for_each(|(mine, more)| *mine += more);
     }
 }
 

@@ -84,23 +84,16 @@ pub(super) async fn measure_rows(
     let xs: Vec<&[f32]> = rows.iter().map(|r| r.x).collect();
     let encoded = encoder.encode(&xs).await?;
     // W_dec stays where it is stored: only rows of features that are active somewhere are read
-    let mut used: Vec<usize> =
-        encoded.iter().flatten().flat_map(|e| e.features.iter().map(|f| f.index as usize)).collect();
-    used.sort_unstable();
-    used.dedup();
-    let decoder = sae.decoder_rows(&used).await?;
-    let d = sae.d_in;
-    let gathered = |features: &[Feature]| -> Vec<f32> {
-        let mut out = Vec::with_capacity(features.len() * d);
-        for f in features {
-            // every index was put into `used` above
-            let at = used.binary_search(&(f.index as usize)).unwrap_or_default();
-            out.extend_from_slice(&decoder.data[at * d..(at + 1) * d]);
-        }
-        out
+    let used = encoded.iter().flatten().flat_map(|e| e.features.iter().map(|f| f.index as usize));
+    let decoder = sae.distinct_decoder_rows(used).await?;
+    let gathered = |features: &[Feature]| -> Result<Vec<f32>> {
+        Ok(decoder.gather(features.iter().map(|f| f.index as usize))?.data)
     };
     let decoded = platform::par_map(encoded.len(), |i| match &encoded[i] {
-        Ok(row) => encoder.decode(row, &gathered(&row.features)).map_err(|e| e.to_string()),
+        Ok(row) => {
+            let rows = gathered(&row.features).map_err(|e| e.to_string())?;
+            encoder.decode(row, &rows).map_err(|e| e.to_string())
+        }
         Err(e) => Err(e.to_string()),
     });
     timings.lap(Stage::Sae, &mut clock);
@@ -112,13 +105,14 @@ pub(super) async fn measure_rows(
         };
         let indices: Vec<u32> = features.iter().map(|f| f.index).collect();
         let activations: Vec<f32> = features.iter().map(|f| f.activation).collect();
+        let decoder_rows = gathered(features).map_err(|e| e.to_string())?;
         let input = LayerInput {
             layer,
             x: rows[i].x,
             x_hat,
             indices: &indices,
             activations: &activations,
-            rows: &gathered(features),
+            rows: &decoder_rows,
             d_sae: sae.d_sae,
             median_norm,
         };

@@ -5,7 +5,7 @@
 
 use crate::batch::{BatchLimit, pack};
 use crate::error::Result;
-use crate::model::fields::Fields;
+use crate::model::fields::fields;
 use crate::model::llama::{Config, Llama};
 use crate::model::ops::{Compute, read_back};
 use crate::model::{Architecture, BatchContext, LayerWeights};
@@ -71,7 +71,7 @@ fn config() -> Result<Config> {
         "rope_theta": 10_000.0,
         "hidden_act": "silu",
     });
-    Config::read(Fields::new("self-test", config)?)
+    Config::read(fields("self-test", config, &[])?)
 }
 
 /// Values in [−1, 1) of 16 bits, the same everywhere.
@@ -100,7 +100,8 @@ mod tests {
 
     #[test]
     fn a_less_exact_device_is_seen() {
-        let rounded = Compute { precision: Precision::F16, ..Compute::cpu_plain() };
+        let mut rounded = Compute::cpu_plain();
+        rounded.precision = Precision::F16;
         let worst = block_on(self_test(&rounded)).unwrap();
         assert!(worst > 1e-5, "{worst:e}");
     }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::table::{COMPARED, check, mean_residual, squared_deviation};
+use super::passes::{FirstPass, Pooled, check, check_pooled};
+use super::registry::{COMPARED, squared_deviation};
 use super::text::SampleMeasure;
 use crate::error::Result;
 
@@ -17,14 +18,20 @@ const FEW_TEXTS: usize = 20;
 /// would count the shared positions a third time), those that are read at attention sinks left out:
 /// no SAE is trained on such positions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct LayerHealth {
     /// Block number.
     pub layer: usize,
     /// Texts that were looked at.
     pub texts: usize,
-    /// Texts that were left out, since they are read at an attention sink.
+    /// Texts that were left out, since they are read at an attention sink; absent in runs of version 1.
+    #[serde(default)]
+    #[cfg_attr(test, ts(as = "Option<_>", optional))]
     pub sinks: usize,
-    /// Median residual norm of ordinary text at this layer; a norm above twice that is a sink's.
+    /// Median residual norm of ordinary text at this layer; a norm above twice that is a sink's. Absent in
+    /// runs of version 1.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional = nullable))]
     pub median_norm: Option<f64>,
     /// Mean number of active features per text; none without texts.
     pub mean_l0: Option<f64>,
@@ -39,50 +46,106 @@ pub struct LayerHealth {
     pub warnings: Vec<String>,
 }
 
-/// Health of every SAE of a run. `declared_l0` is by layer order; missing entries count as
-/// undeclared.
+/// Health of every SAE of a run whose samples are in memory. `declared_l0` is by layer order; missing
+/// entries count as undeclared.
 ///
 /// # Errors
-/// As [`super::table()`].
+/// As [`FirstPass::add`].
 pub fn health(samples: &[SampleMeasure], layers: &[usize], declared_l0: &[Option<f64>]) -> Result<Vec<LayerHealth>> {
-    check(samples, layers)?;
-    layers
-        .iter()
-        .enumerate()
-        .map(|(order, &layer)| {
-            let mean = mean_residual(samples, order, |measured| !measured.is_sink())?;
-            let (mut texts, mut sinks, mut active, mut dead) = (0, 0, 0, 0);
-            let (mut error, mut deviation) = (0.0, 0.0);
-            for sample in samples {
-                for kind in COMPARED {
-                    let measured = &sample.text(kind).layers[order];
-                    if measured.is_sink() {
-                        sinks += 1;
-                        continue;
-                    }
-                    texts += 1;
-                    active += measured.indices.len();
-                    dead += usize::from(measured.indices.is_empty());
-                    error += measured.squared_error;
-                    deviation += squared_deviation(measured, &mean, &sample.sample_id)?;
+    let mut first = FirstPass::new(layers);
+    samples.iter().try_for_each(|sample| first.add(sample))?;
+    let mut second = HealthPass::new(layers, declared_l0, &first.finish())?;
+    samples.iter().try_for_each(|sample| second.add(sample))?;
+    Ok(second.finish())
+}
+
+/// Health of every SAE of a run, sample by sample, once the first pass is done.
+#[derive(Debug, Clone)]
+pub struct HealthPass {
+    layers: Vec<usize>,
+    counts: Vec<Counts>,
+}
+
+/// One layer's figures in the making.
+#[derive(Debug, Clone, Default)]
+struct Counts {
+    declared_l0: Option<f64>,
+    /// mean of x over the texts looked at
+    mean: Vec<f64>,
+    /// none before the first sample
+    median_norm: Option<Option<f64>>,
+    texts: usize,
+    sinks: usize,
+    active: usize,
+    dead: usize,
+    error: f64,
+    deviation: f64,
+}
+
+impl HealthPass {
+    /// Of a run with SAEs at these `layers`; `declared_l0` is by layer order, missing entries count as
+    /// undeclared.
+    ///
+    /// # Errors
+    /// [`crate::Error::Mismatch`] where `pooled` is of other layers.
+    pub fn new(layers: &[usize], declared_l0: &[Option<f64>], pooled: &Pooled) -> Result<Self> {
+        check_pooled(pooled, layers)?;
+        let counts = pooled.layers.iter().enumerate().map(|(order, pooled)| Counts {
+            declared_l0: declared_l0.get(order).copied().flatten(),
+            mean: pooled.ordinary_mean.clone(),
+            ..Counts::default()
+        });
+        Ok(Self { layers: layers.to_vec(), counts: counts.collect() })
+    }
+
+    /// Takes one sample, in the data set's order.
+    ///
+    /// # Errors
+    /// [`crate::Error::Mismatch`] where it lacks a layer or a residual.
+    pub fn add(&mut self, sample: &SampleMeasure) -> Result<()> {
+        check(sample, &self.layers)?;
+        for (order, counts) in self.counts.iter_mut().enumerate() {
+            counts.median_norm.get_or_insert(sample.fact.layers[order].median_norm);
+            for &kind in COMPARED {
+                let measured = &sample.text(kind).layers[order];
+                if measured.is_sink() {
+                    counts.sinks += 1;
+                    continue;
                 }
+                counts.texts += 1;
+                counts.active += measured.indices.len();
+                counts.dead += usize::from(measured.indices.is_empty());
+                counts.error += measured.squared_error;
+                counts.deviation += squared_deviation(measured, &counts.mean, &sample.sample_id)?;
             }
-            let share = |count: usize| (texts > 0).then(|| count as f64 / texts as f64);
-            let mut health = LayerHealth {
-                layer,
-                texts,
-                sinks,
-                median_norm: samples.first().and_then(|s| s.fact.layers[order].median_norm),
-                mean_l0: share(active),
-                declared_l0: declared_l0.get(order).copied().flatten(),
-                fvu: (deviation > 0.0).then(|| error / deviation).filter(|f| f.is_finite()),
-                dead_share: share(dead),
-                warnings: Vec::new(),
-            };
-            health.warnings = warnings(&health);
-            Ok(health)
-        })
-        .collect()
+        }
+        Ok(())
+    }
+
+    /// What all samples together say, by layer.
+    pub fn finish(self) -> Vec<LayerHealth> {
+        self.layers.iter().zip(self.counts).map(|(&layer, counts)| counts.health(layer)).collect()
+    }
+}
+
+impl Counts {
+    fn health(self, layer: usize) -> LayerHealth {
+        let share = |count: usize| (self.texts > 0).then(|| count as f64 / self.texts as f64);
+        let fvu = (self.deviation > 0.0).then(|| self.error / self.deviation);
+        let mut health = LayerHealth {
+            layer,
+            texts: self.texts,
+            sinks: self.sinks,
+            median_norm: self.median_norm.flatten(),
+            mean_l0: share(self.active),
+            declared_l0: self.declared_l0,
+            fvu: fvu.filter(|f| f.is_finite()),
+            dead_share: share(self.dead),
+            warnings: Vec::new(),
+        };
+        health.warnings = warnings(&health);
+        health
+    }
 }
 
 /// The rule: FVU above 1, or L0 off by more than [`L0_FACTOR`].

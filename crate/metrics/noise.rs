@@ -3,12 +3,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
-use sha2::{Digest, Sha256};
-
 use super::text::TextKind;
 use crate::error::{Error, Result};
+use crate::random::{keyed, normal_pair};
 
 /// Standard deviation of the noise added to a residual.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -78,15 +75,17 @@ impl Noise {
     }
 }
 
-/// x + noise, shape \[d\]: Gaussian, keyed by (seed, sample, text, layer).
-///
-/// The stream is ChaCha8 (D. J. Bernstein, "ChaCha, a variant of Salsa20", 2008) with the SHA-256
-/// of the key as its seed, so no draw depends on any other text. Normal deviates come in pairs by
-/// G. E. P. Box and M. E. Muller (1958) in f64, with `libm` for the logarithm and the circular
-/// functions: the system's own differ in the last bit from machine to machine.
+/// x + noise, shape \[d\]: Gaussian, from a [stream](crate::random) keyed by (seed, sample, text,
+/// layer), so that no draw depends on any other text.
 pub fn noisy(x: &[f32], noise: Noise, seed: u64, sample_id: &str, text: TextKind, layer: usize) -> Vec<f32> {
     let sigma = noise.sigma(x);
-    let mut stream = ChaCha8Rng::from_seed(key(seed, sample_id, text, layer));
+    let mut stream = keyed(&[
+        b"saescope/noise/1",
+        &seed.to_le_bytes(),
+        sample_id.as_bytes(),
+        text.as_str().as_bytes(),
+        &(layer as u64).to_le_bytes(),
+    ]);
     let mut out = Vec::with_capacity(x.len());
     for pair in x.chunks(2) {
         let (z0, z1) = normal_pair(&mut stream);
@@ -95,33 +94,6 @@ pub fn noisy(x: &[f32], noise: Noise, seed: u64, sample_id: &str, text: TextKind
         }
     }
     out
-}
-
-/// SHA-256 of the key. Every field is prefixed by its length, so no two keys share an encoding.
-fn key(seed: u64, sample_id: &str, text: TextKind, layer: usize) -> [u8; 32] {
-    let mut hash = Sha256::new();
-    for field in [
-        b"saescope/noise/1".as_slice(),
-        &seed.to_le_bytes(),
-        sample_id.as_bytes(),
-        text.as_str().as_bytes(),
-        &(layer as u64).to_le_bytes(),
-    ] {
-        hash.update((field.len() as u64).to_le_bytes());
-        hash.update(field);
-    }
-    hash.finalize().into()
-}
-
-/// Two independent standard normal deviates.
-fn normal_pair(stream: &mut impl RngCore) -> (f64, f64) {
-    const STEP: f64 = 1.0 / (1_u64 << 53) as f64;
-    // u in (0, 1], so that its logarithm is finite; v in [0, 1)
-    let u = ((stream.next_u64() >> 11) + 1) as f64 * STEP;
-    let v = (stream.next_u64() >> 11) as f64 * STEP;
-    let radius = libm::sqrt(-2.0 * libm::log(u));
-    let angle = std::f64::consts::TAU * v;
-    (radius * libm::cos(angle), radius * libm::sin(angle))
 }
 
 #[cfg(test)]
@@ -156,8 +128,6 @@ mod tests {
         assert_ne!(base, draw(1, "b", TextKind::Fact, 5));
         assert_ne!(base, draw(1, "a", TextKind::Hall, 5));
         assert_ne!(base, draw(1, "a", TextKind::Fact, 6));
-        // the boundary between fields is part of the key
-        assert_ne!(key(1, "afact", TextKind::Fact, 5), key(1, "a", TextKind::Fact, 5));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Cross-entropy recovered, with an interval over the passages that it was measured on.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
+use crate::random::{below, seeded};
 
 /// Resamples of the bootstrap.
 const RESAMPLES: usize = 2_000;
@@ -37,7 +36,7 @@ pub fn recovered(passages: &[PassageLoss], seed: u64) -> Recovered {
     if n < 2 || !share.is_finite() {
         return Recovered { share, interval: None };
     }
-    let mut stream = ChaCha8Rng::seed_from_u64(seed);
+    let mut stream = seeded(seed);
     let mut shares: Vec<f64> = (0..RESAMPLES)
         .map(|_| self::share((0..n).map(|_| &passages[below(&mut stream, n)])))
         .filter(|share| share.is_finite())
@@ -55,7 +54,7 @@ fn share<'a>(passages: impl Iterator<Item = &'a PassageLoss>) -> f64 {
 
 /// `n` of `from` indices at random, ascending; all where there are no more.
 pub fn draw(from: usize, n: usize, seed: u64) -> Vec<usize> {
-    let mut stream = ChaCha8Rng::seed_from_u64(seed);
+    let mut stream = seeded(seed);
     let mut all: Vec<usize> = (0..from).collect();
     let n = n.min(from);
     for i in 0..n {
@@ -65,11 +64,6 @@ pub fn draw(from: usize, n: usize, seed: u64) -> Vec<usize> {
     all.truncate(n);
     all.sort_unstable();
     all
-}
-
-/// A uniform index below `n`; 2⁶⁴ draws make no difference of a multiple of n noticeable.
-fn below(stream: &mut impl RngCore, n: usize) -> usize {
-    ((u128::from(stream.next_u64()) * n as u128) >> 64) as usize
 }
 
 #[cfg(test)]

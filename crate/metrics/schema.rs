@@ -1,5 +1,8 @@
 //! The columns of `metrics.parquet`, and the plain table that carries them.
 
+use super::registry::{Direction, GROUPS, place};
+use super::text::TextKind;
+
 /// Type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -13,7 +16,19 @@ pub enum Kind {
     Bool,
 }
 
-/// Name and type of a column.
+impl Kind {
+    /// Name of the type in Parquet's own readers: `int64`, `double`, `string`, `bool`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Int64 => "int64",
+            Self::Float64 => "double",
+            Self::Utf8 => "string",
+            Self::Bool => "bool",
+        }
+    }
+}
+
+/// A column, and what it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
     /// Name as it stands in the file.
@@ -22,17 +37,49 @@ pub struct Column {
     pub kind: Kind,
     /// Whether cells may be null: only where the definition may have nothing to apply to.
     pub nullable: bool,
+    /// Unit of its values; empty for what is not a quantity.
+    pub unit: &'static str,
+    /// One sentence, without the full stop; empty where nothing is to be said.
+    pub description: String,
+    /// Which metric it is a part of, in tables of samples.
+    pub part: Option<Part>,
+}
+
+/// Which metric a column of a table of samples is a part of, and which part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The metric with its layer, as `stats.parquet` names it: `l5_gini`, `centroid_drift`.
+    pub metric: String,
+    /// The part.
+    pub form: Form,
+}
+
+/// What a column holds of its metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// All of it.
+    Whole,
+    /// One text's.
+    Text(TextKind),
+    /// The difference of fact and hallucination.
+    Difference(Direction),
 }
 
 impl Column {
     /// A column without nulls.
     pub fn new(name: impl Into<String>, kind: Kind) -> Self {
-        Self { name: name.into(), kind, nullable: false }
+        Self { name: name.into(), kind, nullable: false, unit: "", description: String::new(), part: None }
     }
 
     /// A column that may hold nulls.
     pub fn nullable(name: impl Into<String>, kind: Kind) -> Self {
-        Self { name: name.into(), kind, nullable: true }
+        Self { nullable: true, ..Self::new(name, kind) }
+    }
+
+    /// The same column as a part of `metric`.
+    #[must_use]
+    pub fn part(self, metric: impl Into<String>, form: Form) -> Self {
+        Self { part: Some(Part { metric: metric.into(), form }), ..self }
     }
 }
 
@@ -101,76 +148,14 @@ impl Table {
     }
 }
 
-/// Metrics whose `*_diff` column is fact − hallucination, since a hallucination is expected to lower
-/// them; every other `*_diff` column is hallucination − fact.
-pub const FALLING: [&str; 2] = ["stability", "cross_layer_consistency"];
-
-/// The columns of `metrics.parquet` for SAEs at these `layers`, in file order:
-///
-/// 1. `sample_id`, `domain`, `complexity`;
-/// 2. by layer, by text: `l0_norm`, `reconstruction_error`, `gini`, `sphericity`, `shape_class`,
-///    `dimensionality`;
-/// 3. fact, hallucination and difference of drift, twist, stability, entropy and consistency;
-/// 4. token counts; by layer, by text: energy, elongation, eigenvalue entropy, misalignment angle,
-///    explained variance; by layer: ghost and missing; the reconstruction cosines; and, where
-///    `logprob` is set, log-probabilities;
-/// 5. by layer, by text (the prompt too): `residual_norm`, ‖x‖₂ of the residual that the text is read
-///    at; `prompt_is_sink`, whether the prompt is read at an attention sink of the first SAE layer (a
-///    norm above twice the layer's median, which the manifest has), so that `centroid_drift` and
-///    `axis_twist`, which start from the prompt, mean little.
+/// The columns of `metrics.parquet` for SAEs at these `layers`, in file order: those of
+/// [`super::GROUPS`].
 ///
 /// The first SAE layer is `layers[0]`, the second and third are `layers[1]` and `layers[2]`. With
 /// fewer than three layers the cross-layer columns stay and are null; of more than three, the rest
-/// take no part in them. `explained_variance` is null where every residual of the run is the same.
+/// take no part in them.
 pub fn schema(layers: &[usize], logprob: bool) -> Vec<Column> {
-    use Kind::{Bool, Float64, Int64, Utf8};
-    const TEXTS: [&str; 2] = ["fact", "hall"];
-    const FORMS: [&str; 3] = ["fact", "hall", "diff"];
-    let mut columns =
-        vec![Column::new("sample_id", Utf8), Column::new("domain", Utf8), Column::new("complexity", Int64)];
-    for layer in layers {
-        for text in TEXTS {
-            for (name, kind) in [
-                ("l0_norm", Int64),
-                ("reconstruction_error", Float64),
-                ("gini", Float64),
-                ("sphericity", Float64),
-                ("shape_class", Utf8),
-                ("dimensionality", Float64),
-            ] {
-                columns.push(Column::new(format!("l{layer}_{text}_{name}"), kind));
-            }
-        }
-    }
-    for name in ["centroid_drift", "axis_twist"] {
-        columns.extend(FORMS.map(|form| Column::new(format!("{name}_{form}"), Float64)));
-    }
-    columns.extend(FORMS.map(|form| Column::nullable(format!("stability_{form}"), Float64)));
-    columns.extend(FORMS.map(|form| Column::new(format!("entropy_{form}"), Float64)));
-    columns.extend(FORMS.map(|form| Column::nullable(format!("cross_layer_consistency_{form}"), Float64)));
-
-    columns.extend(["prompt", "fact", "hall"].map(|text| Column::new(format!("n_tokens_{text}"), Int64)));
-    for layer in layers {
-        for text in TEXTS {
-            for name in ["energy", "elongation", "eigenvalue_entropy", "misalignment_angle"] {
-                columns.push(Column::new(format!("l{layer}_{text}_{name}"), Float64));
-            }
-            columns.push(Column::nullable(format!("l{layer}_{text}_explained_variance"), Float64));
-        }
-        for name in ["ghost", "missing"] {
-            columns.push(Column::new(format!("l{layer}_{name}_count"), Int64));
-            columns.push(Column::new(format!("l{layer}_{name}_energy"), Float64));
-        }
-    }
-    columns.extend(TEXTS.map(|text| Column::nullable(format!("cross_layer_reconstruction_cosine_{text}"), Float64)));
-    if logprob {
-        columns.extend(TEXTS.map(|text| Column::nullable(format!("logprob_{text}"), Float64)));
-    }
-    for layer in layers {
-        columns.extend(["prompt", "fact", "hall"].map(|t| Column::new(format!("l{layer}_{t}_residual_norm"), Float64)));
-    }
-    columns.push(Column::new("prompt_is_sink", Bool));
-    columns
+    place(GROUPS, layers, logprob).into_iter().map(|placed| placed.column).collect()
 }
 
 #[cfg(test)]
@@ -183,7 +168,7 @@ mod tests {
         for (i, column) in columns.iter().enumerate() {
             assert!(columns[..i].iter().all(|c| c.name != column.name), "{} twice", column.name);
             let kind = match column.name.as_str() {
-                "sample_id" | "domain" => Kind::Utf8,
+                "sample_id" | "domain" | "run_id" => Kind::Utf8,
                 name if name.ends_with("_shape_class") => Kind::Utf8,
                 name if name == "complexity" || name.ends_with("_l0_norm") => Kind::Int64,
                 name if name.starts_with("n_tokens_") || name.ends_with("_count") => Kind::Int64,

@@ -111,10 +111,11 @@ fn is_angle(column: &str) -> bool {
 #[test]
 fn every_column_agrees_with_the_reference() {
     let golden = golden();
-    let table = table(&golden.measured(), &golden.layers, true).unwrap();
+    let table = table(&golden.measured(), &golden.layers, true, "run 1").unwrap();
     assert_eq!(table.rows.len(), golden.rows.len());
     let mut columns: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
     let mut expected: Vec<&str> = golden.rows[0].keys().map(String::as_str).collect();
+    assert_eq!(columns.pop(), Some("run_id"));
     columns.sort_unstable();
     expected.sort_unstable();
     assert_eq!(columns, expected);
@@ -122,6 +123,8 @@ fn every_column_agrees_with_the_reference() {
     let mut largest = (0.0, String::new());
     for (row, expected) in table.rows.iter().zip(&golden.rows) {
         assert_eq!(row.len(), table.columns.len());
+        let (run_id, row) = row.split_last().unwrap();
+        assert_eq!(*run_id, Cell::Text("run 1".into()));
         for (cell, column) in row.iter().zip(&table.columns) {
             let (name, wanted) = (&column.name, &expected[&column.name]);
             match cell {
@@ -166,6 +169,29 @@ fn health_agrees_with_the_reference() {
 }
 
 #[test]
+fn the_first_pass_is_the_mean_of_the_texts_and_of_those_off_sinks() {
+    let golden = golden();
+    let samples = golden.measured();
+    let mut pass = FirstPass::new(&golden.layers);
+    samples.iter().try_for_each(|sample| pass.add(sample)).unwrap();
+    let pooled = pass.finish();
+    for (order, found) in pooled.layers.iter().enumerate() {
+        let texts = || samples.iter().flat_map(|s| [&s.fact.layers[order], &s.hall.layers[order]]);
+        assert!(texts().any(LayerMeasure::is_sink), "there is something to leave out");
+        let mean = |texts: Vec<&LayerMeasure>, i: usize| {
+            texts.iter().map(|m| f64::from(m.x.as_ref().unwrap()[i])).sum::<f64>() / texts.len() as f64
+        };
+        assert_eq!((found.mean.len(), found.ordinary_mean.len()), (golden.d, golden.d));
+        for i in 0..golden.d {
+            assert_eq!(found.mean[i], mean(texts().collect(), i));
+            assert_eq!(found.ordinary_mean[i], mean(texts().filter(|m| !m.is_sink()).collect(), i));
+        }
+    }
+    assert_eq!(FirstPass::new(&[5]).finish().layers[0].mean, Vec::<f64>::new());
+    assert!(HealthPass::new(&[5], &[], &pooled).unwrap_err().to_string().contains("first pass"));
+}
+
+#[test]
 fn noise_agrees_with_the_reference() {
     #[derive(Deserialize)]
     struct Case {
@@ -191,7 +217,7 @@ fn fewer_than_three_layers_leave_the_cross_layer_columns_null() {
     let mut golden = golden();
     golden.layers.truncate(2);
     let mut samples = golden.measured();
-    let two = table(&samples, &golden.layers, false).unwrap();
+    let two = table(&samples, &golden.layers, false, "").unwrap();
     let nulls: Vec<&str> = two
         .columns
         .iter()
@@ -212,7 +238,7 @@ fn fewer_than_three_layers_leave_the_cross_layer_columns_null() {
     // without noise and log-probabilities their columns are null, not zero
     samples[4].fact.noisy = None;
     samples[4].hall.logprob = None;
-    let found = table(&samples, &golden.layers, true).unwrap();
+    let found = table(&samples, &golden.layers, true, "").unwrap();
     for name in ["stability_fact", "stability_diff", "logprob_hall"] {
         assert_eq!(found.cell(4, name), Some(&Cell::Null), "{name}");
     }
@@ -226,7 +252,7 @@ fn residuals_that_do_not_vary_explain_nothing() {
     samples.drain(..12);
     let sample = &mut samples[0];
     sample.hall = sample.fact.clone();
-    let found = table(&samples, &golden.layers, false).unwrap();
+    let found = table(&samples, &golden.layers, false, "").unwrap();
     assert_eq!(found.cell(0, "l3_fact_explained_variance"), Some(&Cell::Null));
     assert_eq!(found.cell(0, "centroid_drift_diff"), Some(&Cell::Float(0.0)));
     assert_eq!(found.cell(0, "l3_ghost_count"), Some(&Cell::Int(0)));
@@ -264,10 +290,10 @@ fn sinks_are_told_with_their_counts_and_condemn_no_sae() {
 
 #[test]
 fn an_empty_run_is_a_table_without_rows() {
-    assert_eq!(table(&[], &[5], false).unwrap().rows.len(), 0);
+    assert_eq!(table(&[], &[5], false, "").unwrap().rows.len(), 0);
     let found = &health(&[], &[5], &[]).unwrap()[0];
     assert_eq!((found.mean_l0, found.fvu, found.dead_share), (None, None, None));
-    assert!(table(&[], &[], false).is_err());
+    assert!(table(&[], &[], false, "").is_err());
 }
 
 #[test]
@@ -276,7 +302,7 @@ fn runs_that_lack_something_are_refused() {
     let refused = |change: fn(&mut SampleMeasure)| {
         let mut samples = golden.measured();
         change(&mut samples[3]);
-        table(&samples, &golden.layers, false).unwrap_err().to_string()
+        table(&samples, &golden.layers, false, "").unwrap_err().to_string()
     };
     assert!(refused(|s| s.fact.layers.truncate(2)).contains("s03"));
     assert!(refused(|s| s.hall.layers.swap(0, 1)).contains("hallucination"));

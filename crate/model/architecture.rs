@@ -1,17 +1,40 @@
 //! What every model family offers to the engine.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use burn::tensor::{Int, Tensor};
 
 use super::ops::{AttentionParams, Compute, RopeTable, TrieContext};
 use crate::batch::Trie;
-use crate::checkpoint::HostTensor;
+use crate::checkpoint::{HostTensor, Weights};
 use crate::error::{Error, Result};
+use crate::json::Fields;
 use crate::platform::{MaybeSend, MaybeSync};
 
 /// A tensor that a layer needs: its name below the layer's prefix, and its shape.
 pub type TensorSpec = (String, Vec<usize>);
+
+/// What is true of all models of a family, whatever their configs say.
+#[derive(Debug)]
+pub struct Family {
+    /// `model_type` in a config.
+    pub name: &'static str,
+    /// `model_type` of the multimodal checkpoints that hold such a model as their `text_config`.
+    pub multimodal: Option<&'static str>,
+    /// The token that begins every text, whatever the tokenizer's own post-processor does; none: it decides.
+    pub bos: Option<&'static str>,
+    /// Whether every reader of the residual stream subtracts its mean first (layer norms do), so that
+    /// writing a centred stream changes no logit. TransformerLens does that (`center_writing_weights`) in
+    /// such models only, and SAEs that were trained there want their input without its mean.
+    pub centred_residual: bool,
+    /// Names that may stand before every tensor's name, in order of preference.
+    pub prefixes: &'static [&'static str],
+    /// Name of the list of blocks, below the checkpoint's prefix: `layers`.
+    pub blocks: &'static str,
+    /// Reads a config.
+    pub read: fn(Fields) -> Result<Arc<dyn Architecture>>,
+}
 
 /// Sizes that the engine plans with.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,9 +53,9 @@ pub struct Dims {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Embedding {
     /// Token embedding, `[vocab_size, d_model]`.
-    pub tokens: String,
+    pub tokens: &'static str,
     /// Learned position embedding, `[max_positions, d_model]` (GPT-2).
-    pub positions: Option<String>,
+    pub positions: Option<&'static str>,
     /// Factor on the token embedding (Gemma: √d_model).
     pub scale: Option<f32>,
 }
@@ -40,8 +63,8 @@ pub struct Embedding {
 /// How logits are made from the last residual stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Unembedding {
-    /// Matrix, `[vocab_size, d_model]`; the token embedding where they are tied.
-    pub matrix: String,
+    /// Matrix, `[vocab_size, d_model]`; none where it is the token embedding.
+    pub matrix: Option<&'static str>,
     /// Tensors of the final norm.
     pub norm: Vec<TensorSpec>,
     /// `c · tanh(logit / c)` (Gemma 2).
@@ -50,27 +73,35 @@ pub struct Unembedding {
 
 /// Host weights of one layer, taken out one by one as the layer is built.
 #[derive(Debug, Clone, Default)]
-pub struct LayerWeights(pub BTreeMap<String, HostTensor>);
+pub struct LayerWeights(BTreeMap<String, Weights>);
 
 impl LayerWeights {
     /// Puts a tensor in, for weights that come from no file.
     pub fn put(&mut self, name: String, shape: Vec<usize>, data: Vec<f32>) {
-        self.0.insert(name, HostTensor { shape, data });
+        self.insert(name, HostTensor { shape, data }.into());
+    }
+
+    /// Puts in what was read.
+    pub(super) fn insert(&mut self, name: String, weights: Weights) {
+        self.0.insert(name, weights);
     }
 
     /// Takes a tensor by its short name.
     ///
     /// # Errors
     /// [`Error::Missing`] when the family did not announce it; a bug, not a bad file.
-    pub fn take(&mut self, name: &str) -> Result<HostTensor> {
+    pub fn take(&mut self, name: &str) -> Result<Weights> {
         self.0
             .remove(name)
             .ok_or_else(|| Error::missing(format!("tensor {name} of this layer"), "please report this: it is a bug"))
     }
 
-    /// Takes a tensor if it is there.
-    pub fn take_optional(&mut self, name: &str) -> Option<HostTensor> {
-        self.0.remove(name)
+    /// Takes a tensor's values, for operations that compute with dense ones.
+    ///
+    /// # Errors
+    /// As [`LayerWeights::take`]; [`Error::Malformed`] for packed values that are not finite.
+    pub fn dense(&mut self, name: &str) -> Result<HostTensor> {
+        self.take(name)?.dense()
     }
 }
 
@@ -96,19 +127,19 @@ impl BatchContext {
 
 /// A family of language models.
 pub trait Architecture: MaybeSend + MaybeSync + std::fmt::Debug {
+    /// What is true of the whole family.
+    fn family(&self) -> &'static Family;
     /// The family's `model_type`.
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &'static str {
+        self.family().name
+    }
     /// Sizes.
     fn dims(&self) -> &Dims;
-    /// Names that may stand before every tensor's name, in order of preference.
-    fn prefixes(&self) -> &'static [&'static str];
     /// Names of the embedding, below the prefix.
     fn embedding(&self) -> Embedding;
     /// Names of the unembedding; norm tensors below the prefix, the matrix relative to the root.
     fn unembedding(&self) -> Unembedding;
-    /// Prefix of block `layer`, below the checkpoint's prefix: `layers.3.`
-    fn layer_prefix(&self, layer: usize) -> String;
-    /// Tensors of block `layer`, below its prefix.
+    /// Tensors of block `layer`, below `BLOCKS.LAYER.`
     fn layer_tensors(&self, layer: usize) -> Vec<TensorSpec>;
     /// Attention arithmetic of block `layer`.
     fn attention(&self, layer: usize) -> AttentionParams;
@@ -117,12 +148,13 @@ pub trait Architecture: MaybeSend + MaybeSync + std::fmt::Debug {
     /// Builds block `layer` from its weights.
     ///
     /// # Errors
-    /// [`Error::Missing`] when a tensor was not read.
+    /// [`Error::Missing`] when a tensor was not read, [`Error::Malformed`] for packed values that are not
+    /// finite.
     fn block(&self, layer: usize, weights: LayerWeights, compute: &Compute) -> Result<Box<dyn Block>>;
     /// The final norm, applied to rows `[n, d_model]` before the unembedding.
     ///
     /// # Errors
-    /// [`Error::Missing`] when a tensor was not read.
+    /// As [`Architecture::block`].
     fn final_norm(&self, weights: LayerWeights, x: Tensor<2>, compute: &Compute) -> Result<Tensor<2>>;
 }
 

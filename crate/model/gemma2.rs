@@ -4,17 +4,20 @@
 //! scaled by `query_pre_attn_scalar^−½`; every other layer sees a sliding window only; GeGLU MLP;
 //! embedding scaled by √d_model.
 
+use std::sync::Arc;
+
 use burn::tensor::{Int, Tensor};
 use serde_json::json;
 
 use super::architecture::{
-    Architecture, BatchContext, Block, Dims, Embedding, LayerWeights, TensorSpec, Unembedding, keep_rows,
+    Architecture, BatchContext, Block, Dims, Embedding, Family, LayerWeights, TensorSpec, Unembedding, keep_rows,
 };
-use super::fields::Fields;
 use super::ops::{Activation, AttentionParams, Compute, Linear, RmsNorm, attention, gated_activation};
+use super::parts::{self, LinearSpec, NormSpec};
 use super::rope_config::Rope;
-use super::shared::{self, ATTENTION_LAYERS, MLP_LAYERS, layer_types};
+use super::shared::{self, layer_types};
 use crate::error::Result;
+use crate::json::Fields;
 
 /// Every field of the config that enters the forward pass.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,48 +97,54 @@ fn sliding_window(f: &mut Fields) -> Result<usize> {
     Ok(window)
 }
 
-/// The family with its config.
+/// What is true of the whole family.
+pub static FAMILY: Family = Family {
+    name: "gemma2",
+    multimodal: None,
+    bos: Some("<bos>"),
+    centred_residual: false,
+    prefixes: shared::PREFIXES,
+    blocks: "layers",
+    read: |fields| Ok(Arc::new(Gemma2(Config::read(fields)?))),
+};
+
+/// A model of the family: its config.
 #[derive(Debug, Clone)]
 pub struct Gemma2(pub Config);
 
+impl Gemma2 {
+    fn linears(&self) -> [LinearSpec; 7] {
+        let c = &self.0;
+        shared::linears(&self.attention(0), c.dims.d_model, c.intermediate_size, c.attention_bias, false)
+    }
+
+    fn norms(&self) -> [NormSpec; 4] {
+        shared::norms(
+            ["input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"],
+            self.0.dims.d_model,
+        )
+    }
+}
+
 impl Architecture for Gemma2 {
-    fn name(&self) -> &'static str {
-        "gemma2"
+    fn family(&self) -> &'static Family {
+        &FAMILY
     }
 
     fn dims(&self) -> &Dims {
         &self.0.dims
     }
 
-    fn prefixes(&self) -> &'static [&'static str] {
-        shared::PREFIXES
-    }
-
     fn embedding(&self) -> Embedding {
-        Embedding {
-            tokens: "embed_tokens.weight".to_owned(),
-            positions: None,
-            scale: Some((self.0.dims.d_model as f32).sqrt()),
-        }
+        Embedding { tokens: shared::EMBEDDING, positions: None, scale: Some((self.0.dims.d_model as f32).sqrt()) }
     }
 
     fn unembedding(&self) -> Unembedding {
         shared::unembedding(self.0.tie_word_embeddings, self.0.dims.d_model, self.0.final_logit_softcapping)
     }
 
-    fn layer_prefix(&self, layer: usize) -> String {
-        format!("layers.{layer}.")
-    }
-
     fn layer_tensors(&self, _layer: usize) -> Vec<TensorSpec> {
-        let c = &self.0;
-        let d = c.dims.d_model;
-        let mut tensors = shared::attention_tensors(&self.attention(0), d, [c.attention_bias; 4]);
-        tensors.extend(shared::mlp_tensors(d, c.intermediate_size, false));
-        for norm in NORMS {
-            tensors.push((norm.to_owned(), vec![d]));
-        }
-        tensors
+        parts::tensors(&self.linears(), &self.norms())
     }
 
     fn attention(&self, layer: usize) -> AttentionParams {
@@ -155,33 +164,25 @@ impl Architecture for Gemma2 {
     }
 
     fn block(&self, layer: usize, mut w: LayerWeights, compute: &Compute) -> Result<Box<dyn Block>> {
-        let norm = |name: &str, w: &mut LayerWeights| -> Result<RmsNorm> {
-            Ok(RmsNorm::unit_offset(w.take(name)?, self.0.rms_norm_eps, compute))
-        };
-        let [input, post_attention, pre_feedforward, post_feedforward] = NORMS;
+        let mut norm = |spec: NormSpec| spec.rms_unit_offset(&mut w, self.0.rms_norm_eps, compute);
+        let [input_layernorm, post_attention_layernorm, pre_feedforward_layernorm, post_feedforward_layernorm] =
+            parts::norms(self.norms(), &mut norm)?;
         Ok(Box::new(Layer {
-            input_layernorm: norm(input, &mut w)?,
-            post_attention_layernorm: norm(post_attention, &mut w)?,
-            pre_feedforward_layernorm: norm(pre_feedforward, &mut w)?,
-            post_feedforward_layernorm: norm(post_feedforward, &mut w)?,
-            attention: shared::linears(ATTENTION_LAYERS, &mut w, compute)?,
-            mlp: shared::linears(MLP_LAYERS, &mut w, compute)?,
+            input_layernorm,
+            post_attention_layernorm,
+            pre_feedforward_layernorm,
+            post_feedforward_layernorm,
+            linears: parts::linears(self.linears(), &mut w, compute)?,
             params: self.attention(layer),
             activation: self.0.hidden_activation,
         }))
     }
 
     fn final_norm(&self, mut w: LayerWeights, x: Tensor<2>, compute: &Compute) -> Result<Tensor<2>> {
-        Ok(RmsNorm::unit_offset(w.take("norm.weight")?, self.0.rms_norm_eps, compute).forward(x))
+        let norm = shared::final_norm(self.0.dims.d_model);
+        Ok(norm.rms_unit_offset(&mut w, self.0.rms_norm_eps, compute)?.forward(x))
     }
 }
-
-const NORMS: [&str; 4] = [
-    "input_layernorm.weight",
-    "post_attention_layernorm.weight",
-    "pre_feedforward_layernorm.weight",
-    "post_feedforward_layernorm.weight",
-];
 
 /// One block.
 struct Layer {
@@ -189,10 +190,8 @@ struct Layer {
     post_attention_layernorm: RmsNorm,
     pre_feedforward_layernorm: RmsNorm,
     post_feedforward_layernorm: RmsNorm,
-    /// q, k, v, o
-    attention: [Linear; 4],
-    /// gate, up, down
-    mlp: [Linear; 3],
+    /// q, k, v, o, gate, up, down
+    linears: [Linear; 7],
     params: AttentionParams,
     activation: Activation,
 }
@@ -205,7 +204,7 @@ impl Block for Layer {
         batch: &BatchContext,
         compute: &Compute,
     ) -> Tensor<2> {
-        let [q_proj, k_proj, v_proj, o_proj] = &self.attention;
+        let [q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj] = &self.linears;
         let rope = &batch.rope[0];
         let h = self.input_layernorm.forward(x.clone());
         let q = rope.apply(q_proj.forward(h.clone()), self.params.heads);
@@ -214,7 +213,6 @@ impl Block for Layer {
         let mixed = keep_rows(attention(q, k, v, &batch.trie, &self.params, compute), rows.clone());
         let x = keep_rows(x, rows) + self.post_attention_layernorm.forward(o_proj.forward(mixed));
 
-        let [gate_proj, up_proj, down_proj] = &self.mlp;
         let h = self.pre_feedforward_layernorm.forward(x.clone());
         let h = gated_activation(gate_proj.forward(h.clone()), up_proj.forward(h), self.activation, compute);
         x + self.post_feedforward_layernorm.forward(down_proj.forward(h))

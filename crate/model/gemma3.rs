@@ -3,17 +3,20 @@
 //! Like Gemma 2, but queries and keys are RMS-normed per head instead of soft-capped, five sliding
 //! layers come to one global one, and the two kinds have rotary tables of their own.
 
+use std::sync::Arc;
+
 use burn::tensor::{Int, Tensor};
 use serde_json::json;
 
 use super::architecture::{
-    Architecture, BatchContext, Block, Dims, Embedding, LayerWeights, TensorSpec, Unembedding, keep_rows,
+    Architecture, BatchContext, Block, Dims, Embedding, Family, LayerWeights, TensorSpec, Unembedding, keep_rows,
 };
-use super::fields::Fields;
 use super::ops::{Activation, AttentionParams, Compute, Linear, RmsNorm, attention, gated_activation};
+use super::parts::{self, LinearSpec, NormSpec};
 use super::rope_config::{Rope, refuse_both};
-use super::shared::{self, ATTENTION_LAYERS, MLP_LAYERS, layer_types};
+use super::shared::{self, layer_types};
 use crate::error::Result;
+use crate::json::Fields;
 
 /// Every field of the config that enters the forward pass.
 #[derive(Debug, Clone, PartialEq)]
@@ -110,51 +113,58 @@ fn ropes(f: &mut Fields) -> Result<(Rope, Rope)> {
     Ok((global, local))
 }
 
-/// The family with its config.
+/// What is true of the whole family.
+pub static FAMILY: Family = Family {
+    name: "gemma3_text",
+    multimodal: Some("gemma3"),
+    bos: Some("<bos>"),
+    centred_residual: false,
+    prefixes: shared::PREFIXES,
+    blocks: "layers",
+    read: |fields| Ok(Arc::new(Gemma3(Config::read(fields)?))),
+};
+
+/// A model of the family: its config.
 #[derive(Debug, Clone)]
 pub struct Gemma3(pub Config);
 
+impl Gemma3 {
+    fn linears(&self) -> [LinearSpec; 7] {
+        let c = &self.0;
+        shared::linears(&self.attention(0), c.dims.d_model, c.intermediate_size, c.attention_bias, false)
+    }
+
+    fn norms(&self) -> [NormSpec; 4] {
+        shared::norms(
+            ["input_layernorm", "post_attention_layernorm", "pre_feedforward_layernorm", "post_feedforward_layernorm"],
+            self.0.dims.d_model,
+        )
+    }
+
+    fn head_norms(&self) -> [NormSpec; 2] {
+        shared::norms(["self_attn.q_norm", "self_attn.k_norm"], self.0.head_dim)
+    }
+}
+
 impl Architecture for Gemma3 {
-    fn name(&self) -> &'static str {
-        "gemma3_text"
+    fn family(&self) -> &'static Family {
+        &FAMILY
     }
 
     fn dims(&self) -> &Dims {
         &self.0.dims
     }
 
-    fn prefixes(&self) -> &'static [&'static str] {
-        shared::PREFIXES
-    }
-
     fn embedding(&self) -> Embedding {
-        Embedding {
-            tokens: "embed_tokens.weight".to_owned(),
-            positions: None,
-            scale: Some((self.0.dims.d_model as f32).sqrt()),
-        }
+        Embedding { tokens: shared::EMBEDDING, positions: None, scale: Some((self.0.dims.d_model as f32).sqrt()) }
     }
 
     fn unembedding(&self) -> Unembedding {
         shared::unembedding(self.0.tie_word_embeddings, self.0.dims.d_model, self.0.final_logit_softcapping)
     }
 
-    fn layer_prefix(&self, layer: usize) -> String {
-        format!("layers.{layer}.")
-    }
-
     fn layer_tensors(&self, _layer: usize) -> Vec<TensorSpec> {
-        let c = &self.0;
-        let d = c.dims.d_model;
-        let mut tensors = shared::attention_tensors(&self.attention(0), d, [c.attention_bias; 4]);
-        tensors.extend(shared::mlp_tensors(d, c.intermediate_size, false));
-        for norm in NORMS {
-            tensors.push((norm.to_owned(), vec![d]));
-        }
-        for norm in HEAD_NORMS {
-            tensors.push((norm.to_owned(), vec![c.head_dim]));
-        }
-        tensors
+        parts::tensors(&self.linears(), &[&self.norms()[..], &self.head_norms()].concat())
     }
 
     fn attention(&self, layer: usize) -> AttentionParams {
@@ -175,20 +185,18 @@ impl Architecture for Gemma3 {
     }
 
     fn block(&self, layer: usize, mut w: LayerWeights, compute: &Compute) -> Result<Box<dyn Block>> {
-        let norm = |name: &str, w: &mut LayerWeights| -> Result<RmsNorm> {
-            Ok(RmsNorm::unit_offset(w.take(name)?, self.0.rms_norm_eps, compute))
-        };
-        let [input, post_attention, pre_feedforward, post_feedforward] = NORMS;
-        let [q, k] = HEAD_NORMS;
+        let mut norm = |spec: NormSpec| spec.rms_unit_offset(&mut w, self.0.rms_norm_eps, compute);
+        let [input_layernorm, post_attention_layernorm, pre_feedforward_layernorm, post_feedforward_layernorm] =
+            parts::norms(self.norms(), &mut norm)?;
+        let [q_norm, k_norm] = parts::norms(self.head_norms(), &mut norm)?;
         Ok(Box::new(Layer {
-            input_layernorm: norm(input, &mut w)?,
-            post_attention_layernorm: norm(post_attention, &mut w)?,
-            pre_feedforward_layernorm: norm(pre_feedforward, &mut w)?,
-            post_feedforward_layernorm: norm(post_feedforward, &mut w)?,
-            q_norm: norm(q, &mut w)?,
-            k_norm: norm(k, &mut w)?,
-            attention: shared::linears(ATTENTION_LAYERS, &mut w, compute)?,
-            mlp: shared::linears(MLP_LAYERS, &mut w, compute)?,
+            input_layernorm,
+            post_attention_layernorm,
+            pre_feedforward_layernorm,
+            post_feedforward_layernorm,
+            q_norm,
+            k_norm,
+            linears: parts::linears(self.linears(), &mut w, compute)?,
             params: self.attention(layer),
             rope: usize::from(self.0.sliding[layer]),
             activation: self.0.hidden_activation,
@@ -196,17 +204,10 @@ impl Architecture for Gemma3 {
     }
 
     fn final_norm(&self, mut w: LayerWeights, x: Tensor<2>, compute: &Compute) -> Result<Tensor<2>> {
-        Ok(RmsNorm::unit_offset(w.take("norm.weight")?, self.0.rms_norm_eps, compute).forward(x))
+        let norm = shared::final_norm(self.0.dims.d_model);
+        Ok(norm.rms_unit_offset(&mut w, self.0.rms_norm_eps, compute)?.forward(x))
     }
 }
-
-const NORMS: [&str; 4] = [
-    "input_layernorm.weight",
-    "post_attention_layernorm.weight",
-    "pre_feedforward_layernorm.weight",
-    "post_feedforward_layernorm.weight",
-];
-const HEAD_NORMS: [&str; 2] = ["self_attn.q_norm.weight", "self_attn.k_norm.weight"];
 
 /// One block.
 struct Layer {
@@ -216,10 +217,8 @@ struct Layer {
     post_feedforward_layernorm: RmsNorm,
     q_norm: RmsNorm,
     k_norm: RmsNorm,
-    /// q, k, v, o
-    attention: [Linear; 4],
-    /// gate, up, down
-    mlp: [Linear; 3],
+    /// q, k, v, o, gate, up, down
+    linears: [Linear; 7],
     params: AttentionParams,
     /// index into the batch's rotary tables
     rope: usize,
@@ -234,7 +233,7 @@ impl Block for Layer {
         batch: &BatchContext,
         compute: &Compute,
     ) -> Tensor<2> {
-        let [q_proj, k_proj, v_proj, o_proj] = &self.attention;
+        let [q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj] = &self.linears;
         let (heads, kv_heads) = (self.params.heads, self.params.kv_heads);
         let rope = &batch.rope[self.rope];
         let h = self.input_layernorm.forward(x.clone());
@@ -244,7 +243,6 @@ impl Block for Layer {
         let mixed = keep_rows(attention(q, k, v, &batch.trie, &self.params, compute), rows.clone());
         let x = keep_rows(x, rows) + self.post_attention_layernorm.forward(o_proj.forward(mixed));
 
-        let [gate_proj, up_proj, down_proj] = &self.mlp;
         let h = self.pre_feedforward_layernorm.forward(x.clone());
         let h = gated_activation(gate_proj.forward(h.clone()), up_proj.forward(h), self.activation, compute);
         x + self.post_feedforward_layernorm.forward(down_proj.forward(h))

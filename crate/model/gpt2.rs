@@ -3,15 +3,18 @@
 //! Layer norms with bias, learned positions, full multi-head attention, a plain GELU MLP. Linear
 //! maps are stored `[in, out]` (`Conv1D`), q, k and v side by side in one of them.
 
+use std::sync::Arc;
+
 use burn::tensor::{Int, Tensor};
 use serde_json::json;
 
 use super::architecture::{
-    Architecture, BatchContext, Block, Dims, Embedding, LayerWeights, TensorSpec, Unembedding, keep_rows,
+    Architecture, BatchContext, Block, Dims, Embedding, Family, LayerWeights, TensorSpec, Unembedding, keep_rows,
 };
-use super::fields::Fields;
-use super::ops::{Activation, AttentionParams, Compute, LayerNorm, Linear, activate, attention};
+use super::ops::{Activation, AttentionParams, Compute, LayerNorm, Linear, Order, activate, attention};
+use super::parts::{self, LinearSpec, NormSpec};
 use crate::error::{Error, Result};
+use crate::json::Fields;
 
 /// Every field of the config that enters the forward pass.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,54 +92,64 @@ impl Config {
     }
 }
 
-/// The family with its config.
+/// What is true of the whole family.
+pub static FAMILY: Family = Family {
+    name: "gpt2",
+    multimodal: None,
+    bos: Some("<|endoftext|>"),
+    centred_residual: true,
+    prefixes: &["transformer.", ""],
+    blocks: "h",
+    read: |fields| Ok(Arc::new(Gpt2(Config::read(fields)?))),
+};
+
+/// A model of the family: its config.
 #[derive(Debug, Clone)]
 pub struct Gpt2(pub Config);
 
+impl Gpt2 {
+    fn linears(&self) -> [LinearSpec; 4] {
+        let (d, inner) = (self.0.dims.d_model, self.0.n_inner);
+        [("attn.c_attn", d, 3 * d), ("attn.c_proj", d, d), ("mlp.c_fc", d, inner), ("mlp.c_proj", inner, d)]
+            .map(|(name, d_in, d_out)| LinearSpec { name, order: Order::InOut, d_in, d_out, bias: true })
+    }
+
+    fn norms(&self) -> [NormSpec; 2] {
+        ["ln_1", "ln_2"].map(|name| self.norm(name))
+    }
+
+    fn final_norm_spec(&self) -> NormSpec {
+        self.norm("ln_f")
+    }
+
+    fn norm(&self, name: &'static str) -> NormSpec {
+        NormSpec { name, width: self.0.dims.d_model, bias: true }
+    }
+}
+
 impl Architecture for Gpt2 {
-    fn name(&self) -> &'static str {
-        "gpt2"
+    fn family(&self) -> &'static Family {
+        &FAMILY
     }
 
     fn dims(&self) -> &Dims {
         &self.0.dims
     }
 
-    fn prefixes(&self) -> &'static [&'static str] {
-        &["transformer.", ""]
-    }
-
     fn embedding(&self) -> Embedding {
-        Embedding { tokens: "wte.weight".to_owned(), positions: Some("wpe.weight".to_owned()), scale: None }
+        Embedding { tokens: "wte.weight", positions: Some("wpe.weight"), scale: None }
     }
 
     fn unembedding(&self) -> Unembedding {
-        let d = self.0.dims.d_model;
         Unembedding {
-            matrix: if self.0.tie_word_embeddings { "wte.weight" } else { "lm_head.weight" }.to_owned(),
-            norm: vec![("ln_f.weight".to_owned(), vec![d]), ("ln_f.bias".to_owned(), vec![d])],
+            matrix: (!self.0.tie_word_embeddings).then_some("lm_head.weight"),
+            norm: self.final_norm_spec().tensors().collect(),
             softcap: None,
         }
     }
 
-    fn layer_prefix(&self, layer: usize) -> String {
-        format!("h.{layer}.")
-    }
-
     fn layer_tensors(&self, _layer: usize) -> Vec<TensorSpec> {
-        let (d, inner) = (self.0.dims.d_model, self.0.n_inner);
-        let mut tensors = Vec::new();
-        for (name, d_in, d_out) in
-            [("attn.c_attn", d, 3 * d), ("attn.c_proj", d, d), ("mlp.c_fc", d, inner), ("mlp.c_proj", inner, d)]
-        {
-            tensors.push((format!("{name}.weight"), vec![d_in, d_out]));
-            tensors.push((format!("{name}.bias"), vec![d_out]));
-        }
-        for name in ["ln_1", "ln_2"] {
-            tensors.push((format!("{name}.weight"), vec![d]));
-            tensors.push((format!("{name}.bias"), vec![d]));
-        }
-        tensors
+        parts::tensors(&self.linears(), &self.norms())
     }
 
     fn attention(&self, layer: usize) -> AttentionParams {
@@ -162,28 +175,22 @@ impl Architecture for Gpt2 {
 
     fn block(&self, layer: usize, mut w: LayerWeights, compute: &Compute) -> Result<Box<dyn Block>> {
         let eps = self.0.layer_norm_epsilon;
-        let norm = |name: &str, w: &mut LayerWeights| -> Result<LayerNorm> {
-            Ok(LayerNorm::new(w.take(&format!("{name}.weight"))?, w.take(&format!("{name}.bias"))?, eps, compute))
-        };
-        let map = |name: &str, w: &mut LayerWeights| -> Result<Linear> {
-            let weight = w.take(&format!("{name}.weight"))?;
-            Ok(Linear::in_out(weight, Some(w.take(&format!("{name}.bias"))?), compute))
-        };
+        let [ln_1, ln_2] = parts::norms(self.norms(), |spec| spec.layer_norm(&mut w, eps, compute))?;
+        let [c_attn, attn_proj, c_fc, mlp_proj] = parts::linears(self.linears(), &mut w, compute)?;
         Ok(Box::new(Layer {
-            ln_1: norm("ln_1", &mut w)?,
-            ln_2: norm("ln_2", &mut w)?,
-            c_attn: map("attn.c_attn", &mut w)?,
-            attn_proj: map("attn.c_proj", &mut w)?,
-            c_fc: map("mlp.c_fc", &mut w)?,
-            mlp_proj: map("mlp.c_proj", &mut w)?,
+            ln_1,
+            ln_2,
+            c_attn,
+            attn_proj,
+            c_fc,
+            mlp_proj,
             params: self.attention(layer),
             activation: self.0.activation_function,
         }))
     }
 
     fn final_norm(&self, mut w: LayerWeights, x: Tensor<2>, compute: &Compute) -> Result<Tensor<2>> {
-        let norm = LayerNorm::new(w.take("ln_f.weight")?, w.take("ln_f.bias")?, self.0.layer_norm_epsilon, compute);
-        Ok(norm.forward(x))
+        Ok(self.final_norm_spec().layer_norm(&mut w, self.0.layer_norm_epsilon, compute)?.forward(x))
     }
 }
 

@@ -3,16 +3,19 @@
 //!
 //! RMS norms before attention and MLP, rotary positions, grouped-query attention, gated SiLU MLP.
 
+use std::sync::Arc;
+
 use burn::tensor::{Int, Tensor};
 
 use super::architecture::{
-    Architecture, BatchContext, Block, Dims, Embedding, LayerWeights, TensorSpec, Unembedding, keep_rows,
+    Architecture, BatchContext, Block, Dims, Embedding, Family, LayerWeights, TensorSpec, Unembedding, keep_rows,
 };
-use super::fields::Fields;
 use super::ops::{Activation, AttentionParams, Compute, Linear, RmsNorm, attention, gated_activation};
+use super::parts::{self, LinearSpec, NormSpec};
 use super::rope_config::Rope;
-use super::shared::{self, ATTENTION_LAYERS, MLP_LAYERS};
+use super::shared;
 use crate::error::Result;
+use crate::json::Fields;
 
 /// Every field of the config that enters the forward pass.
 #[derive(Debug, Clone, PartialEq)]
@@ -77,43 +80,51 @@ impl Config {
     }
 }
 
-/// The family with its config.
+/// What is true of the whole family.
+pub static FAMILY: Family = Family {
+    name: "llama",
+    multimodal: None,
+    bos: None,
+    centred_residual: false,
+    prefixes: shared::PREFIXES,
+    blocks: "layers",
+    read: |fields| Ok(Arc::new(Llama(Config::read(fields)?))),
+};
+
+/// A model of the family: its config.
 #[derive(Debug, Clone)]
 pub struct Llama(pub Config);
 
+impl Llama {
+    fn linears(&self) -> [LinearSpec; 7] {
+        let c = &self.0;
+        shared::linears(&self.attention(0), c.dims.d_model, c.intermediate_size, c.attention_bias, c.mlp_bias)
+    }
+
+    fn norms(&self) -> [NormSpec; 2] {
+        shared::norms(["input_layernorm", "post_attention_layernorm"], self.0.dims.d_model)
+    }
+}
+
 impl Architecture for Llama {
-    fn name(&self) -> &'static str {
-        "llama"
+    fn family(&self) -> &'static Family {
+        &FAMILY
     }
 
     fn dims(&self) -> &Dims {
         &self.0.dims
     }
 
-    fn prefixes(&self) -> &'static [&'static str] {
-        shared::PREFIXES
-    }
-
     fn embedding(&self) -> Embedding {
-        Embedding { tokens: "embed_tokens.weight".to_owned(), positions: None, scale: None }
+        Embedding { tokens: shared::EMBEDDING, positions: None, scale: None }
     }
 
     fn unembedding(&self) -> Unembedding {
         shared::unembedding(self.0.tie_word_embeddings, self.0.dims.d_model, None)
     }
 
-    fn layer_prefix(&self, layer: usize) -> String {
-        format!("layers.{layer}.")
-    }
-
-    fn layer_tensors(&self, layer: usize) -> Vec<TensorSpec> {
-        let c = &self.0;
-        let d = c.dims.d_model;
-        let mut tensors = shared::attention_tensors(&self.attention(layer), d, [c.attention_bias; 4]);
-        tensors.extend(shared::mlp_tensors(d, c.intermediate_size, c.mlp_bias));
-        tensors.push(("input_layernorm.weight".to_owned(), vec![d]));
-        tensors.push(("post_attention_layernorm.weight".to_owned(), vec![d]));
-        tensors
+    fn layer_tensors(&self, _layer: usize) -> Vec<TensorSpec> {
+        parts::tensors(&self.linears(), &self.norms())
     }
 
     fn attention(&self, _layer: usize) -> AttentionParams {
@@ -133,19 +144,20 @@ impl Architecture for Llama {
     }
 
     fn block(&self, layer: usize, mut w: LayerWeights, compute: &Compute) -> Result<Box<dyn Block>> {
-        let eps = self.0.rms_norm_eps;
+        let mut norm = |spec: NormSpec| spec.rms(&mut w, self.0.rms_norm_eps, compute);
+        let [input_layernorm, post_attention_layernorm] = parts::norms(self.norms(), &mut norm)?;
         Ok(Box::new(Layer {
-            input_layernorm: RmsNorm::new(w.take("input_layernorm.weight")?, eps, compute),
-            post_attention_layernorm: RmsNorm::new(w.take("post_attention_layernorm.weight")?, eps, compute),
-            attention: shared::linears(ATTENTION_LAYERS, &mut w, compute)?,
-            mlp: shared::linears(MLP_LAYERS, &mut w, compute)?,
+            input_layernorm,
+            post_attention_layernorm,
+            linears: parts::linears(self.linears(), &mut w, compute)?,
             params: self.attention(layer),
             activation: self.0.hidden_act,
         }))
     }
 
     fn final_norm(&self, mut w: LayerWeights, x: Tensor<2>, compute: &Compute) -> Result<Tensor<2>> {
-        Ok(RmsNorm::new(w.take("norm.weight")?, self.0.rms_norm_eps, compute).forward(x))
+        let norm = shared::final_norm(self.0.dims.d_model);
+        Ok(norm.rms(&mut w, self.0.rms_norm_eps, compute)?.forward(x))
     }
 }
 
@@ -153,10 +165,8 @@ impl Architecture for Llama {
 struct Layer {
     input_layernorm: RmsNorm,
     post_attention_layernorm: RmsNorm,
-    /// q, k, v, o
-    attention: [Linear; 4],
-    /// gate, up, down
-    mlp: [Linear; 3],
+    /// q, k, v, o, gate, up, down
+    linears: [Linear; 7],
     params: AttentionParams,
     activation: Activation,
 }
@@ -169,7 +179,7 @@ impl Block for Layer {
         batch: &BatchContext,
         compute: &Compute,
     ) -> Tensor<2> {
-        let [q_proj, k_proj, v_proj, o_proj] = &self.attention;
+        let [q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj] = &self.linears;
         let rope = &batch.rope[0];
         let h = self.input_layernorm.forward(x.clone());
         let q = rope.apply(q_proj.forward(h.clone()), self.params.heads);
@@ -178,7 +188,6 @@ impl Block for Layer {
         let mixed = keep_rows(attention(q, k, v, &batch.trie, &self.params, compute), rows.clone());
         let x = keep_rows(x, rows) + o_proj.forward(mixed);
 
-        let [gate_proj, up_proj, down_proj] = &self.mlp;
         let h = self.post_attention_layernorm.forward(x.clone());
         let h = gated_activation(gate_proj.forward(h.clone()), up_proj.forward(h), self.activation, compute);
         x + down_proj.forward(h)

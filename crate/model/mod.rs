@@ -8,16 +8,17 @@ pub mod fields;
 pub mod gemma2;
 pub mod gemma3;
 pub mod gpt2;
-mod hook;
 pub mod llama;
 pub mod ops;
+mod parts;
 pub mod registry;
 mod rope_config;
 mod shared;
 mod tokenizer;
 
-pub use architecture::{Architecture, BatchContext, Block, Dims, Embedding, LayerWeights, TensorSpec, Unembedding};
-pub use hook::HookPoint;
+pub use architecture::{
+    Architecture, BatchContext, Block, Dims, Embedding, Family, LayerWeights, TensorSpec, Unembedding,
+};
 pub use tokenizer::{BosRule, TextTokenizer};
 
 use std::sync::Arc;
@@ -26,8 +27,11 @@ use serde_json::Value;
 
 use crate::checkpoint::{Checkpoint, HostTensor};
 use crate::error::{Error, Result};
+use crate::json::{self, IgnoredField};
 use crate::platform::Source;
-use fields::{Fields, IgnoredField};
+
+/// Every family that this program computes.
+static FAMILIES: [&Family; 4] = [&gemma2::FAMILY, &gemma3::FAMILY, &llama::FAMILY, &gpt2::FAMILY];
 
 /// The files of a model, before anything is read.
 #[derive(Debug, Clone)]
@@ -83,7 +87,7 @@ impl Model {
     pub async fn open_ignoring(files: ModelFiles, ignored: &[String]) -> Result<Self> {
         match files {
             ModelFiles::HuggingFace { config, tokenizer, weights } => {
-                let value = parse_json(config.name(), &config.read(0..config.len()).await?)?;
+                let value = json::read(&config).await?;
                 let checkpoint = Checkpoint::open_safetensors(weights).await?;
                 let json = tokenizer.read(0..tokenizer.len()).await?;
                 Self::from_parts(config.name(), value, ignored, checkpoint, tokenizer.name(), json)
@@ -124,43 +128,20 @@ impl Model {
         tokenizer_name: &str,
         tokenizer_json: Vec<u8>,
     ) -> Result<Self> {
-        let mut config = config;
-        let mut model_type = model_type(config_name, &config)?;
-        if model_type == "gemma3" {
-            // the multimodal checkpoints: the text model's config is inside
-            config = config.get_mut("text_config").map(Value::take).ok_or_else(|| {
-                Error::malformed(config_name, "text_config", "an object", "nothing", "is the config complete?")
-            })?;
-            model_type = "gemma3_text".to_owned();
-        }
+        let (family, config) = family(config_name, config)?;
         let bos_id = config.get("bos_token_id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
-        let fields = Fields::ignoring(config_name, config, ignored)?;
+        let fields = fields::fields(config_name, config, ignored)?;
         let passed_over = fields.ignored();
-        let architecture: Arc<dyn Architecture> = match model_type.as_str() {
-            "gemma2" => Arc::new(gemma2::Gemma2(gemma2::Config::read(fields)?)),
-            "gemma3_text" => Arc::new(gemma3::Gemma3(gemma3::Config::read(fields)?)),
-            "llama" => Arc::new(llama::Llama(llama::Config::read(fields)?)),
-            "gpt2" => Arc::new(gpt2::Gpt2(gpt2::Config::read(fields)?)),
-            other => {
-                return Err(Error::unsupported(
-                    format!("{config_name}: model_type \"{other}\""),
-                    "known families: gemma2, gemma3, llama (SmolLM2), gpt2",
-                ));
-            }
-        };
+        let architecture = (family.read)(fields)?;
         let ignored_fields = passed_over.list(config_name)?;
         let embedding = architecture.embedding().tokens;
-        let prefix = architecture
-            .prefixes()
-            .iter()
-            .find(|p| checkpoint.contains(&format!("{p}{embedding}")))
-            .copied()
-            .ok_or_else(|| {
-                Error::missing(
-                    format!("tensor {}{embedding}", architecture.prefixes()[0]),
-                    format!("do the weights belong to {config_name}?"),
-                )
-            })?;
+        let held = |prefix: &&str| checkpoint.contains(&format!("{prefix}{embedding}"));
+        let prefix = family.prefixes.iter().copied().find(held).ok_or_else(|| {
+            Error::missing(
+                format!("tensor {}{embedding}", family.prefixes[0]),
+                format!("do the weights belong to {config_name}?"),
+            )
+        })?;
         let dims = architecture.dims();
         let found = &checkpoint.info(&format!("{prefix}{embedding}"))?.shape;
         if found != &[dims.vocab_size, dims.d_model] {
@@ -171,7 +152,7 @@ impl Model {
                 "the config belongs to other weights",
             ));
         }
-        let tokenizer = TextTokenizer::new(tokenizer_name, &tokenizer_json, &model_type, bos_id)?;
+        let tokenizer = TextTokenizer::new(tokenizer_name, &tokenizer_json, family, bos_id)?;
         Ok(Self { architecture, checkpoint, tokenizer, tokenizer_json, ignored_fields, prefix })
     }
 
@@ -180,13 +161,29 @@ impl Model {
         self.architecture.dims()
     }
 
-    /// Reads the weights of block `layer` as f32.
+    /// Reads the weights of block `layer`, unpacked: for who reads ahead beside the computing.
     ///
     /// # Errors
     /// Missing, misshapen or non-finite tensors, by name.
     pub async fn read_layer(&self, layer: usize) -> Result<LayerWeights> {
-        let prefix = format!("{}{}", self.prefix, self.architecture.layer_prefix(layer));
-        self.read_tensors(&prefix, self.architecture.layer_tensors(layer)).await
+        let mut weights = LayerWeights::default();
+        for (name, (short, shape)) in self.layer_tensors(layer) {
+            weights.insert(short, self.checkpoint.read_shaped(&name, &shape).await?.into());
+        }
+        Ok(weights)
+    }
+
+    /// Reads the weights of block `layer` as they are stored, to be unpacked one by one as the block is
+    /// built: less memory than [`Model::read_layer`] takes, and more time where the block is built.
+    ///
+    /// # Errors
+    /// Missing or misshapen tensors, by name; values that are not finite are found on building.
+    pub async fn read_packed_layer(&self, layer: usize) -> Result<LayerWeights> {
+        let mut weights = LayerWeights::default();
+        for (name, (short, shape)) in self.layer_tensors(layer) {
+            weights.insert(short, self.checkpoint.read_packed(&name, &shape).await?);
+        }
+        Ok(weights)
     }
 
     /// Reads the final norm's weights.
@@ -194,16 +191,24 @@ impl Model {
     /// # Errors
     /// As [`Model::read_layer`].
     pub async fn read_final_norm(&self) -> Result<LayerWeights> {
-        self.read_tensors(self.prefix, self.architecture.unembedding().norm).await
-    }
-
-    async fn read_tensors(&self, prefix: &str, specs: Vec<TensorSpec>) -> Result<LayerWeights> {
         let mut weights = LayerWeights::default();
-        for (name, shape) in specs {
-            let tensor = self.checkpoint.read_shaped(&format!("{prefix}{name}"), &shape).await?;
-            weights.0.insert(name, tensor);
+        for (name, shape) in self.architecture.unembedding().norm {
+            let tensor = self.checkpoint.read_shaped(&self.full_name(&name), &shape).await?;
+            weights.insert(name, tensor.into());
         }
         Ok(weights)
+    }
+
+    /// Name in the checkpoint of what the family calls `name`.
+    fn full_name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// The tensors of block `layer`: name in the checkpoint, then the family's own name and the shape.
+    fn layer_tensors(&self, layer: usize) -> impl Iterator<Item = (String, TensorSpec)> {
+        let prefix = self.full_name(self.architecture.family().blocks);
+        let tensors = self.architecture.layer_tensors(layer).into_iter();
+        tensors.map(move |(short, shape)| (format!("{prefix}.{layer}.{short}"), (short, shape)))
     }
 
     /// How the weights of the first block are stored, most common first: `BF16`, or `Q4_1`, `F32`.
@@ -211,10 +216,9 @@ impl Model {
     /// # Errors
     /// A tensor that the checkpoint lacks.
     pub fn storage_types(&self) -> Result<Vec<String>> {
-        let prefix = format!("{}{}", self.prefix, self.architecture.layer_prefix(0));
         let mut counts: Vec<(usize, String)> = Vec::new();
-        for (name, _) in self.architecture.layer_tensors(0) {
-            let dtype = self.checkpoint.info(&format!("{prefix}{name}"))?.dtype.clone();
+        for (name, _) in self.layer_tensors(0) {
+            let dtype = self.checkpoint.info(&name)?.dtype.clone();
             match counts.iter_mut().find(|(_, d)| *d == dtype) {
                 Some((n, _)) => *n += 1,
                 None => counts.push((1, dtype)),
@@ -226,8 +230,7 @@ impl Model {
 
     /// Bytes that the f32 weights of block `layer` take.
     pub fn layer_bytes(&self, layer: usize) -> u64 {
-        let floats: usize =
-            self.architecture.layer_tensors(layer).iter().map(|(_, s)| s.iter().product::<usize>()).sum();
+        let floats: usize = self.layer_tensors(layer).map(|(_, (_, shape))| shape.iter().product::<usize>()).sum();
         floats as u64 * 4
     }
 
@@ -238,12 +241,9 @@ impl Model {
     /// A tensor that the checkpoint lacks.
     pub fn bytes_up_to(&self, last: usize, unembedded: bool) -> Result<u64> {
         let embedding = self.architecture.embedding();
-        let mut names: Vec<String> = vec![format!("{}{}", self.prefix, embedding.tokens)];
-        names.extend(embedding.positions.map(|p| format!("{}{p}", self.prefix)));
-        for layer in 0..=last {
-            let prefix = format!("{}{}", self.prefix, self.architecture.layer_prefix(layer));
-            names.extend(self.architecture.layer_tensors(layer).into_iter().map(|(name, _)| format!("{prefix}{name}")));
-        }
+        let mut names: Vec<String> = vec![self.full_name(embedding.tokens)];
+        names.extend(embedding.positions.map(|name| self.full_name(name)));
+        names.extend((0..=last).flat_map(|layer| self.layer_tensors(layer)).map(|(name, _)| name));
         names.extend(unembedded.then(|| self.unembedding_matrix()));
         names.sort_unstable();
         names.dedup();
@@ -258,12 +258,12 @@ impl Model {
     pub async fn embed(&self, tokens: &[u32], positions: &[u32]) -> Result<HostTensor> {
         self.check_ids(tokens)?;
         let spec = self.architecture.embedding();
-        let mut x = self.read_rows_once(&format!("{}{}", self.prefix, spec.tokens), tokens).await?;
+        let mut x = self.read_rows_once(&self.full_name(spec.tokens), tokens).await?;
         if let Some(scale) = spec.scale {
             x.data.iter_mut().for_each(|v| *v *= scale);
         }
         if let Some(name) = spec.positions {
-            let p = self.read_rows_once(&format!("{}{name}", self.prefix), positions).await?;
+            let p = self.read_rows_once(&self.full_name(name), positions).await?;
             x.data.iter_mut().zip(&p.data).for_each(|(v, p)| *v += p);
         }
         Ok(x)
@@ -271,17 +271,8 @@ impl Model {
 
     /// Rows of a matrix in the order asked for, each distinct one read once, in file order.
     async fn read_rows_once(&self, name: &str, rows: &[u32]) -> Result<HostTensor> {
-        let mut distinct: Vec<usize> = rows.iter().map(|&r| r as usize).collect();
-        distinct.sort_unstable();
-        distinct.dedup();
-        let read = self.checkpoint.read_rows(name, &distinct).await?;
-        let width = read.shape.get(1).copied().unwrap_or(1);
-        let mut data = Vec::with_capacity(rows.len() * width);
-        for &row in rows {
-            let at = distinct.binary_search(&(row as usize)).unwrap_or_default();
-            data.extend_from_slice(&read.data[at * width..(at + 1) * width]);
-        }
-        Ok(HostTensor { shape: vec![rows.len(), width], data })
+        let rows = rows.iter().map(|&row| row as usize);
+        self.checkpoint.distinct_rows(name, rows.clone()).await?.gather(rows)
     }
 
     /// A text must fit the model's context.
@@ -321,30 +312,34 @@ impl Model {
     /// Full name of the unembedding matrix. Checkpoints keep an untied `lm_head` beside the model,
     /// not inside it.
     pub fn unembedding_matrix(&self) -> String {
-        let name = self.architecture.unembedding().matrix;
+        let name = self.architecture.unembedding().matrix.unwrap_or(self.architecture.embedding().tokens);
         let outside = self.prefix.strip_suffix("model.").unwrap_or("");
         [self.prefix, outside, ""]
             .iter()
             .map(|p| format!("{p}{name}"))
             .find(|n| self.checkpoint.contains(n))
-            .unwrap_or(name)
+            .unwrap_or_else(|| name.to_owned())
     }
 }
 
-fn parse_json(file: &str, bytes: &[u8]) -> Result<Value> {
-    serde_json::from_slice(bytes).map_err(|e| {
-        Error::malformed(
-            file,
-            format!("line {}, column {}", e.line(), e.column()),
-            "json",
-            e.to_string(),
-            "the file is damaged or is not a config.json",
-        )
-    })
-}
-
-fn model_type(file: &str, config: &Value) -> Result<String> {
-    config.get("model_type").and_then(Value::as_str).map(str::to_owned).ok_or_else(|| {
+/// The family that a config is of, and the family's own config: the inner one of a multimodal checkpoint.
+fn family(file: &str, mut config: Value) -> Result<(&'static Family, Value)> {
+    let model_type = config.get("model_type").and_then(Value::as_str).ok_or_else(|| {
         Error::malformed(file, "model_type", "a string", "nothing", "this should be the model's config.json")
-    })
+    })?;
+    if let Some(family) = FAMILIES.iter().copied().find(|family| family.name == model_type) {
+        return Ok((family, config));
+    }
+    let Some(family) = FAMILIES.iter().copied().find(|family| family.multimodal == Some(model_type)) else {
+        let known: Vec<&str> = FAMILIES.iter().map(|family| family.multimodal.unwrap_or(family.name)).collect();
+        return Err(Error::unsupported(
+            format!("{file}: model_type \"{model_type}\""),
+            format!("known families: {}", known.join(", ")),
+        ));
+    };
+    let inner = config
+        .get_mut("text_config")
+        .map(Value::take)
+        .ok_or_else(|| Error::malformed(file, "text_config", "an object", "nothing", "is the config complete?"))?;
+    Ok((family, inner))
 }

@@ -1,9 +1,9 @@
 //! Rotary settings in both spellings: the hub's `rope_theta` + `rope_scaling`, and transformers
 //! 5's `rope_parameters`.
 
-use super::fields::Fields;
 use super::ops::{RopeScaling, inverse_frequencies};
 use crate::error::{Error, Result};
+use crate::json::Fields;
 
 /// One rotary table's settings.
 #[derive(Debug, Clone, Copy, PartialEq)]

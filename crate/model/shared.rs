@@ -1,65 +1,52 @@
 //! What the Llama-shaped families (Llama, Gemma 2, Gemma 3) have in common: names and shapes of
 //! their tensors, and config fields of the same meaning.
 
-use super::architecture::{LayerWeights, TensorSpec, Unembedding};
-use super::fields::Fields;
-use super::ops::{Activation, AttentionParams, Compute, Linear};
+use super::architecture::Unembedding;
+use super::ops::{Activation, AttentionParams, Order};
+use super::parts::{LinearSpec, NormSpec};
 use crate::error::{Error, Result};
+use crate::json::Fields;
 
 /// Prefixes of causal, bare, and multimodal checkpoints.
 pub const PREFIXES: &[&str] = &["model.", "", "language_model.model.", "model.language_model."];
 
-/// q, k, v, o.
-pub const ATTENTION_LAYERS: [&str; 4] =
-    ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"];
+/// Name of the token embedding.
+pub const EMBEDDING: &str = "embed_tokens.weight";
 
-/// gate, up, down.
-pub const MLP_LAYERS: [&str; 3] = ["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"];
-
-/// Weights `[out, in]` of q, k, v, o, and biases where the config has them.
-pub fn attention_tensors(p: &AttentionParams, d_model: usize, bias: [bool; 4]) -> Vec<TensorSpec> {
+/// q, k, v, o, gate, up, down.
+pub fn linears(
+    p: &AttentionParams,
+    d_model: usize,
+    d_mlp: usize,
+    attention_bias: bool,
+    mlp_bias: bool,
+) -> [LinearSpec; 7] {
     let (q, kv) = (p.heads * p.head_dim, p.kv_heads * p.head_dim);
-    let shapes = [[q, d_model], [kv, d_model], [kv, d_model], [d_model, q]];
-    named(ATTENTION_LAYERS.iter().zip(shapes).zip(bias))
+    [
+        ("self_attn.q_proj", d_model, q, attention_bias),
+        ("self_attn.k_proj", d_model, kv, attention_bias),
+        ("self_attn.v_proj", d_model, kv, attention_bias),
+        ("self_attn.o_proj", q, d_model, attention_bias),
+        ("mlp.gate_proj", d_model, d_mlp, mlp_bias),
+        ("mlp.up_proj", d_model, d_mlp, mlp_bias),
+        ("mlp.down_proj", d_mlp, d_model, mlp_bias),
+    ]
+    .map(|(name, d_in, d_out, bias)| LinearSpec { name, order: Order::OutIn, d_in, d_out, bias })
 }
 
-/// Weights `[out, in]` of gate, up, down, and biases where the config has them.
-pub fn mlp_tensors(d_model: usize, d_mlp: usize, bias: bool) -> Vec<TensorSpec> {
-    let shapes = [[d_mlp, d_model], [d_mlp, d_model], [d_model, d_mlp]];
-    named(MLP_LAYERS.iter().zip(shapes).zip([bias; 3]))
+/// RMS norms of one width.
+pub fn norms<const N: usize>(names: [&'static str; N], width: usize) -> [NormSpec; N] {
+    names.map(|name| NormSpec { name, width, bias: false })
 }
 
-fn named<'a>(layers: impl Iterator<Item = ((&'a &'a str, [usize; 2]), bool)>) -> Vec<TensorSpec> {
-    layers
-        .flat_map(|((name, shape), bias)| {
-            let weight = (format!("{name}.weight"), shape.to_vec());
-            std::iter::once(weight).chain(bias.then(|| (format!("{name}.bias"), vec![shape[0]])))
-        })
-        .collect()
-}
-
-/// Builds linear maps from `NAME.weight` and, if it was read, `NAME.bias`.
-///
-/// # Errors
-/// [`Error::Missing`] when a weight was not read.
-pub fn linears<const N: usize>(names: [&str; N], w: &mut LayerWeights, compute: &Compute) -> Result<[Linear; N]> {
-    let maps = names
-        .iter()
-        .map(|name| {
-            let weight = w.take(&format!("{name}.weight"))?;
-            Ok(Linear::out_in(weight, w.take_optional(&format!("{name}.bias")), compute))
-        })
-        .collect::<Result<Vec<_>>>()?;
-    maps.try_into().map_err(|_| Error::missing("a linear map of this layer", "please report this: it is a bug"))
+/// The norm before the unembedding.
+pub fn final_norm(d_model: usize) -> NormSpec {
+    NormSpec { name: "norm", width: d_model, bias: false }
 }
 
 /// The unembedding of a Llama-shaped checkpoint: tied, or `lm_head`.
 pub fn unembedding(tied: bool, d_model: usize, softcap: Option<f32>) -> Unembedding {
-    Unembedding {
-        matrix: if tied { "embed_tokens.weight" } else { "lm_head.weight" }.to_owned(),
-        norm: vec![("norm.weight".to_owned(), vec![d_model])],
-        softcap,
-    }
+    Unembedding { matrix: (!tied).then_some("lm_head.weight"), norm: final_norm(d_model).tensors().collect(), softcap }
 }
 
 /// `hidden_activation` (Gemma) or `hidden_act`; Gemma's own field wins, as in transformers.

@@ -1,7 +1,8 @@
-//! Text to token ids, with the beginning-of-sequence rule of METRICS.md.
+//! Text to token ids, with the beginning-of-sequence rule of docs/METRICS.md.
 
 use tokenizers::Tokenizer;
 
+use super::architecture::Family;
 use crate::error::{Error, Result};
 
 /// When a beginning-of-sequence token is put before a text.
@@ -26,7 +27,7 @@ pub struct TextTokenizer {
 }
 
 impl TextTokenizer {
-    /// Parses a `tokenizer.json` and applies the family's BOS rule (`model_type`).
+    /// Parses a `tokenizer.json` and applies the family's BOS rule.
     ///
     /// `bos_id` is the config's `bos_token_id`, used where an SAE asks for BOS and the family has
     /// no fixed token.
@@ -34,7 +35,7 @@ impl TextTokenizer {
     /// # Errors
     /// [`Error::Malformed`] when the file is no tokenizer; [`Error::Mismatch`] when the family's
     /// BOS token is not in it.
-    pub fn new(file: &str, json: &[u8], model_type: &str, bos_id: Option<u32>) -> Result<Self> {
+    pub fn new(file: &str, json: &[u8], family: &Family, bos_id: Option<u32>) -> Result<Self> {
         let mut inner = Tokenizer::from_bytes(json).map_err(|e| {
             Error::malformed(file, "tokenizer", "a Hugging Face tokenizer.json", e.to_string(), "fetch the file again")
         })?;
@@ -43,22 +44,17 @@ impl TextTokenizer {
         inner
             .with_truncation(None)
             .map_err(|e| Error::malformed(file, "truncation", "none", e.to_string(), "fetch the file again"))?;
-        let family_bos = match model_type {
-            "gemma2" | "gemma3_text" => Some("<bos>"),
-            "gpt2" => Some("<|endoftext|>"),
-            _ => None,
-        };
-        let (bos, reason) = match family_bos {
+        let (bos, reason) = match family.bos {
             Some(token) => {
                 let id = inner.token_to_id(token).ok_or_else(|| {
                     Error::mismatch(
-                        format!("{file}: vocabulary of a {model_type} model"),
+                        format!("{file}: vocabulary of a {} model", family.name),
                         format!("the token {token}"),
                         "no such token",
                         "is this another model's tokenizer?",
                     )
                 })?;
-                (BosRule::Always(id), format!("always {token} ({model_type})"))
+                (BosRule::Always(id), format!("always {token} ({})", family.name))
             }
             None => (BosRule::PostProcessor, "the tokenizer's post-processor".to_owned()),
         };

@@ -9,7 +9,7 @@ use parquet::arrow::ArrowWriter;
 
 use super::tables::{failed, failed_arrow, properties};
 use crate::error::{Error, Result};
-use crate::metrics::{LayerMeasure, SampleMeasure, TextKind};
+use crate::metrics::{Column, Kind, LayerMeasure, SampleMeasure, TextKind};
 
 /// Name of the file in a run's folder.
 pub(super) const FILE: &str = "features.parquet";
@@ -24,37 +24,129 @@ pub fn features_parquet(samples: &[SampleMeasure]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes `sample_id` (string), `text` (string: prompt, fact, hall), `layer` (int64),
-/// `feature` (int32), `activation` (float32), sorted by the first four, strings by their bytes.
-/// The file's metadata names that order.
+/// Writes the features of samples that are in memory, in any order: see [`FeaturesWriter`].
 ///
 /// # Errors
-/// [`Error::Io`] where writing fails; [`Error::Mismatch`] for a feature index past int32.
+/// As [`FeaturesWriter`].
 pub fn write_features(samples: &[SampleMeasure], to: impl Write + Send) -> Result<()> {
-    let schema = Arc::new(Schema::new(vec![
-        Field::new("sample_id", DataType::Utf8, false),
-        Field::new("text", DataType::Utf8, false),
-        Field::new("layer", DataType::Int64, false),
-        Field::new("feature", DataType::Int32, false),
-        Field::new("activation", DataType::Float32, false),
-    ]));
-    let mut writer =
-        ArrowWriter::try_new(to, schema.clone(), Some(properties(&[0, 1, 2, 3]))).map_err(|e| failed(FILE, e))?;
     let mut samples: Vec<&SampleMeasure> = samples.iter().collect();
     samples.sort_by(|a, b| a.sample_id.cmp(&b.sample_id));
-    let mut kinds = TextKind::ALL;
-    kinds.sort_by_key(|kind| kind.short());
-    for sample in samples {
+    let mut writer = FeaturesWriter::new(to)?;
+    samples.into_iter().try_for_each(|sample| writer.add(sample))?;
+    writer.close()
+}
+
+/// A column of `features.parquet`, said once; none holds nulls.
+#[derive(Debug, Clone)]
+pub struct FeatureColumn {
+    /// Name as it stands in the file.
+    pub name: &'static str,
+    /// Type.
+    pub data_type: DataType,
+    /// Unit; empty for what is not a quantity.
+    pub unit: &'static str,
+    /// What it is, without the full stop.
+    pub meaning: &'static str,
+}
+
+impl FeatureColumn {
+    /// What the file's metadata says of it; the kind is not part of that.
+    fn described(&self) -> Column {
+        Column { unit: self.unit, description: self.meaning.to_owned(), ..Column::new(self.name, Kind::Int64) }
+    }
+}
+
+/// The columns of `features.parquet`, in file order.
+pub static FEATURE_COLUMNS: &[FeatureColumn] = &[
+    FeatureColumn {
+        name: "sample_id",
+        data_type: DataType::Utf8,
+        unit: "",
+        meaning: "The sample's id in the data set",
+    },
+    FeatureColumn {
+        name: "text",
+        data_type: DataType::Utf8,
+        unit: "",
+        meaning: "Which of its texts: `prompt`, `fact`, `hall`",
+    },
+    FeatureColumn { name: "layer", data_type: DataType::Int64, unit: "", meaning: "The SAE layer" },
+    FeatureColumn {
+        name: "feature",
+        data_type: DataType::Int32,
+        unit: "",
+        meaning: "The feature's number in that layer's dictionary",
+    },
+    FeatureColumn {
+        name: "activation",
+        data_type: DataType::Float32,
+        unit: "activation",
+        meaning: "Its activation, which is positive: features that are not active have no row",
+    },
+];
+
+/// Rows of a row group: what is encoded and not yet written stays in memory.
+const GROUP_ROWS: usize = 1 << 20;
+
+/// `features.parquet`, sample by sample: `sample_id` (string), `text` (string: prompt, fact, hall),
+/// `layer` (int64), `feature` (int32), `activation` (float32), sorted by the first four, strings by
+/// their bytes. The file's metadata names that order. Memory is that of a row group.
+///
+/// Calls fail with [`Error::Io`] where writing fails.
+pub struct FeaturesWriter<W: Write + Send> {
+    schema: Arc<Schema>,
+    writer: ArrowWriter<W>,
+    last: Option<String>,
+}
+
+impl<W: Write + Send> FeaturesWriter<W> {
+    /// A file without rows.
+    ///
+    /// # Errors
+    /// As the type says.
+    pub fn new(to: W) -> Result<Self> {
+        let fields = FEATURE_COLUMNS.iter().map(|c| Field::new(c.name, c.data_type.clone(), false));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let described: Vec<Column> = FEATURE_COLUMNS.iter().map(FeatureColumn::described).collect();
+        let properties = properties(&described, &[0, 1, 2, 3], GROUP_ROWS);
+        let writer = ArrowWriter::try_new(to, schema.clone(), Some(properties)).map_err(|e| failed(FILE, e))?;
+        Ok(Self { schema, writer, last: None })
+    }
+
+    /// Adds a sample, in the order of `sample_id`s by their bytes.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for a sample that belongs before the last one, or a feature index past int32.
+    pub fn add(&mut self, sample: &SampleMeasure) -> Result<()> {
+        if let Some(last) = self.last.as_ref().filter(|last| **last > sample.sample_id) {
+            return Err(Error::mismatch(
+                format!("{FILE}: sample {}", sample.sample_id),
+                format!("an id after {last}"),
+                "one before it",
+                "samples come sorted by id; please report this",
+            ));
+        }
+        self.last = Some(sample.sample_id.clone());
+        let mut kinds = TextKind::ALL;
+        kinds.sort_by_key(|kind| kind.short());
         for kind in kinds {
             let mut layers: Vec<&LayerMeasure> = sample.text(kind).layers.iter().collect();
             layers.sort_by_key(|measured| measured.layer);
             let arrays = columns(sample, kind, &layers)?;
-            let batch = RecordBatch::try_new(schema.clone(), arrays).map_err(|e| failed_arrow(FILE, e))?;
-            writer.write(&batch).map_err(|e| failed(FILE, e))?;
+            let batch = RecordBatch::try_new(self.schema.clone(), arrays).map_err(|e| failed_arrow(FILE, e))?;
+            self.writer.write(&batch).map_err(|e| failed(FILE, e))?;
         }
+        Ok(())
     }
-    writer.close().map_err(|e| failed(FILE, e))?;
-    Ok(())
+
+    /// Ends the file. What it was written to is flushed; to go on with that, give it by `&mut`.
+    ///
+    /// # Errors
+    /// As the type says.
+    pub fn close(self) -> Result<()> {
+        self.writer.close().map_err(|e| failed(FILE, e))?;
+        Ok(())
+    }
 }
 
 /// The five columns of one text.

@@ -7,20 +7,22 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::metrics::LayerHealth;
 
-/// Version of the files' format; any change of METRICS.md raises it.
-pub const SCHEMA_VERSION: u32 = 2;
+/// Version of the files' format; any change of docs/METRICS.md that a reader has to know raises it.
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Name of the file in a run's folder.
 pub(super) const FILE: &str = "manifest.json";
 
 /// Everything that is needed to judge a run and to repeat it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Manifest {
     /// [`SCHEMA_VERSION`] of the program that wrote the run.
     pub schema_version: u32,
     /// Unique name of the run.
     pub run_id: String,
     /// Start of the run, UTC, RFC 3339.
+    #[cfg_attr(test, ts(type = "string"))]
     pub started_at: jiff::Timestamp,
     /// What wrote it.
     pub program: ProgramInfo,
@@ -52,6 +54,7 @@ pub struct Manifest {
 
 /// Program version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ProgramInfo {
     /// `saescope`.
     pub name: String,
@@ -74,6 +77,7 @@ impl ProgramInfo {
 
 /// A file that numbers depend on.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct FileInfo {
     /// Path or URL, as it was read.
     pub path: String,
@@ -86,6 +90,7 @@ pub struct FileInfo {
 
 /// The language model.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ModelInfo {
     /// Name in the registry, or of the folder or file.
     pub name: String,
@@ -103,12 +108,16 @@ pub struct ModelInfo {
     pub quantization: String,
     /// Weight and config files.
     pub files: Vec<FileInfo>,
-    /// Fields of the config that were passed over, since they are private or on request.
+    /// Fields of the config that were passed over, since they are private or on request; absent in runs of
+    /// version 1.
+    #[serde(default)]
+    #[cfg_attr(test, ts(as = "Option<_>", optional))]
     pub ignored_config_fields: Vec<IgnoredField>,
 }
 
 /// A field of a model's config that nobody read.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct IgnoredField {
     /// Its name.
     pub name: String,
@@ -120,6 +129,7 @@ pub struct IgnoredField {
 
 /// The tokenizer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct TokenizerInfo {
     /// The file it came from.
     pub file: FileInfo,
@@ -129,6 +139,7 @@ pub struct TokenizerInfo {
 
 /// One SAE.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct SaeInfo {
     /// Block whose `resid_post` it reads.
     pub layer: usize,
@@ -164,25 +175,43 @@ pub struct SaeInfo {
 
 /// The data set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct DatasetInfo {
-    /// The files, or `built-in`.
+    /// The files, or `builtin`.
     pub files: Vec<FileInfo>,
     /// Samples run, failed ones included.
     pub samples: usize,
     /// Only so many were asked for: drawn from each domain in proportion, by the seed.
     pub limit: Option<usize>,
-    /// What stands between prompt and completion.
+    /// Only this part was run, as on the command line: `1/3`; absent in earlier runs.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional = nullable))]
+    pub shard: Option<String>,
+    /// What stands between prompt and completion; absent in runs of version 1, where it is a space.
+    #[serde(default = "space")]
+    #[cfg_attr(test, ts(as = "Option<_>", optional))]
     pub join: String,
-    /// Columns that are called otherwise, as on the command line: `prompt=question,fact=correct`.
+    /// Columns that are called otherwise, as on the command line: `prompt=question,fact=correct`; absent in
+    /// runs of version 1.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional = nullable))]
     pub columns: Option<String>,
-    /// Whether ids were made from row numbers, since a file has none.
+    /// Whether ids were made from row numbers, since a file has none; absent in runs of version 1.
+    #[serde(default)]
+    #[cfg_attr(test, ts(as = "Option<_>", optional))]
     pub made_ids: bool,
     /// Rows that could not be used and were skipped on request, each with its place and reason.
     pub skipped_rows: Vec<String>,
 }
 
+/// What stood between prompt and completion before one could choose.
+fn space() -> String {
+    " ".to_owned()
+}
+
 /// Noise rule and seed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct NoiseInfo {
     /// As on the command line: `relative:0.1`.
     pub rule: String,
@@ -192,23 +221,72 @@ pub struct NoiseInfo {
 
 /// Where and how numbers were computed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ComputeInfo {
-    /// `f32` or `f16`.
-    pub precision: String,
-    /// `cpu`, `gpu`, `gpu:1`.
+    /// Number format of weights and matmuls.
+    pub precision: Precision,
+    /// `cpu`, `gpu` (a browser's), `gpu:1`, `all`.
     pub device: String,
     /// Name of the adapter, where there is one.
     pub adapter: Option<String>,
-    /// `flex`, `wgpu/vulkan`, `wgpu/webgpu`.
-    pub backend: String,
+    /// What computed.
+    pub backend: Backend,
     /// Threads of the host side.
     pub threads: usize,
-    /// `streaming` or `resident`.
-    pub weights: String,
+    /// Where the weights were.
+    pub weights: Weights,
+}
+
+/// Number format of weights and matmuls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum Precision {
+    /// 32-bit throughout.
+    F32,
+    /// 16-bit weights and matmul inputs; the residual stream stays 32-bit.
+    F16,
+}
+
+/// The tensor library's back end, and where it computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum Backend {
+    /// The CPU, natively.
+    #[serde(rename = "flex")]
+    Flex,
+    /// The CPU, in a browser.
+    #[serde(rename = "flex (wasm simd)")]
+    FlexWasm,
+    /// A graphics adapter, through Vulkan.
+    #[serde(rename = "wgpu (vulkan)")]
+    WgpuVulkan,
+    /// A graphics adapter, through Metal.
+    #[serde(rename = "wgpu (metal)")]
+    WgpuMetal,
+    /// A graphics adapter, through Direct3D 12.
+    #[serde(rename = "wgpu (dx12)")]
+    WgpuDx12,
+    /// A graphics adapter, in a browser.
+    #[serde(rename = "wgpu (webgpu)")]
+    WgpuWebgpu,
+}
+
+/// Where the weights are while a run goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum Weights {
+    /// Read block by block, each used once and dropped.
+    #[serde(alias = "streaming")]
+    Streamed,
+    /// Kept on the device.
+    Resident,
 }
 
 /// How texts were packed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct BatchInfo {
     /// Samples per micro-batch.
     pub batch_size: usize,
@@ -224,6 +302,7 @@ pub struct BatchInfo {
 
 /// Seconds of one stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct StageTiming {
     /// Name of the stage.
     pub stage: String,
@@ -233,21 +312,31 @@ pub struct StageTiming {
 
 /// Time and memory.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Timings {
     /// By stage.
     pub stages: Vec<StageTiming>,
-    /// Wall-clock seconds from start to results.
+    /// Wall-clock seconds of measuring.
     pub total_seconds: f64,
     /// Samples over total seconds.
     pub samples_per_second: f64,
+    /// Processes that measured the run, whose seconds add up: more than one where it was continued after
+    /// a break, or merged from parts; absent in earlier runs.
+    #[serde(default)]
+    #[cfg_attr(test, ts(as = "Option<_>", optional))]
+    pub parts: usize,
     /// Peak memory of the process, where the system tells.
     pub peak_memory_bytes: Option<u64>,
-    /// Most bytes in buffers of the graphics device at once, where they are counted (in a browser).
+    /// Most bytes in buffers of the graphics device at once, where they are counted (in a browser); absent in
+    /// the earliest runs.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional = nullable))]
     pub peak_gpu_buffer_bytes: Option<u64>,
 }
 
 /// A sample without a row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct FailedSample {
     /// The data set's id.
     pub sample_id: String,

@@ -8,14 +8,14 @@ mod manifest;
 mod tables;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-pub use features::{features_parquet, write_features};
+pub use features::{FEATURE_COLUMNS, FeatureColumn, FeaturesWriter, features_parquet, write_features};
 pub use manifest::{
-    BatchInfo, ComputeInfo, DatasetInfo, FailedSample, FileInfo, IgnoredField, Manifest, ModelInfo, NoiseInfo,
-    ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, Timings, TokenizerInfo, manifest_json,
+    Backend, BatchInfo, ComputeInfo, DatasetInfo, FailedSample, FileInfo, IgnoredField, Manifest, ModelInfo, NoiseInfo,
+    Precision, ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, Timings, TokenizerInfo, Weights, manifest_json,
 };
-pub use tables::{METRICS_FILE, STATS_FILE, metrics_parquet, stats_parquet, write_table};
+pub use tables::{COLUMNS_KEY, METRICS_FILE, STATS_FILE, TableWriter, metrics_parquet, stats_parquet, write_table};
 
 /// Name of the features' file in a run's folder.
 pub const FEATURES_FILE: &str = features::FILE;

@@ -29,7 +29,7 @@ fn read(bytes: &[u8]) -> Option<RecordBatch> {
     batches.into_iter().next()
 }
 
-fn layer(layer: usize, features: &[(u32, f32)]) -> LayerMeasure {
+pub(crate) fn layer(layer: usize, features: &[(u32, f32)]) -> LayerMeasure {
     LayerMeasure {
         layer,
         d_sae: 100,
@@ -47,7 +47,7 @@ fn layer(layer: usize, features: &[(u32, f32)]) -> LayerMeasure {
     }
 }
 
-fn sample(id: &str, fact: Vec<LayerMeasure>) -> SampleMeasure {
+pub(crate) fn sample(id: &str, fact: Vec<LayerMeasure>) -> SampleMeasure {
     let text = |layers| TextMeasure { n_tokens: 3, layers, noisy: None, logprob: None };
     SampleMeasure {
         sample_id: id.into(),
@@ -131,7 +131,7 @@ fn metrics_keep_names_types_and_values() {
     let metadata = reader.metadata();
     assert_eq!(metadata.row_group(0).column(0).compression(), Compression::SNAPPY);
     let version = metadata.file_metadata().key_value_metadata().unwrap();
-    assert!(version.iter().any(|kv| kv.key == "saescope.schema_version" && kv.value.as_deref() == Some("2")));
+    assert!(version.iter().any(|kv| kv.key == "saescope.schema_version" && kv.value.as_deref() == Some("3")));
 }
 
 #[test]
@@ -166,6 +166,50 @@ fn cells_of_another_kind_are_refused() {
     assert!(metrics_parquet(&short).unwrap_err().to_string().contains("no cell"));
     let wide = sample("a", vec![layer(5, &[(u32::MAX, 1.0)])]);
     assert!(features_parquet(&[wide]).unwrap_err().to_string().contains("4294967295"));
+}
+
+#[test]
+fn rows_come_back_from_many_batches_and_row_groups() {
+    let columns = vec![Column::new("n", Kind::Int64), Column::nullable("x", Kind::Float64)];
+    let rows = 40_000;
+    let row = |i: i64| vec![Cell::Int(i), if i % 3 == 0 { Cell::Null } else { Cell::Float(i as f64 / 7.0) }];
+    let mut bytes = Vec::new();
+    let mut writer = TableWriter::new("t.parquet", &columns, &mut bytes).unwrap();
+    (0..rows).try_for_each(|i| writer.push(row(i))).unwrap();
+    writer.close().unwrap();
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file(&bytes)).unwrap();
+    // what is encoded and not yet written is bounded
+    let groups: Vec<i64> = reader.metadata().row_groups().iter().map(|g| g.num_rows()).collect();
+    assert_eq!(groups, [16_384, 16_384, 40_000 - 2 * 16_384]);
+    let mut seen = 0;
+    for batch in reader.build().unwrap() {
+        let batch = batch.unwrap();
+        let (n, x) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_primitive::<Float64Type>());
+        for i in 0..batch.num_rows() {
+            let found = vec![Cell::Int(n.value(i)), if x.is_null(i) { Cell::Null } else { Cell::Float(x.value(i)) }];
+            assert_eq!(found, row(seen));
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, rows);
+    // a misfit past the first batch is told by its row
+    let mut writer = TableWriter::new("t.parquet", &columns, Vec::new()).unwrap();
+    let mut push = |i| writer.push(if i == 1_500 { vec![Cell::Null, Cell::Null] } else { row(i) });
+    let error = (0..3_000).try_for_each(&mut push).unwrap_err().to_string();
+    assert!(error.contains("column n, row 1500"), "{error}");
+}
+
+#[test]
+fn features_are_taken_in_the_order_of_ids() {
+    let (first, second) = (sample("a", vec![layer(5, &[(3, 1.0)])]), sample("b", vec![]));
+    let mut bytes = Vec::new();
+    let mut writer = FeaturesWriter::new(&mut bytes).unwrap();
+    writer.add(&first).unwrap();
+    writer.add(&second).unwrap();
+    let error = writer.add(&first).unwrap_err().to_string();
+    assert!(error.contains("sample a") && error.contains("an id after b"), "{error}");
+    writer.close().unwrap();
+    assert_eq!(bytes, features_parquet(&[second, first]).unwrap());
 }
 
 /// A disk with this many bytes left.
@@ -204,7 +248,7 @@ fn a_full_disk_is_an_error_at_every_byte() {
     assert!(write_features(&samples, Full(sizes[0])).is_ok());
 }
 
-fn manifest() -> Manifest {
+pub(crate) fn manifest() -> Manifest {
     let file = FileInfo { path: "model.safetensors".into(), bytes: 7, sha256: Some("00ff".into()) };
     Manifest {
         schema_version: SCHEMA_VERSION,
@@ -245,6 +289,7 @@ fn manifest() -> Manifest {
             files: vec![file],
             samples: 2,
             limit: None,
+            shard: None,
             join: " ".into(),
             columns: None,
             made_ids: false,
@@ -252,17 +297,18 @@ fn manifest() -> Manifest {
         },
         noise: NoiseInfo { rule: "relative:0.1".into(), seed: u64::MAX },
         compute: ComputeInfo {
-            precision: "f32".into(),
+            precision: Precision::F32,
             device: "cpu".into(),
             adapter: None,
-            backend: "flex".into(),
+            backend: Backend::Flex,
             threads: 2,
-            weights: "streaming".into(),
+            weights: Weights::Streamed,
         },
         batch: BatchInfo { batch_size: 8, batches: 1, texts: 6, tokens: 60, tokens_computed: 20 },
         timings: Timings {
             stages: vec![StageTiming { stage: "model".into(), seconds: 0.1 }],
             total_seconds: 0.3,
+            parts: 1,
             samples_per_second: 0.1 + 0.2,
             peak_memory_bytes: None,
             peak_gpu_buffer_bytes: None,
@@ -287,7 +333,39 @@ fn manifest() -> Manifest {
 fn the_manifest_comes_back_as_it_was() {
     let manifest = manifest();
     let text = String::from_utf8(manifest_json(&manifest).unwrap()).unwrap();
-    assert!(text.starts_with("{\n  \"schema_version\": 2,\n  \"run_id\"") && text.ends_with("}\n"));
+    assert!(text.starts_with("{\n  \"schema_version\": 3,\n  \"run_id\"") && text.ends_with("}\n"));
     assert!(text.contains(r#""started_at": "2024-02-29T12:00:00Z""#));
     assert_eq!(serde_json::from_str::<Manifest>(&text).unwrap(), manifest);
+}
+
+#[test]
+fn closed_sets_have_one_spelling_and_older_ones_are_read() {
+    let value = serde_json::to_value(manifest()).unwrap();
+    let compute = &value["compute"];
+    assert_eq!(
+        (&compute["precision"], &compute["backend"], &compute["weights"]),
+        (&"f32".into(), &"flex".into(), &"streamed".into())
+    );
+    assert_eq!(serde_json::from_str::<Weights>("\"streaming\"").unwrap(), Weights::Streamed);
+    for (backend, text) in [(Backend::FlexWasm, "flex (wasm simd)"), (Backend::WgpuVulkan, "wgpu (vulkan)")] {
+        assert_eq!(serde_json::to_value(backend).unwrap(), text);
+    }
+}
+
+#[test]
+fn a_manifest_of_version_1_is_read() {
+    let mut old = serde_json::to_value(manifest()).unwrap();
+    for (part, field) in [
+        ("model", "ignored_config_fields"),
+        ("dataset", "join"),
+        ("dataset", "columns"),
+        ("dataset", "made_ids"),
+        ("timings", "peak_gpu_buffer_bytes"),
+    ] {
+        assert!(old[part].as_object_mut().unwrap().remove(field).is_some(), "{field}");
+    }
+    let health = old["sae_health"][0].as_object_mut().unwrap();
+    assert!(health.remove("sinks").is_some() && health.remove("median_norm").is_some());
+    let read: Manifest = serde_json::from_value(old).unwrap();
+    assert_eq!((read.dataset.join.as_str(), read.sae_health[0].sinks), (" ", 0));
 }

@@ -1,9 +1,12 @@
 //! Files that appear whole or not at all: written aside, synced, renamed.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use tempfile::TempDir;
+
+use super::super::sink::FileSink;
 use crate::error::{Error, Result};
 
 /// Writes one file whole or not at all; its folder is made where it is missing.
@@ -16,13 +19,29 @@ pub fn write_atomic(path: impl AsRef<Path>, bytes: &[u8]) -> Result<()> {
         return Err(Error::usage(format!("{} names no file", path.display()), "give the path of a file to write"));
     };
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    write_aside(folder, &[(Path::new(name), bytes)])
+    write_files(folder, &[(&name.to_string_lossy(), bytes)])
 }
 
-/// A new folder that goes away again unless it is kept.
+/// Writes whole files into a folder, all or none.
+fn write_files(folder: &Path, files: &[(&str, &[u8])]) -> Result<()> {
+    let mut run = RunFiles::begin(folder)?;
+    for (name, bytes) in files {
+        let written =
+            run.create(name).and_then(|mut file| file.write_all(bytes).map_err(|e| unwritten(&folder.join(name), e)));
+        if let Err(e) = written {
+            run.abandon();
+            return Err(e);
+        }
+    }
+    run.commit()
+}
+
+/// A folder for a run; what was made for it goes away again, where it is empty, unless it is kept.
 #[derive(Debug)]
 pub struct Claim {
-    path: std::path::PathBuf,
+    path: PathBuf,
+    /// Folders that were made, the deepest first.
+    made: Vec<PathBuf>,
     kept: bool,
 }
 
@@ -41,11 +60,19 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         if !self.kept {
-            // only if nothing was put into it; its parent only if it was the first
-            let _ = fs::remove_dir(&self.path);
-            let _ = self.path.parent().map(fs::remove_dir);
+            // only what is empty: others may have put something there meanwhile
+            let _ = self.made.iter().try_for_each(fs::remove_dir);
         }
     }
+}
+
+fn unclaimable(path: &Path, e: io::Error) -> Error {
+    Error::io(path.display().to_string(), "write", e, "choose a folder that can be written to with `--out`")
+}
+
+/// Folders of this path that are missing, the deepest first.
+fn missing(path: &Path) -> Vec<PathBuf> {
+    path.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists()).map(Path::to_owned).collect()
 }
 
 /// Makes a folder of this name, or of the first free one with `_2`, `_3` … after it, so that two
@@ -54,19 +81,30 @@ impl Drop for Claim {
 /// # Errors
 /// [`Error::Io`] when no folder can be made there.
 pub fn claim_folder(parent: &Path, name: &str) -> Result<Claim> {
-    let failed = |path: &Path, e| {
-        Error::io(path.display().to_string(), "write", e, "choose a folder that can be written to with `--out`")
-    };
-    fs::create_dir_all(parent).map_err(|e| failed(parent, e))?;
+    let mut made = missing(parent);
+    fs::create_dir_all(parent).map_err(|e| unclaimable(parent, e))?;
     let mut n = 1;
     loop {
         let path = parent.join(if n == 1 { name.to_owned() } else { format!("{name}_{n}") });
         match fs::create_dir(&path) {
-            Ok(()) => return Ok(Claim { path, kept: false }),
+            Ok(()) => {
+                made.insert(0, path.clone());
+                return Ok(Claim { path, made, kept: false });
+            }
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists && n < 1000 => n += 1,
-            Err(e) => return Err(failed(&path, e)),
+            Err(e) => return Err(unclaimable(&path, e)),
         }
     }
+}
+
+/// Takes this very folder, made where it is missing.
+///
+/// # Errors
+/// [`Error::Io`] when it cannot be made.
+pub fn claim_named(path: &Path) -> Result<Claim> {
+    let made = missing(path);
+    fs::create_dir_all(path).map_err(|e| unclaimable(path, e))?;
+    Ok(Claim { path: path.to_owned(), made, kept: false })
 }
 
 /// Whether a run could be written into `folder`, found out by writing and removing a small file:
@@ -84,61 +122,109 @@ pub fn check_writable(folder: impl AsRef<Path>) -> Result<()> {
     Ok(())
 }
 
-/// Writes a run's files into `folder` (made where it is missing), whole or not at all: every file
-/// is written and synced aside first, then all are renamed in the order given. Put the manifest
-/// last: an older one is taken away before the first rename, so that a folder with a manifest is
-/// always one complete run.
-///
-/// # Errors
-/// [`Error::Io`]; then no file of this run is left behind. Older files stay as they were unless it
-/// was the renaming that failed.
-pub fn write_run(folder: impl AsRef<Path>, files: &[(&str, Vec<u8>)]) -> Result<()> {
-    let files: Vec<(&Path, &[u8])> = files.iter().map(|(name, bytes)| (Path::new(*name), bytes.as_slice())).collect();
-    write_aside(folder.as_ref(), &files)
+/// A run's files on their way into a folder, whole or not at all: every file is written aside first;
+/// [`Self::commit`] syncs them and renames all in the order in which they were begun. Begin the manifest
+/// last: an older one is taken away before the first rename, so that a folder with a manifest is always
+/// one complete run.
+#[derive(Debug)]
+pub struct RunFiles {
+    folder: PathBuf,
+    aside: TempDir,
+    names: Vec<PathBuf>,
+    /// The topmost folder that was made for it.
+    made: Option<PathBuf>,
 }
 
-/// Both of the above.
-fn write_aside(folder: &Path, files: &[(&Path, &[u8])]) -> Result<()> {
-    let failed = |path: &Path, e: io::Error| {
-        let hint = match e.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space, or choose another folder",
-            _ => "choose a folder that can be written to",
-        };
-        Error::io(path.display().to_string(), "write", e, hint)
+fn unwritten(path: &Path, e: io::Error) -> Error {
+    let hint = match e.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "free some space, or choose another folder",
+        _ => "choose a folder that can be written to",
     };
-    // the topmost folder that this call makes is the one to take away again on failure
-    let made = folder.ancestors().take_while(|p| !p.as_os_str().is_empty() && !p.exists()).last();
-    let result = fs::create_dir_all(folder).map_err(|e| failed(folder, e)).and_then(|()| {
-        let aside = tempfile::Builder::new().prefix(".partial-").tempdir_in(folder).map_err(|e| failed(folder, e))?;
-        for (name, bytes) in files {
-            write_synced(&aside.path().join(name), bytes).map_err(|e| failed(&folder.join(name), e))?;
-        }
-        rename_all(aside.path(), folder, files).map_err(|(path, e)| failed(&path, e))?;
-        aside.close().map_err(|e| failed(folder, e))
-    });
-    if result.is_err()
-        && let Some(made) = made
-    {
-        // only folders of ours, and only empty ones: the first error is the one to report
-        let _ = remove_empty(folder, made);
-    }
-    result
+    Error::io(path.display().to_string(), "write", e, hint)
 }
 
-/// Writes a new file and waits until it is on the disk.
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create_new(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// How folders are called that files are written aside in.
+const ASIDE: &str = ".partial-";
+
+impl RunFiles {
+    /// Makes the folder where it is missing, and a place aside in it.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; then nothing new is left behind.
+    pub fn begin(folder: impl AsRef<Path>) -> Result<Self> {
+        let folder = folder.as_ref();
+        let made = missing(folder).pop();
+        let aside = fs::create_dir_all(folder)
+            .and_then(|()| tempfile::Builder::new().prefix(ASIDE).tempdir_in(folder))
+            .map_err(|e| unwritten(folder, e));
+        match aside {
+            Ok(aside) => Ok(Self { folder: folder.to_owned(), aside, names: Vec::new(), made }),
+            Err(e) => {
+                if let Some(made) = made {
+                    // only folders of ours, and only empty ones: the first error is the one to report
+                    let _ = remove_empty(folder, &made);
+                }
+                Err(e)
+            }
+        }
+    }
+
+    /// Takes away what a killed process left aside in a folder that nobody else writes to.
+    pub fn clear(folder: &Path) {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(ASIDE) {
+                // a leftover that stays does no harm
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
+    }
+
+    /// Puts the files into their place.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; then no file of this run is left behind. Older files stay as they were unless it
+    /// was the renaming that failed.
+    pub fn commit(self) -> Result<()> {
+        let Self { folder, aside, names, made } = self;
+        let result = (|| {
+            for name in &names {
+                sync(&aside.path().join(name)).map_err(|e| unwritten(&folder.join(name), e))?;
+            }
+            rename_all(aside.path(), &folder, &names).map_err(|(path, e)| unwritten(&path, e))?;
+            aside.close().map_err(|e| unwritten(&folder, e))
+        })();
+        if let (Err(_), Some(made)) = (&result, made) {
+            let _ = remove_empty(&folder, &made);
+        }
+        result
+    }
+
+    /// Gives the files up; what was made for them goes away.
+    pub fn abandon(self) {
+        let Self { folder, aside, names: _, made } = self;
+        drop(aside);
+        if let Some(made) = made {
+            let _ = remove_empty(&folder, &made);
+        }
+    }
+}
+
+impl FileSink for RunFiles {
+    fn create(&mut self, name: &str) -> Result<Box<dyn Write + Send + '_>> {
+        let file = File::create_new(self.aside.path().join(name)).map_err(|e| unwritten(&self.folder.join(name), e))?;
+        self.names.push(name.into());
+        Ok(Box::new(file))
+    }
+}
+
+/// Waits until a file is on the disk.
+fn sync(path: &Path) -> io::Result<()> {
+    OpenOptions::new().write(true).open(path)?.sync_all()
 }
 
 /// Moves the files into place; takes the moved ones back where one fails.
-fn rename_all(
-    from: &Path,
-    to: &Path,
-    files: &[(&Path, &[u8])],
-) -> std::result::Result<(), (std::path::PathBuf, io::Error)> {
-    if let Some((last, _)) = files.last()
+fn rename_all(from: &Path, to: &Path, files: &[PathBuf]) -> std::result::Result<(), (PathBuf, io::Error)> {
+    if let Some(last) = files.last()
         && files.len() > 1
     {
         let old = to.join(last);
@@ -148,9 +234,9 @@ fn rename_all(
             return Err((old, e));
         }
     }
-    for (i, (name, _)) in files.iter().enumerate() {
+    for (i, name) in files.iter().enumerate() {
         if let Err(e) = fs::rename(from.join(name), to.join(name)) {
-            for (name, _) in &files[..i] {
+            for name in &files[..i] {
                 // the first error is the one to report
                 let _ = fs::remove_file(to.join(name));
             }
@@ -187,8 +273,8 @@ mod tests {
         names
     }
 
-    fn run(text: &str) -> [(&'static str, Vec<u8>); 2] {
-        [("metrics.parquet", text.into()), ("manifest.json", text.into())]
+    fn run(text: &str) -> [(&'static str, &[u8]); 2] {
+        [("metrics.parquet", text.as_bytes()), ("manifest.json", text.as_bytes())]
     }
 
     #[test]
@@ -196,7 +282,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("runs/one");
         for text in ["first", "second"] {
-            write_run(&folder, &run(text)).unwrap();
+            write_files(&folder, &run(text)).unwrap();
             assert_eq!(names(&folder), ["manifest.json", "metrics.parquet"]);
             assert_eq!(fs::read_to_string(folder.join("manifest.json")).unwrap(), text);
         }
@@ -209,14 +295,14 @@ mod tests {
     fn what_fails_while_written_aside_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let folder = dir.path().join("runs/one");
-        let files = [("metrics.parquet", vec![1]), ("no/such/folder", vec![2]), ("manifest.json", vec![3])];
-        let message = write_run(&folder, &files).unwrap_err().to_string();
+        let files = [("metrics.parquet", &[1][..]), ("no/such/folder", &[2]), ("manifest.json", &[3])];
+        let message = write_files(&folder, &files).unwrap_err().to_string();
         assert!(message.contains("no/such/folder") && message.contains("hint:"), "{message}");
         assert!(names(dir.path()).is_empty());
 
         // an older run is untouched
-        write_run(&folder, &run("old")).unwrap();
-        write_run(&folder, &files).unwrap_err();
+        write_files(&folder, &run("old")).unwrap();
+        write_files(&folder, &files).unwrap_err();
         assert_eq!(names(&folder), ["manifest.json", "metrics.parquet"]);
         assert_eq!(fs::read_to_string(folder.join("metrics.parquet")).unwrap(), "old");
     }
@@ -226,8 +312,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         // a folder is in the way of the second of three files
         fs::create_dir_all(dir.path().join("stats.parquet/x")).unwrap();
-        let files = [("metrics.parquet", vec![1]), ("stats.parquet", vec![2]), ("manifest.json", vec![3])];
-        let message = write_run(dir.path(), &files).unwrap_err().to_string();
+        let files = [("metrics.parquet", &[1][..]), ("stats.parquet", &[2]), ("manifest.json", &[3])];
+        let message = write_files(dir.path(), &files).unwrap_err().to_string();
         assert!(message.contains("stats.parquet"), "{message}");
         assert_eq!(names(dir.path()), ["stats.parquet"]);
     }
@@ -237,7 +323,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, b"x").unwrap();
-        let message = write_run(file.join("run"), &run("x")).unwrap_err().to_string();
+        let message = write_files(&file.join("run"), &run("x")).unwrap_err().to_string();
         assert!(message.contains("file/run") && message.contains("hint:"), "{message}");
         assert_eq!(names(dir.path()), ["file"]);
         assert!(write_atomic(&file, b"y").is_ok());

@@ -13,13 +13,35 @@ pub struct Adapter {
     pub index: usize,
     /// Name as the driver gives it.
     pub name: String,
-    /// `vulkan`, `metal`, `dx12`.
-    pub backend: String,
+    /// The platform's graphics interface.
+    pub interface: Interface,
     /// A rasteriser on the CPU (lavapipe, SwiftShader, WARP), not a GPU.
     pub software: bool,
     /// Largest storage binding in bytes.
     pub max_binding: u64,
     kind: Kind,
+}
+
+/// A platform's own graphics interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interface {
+    /// Linux, Windows, Android.
+    Vulkan,
+    /// Apple's systems.
+    Metal,
+    /// Windows.
+    Dx12,
+}
+
+impl Interface {
+    fn of(backend: wgpu::Backend) -> Option<Self> {
+        match backend {
+            wgpu::Backend::Vulkan => Some(Self::Vulkan),
+            wgpu::Backend::Metal => Some(Self::Metal),
+            wgpu::Backend::Dx12 => Some(Self::Dx12),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +80,7 @@ pub async fn adapters() -> Vec<Adapter> {
     let mut found = Vec::new();
     for adapter in instance.enumerate_adapters(backends).await {
         let info = adapter.get_info();
+        let Some(interface) = Interface::of(info.backend) else { continue };
         let take = |counter: &mut usize| {
             *counter += 1;
             *counter - 1
@@ -73,7 +96,7 @@ pub async fn adapters() -> Vec<Adapter> {
         found.push(Adapter {
             index: 0,
             name: info.name.clone(),
-            backend: info.backend.to_string(),
+            interface,
             software: kind == Kind::Cpu,
             max_binding: adapter.limits().max_storage_buffer_binding_size,
             kind,
@@ -96,7 +119,7 @@ static OPENED: Mutex<Vec<(String, usize, Device)>> = Mutex::new(Vec::new());
 pub async fn open(adapter: &Adapter) -> Result<Device> {
     let failed = |e: String| {
         Error::device(
-            format!("cannot open {} ({}): {e}", adapter.name, adapter.backend),
+            format!("cannot open {} ({:?}): {e}", adapter.name, adapter.interface),
             "update the graphics driver, or run with `--device cpu`",
         )
     };

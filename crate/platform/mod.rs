@@ -10,9 +10,13 @@ mod imp;
 #[path = "web.rs"]
 mod imp;
 
+mod journal;
 mod origin;
+mod sink;
 mod source;
 
 pub use imp::*;
+pub use journal::{Journal, MemoryJournal};
 pub use origin::{Bundled, Hub, Origin, Package, PackagePart, RemoteFile};
+pub use sink::{FileSink, MemoryFiles};
 pub use source::{ByteSource, MemorySource, Source};

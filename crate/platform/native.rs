@@ -8,18 +8,26 @@ use std::time::{Duration, Instant};
 
 use futures::channel::oneshot;
 use rayon::prelude::*;
+use serde::Serialize;
 
 use super::source::{ByteSource, past_end};
 use crate::error::{Error, Result};
 
 mod atomic;
+mod file_journal;
 
-pub use atomic::{Claim, check_writable, claim_folder, write_atomic, write_run};
+pub use atomic::{Claim, RunFiles, check_writable, claim_folder, claim_named, write_atomic};
+pub use file_journal::FileJournal;
 
 #[path = "gpu.rs"]
 mod gpu;
-pub use gpu::{Adapter, adapters, no_display_for_adapters, open as open_adapter};
+pub use gpu::{Adapter, Interface, adapters, no_display_for_adapters, open as open_adapter};
 pub mod fetch;
+
+/// A list of numbers for the page, where it is a `Float32Array`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "Float32Array"))]
+pub struct Floats(pub Vec<f32>);
 
 /// `Send` on native, nothing on the web (where futures hold JavaScript values).
 pub trait MaybeSend: Send {}

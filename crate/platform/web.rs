@@ -7,8 +7,12 @@ use futures::channel::oneshot;
 
 #[path = "web/chunked.rs"]
 mod chunked;
+#[path = "web/floats.rs"]
+mod floats;
 #[path = "web/gpu.rs"]
 mod gpu;
+#[path = "web/journal.rs"]
+mod journal;
 #[path = "web/js.rs"]
 mod js;
 #[path = "web/remote.rs"]
@@ -19,7 +23,9 @@ mod session;
 mod store;
 
 pub use chunked::{ChunkedSource, WebFile, picked};
+pub use floats::Floats;
 pub use gpu::{GpuMemory, WebAdapter, adapter, gpu_memory, open as open_webgpu, reset_gpu_peak};
+pub use journal::WebJournal;
 pub use remote::fetch_small;
 pub use session::{Download, Session};
 pub use store::{Estimate, StoredItem, delete, estimate, stored};

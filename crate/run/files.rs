@@ -1,57 +1,162 @@
-//! From measured samples to the bytes of a run's files.
+//! From a run's spool to its files.
 
-use super::manifest::{Parts, manifest};
+use std::collections::{BTreeSet, HashMap};
+use std::io::Write;
+
+use super::manifest::{Results, complete};
+use super::spool::{Base, Spool};
+use crate::engine::{Counters, FailedSample};
 use crate::error::{Error, Result};
-use crate::metrics;
-use crate::output::{self, Manifest};
-use crate::platform::Clock;
+use crate::metrics::{FirstPass, HealthPass, Rows, SinkPass, Table};
+use crate::output::{self, FeaturesWriter, Manifest, TableWriter};
+use crate::platform::{self, Clock, FileSink};
 use crate::stats::{self, Comparison};
 
-/// A run's files, and what they were made from.
+/// What a finished run amounts to; its files are in the sink.
 #[derive(Debug)]
 pub struct Finished {
     /// `stats.parquet` before it was encoded.
     pub comparisons: Vec<Comparison>,
-    /// `metrics.parquet`
-    pub metrics: Vec<u8>,
-    /// `features.parquet`
-    pub features: Vec<u8>,
-    /// `stats.parquet`
-    pub stats: Vec<u8>,
     /// `manifest.json`
     pub manifest: Manifest,
-    /// Seconds that this took.
+    /// Samples measured.
+    pub measured: usize,
+    /// The others.
+    pub failed: Vec<FailedSample>,
+    /// Time and work.
+    pub counters: Counters,
+    /// Seconds that tables, statistics and files took.
     pub seconds: f64,
 }
 
-/// Makes tables, statistics and manifest.
+/// Writes the files of a run that is measured in full, the manifest last, sample by sample: what depends
+/// on all of them is gathered first. `spools` are its parts; the
+/// files do not depend on how it is cut into them.
 ///
 /// # Errors
-/// [`Error::Mismatch`] where no sample was measured, with the first reasons.
-pub fn finish(parts: Parts<'_>) -> Result<Finished> {
-    let outcome = parts.outcome;
-    if outcome.samples.is_empty() {
-        let reasons: Vec<String> =
-            outcome.failed.iter().take(5).map(|f| format!("{}: {}", f.sample_id, f.reason)).collect();
+/// [`Error::Mismatch`] where no sample was measured, with the first reasons, or where a sample is in no
+/// part or in two; [`Error::Io`].
+pub fn finish(
+    base: Base,
+    spools: &[&Spool],
+    peak_gpu_buffer: Option<u64>,
+    sink: &mut dyn FileSink,
+) -> Result<Finished> {
+    let Order { samples, failed } = order(&base, spools)?;
+    if samples.is_empty() {
+        let reasons: Vec<String> = failed.iter().take(5).map(|f| format!("{}: {}", f.sample_id, f.reason)).collect();
         return Err(Error::mismatch(
             "samples",
             "at least one that can be measured",
-            format!("none of {}; {}", parts.data.samples.len(), reasons.join("; ")),
+            format!("none of {}; {}", failed.len(), reasons.join("; ")),
             "nothing was written; look at the first reasons",
         ));
     }
     let mut clock = Clock::start();
-    let layers: Vec<usize> = parts.loaded.saes.iter().map(|s| s.layer).collect();
-    let declared: Vec<Option<f64>> = parts.loaded.saes.iter().map(|s| s.sae.declared_l0).collect();
-    let table = metrics::table(&outcome.samples, &layers, parts.options.logprob)?;
-    let health = metrics::health(&outcome.samples, &layers, &declared)?;
-    let comparisons = stats::compare(&table, parts.options.seed)?;
+    let Base { manifest, logprob, .. } = base;
+    let layers = &manifest.layers;
+    let declared: Vec<Option<f64>> = manifest.saes.iter().map(|s| s.declared_l0).collect();
+    let sample = |&(spool, i): &(usize, usize)| spools[spool].sample(i);
+    let mut first = FirstPass::new(layers);
+    for place in &samples {
+        first.add(&sample(place)?)?;
+    }
+    let pooled = first.finish();
+    let mut health = HealthPass::new(layers, &declared, &pooled)?;
+    let mut sinks = SinkPass::default();
+    let rows = Rows::new(layers, logprob, &manifest.run_id, pooled)?;
+    let mut table = Table { columns: rows.columns().to_vec(), rows: Vec::with_capacity(samples.len()) };
+    let mut writer = TableWriter::new(output::METRICS_FILE, rows.columns(), sink.create(output::METRICS_FILE)?)?;
+    for place in &samples {
+        let sample = sample(place)?;
+        health.add(&sample)?;
+        sinks.add(&sample);
+        let row = rows.row(&sample)?;
+        writer.push(row.clone())?;
+        table.rows.push(row);
+    }
+    writer.close()?;
+    let comparisons = stats::compare(&table, manifest.noise.seed)?;
+    drop(table);
     let stats_seconds = clock.seconds();
     clock = Clock::start();
-    let metrics = output::metrics_parquet(&table)?;
-    let features = output::features_parquet(&outcome.samples)?;
-    let stats = output::stats_parquet(&stats::stats_table(&comparisons))?;
+    let mut sorted: Vec<(&str, (usize, usize))> = samples.iter().map(|&at| (spools[at.0].id(at.1), at)).collect();
+    sorted.sort_unstable();
+    let mut writer = FeaturesWriter::new(sink.create(output::FEATURES_FILE)?)?;
+    for (_, at) in &sorted {
+        writer.add(&sample(at)?)?;
+    }
+    writer.close()?;
+    let mut write = |name: &str, bytes: &[u8]| {
+        let failed = |e| Error::io(name, "write", e, "check the free space and the permissions of the output folder");
+        sink.create(name)?.write_all(bytes).map_err(failed)
+    };
+    write(output::STATS_FILE, &output::stats_parquet(&stats::stats_table(&comparisons))?)?;
     let encode_seconds = clock.seconds();
-    let manifest = manifest(parts, health, &[("stats", stats_seconds), ("encode", encode_seconds)]);
-    Ok(Finished { comparisons, metrics, features, stats, manifest, seconds: stats_seconds + encode_seconds })
+    let mut counters = Counters::default();
+    spools.iter().for_each(|s| counters += s.counters());
+    let manifest = complete(
+        manifest,
+        Results {
+            measured: samples.len(),
+            failed: failed.clone(),
+            counters,
+            parts: spools.iter().map(|s| s.parts()).sum(),
+            more_stages: vec![("stats", stats_seconds), ("encode", encode_seconds)],
+            // this process' own, tables and statistics included, and those of earlier parts
+            peak_memory: spools.iter().map(|s| s.peak_memory()).max().flatten().max(platform::peak_memory()),
+            peak_gpu_buffer,
+            health: health.finish(),
+            sink_warnings: sinks.finish(),
+            devices: spools.iter().flat_map(|s| s.devices().iter().cloned()).collect::<BTreeSet<_>>(),
+        },
+    );
+    write(output::MANIFEST_FILE, &output::manifest_json(&manifest)?)?;
+    let seconds = stats_seconds + encode_seconds;
+    Ok(Finished { comparisons, manifest, measured: samples.len(), failed, counters, seconds })
+}
+
+/// A run's samples in the data set's order.
+struct Order {
+    /// Spool, and place in it.
+    samples: Vec<(usize, usize)>,
+    failed: Vec<FailedSample>,
+}
+
+fn order(base: &Base, spools: &[&Spool]) -> Result<Order> {
+    let mut places: HashMap<&str, (usize, usize)> = HashMap::new();
+    let mut reasons: HashMap<&str, &FailedSample> = HashMap::new();
+    let twice = |id: &str| Error::mismatch(format!("sample {id}"), "in one part", "in two", "give each part once");
+    for (s, spool) in spools.iter().enumerate() {
+        for i in 0..spool.measured() {
+            if places.insert(spool.id(i), (s, i)).is_some() {
+                return Err(twice(spool.id(i)));
+            }
+        }
+        for failed in spool.failed() {
+            let id = failed.sample_id.as_str();
+            if places.contains_key(id) || reasons.insert(id, failed).is_some() {
+                return Err(twice(id));
+            }
+        }
+    }
+    let (mut samples, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
+    for id in base.ids.iter().filter(|id| base.shard.is_none_or(|shard| shard.takes(id))) {
+        match (places.get(id.as_str()), reasons.get(id.as_str())) {
+            (Some(place), _) => samples.push(*place),
+            (None, Some(reason)) => failed.push((*reason).clone()),
+            (None, None) => missing.push(id.as_str()),
+        }
+    }
+    if let Some(first) = missing.first() {
+        let named = missing.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+        let dots = if missing.len() > 5 { ", …" } else { "" };
+        return Err(Error::mismatch(
+            "samples of the run",
+            format!("{} of them, measured or failed", samples.len() + failed.len() + missing.len()),
+            format!("{} are missing: {named}{dots}", missing.len()),
+            format!("give every part of the run; `{first}` is in none of these"),
+        ));
+    }
+    Ok(Order { samples, failed })
 }

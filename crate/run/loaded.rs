@@ -22,12 +22,21 @@ pub struct Loaded {
     pub model: Model,
     /// Its weight files.
     pub weight_files: Vec<Source>,
+    /// Its config, where that is a file of its own.
+    pub config_file: Option<Source>,
     /// Where the tokenizer came from.
     pub tokenizer_file: String,
     /// The SAEs, by layer.
     pub saes: Vec<SaeAt>,
     /// How the weights are stored.
     pub quantization: String,
+}
+
+impl Loaded {
+    /// The files that the model's numbers come from: weights and config.
+    pub fn model_files(&self) -> Vec<Source> {
+        self.weight_files.iter().chain(&self.config_file).cloned().collect()
+    }
 }
 
 /// What a model is called and where it came from.
@@ -84,10 +93,13 @@ pub async fn load_ignoring(
         sae.declared_l0 = sae.declared_l0.or(known.and_then(|k| k.declared_l0));
         opened.push(SaeAt { layer, sae });
     }
-    let (weight_files, tokenizer_file) = match &files {
-        ModelFiles::HuggingFace { weights, tokenizer, .. } => (weights.clone(), tokenizer.name().to_owned()),
+    let (weight_files, config_file, tokenizer_file) = match &files {
+        ModelFiles::HuggingFace { config, weights, tokenizer } => {
+            (weights.clone(), Some(config.clone()), tokenizer.name().to_owned())
+        }
         ModelFiles::Gguf { file, tokenizer } => (
             vec![file.clone()],
+            None,
             tokenizer.as_ref().map_or_else(|| format!("{} (its vocabulary)", file.name()), |t| t.name().to_owned()),
         ),
     };
@@ -95,5 +107,5 @@ pub async fn load_ignoring(
     let saes = if saes_needed { engine::fit(&mut model, opened)? } else { opened };
     let quantization = model.storage_types()?.join(", ");
     let Origin { name, known, origin, revision } = origin;
-    Ok(Loaded { name, known, origin, revision, model, weight_files, tokenizer_file, saes, quantization })
+    Ok(Loaded { name, known, origin, revision, model, weight_files, config_file, tokenizer_file, saes, quantization })
 }

@@ -1,171 +1,232 @@
-//! Putting a run's manifest together.
+//! Putting a run's manifest together: what is known before, and how it went.
+
+use std::collections::BTreeSet;
 
 use sha2::{Digest, Sha256};
 
 use super::Loaded;
+use super::fingerprint::data_sha256;
 use super::hash::hex;
+use super::shard::Shard;
+use super::spool::Base;
 use crate::dataset::Dataset;
-use crate::engine::{Batching, Options, Outcome};
-use crate::metrics::{self, LayerHealth};
+use crate::engine::{Batching, Counters, FailedSample, Options};
+use crate::metrics::LayerHealth;
 use crate::output::{
-    BatchInfo, ComputeInfo, DatasetInfo, FailedSample, FileInfo, IgnoredField, Manifest, ModelInfo, NoiseInfo,
-    ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, Timings, TokenizerInfo,
+    self, BatchInfo, ComputeInfo, DatasetInfo, FileInfo, IgnoredField, Manifest, ModelInfo, NoiseInfo, ProgramInfo,
+    SCHEMA_VERSION, SaeInfo, StageTiming, Timings, TokenizerInfo,
 };
-use crate::platform;
 
-/// Everything a manifest is made from.
+/// Everything that is known of a run before it is measured.
 pub struct Parts<'a> {
-    /// `YYYYMMDD_HHMMSS` and the like.
+    /// The run's name.
     pub run_id: String,
     /// Start.
     pub started_at: jiff::Timestamp,
     /// Model and SAEs.
     pub loaded: &'a Loaded,
-    /// Where it was computed.
+    /// Where it is computed.
     pub compute: ComputeInfo,
-    /// Data.
+    /// Data, all of it.
     pub data: &'a Dataset,
     /// The files it came from.
     pub data_files: Vec<FileInfo>,
     /// Only so many samples were asked for.
     pub limit: Option<usize>,
+    /// The part of the data that is measured, where it is one.
+    pub shard: Option<Shard>,
     /// Noise, seed and batches.
     pub options: &'a Options,
-    /// How it went.
-    pub outcome: &'a Outcome,
-    /// Most bytes in buffers of the graphics device, where they are counted.
-    pub peak_gpu_buffer_bytes: Option<u64>,
-    /// Hashes of the weight files, then of each SAE's files.
+    /// Hashes of the model's files, then of each SAE's files.
     pub hashes: (Vec<FileInfo>, Vec<Vec<FileInfo>>),
 }
 
-/// Puts the manifest together. `health` is per layer, `more_stages` are seconds per stage that is not
-/// the engine's.
-pub(super) fn manifest(parts: Parts<'_>, health: Vec<LayerHealth>, more_stages: &[(&'static str, f64)]) -> Manifest {
-    let Parts {
-        run_id,
-        started_at,
-        loaded,
-        compute,
-        data,
-        data_files,
-        limit,
-        options,
-        outcome,
-        peak_gpu_buffer_bytes,
-        hashes,
-    } = parts;
-    let model = &loaded.model;
-    let (weights, sae_hashes) = hashes;
-    let stages: Vec<StageTiming> = outcome
-        .timings
-        .named()
-        .into_iter()
-        .chain(more_stages.iter().copied())
-        .map(|(stage, seconds)| StageTiming { stage: stage.to_owned(), seconds })
-        .collect();
-    let warnings = health
+impl Parts<'_> {
+    /// The manifest without results, and what else the numbers depend on.
+    pub fn base(self) -> Base {
+        let Self { run_id, started_at, loaded, compute, data, data_files, limit, shard, options, hashes } = self;
+        let model = &loaded.model;
+        let (weights, sae_hashes) = hashes;
+        let warnings = data
+            .warnings(&options.join)
+            .into_iter()
+            .chain(model.ignored_fields.iter().filter(|f| f.asked).map(|f| {
+                format!(
+                    "config field {} = {} was ignored on request, whatever it means for the numbers",
+                    f.name, f.value
+                )
+            }))
+            .chain(
+                (!data.rejected.is_empty())
+                    .then(|| format!("{} rows of the data set were skipped", data.rejected.len())),
+            )
+            .collect();
+        let tokenizer = model.tokenizer_json.as_slice();
+        let manifest = Manifest {
+            schema_version: SCHEMA_VERSION,
+            run_id,
+            started_at,
+            program: ProgramInfo::this(),
+            model: ModelInfo {
+                name: loaded.name.clone(),
+                architecture: model.architecture.name().to_owned(),
+                source: loaded.origin.clone(),
+                revision: loaded.revision.clone(),
+                d_model: model.dims().d_model,
+                n_layers: model.dims().n_layers,
+                quantization: loaded.quantization.clone(),
+                files: weights,
+                ignored_config_fields: model
+                    .ignored_fields
+                    .iter()
+                    .map(|f| IgnoredField { name: f.name.clone(), value: f.value.clone(), asked: f.asked })
+                    .collect(),
+            },
+            tokenizer: TokenizerInfo {
+                file: FileInfo {
+                    path: loaded.tokenizer_file.clone(),
+                    bytes: tokenizer.len() as u64,
+                    sha256: Some(hex(&Sha256::digest(tokenizer))),
+                },
+                bos_rule: model.tokenizer.bos_reason().to_owned(),
+            },
+            layers: loaded.saes.iter().map(|s| s.layer).collect(),
+            saes: saes(loaded, sae_hashes),
+            dataset: DatasetInfo {
+                files: data_files,
+                samples: data.samples.len(),
+                limit,
+                shard: shard.map(|s| s.to_string()),
+                join: options.join.clone(),
+                columns: (!data.columns.is_empty()).then(|| data.columns.to_string()),
+                made_ids: data.made_ids,
+                skipped_rows: data.rejected.iter().map(|r| format!("{}: {r}", r.file)).collect(),
+            },
+            noise: NoiseInfo { rule: options.noise.to_string(), seed: options.seed },
+            compute,
+            batch: BatchInfo {
+                batch_size: match options.batching {
+                    Batching::Triples(n) => n,
+                    Batching::Auto | Batching::OneText => 0,
+                },
+                batches: 0,
+                texts: 0,
+                tokens: 0,
+                tokens_computed: 0,
+            },
+            timings: Timings {
+                stages: Vec::new(),
+                total_seconds: 0.0,
+                samples_per_second: 0.0,
+                parts: 0,
+                peak_memory_bytes: None,
+                peak_gpu_buffer_bytes: None,
+            },
+            sae_health: Vec::new(),
+            warnings,
+            failed_samples: Vec::new(),
+        };
+        let ids = data.samples.iter().map(|s| s.id.clone()).collect();
+        Base { manifest, data: data_sha256(&data.samples), ids, logprob: options.logprob, shard }
+    }
+}
+
+fn saes(loaded: &Loaded, hashes: Vec<Vec<FileInfo>>) -> Vec<SaeInfo> {
+    let info = |(at, files): (&crate::engine::SaeAt, Vec<FileInfo>)| {
+        let m = at.sae.metadata();
+        SaeInfo {
+            layer: at.layer,
+            id: m.id,
+            architecture: m.architecture,
+            format: m.format,
+            d_sae: m.d_sae,
+            declared_l0: m.declared_l0,
+            hook: m.hook,
+            prepend_bos: m.prepend_bos,
+            apply_b_dec_to_input: m.apply_b_dec_to_input,
+            normalize_activations: m.normalize_activations,
+            norm_scaling_factor: m.norm_scaling_factor,
+            center_input: m.center_input,
+            rescale_acts_by_decoder_norm: m.rescale_acts_by_decoder_norm,
+            decoder_rows: "as stored, unfolded".to_owned(),
+            files,
+        }
+    };
+    loaded.saes.iter().zip(hashes).map(info).collect()
+}
+
+/// How a run went.
+pub(super) struct Results {
+    /// Samples measured.
+    pub(super) measured: usize,
+    /// The others.
+    pub(super) failed: Vec<FailedSample>,
+    /// Time and work.
+    pub(super) counters: Counters,
+    /// Processes that measured it.
+    pub(super) parts: usize,
+    /// Seconds of stages that are not the engine's.
+    pub(super) more_stages: Vec<(&'static str, f64)>,
+    pub(super) peak_memory: Option<u64>,
+    pub(super) peak_gpu_buffer: Option<u64>,
+    /// Per layer.
+    pub(super) health: Vec<LayerHealth>,
+    /// Of attention sinks.
+    pub(super) sink_warnings: Vec<String>,
+    /// What measured the samples.
+    pub(super) devices: BTreeSet<String>,
+}
+
+/// Adds the results to a manifest without them.
+pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
+    let Results {
+        measured,
+        failed,
+        counters,
+        parts,
+        more_stages,
+        peak_memory,
+        peak_gpu_buffer,
+        health,
+        sink_warnings,
+        devices,
+    } = results;
+    let of_devices = (devices.len() > 1).then(|| {
+        let named = devices.into_iter().collect::<Vec<_>>().join(", ");
+        format!("the samples were measured on several devices ({named}), whose numbers differ by rounding")
+    });
+    manifest.dataset.samples = measured + failed.len();
+    manifest.batch.batches = counters.batches;
+    manifest.batch.texts = counters.texts;
+    manifest.batch.tokens = counters.tokens;
+    manifest.batch.tokens_computed = counters.nodes;
+    manifest.timings = Timings {
+        stages: counters
+            .timings
+            .named()
+            .into_iter()
+            .chain(more_stages)
+            .map(|(stage, seconds)| StageTiming { stage: stage.to_owned(), seconds })
+            .collect(),
+        total_seconds: counters.seconds,
+        samples_per_second: measured as f64 / counters.seconds.max(1e-9),
+        parts,
+        peak_memory_bytes: peak_memory,
+        peak_gpu_buffer_bytes: peak_gpu_buffer,
+    };
+    let of_failures = (!failed.is_empty()).then(|| format!("{} samples failed", failed.len()));
+    manifest.warnings = health
         .iter()
         .flat_map(|h| h.warnings.iter().cloned())
-        .chain(metrics::sink_warnings(&outcome.samples))
-        .chain(data.warnings(&options.join))
-        .chain(model.ignored_fields.iter().filter(|f| f.asked).map(|f| {
-            format!("config field {} = {} was ignored on request, whatever it means for the numbers", f.name, f.value)
-        }))
-        .chain(
-            (!data.rejected.is_empty()).then(|| format!("{} rows of the data set were skipped", data.rejected.len())),
-        )
-        .chain((!outcome.failed.is_empty()).then(|| format!("{} samples failed", outcome.failed.len())))
+        .chain(sink_warnings)
+        .chain(manifest.warnings)
+        .chain(of_devices)
+        .chain(of_failures)
         .collect();
-    let tokenizer = model.tokenizer_json.as_slice();
-    Manifest {
-        schema_version: SCHEMA_VERSION,
-        run_id,
-        started_at,
-        program: ProgramInfo::this(),
-        model: ModelInfo {
-            name: loaded.name.clone(),
-            architecture: model.architecture.name().to_owned(),
-            source: loaded.origin.clone(),
-            revision: loaded.revision.clone(),
-            d_model: model.dims().d_model,
-            n_layers: model.dims().n_layers,
-            quantization: loaded.quantization.clone(),
-            files: weights,
-            ignored_config_fields: model
-                .ignored_fields
-                .iter()
-                .map(|f| IgnoredField { name: f.name.clone(), value: f.value.clone(), asked: f.asked })
-                .collect(),
-        },
-        tokenizer: TokenizerInfo {
-            file: FileInfo {
-                path: loaded.tokenizer_file.clone(),
-                bytes: tokenizer.len() as u64,
-                sha256: Some(hex(&Sha256::digest(tokenizer))),
-            },
-            bos_rule: model.tokenizer.bos_reason().to_owned(),
-        },
-        layers: loaded.saes.iter().map(|s| s.layer).collect(),
-        saes: loaded
-            .saes
-            .iter()
-            .zip(sae_hashes)
-            .map(|(at, files)| {
-                let m = at.sae.metadata();
-                SaeInfo {
-                    layer: at.layer,
-                    id: m.id,
-                    architecture: m.architecture,
-                    format: m.format,
-                    d_sae: m.d_sae,
-                    declared_l0: m.declared_l0,
-                    hook: m.hook,
-                    prepend_bos: m.prepend_bos,
-                    apply_b_dec_to_input: m.apply_b_dec_to_input,
-                    normalize_activations: m.normalize_activations,
-                    norm_scaling_factor: m.norm_scaling_factor,
-                    center_input: m.center_input,
-                    rescale_acts_by_decoder_norm: m.rescale_acts_by_decoder_norm,
-                    decoder_rows: "as stored, unfolded".to_owned(),
-                    files,
-                }
-            })
-            .collect(),
-        dataset: DatasetInfo {
-            files: data_files,
-            samples: data.samples.len(),
-            limit,
-            join: options.join.clone(),
-            columns: (!data.columns.is_empty()).then(|| data.columns.to_string()),
-            made_ids: data.made_ids,
-            skipped_rows: data.rejected.iter().map(|r| format!("{}: {r}", r.file)).collect(),
-        },
-        noise: NoiseInfo { rule: options.noise.to_string(), seed: options.seed },
-        compute,
-        batch: BatchInfo {
-            batch_size: match options.batching {
-                Batching::Triples(n) => n,
-                Batching::Auto | Batching::OneText => 0,
-            },
-            batches: outcome.batches,
-            texts: outcome.texts,
-            tokens: outcome.tokens,
-            tokens_computed: outcome.nodes,
-        },
-        timings: Timings {
-            stages,
-            total_seconds: outcome.seconds,
-            samples_per_second: outcome.samples.len() as f64 / outcome.seconds.max(1e-9),
-            peak_memory_bytes: platform::peak_memory(),
-            peak_gpu_buffer_bytes,
-        },
-        sae_health: health,
-        warnings,
-        failed_samples: outcome
-            .failed
-            .iter()
-            .map(|f| FailedSample { sample_id: f.sample_id.clone(), reason: f.reason.clone() })
-            .collect(),
-    }
+    manifest.sae_health = health;
+    manifest.failed_samples = failed
+        .into_iter()
+        .map(|FailedSample { sample_id, reason }| output::FailedSample { sample_id, reason })
+        .collect();
+    manifest
 }

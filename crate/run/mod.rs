@@ -1,11 +1,28 @@
-//! A run from its inputs to its four files: what the command line and the page have in common.
+//! A run as a durable thing: what is asked for, what has been measured ([`Spool`]), and the files that
+//! come of it. The command line and the page supply devices, sources, hashes and an observer.
+//!
+//! [`load`] → [`Request`] → [`execute`] (engine → spool) → [`finish`] (spool → files). A spool that is
+//! left over goes on with [`execute`]; parts that were measured apart are [`merged`] and finished.
 
+mod execute;
 mod files;
+mod fingerprint;
 mod hash;
 mod loaded;
 mod manifest;
+mod merge;
+mod shard;
+mod spool;
 
+#[cfg(test)]
+mod tests;
+
+pub use execute::{Request, execute};
 pub use files::{Finished, finish};
+pub use fingerprint::data_sha256;
 pub use hash::{hex, sha256};
 pub use loaded::{Loaded, Origin, SaeFiles, load, load_ignoring};
 pub use manifest::Parts;
+pub use merge::merged;
+pub use shard::Shard;
+pub use spool::{Base, Header, PART_FILE, SPOOL_FILE, Spool};

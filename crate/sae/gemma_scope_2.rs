@@ -2,12 +2,13 @@
 //!
 //! The same repositories hold transcoders (with or without an affine skip); those are refused.
 
-use super::fields::Fields;
+use super::fields;
 use super::input::Normalization;
 use super::tensors::{self, LOWER};
 use super::{Architecture, Format, Sae, hook};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::json::Fields;
 use crate::platform::Source;
 
 /// Opens a Gemma Scope 2 SAE. Some of its folders have no config; their path says the rest.
@@ -20,7 +21,7 @@ pub(super) async fn open(checkpoint: Checkpoint, config: Option<Source>, weights
     }
     let (d_in, d_sae) = tensors::sizes(path, &checkpoint, LOWER)?;
     let cfg = match &config {
-        Some(source) => Config::new(Fields::read(source).await?)?,
+        Some(source) => Config::new(fields::read(source).await?)?,
         None => Config::from_path(path),
     };
     tensors::check(path, &checkpoint, LOWER, Architecture::JumpRelu, (d_in, d_sae), &[])?;
@@ -66,10 +67,10 @@ struct Config {
 impl Config {
     fn new(mut fields: Fields) -> Result<Self> {
         let file = fields.file().to_owned();
-        if fields.take_bool("affine_connection")?.unwrap_or(false) {
+        if fields.optional::<bool>("affine_connection")?.unwrap_or(false) {
             return Err(tensors::transcoder(&file, "affine_connection: true"));
         }
-        if let Some(kind) = fields.take_str("type")?
+        if let Some(kind) = fields.optional::<String>("type")?
             && kind != "sae"
         {
             return Err(match kind.as_str() {
@@ -77,7 +78,7 @@ impl Config {
                 _ => Error::unsupported(format!("type {kind} in {file}"), "take an SAE of the residual stream"),
             });
         }
-        match fields.take_str("architecture")?.as_deref() {
+        match fields.optional::<String>("architecture")?.as_deref() {
             None | Some("jump_relu" | "jumprelu") => {}
             Some(other) => {
                 return Err(Error::unsupported(
@@ -86,8 +87,8 @@ impl Config {
                 ));
             }
         }
-        let hook = fields.take_str("hf_hook_point_in")?;
-        let out = fields.take_str("hf_hook_point_out")?;
+        let hook = fields.optional::<String>("hf_hook_point_in")?;
+        let out = fields.optional::<String>("hf_hook_point_out")?;
         if let (Some(from), Some(to)) = (&hook, &out)
             && from != to
         {
@@ -96,13 +97,13 @@ impl Config {
         let hook = hook.or(out);
         let layer = hook.as_deref().map(|h| hook::resid_post_layer(&file, h)).transpose()?;
         let config = Self {
-            width: fields.take_usize("width")?,
+            width: fields.optional::<usize>("width")?,
             layer,
             hook,
-            model: fields.take_str("model_name")?,
-            l0: fields.take_f64("l0")?,
+            model: fields.optional::<String>("model_name")?,
+            l0: fields.optional::<f64>("l0")?,
         };
-        fields.finish(&[])?;
+        fields.finish()?;
         Ok(config)
     }
 
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     fn config(json: &str) -> Result<Config> {
-        Config::new(Fields::parse("config.json", json.as_bytes()).unwrap())
+        Config::new(fields::fields("config.json", serde_json::from_str(json).unwrap()).unwrap())
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::checkpoint::{Checkpoint, HostTensor};
+use crate::checkpoint::{Checkpoint, HostTensor, Rows};
 use crate::error::{Error, Result};
 use crate::platform::Source;
 
@@ -258,6 +258,16 @@ impl Sae {
             return Ok(HostTensor { shape: vec![0, self.d_in], data: Vec::new() });
         }
         self.checkpoint.read_rows(self.names.w_dec, features).await
+    }
+
+    /// Rows of `W_dec` as stored, each distinct feature's read once, to be found by their feature.
+    ///
+    /// # Errors
+    /// As [`Sae::decoder_rows`].
+    pub async fn distinct_decoder_rows(&self, features: impl IntoIterator<Item = usize>) -> Result<Rows> {
+        let indices = Rows::distinct(features);
+        let rows = self.decoder_rows(&indices).await?;
+        Rows::new(indices, rows)
     }
 
     /// What the manifest records.

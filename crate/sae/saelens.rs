@@ -5,12 +5,13 @@
 
 use serde_json::Value;
 
-use super::fields::Fields;
+use super::fields;
 use super::input::Normalization;
 use super::tensors::{self, UPPER};
 use super::{Architecture, Format, Sae, hook};
 use crate::checkpoint::Checkpoint;
 use crate::error::{Error, Result};
+use crate::json::Fields;
 use crate::platform::Source;
 
 /// Opens a SAELens SAE.
@@ -29,9 +30,9 @@ pub(super) async fn open(
         )
     })?;
     let file = config.name();
-    let cfg = Config::new(Fields::read(&config).await?)?;
+    let cfg = Config::new(fields::read(&config).await?)?;
     let factor = match &scaler {
-        Some(source) => read_scaler(Fields::read(source).await?)?,
+        Some(source) => read_scaler(fields::read(source).await?)?,
         None => None,
     };
     let normalization = cfg.normalization(file, factor, known_factor)?;
@@ -70,11 +71,11 @@ pub(super) async fn open(
 
 /// `activation_scaler.json`, which a training checkpoint keeps beside unfolded weights.
 fn read_scaler(mut fields: Fields) -> Result<Option<f64>> {
-    if fields.take_bool("has_whitening")?.unwrap_or(false) {
+    if fields.optional::<bool>("has_whitening")?.unwrap_or(false) {
         return Err(whitening(fields.file()));
     }
-    let factor = fields.take_f64("scaling_factor")?;
-    fields.finish(&[])?;
+    let factor = fields.optional::<f64>("scaling_factor")?;
+    fields.finish()?;
     Ok(factor)
 }
 
@@ -106,18 +107,18 @@ impl Config {
     fn new(mut fields: Fields) -> Result<Self> {
         let file = fields.file().to_owned();
         let missing = |name: &str| Error::missing(format!("field {name} in {file}"), "SAELens always writes it");
-        let mut metadata = fields.take_object("metadata")?;
+        let mut metadata = fields.object("metadata")?;
         let flat = metadata.is_none();
 
-        let d_in = fields.take_usize("d_in")?.ok_or_else(|| missing("d_in"))?;
-        let d_sae = fields.take_usize("d_sae")?.ok_or_else(|| missing("d_sae"))?;
+        let d_in = fields.optional::<usize>("d_in")?.ok_or_else(|| missing("d_in"))?;
+        let d_sae = fields.optional::<usize>("d_sae")?.ok_or_else(|| missing("d_sae"))?;
         let (architecture, rescale, declared_l0) = architecture(&mut fields, d_sae)?;
         let declared_l0 = match (declared_l0, metadata.as_mut()) {
             (None, Some(metadata)) => trained_l0(metadata)?,
             (found, _) => found,
         };
         // SAELens's own default, v6 and before
-        let apply_b_dec_to_input = fields.take_bool("apply_b_dec_to_input")?.unwrap_or(true);
+        let apply_b_dec_to_input = fields.optional::<bool>("apply_b_dec_to_input")?.unwrap_or(true);
         let normalize = match fields.take("normalize_activations") {
             None | Some(Value::Bool(false)) => "none".to_owned(),
             Some(Value::Bool(true)) => "expected_average_only_in".to_owned(),
@@ -126,38 +127,38 @@ impl Config {
                 return Err(Error::malformed(&file, "field normalize_activations", "a string", other.to_string(), ""));
             }
         };
-        let reshape = fields.take_str("reshape_activations")?.unwrap_or_else(|| "none".into());
+        let reshape = fields.optional::<String>("reshape_activations")?.unwrap_or_else(|| "none".into());
         if reshape != "none" {
             return Err(Error::unsupported(
                 format!("reshape_activations {reshape} in {file}"),
                 "take an SAE of the residual stream (hook_resid_post)",
             ));
         }
-        if let Some(d_out) = fields.take_usize("d_out")? {
+        if let Some(d_out) = fields.optional::<usize>("d_out")? {
             return Err(tensors::transcoder(&file, &format!("d_out {d_out}")));
         }
 
         // where the SAE sits and how its texts began: under metadata since v6
         let place = metadata.as_mut().unwrap_or(&mut fields);
-        let hook = place.take_str("hook_name")?.or(place.take_str("hook_point")?);
-        let hf_hook = place.take_str("hf_hook_name")?;
+        let hook = place.optional::<String>("hook_name")?.or(place.optional::<String>("hook_point")?);
+        let hf_hook = place.optional::<String>("hf_hook_name")?;
         for name in ["hook_name_out", "hf_hook_name_out", "hook_head_index_out"] {
             if place.has(name) {
                 return Err(tensors::transcoder(&file, name));
             }
         }
         for name in ["hook_head_index", "hook_point_head_index"] {
-            if let Some(head) = place.take_usize(name)? {
+            if let Some(head) = place.optional::<usize>(name)? {
                 return Err(Error::unsupported(
                     format!("{name} {head} in {file} (an SAE of one attention head)"),
                     "take an SAE of the residual stream (hook_resid_post)",
                 ));
             }
         }
-        let hook_layer = place.take_usize("hook_layer")?.or(place.take_usize("hook_point_layer")?);
-        let model = place.take_str("model_name")?;
-        let prepend_bos = place.take_bool("prepend_bos")?.or(flat.then_some(true));
-        let center_input = match place.take_object("model_from_pretrained_kwargs")? {
+        let hook_layer = place.optional::<usize>("hook_layer")?.or(place.optional::<usize>("hook_point_layer")?);
+        let model = place.optional::<String>("model_name")?;
+        let prepend_bos = place.optional::<bool>("prepend_bos")?.or(flat.then_some(true));
+        let center_input = match place.object("model_from_pretrained_kwargs")? {
             Some(kwargs) => centered(kwargs)?,
             None => false,
         };
@@ -169,10 +170,12 @@ impl Config {
             // the rest of `metadata` is the trainer's notes: SAELens lets anybody write anything there
             // and computes with none of it; only what belongs elsewhere would be a misunderstanding
             metadata.refuse(METADATA_MISPLACED)?;
-            fields.finish(TOP_HARMLESS)?;
+            fields.harmless(TOP_HARMLESS);
+            fields.finish()?;
         } else {
             let all: Vec<&str> = [TOP_HARMLESS, METADATA_HARMLESS, FLAT_HARMLESS].concat();
-            fields.finish(&all)?;
+            fields.harmless(&all);
+            fields.finish()?;
         }
         let hook = hook.or(hf_hook);
         Ok(Self {
@@ -233,18 +236,18 @@ impl Config {
 /// Architecture, `rescale_acts_by_decoder_norm`, and the L0 that k declares.
 fn architecture(fields: &mut Fields, d_sae: usize) -> Result<(Architecture, bool, Option<f64>)> {
     let file = fields.file().to_owned();
-    let name = fields.take_str("architecture")?.unwrap_or_else(|| "standard".into());
-    let activation = fields.take_str("activation_fn_str")?.or(fields.take_str("activation_fn")?);
-    let mut kwargs = fields.take_object("activation_fn_kwargs")?;
+    let name = fields.optional::<String>("architecture")?.unwrap_or_else(|| "standard".into());
+    let activation = fields.optional::<String>("activation_fn_str")?.or(fields.optional::<String>("activation_fn")?);
+    let mut kwargs = fields.object("activation_fn_kwargs")?;
     let kwargs_k = match kwargs.as_mut() {
-        Some(kwargs) => kwargs.take_f64("k")?,
+        Some(kwargs) => kwargs.optional::<f64>("k")?,
         None => None,
     };
     if let Some(kwargs) = kwargs {
-        kwargs.finish(&[])?;
+        kwargs.finish()?;
     }
-    let k = fields.take_f64("k")?.or(kwargs_k);
-    let rescale = fields.take_bool("rescale_acts_by_decoder_norm")?;
+    let k = fields.optional::<f64>("k")?.or(kwargs_k);
+    let rescale = fields.optional::<bool>("rescale_acts_by_decoder_norm")?;
 
     // before v6 a standard SAE with activation_fn "topk" was how TopK was spelt
     let name = match activation.as_deref() {
@@ -296,7 +299,7 @@ fn architecture(fields: &mut Fields, d_sae: usize) -> Result<(Architecture, bool
 fn trained_l0(metadata: &mut Fields) -> Result<Option<f64>> {
     // measured by the trainer, or aimed at
     let measured = metadata.take("l0").and_then(|l0| l0.as_f64()).map(shortest);
-    let Some(mut details) = metadata.take_object("training_architecture_details")? else { return Ok(measured) };
+    let Some(mut details) = metadata.object("training_architecture_details")? else { return Ok(measured) };
     // what is left there describes training only
     let aimed = details.take("k").or_else(|| details.take("target_l0")).and_then(|l0| l0.as_f64());
     Ok(measured.or(aimed))
@@ -312,8 +315,9 @@ fn shortest(value: f64) -> f64 {
 /// `center_writing_weights` of the model that the SAE was trained on; other arguments that would
 /// change its residual stream are refused.
 fn centered(mut kwargs: Fields) -> Result<bool> {
-    let center = kwargs.take_bool("center_writing_weights")?.unwrap_or(false);
-    kwargs.finish(MODEL_KWARGS_HARMLESS)?;
+    let center = kwargs.optional::<bool>("center_writing_weights")?.unwrap_or(false);
+    kwargs.harmless(MODEL_KWARGS_HARMLESS);
+    kwargs.finish()?;
     Ok(center)
 }
 
@@ -367,7 +371,7 @@ const METADATA_MISPLACED: &[&str] = &[
 const METADATA_HARMLESS: &[&str] = &[
     "sae_lens_version", "sae_lens_training_version", "training_architecture", "training_architecture_details",
     "model_class_name", "dataset_path", "dataset_trust_remote_code", "context_size",
-    // which positions training saw; here the last token is read, by METRICS.md
+    // which positions training saw; here the last token is read, by docs/METRICS.md
     "seqpos_slice", "exclude_special_tokens", "disable_concat_sequences", "sequence_separator_token",
     "neuronpedia_id",
 ];

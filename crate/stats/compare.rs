@@ -8,9 +8,9 @@ use super::length::{Adjusted, adjust_for_length};
 use super::multiple::benjamini_hochberg;
 use super::rank::wilcoxon_signed_rank;
 use super::resample::{bootstrap_interval, sign_flip_p, stream};
-use super::series::{Direction, LENGTH, Series, Triple, series};
+use super::series::{LENGTH, Series, Triple, series};
 use crate::error::{Error, Result};
-use crate::metrics::{Cell, Table};
+use crate::metrics::{Cell, Direction, Table};
 use crate::platform::par_map;
 
 /// Level of every test and of the false-discovery rate.
@@ -64,6 +64,8 @@ impl Verdict {
 pub struct Comparison {
     /// `l5_gini`, `centroid_drift`, `centroid_drift_diff`, …
     pub metric: String,
+    /// For a `*_diff` row: the metric that it is the difference of, whose question it asks again.
+    pub difference_of: Option<String>,
     /// Domain, or `all`.
     pub domain: String,
     /// Sign of the differences: hallucination − fact, except that a `*_diff` metric keeps its
@@ -237,6 +239,7 @@ fn one(series: &Series, group: &Group, seed: u64) -> Comparison {
     let resampled = || bootstrap_interval(&differences, &mut stream("bootstrap", seed, domain));
     Comparison {
         metric: series.metric.clone(),
+        difference_of: series.difference_of.clone(),
         domain: domain.to_owned(),
         direction: series.direction,
         n,

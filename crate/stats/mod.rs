@@ -33,5 +33,4 @@ pub use multiple::benjamini_hochberg;
 pub use power::{POWER, smallest_detectable_dz};
 pub use rank::wilcoxon_signed_rank;
 pub use resample::{PERMUTATIONS, RESAMPLES, bca_interval, bootstrap_interval, sign_flip_p, stream};
-pub use series::Direction;
-pub use table::stats_table;
+pub use table::{STAT_COLUMNS, StatColumn, stats_table};

@@ -1,11 +1,10 @@
 //! Resampling: bootstrap interval and sign-flip test of a mean of paired differences.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore, SeedableRng};
-use sha2::{Digest, Sha256};
+use rand_chacha::rand_core::RngCore;
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::effect::mean;
+use crate::random::{Stream, keyed};
 
 /// Bootstrap resamples.
 pub const RESAMPLES: usize = 2_000;
@@ -16,15 +15,10 @@ pub const PERMUTATIONS: usize = 9_999;
 /// Up to this many pairs all 2^n sign patterns are enumerated.
 const EXACT_PAIRS: usize = 13;
 
-/// The random stream of one purpose and one domain: ChaCha8, seeded with the SHA-256 of the
-/// length-prefixed key. All metrics of a domain share it, so that none depends on the others.
-pub fn stream(purpose: &str, seed: u64, domain: &str) -> ChaCha8Rng {
-    let mut hash = Sha256::new();
-    for field in [b"saescope/stats/1".as_slice(), purpose.as_bytes(), &seed.to_le_bytes(), domain.as_bytes()] {
-        hash.update((field.len() as u64).to_le_bytes());
-        hash.update(field);
-    }
-    ChaCha8Rng::from_seed(hash.finalize().into())
+/// The random stream of one purpose and one domain. All metrics of a domain share it, so that none
+/// depends on the others.
+pub fn stream(purpose: &str, seed: u64, domain: &str) -> Stream {
+    keyed(&[b"saescope/stats/1", purpose.as_bytes(), &seed.to_le_bytes(), domain.as_bytes()])
 }
 
 /// 95 % bootstrap interval of the mean, bias-corrected and accelerated ([`bca_interval`]), from

@@ -1,6 +1,6 @@
 //! Pairs of columns of `metrics.parquet` that hold one metric for fact and hallucination.
 
-use crate::metrics::{FALLING, Kind, Table};
+use crate::metrics::{Direction, Form, Kind, Part, Table, TextKind};
 
 /// Token counts as a metric's name.
 pub(super) const LENGTH: &str = "n_tokens";
@@ -8,7 +8,7 @@ pub(super) const LENGTH: &str = "n_tokens";
 /// One metric of every sample, by row of the table; none where either side is null.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Series {
-    /// Name: the column's without the text, such as `l5_gini`, or the `*_diff` column's own.
+    /// Name: the metric's with its layer, such as `l5_gini`, or the `*_diff` column's own.
     pub metric: String,
     /// For a `*_diff` column: the metric that it is the difference of.
     pub difference_of: Option<String>,
@@ -16,31 +16,6 @@ pub(super) struct Series {
     pub direction: Direction,
     /// Values by row.
     pub values: Vec<Option<Triple>>,
-}
-
-/// The sign of a row's differences: of `mean_diff`, its interval, d_z, g, and what is left of them
-/// at equal length.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// hallucination − fact: every metric, and the `*_diff` columns of those that rise.
-    HallMinusFact,
-    /// fact − hallucination: the `*_diff` columns of [`FALLING`].
-    FactMinusHall,
-}
-
-impl Direction {
-    /// Name as it stands in `stats.parquet`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::HallMinusFact => "hall_minus_fact",
-            Self::FactMinusHall => "fact_minus_hall",
-        }
-    }
-
-    /// Of the `*_diff` column of this metric.
-    fn of_column(metric: &str) -> Self {
-        if FALLING.contains(&metric) { Self::FactMinusHall } else { Self::HallMinusFact }
-    }
 }
 
 /// One sample's values.
@@ -52,21 +27,22 @@ pub(super) struct Triple {
     pub difference: f64,
 }
 
-/// Every numeric column of the fact text that has a partner of the hallucination, in the table's
-/// order; each is followed by its `*_diff` column where there is one.
+/// Every numeric metric that has columns of fact and of hallucination, in the table's order; each is
+/// followed by its difference where there is one. Columns say themselves what they are parts of.
 pub(super) fn series(table: &Table) -> Vec<Series> {
     let mut found = Vec::new();
     for (i, column) in table.columns.iter().enumerate() {
-        if !matches!(column.kind, Kind::Int64 | Kind::Float64) {
+        let (Kind::Int64 | Kind::Float64, Some(part)) = (column.kind, &column.part) else { continue };
+        if part.form != Form::Text(TextKind::Fact) {
             continue;
         }
-        let segments: Vec<&str> = column.name.split('_').collect();
-        let Some(text) = segments.iter().position(|s| *s == "fact") else { continue };
-        let partner = segments.iter().enumerate().map(|(k, s)| if k == text { "hall" } else { s });
-        let Some(j) = table.position(&partner.collect::<Vec<_>>().join("_")) else { continue };
-        let rest = segments.iter().enumerate().filter(|(k, _)| *k != text).map(|(_, s)| *s);
-        let metric = rest.collect::<Vec<_>>().join("_");
-        let difference = format!("{metric}_diff");
+        let other = |wanted: &dyn Fn(Form) -> bool| {
+            table
+                .columns
+                .iter()
+                .position(|c| c.part.as_ref().is_some_and(|other| other.metric == part.metric && wanted(other.form)))
+        };
+        let Some(j) = other(&|form| form == Form::Text(TextKind::Hall)) else { continue };
         let pair = |row: usize| {
             let cell = |i: usize| table.rows.get(row)?.get(i)?.number();
             cell(i).zip(cell(j))
@@ -75,17 +51,21 @@ pub(super) fn series(table: &Table) -> Vec<Series> {
         let values =
             rows.clone().map(|r| pair(r).map(|(fact, hall)| Triple { fact, hall, difference: hall - fact })).collect();
         let direction = Direction::HallMinusFact;
-        found.push(Series { metric: metric.clone(), difference_of: None, direction, values });
-        if let Some(k) = table.position(&difference) {
-            let stored = |row: usize| table.rows.get(row)?.get(k)?.number();
-            let triple = |r| {
-                let ((fact, hall), difference) = pair(r).zip(stored(r))?;
-                Some(Triple { fact, hall, difference })
-            };
-            let direction = Direction::of_column(&metric);
-            let values = rows.map(triple).collect();
-            found.push(Series { metric: difference, difference_of: Some(metric), direction, values });
-        }
+        found.push(Series { metric: part.metric.clone(), difference_of: None, direction, values });
+        let Some(k) = other(&|form| matches!(form, Form::Difference(_))) else { continue };
+        let difference = &table.columns[k];
+        let Some(Part { form: Form::Difference(direction), .. }) = difference.part else { continue };
+        let stored = |row: usize| table.rows.get(row)?.get(k)?.number();
+        let triple = |r| {
+            let ((fact, hall), difference) = pair(r).zip(stored(r))?;
+            Some(Triple { fact, hall, difference })
+        };
+        found.push(Series {
+            metric: difference.name.clone(),
+            difference_of: Some(part.metric.clone()),
+            direction,
+            values: rows.map(triple).collect(),
+        });
     }
     found
 }

@@ -3,13 +3,13 @@
 //!
 //!     cargo test --release --package saescope simulation -- --nocapture
 
-use rand_chacha::ChaCha8Rng as Random;
 use rand_chacha::rand_core::RngCore;
 
 use super::chains::TokenCounts;
 use super::compare::{ALPHA, Comparison, Verdict, judge};
 use super::resample::stream;
-use crate::metrics::{Cell, Column, Kind, Table};
+use crate::metrics::{Cell, Column, Form, Kind, Table, TextKind};
+use crate::random::Stream as Random;
 
 /// Simulated data sets of each shape.
 const DATA_SETS: u64 = 200;
@@ -70,9 +70,12 @@ const SHAPES: [Shape; 12] = [
 /// the difference at equal length.
 fn data_set(random: &mut Random, counts: &[TokenCounts], noises: &[Noise], real: usize) -> Table {
     let mut columns = vec![Column::new("domain", Kind::Utf8)];
-    columns.extend(["prompt", "fact", "hall"].map(|t| Column::new(format!("n_tokens_{t}"), Kind::Int64)));
+    let column = |metric: &str, text: TextKind, kind: Kind| {
+        Column::new(format!("{metric}_{}", text.short()), kind).part(metric, Form::Text(text))
+    };
+    columns.extend(TextKind::ALL.map(|text| column("n_tokens", text, Kind::Int64)));
     for i in 0..SHAPES.len() {
-        columns.extend(["fact", "hall"].map(|t| Column::new(format!("m{i}_{t}"), Kind::Float64)));
+        columns.extend([TextKind::Fact, TextKind::Hall].map(|text| column(&format!("m{i}"), text, Kind::Float64)));
     }
     let rows = counts.iter().map(|c| {
         let mut row =

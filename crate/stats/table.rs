@@ -3,92 +3,196 @@
 use super::compare::Comparison;
 use crate::metrics::{Cell, Column, Kind, Table};
 
-/// `stats.parquet` of these comparisons, in their order. Nulls stand where a definition has nothing
-/// to apply to.
-///
-/// | column | what it is |
-/// |---|---|
-/// | `metric`, `domain` | `domain` is `all` for all samples together (`(all)` where one of several domains has that name); with one domain only, there are no rows but those |
-/// | `direction` | sign of every difference of the row: `hall_minus_fact`, or `fact_minus_hall` in the rows of `stability_diff` and `cross_layer_consistency_diff`, which keep their column's sign |
-/// | `n` | samples that have the metric on both sides |
-/// | `mean_fact`, `mean_hall`, `mean_diff` | means |
-/// | `cohens_dz`, `hedges_g` | effect size of the paired difference |
-/// | `ci_low`, `ci_high` | 95 % bootstrap interval of `mean_diff` |
-/// | `p_permutation`, `p_wilcoxon`, `q_value` | sign-flip test, signed ranks, Benjamini–Hochberg q of the former within the domain |
-/// | `length_r` | correlation with token counts |
-/// | `n_length_matched`, `n_length_chains` | triples in [closed chains](super::closed_chains), which carry the length control, and how many chains they make |
-/// | `length_adjusted_diff`, `length_adjusted_ci_low`, `length_adjusted_ci_high` | mean difference over those triples, among which token counts cancel, and its 95 % interval; null below [`super::MIN_CHAINS`] chains |
-/// | `length_adjusted_p`, `length_adjusted_q` | sign-flip test over chains, and its q within the domain |
-/// | `n_equal_length`, `equal_length_diff`, `equal_length_p`, `equal_length_q` | the same over triples of equal length alone, which are part of the matched ones; the verdict does not read it |
-/// | `survives_length_control` | true, false, or null where there is nothing to judge by |
-/// | `verdict` | [`super::Verdict`] |
-pub fn stats_table(comparisons: &[Comparison]) -> Table {
-    let number = |name: &str| Column::nullable(name, Kind::Float64);
-    let text = |name: &str| Column::new(name, Kind::Utf8);
-    let count = |name: &str| Column::new(name, Kind::Int64);
-    let columns = vec![
-        text("metric"),
-        text("domain"),
-        text("direction"),
-        count("n"),
-        number("mean_fact"),
-        number("mean_hall"),
-        number("mean_diff"),
-        number("cohens_dz"),
-        number("hedges_g"),
-        number("ci_low"),
-        number("ci_high"),
-        number("p_permutation"),
-        number("p_wilcoxon"),
-        number("q_value"),
-        number("length_r"),
-        count("n_length_matched"),
-        count("n_length_chains"),
-        number("length_adjusted_diff"),
-        number("length_adjusted_ci_low"),
-        number("length_adjusted_ci_high"),
-        number("length_adjusted_p"),
-        number("length_adjusted_q"),
-        count("n_equal_length"),
-        number("equal_length_diff"),
-        number("equal_length_p"),
-        number("equal_length_q"),
-        Column::nullable("survives_length_control", Kind::Bool),
-        text("verdict"),
-    ];
+/// A column of `stats.parquet`, said once.
+#[derive(Debug, Clone, Copy)]
+pub struct StatColumn {
+    /// Name as it stands in the file.
+    pub name: &'static str,
+    /// Type.
+    pub kind: Kind,
+    /// When its cells are null, in words; none where they never are.
+    pub null: Option<&'static str>,
+    /// Unit; `metric` is that of the metric that the row is about.
+    pub unit: &'static str,
+    /// What it is, without the full stop.
+    pub meaning: &'static str,
+    /// Its cell in the row of a comparison.
+    cell: fn(&Comparison) -> Cell,
+}
 
-    let row = |c: &Comparison| {
-        let adjusted_interval = c.adjusted.and_then(|a| a.interval);
-        vec![
-            Cell::Text(c.metric.clone()),
-            Cell::Text(c.domain.clone()),
-            Cell::Text(c.direction.as_str().into()),
-            Cell::count(c.n),
-            c.mean_fact.into(),
-            c.mean_hall.into(),
-            c.mean_diff.into(),
-            c.cohens_dz.into(),
-            c.hedges_g.into(),
-            c.interval.map(|i| i.0).into(),
-            c.interval.map(|i| i.1).into(),
-            c.p_permutation.into(),
-            c.p_wilcoxon.into(),
-            c.q_value.into(),
-            c.length_r.into(),
-            Cell::count(c.n_matched),
-            Cell::count(c.n_chains),
-            c.adjusted.map(|a| a.difference).into(),
-            adjusted_interval.map(|i| i.0).into(),
-            adjusted_interval.map(|i| i.1).into(),
-            c.adjusted.map(|a| a.p).into(),
-            c.adjusted_q.into(),
-            Cell::count(c.n_equal),
-            c.equal_diff.into(),
-            c.equal_p.into(),
-            c.equal_q.into(),
-            c.verdict.survives().map_or(Cell::Null, Cell::Bool),
-            Cell::Text(c.verdict.as_str().into()),
-        ]
-    };
-    Table { columns, rows: comparisons.iter().map(row).collect() }
+const fn text(name: &'static str, meaning: &'static str, cell: fn(&Comparison) -> Cell) -> StatColumn {
+    StatColumn { name, kind: Kind::Utf8, null: None, unit: "", meaning, cell }
+}
+
+const fn count(
+    name: &'static str,
+    unit: &'static str,
+    meaning: &'static str,
+    cell: fn(&Comparison) -> Cell,
+) -> StatColumn {
+    StatColumn { name, kind: Kind::Int64, null: None, unit, meaning, cell }
+}
+
+const fn number(
+    name: &'static str,
+    unit: &'static str,
+    null: &'static str,
+    meaning: &'static str,
+    cell: fn(&Comparison) -> Cell,
+) -> StatColumn {
+    StatColumn { name, kind: Kind::Float64, null: Some(null), unit, meaning, cell }
+}
+
+const NO_SAMPLES: &str = "there are no samples";
+const UNTESTED: &str = "there are fewer than three samples, or the differences do not vary";
+const NO_Q: &str = "untested, or the row is that of the token counts";
+const FEW_CHAINS: &str = "untested, or fewer chains than the length control needs";
+const FEW_EQUAL: &str = "there are fewer than three such samples";
+const EQUAL_UNTESTED: &str = "there are fewer than three such samples, or their differences do not vary";
+
+/// The columns of `stats.parquet`, in file order.
+pub static STAT_COLUMNS: &[StatColumn] = &[
+    text(
+        "metric",
+        "The metric with its layer, without the text: `l5_gini`, `centroid_drift`, or the name of a `*_diff` column",
+        |c| Cell::Text(c.metric.clone()),
+    ),
+    text(
+        "domain",
+        "The domain, or `all` for all samples together (`(all)` where one of several domains has that name); with \
+         one domain only, there are no rows but those",
+        |c| Cell::Text(c.domain.clone()),
+    ),
+    text(
+        "direction",
+        "Sign of every difference of the row: `hall_minus_fact`, except that the row of a `*_diff` column keeps \
+         its column's sign, which for some is `fact_minus_hall`",
+        |c| Cell::Text(c.direction.as_str().into()),
+    ),
+    count("n", "samples", "Samples that have the metric on both sides", |c| Cell::count(c.n)),
+    number("mean_fact", "metric", NO_SAMPLES, "Mean over facts", |c| c.mean_fact.into()),
+    number("mean_hall", "metric", NO_SAMPLES, "Mean over hallucinations", |c| c.mean_hall.into()),
+    number("mean_diff", "metric", NO_SAMPLES, "Mean difference", |c| c.mean_diff.into()),
+    number(
+        "cohens_dz",
+        "standard deviations",
+        UNTESTED,
+        "Cohen's d of the paired difference: its mean over its standard deviation",
+        |c| c.cohens_dz.into(),
+    ),
+    number("hedges_g", "standard deviations", UNTESTED, "Hedges' g: the same, corrected for small samples", |c| {
+        c.hedges_g.into()
+    }),
+    number(
+        "ci_low",
+        "metric",
+        UNTESTED,
+        "Lower end of the 95 % bootstrap interval of the mean difference (bias-corrected and accelerated, 2,000 \
+         resamples)",
+        |c| c.interval.map(|i| i.0).into(),
+    ),
+    number("ci_high", "metric", UNTESTED, "Its upper end", |c| c.interval.map(|i| i.1).into()),
+    number(
+        "p_permutation",
+        "probability",
+        UNTESTED,
+        "Sign-flip permutation test of the mean difference, two-sided",
+        |c| c.p_permutation.into(),
+    ),
+    number("p_wilcoxon", "probability", UNTESTED, "Wilcoxon signed-rank test, two-sided", |c| c.p_wilcoxon.into()),
+    number(
+        "q_value",
+        "false-discovery rate",
+        NO_Q,
+        "Benjamini–Hochberg q of `p_permutation` over the domain's metrics; a `*_diff` row is its metric's \
+         hypothesis again and shares its q, token counts are no member",
+        |c| c.q_value.into(),
+    ),
+    number(
+        "length_r",
+        "correlation",
+        "the metric or the token count does not vary",
+        "Pearson's r of the metric with the token count over fact and hallucination texts; of a `*_diff` row, with \
+         the difference (hall − fact) in token counts",
+        |c| c.length_r.into(),
+    ),
+    count(
+        "n_length_matched",
+        "samples",
+        "Triples in closed chains, which carry the length control: among them facts and hallucinations have the \
+         same token counts",
+        |c| Cell::count(c.n_matched),
+    ),
+    count(
+        "n_length_chains",
+        "chains",
+        "How many chains they make; a chain is what the test's signs are flipped for",
+        |c| Cell::count(c.n_chains),
+    ),
+    number(
+        "length_adjusted_diff",
+        "metric",
+        FEW_CHAINS,
+        "Mean difference over those triples: the one at equal length",
+        |c| c.adjusted.map(|a| a.difference).into(),
+    ),
+    number("length_adjusted_ci_low", "metric", FEW_CHAINS, "Lower end of its 95 % interval", |c| {
+        c.adjusted.and_then(|a| a.interval).map(|i| i.0).into()
+    }),
+    number("length_adjusted_ci_high", "metric", FEW_CHAINS, "Upper end of its 95 % interval", |c| {
+        c.adjusted.and_then(|a| a.interval).map(|i| i.1).into()
+    }),
+    number("length_adjusted_p", "probability", FEW_CHAINS, "Sign-flip test of it over chains, two-sided", |c| {
+        c.adjusted.map(|a| a.p).into()
+    }),
+    number(
+        "length_adjusted_q",
+        "false-discovery rate",
+        NO_Q,
+        "Benjamini–Hochberg q of that p over the domain's metrics",
+        |c| c.adjusted_q.into(),
+    ),
+    count(
+        "n_equal_length",
+        "samples",
+        "Samples whose fact and hallucination have equally many tokens; they are part of the matched ones",
+        |c| Cell::count(c.n_equal),
+    ),
+    number(
+        "equal_length_diff",
+        "metric",
+        FEW_EQUAL,
+        "Mean difference over those alone; the verdict does not read it",
+        |c| c.equal_diff.into(),
+    ),
+    number("equal_length_p", "probability", EQUAL_UNTESTED, "Sign-flip test of it, two-sided", |c| c.equal_p.into()),
+    number(
+        "equal_length_q",
+        "false-discovery rate",
+        NO_Q,
+        "Benjamini–Hochberg q of that p over the domain's metrics",
+        |c| c.equal_q.into(),
+    ),
+    StatColumn {
+        name: "survives_length_control",
+        kind: Kind::Bool,
+        null: Some("there is nothing to judge by"),
+        unit: "",
+        meaning: "Whether there is a difference at equal length",
+        cell: |c| c.verdict.survives().map_or(Cell::Null, Cell::Bool),
+    },
+    text("verdict", "What the row amounts to", |c| Cell::Text(c.verdict.as_str().into())),
+];
+
+/// `stats.parquet` of these comparisons, in their order: [`STAT_COLUMNS`]. Nulls stand where a
+/// definition has nothing to apply to.
+pub fn stats_table(comparisons: &[Comparison]) -> Table {
+    let columns = STAT_COLUMNS.iter().map(|c| Column {
+        nullable: c.null.is_some(),
+        unit: c.unit,
+        description: c.meaning.to_owned(),
+        ..Column::new(c.name, c.kind)
+    });
+    let row = |comparison| STAT_COLUMNS.iter().map(|column| (column.cell)(comparison)).collect();
+    Table { columns: columns.collect(), rows: comparisons.iter().map(row).collect() }
 }

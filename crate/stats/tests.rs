@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::*;
-use crate::metrics::{Cell, Column, Kind, Table};
+use crate::metrics::{Cell, Column, Direction, Form, Kind, Table, TextKind};
 
 #[derive(Deserialize)]
 struct Golden {
@@ -49,18 +49,21 @@ type Metric<'a> = (&'a str, &'a [Option<f64>], &'a [Option<f64>]);
 /// and hallucination; a metric named in `falling` gets a fact − hall column.
 fn metrics_table(domains: &[&str], tokens: &[&[f64]], metrics: &[Metric], falling: &[&str]) -> Table {
     let mut columns = vec![Column::new("sample_id", Kind::Utf8), Column::new("domain", Kind::Utf8)];
-    let counted = ["prompt", "fact", "hall"];
-    columns.extend(counted[3 - tokens.len()..].iter().map(|t| Column::new(format!("n_tokens_{t}"), Kind::Int64)));
-    columns.extend(["fact", "hall"].map(|t| Column::new(format!("l5_{t}_shape_class"), Kind::Utf8)));
+    let counted = TextKind::ALL;
+    columns.extend(counted[3 - tokens.len()..].iter().map(|&text| {
+        Column::new(format!("n_tokens_{}", text.short()), Kind::Int64).part("n_tokens", Form::Text(text))
+    }));
+    let sides = [TextKind::Fact, TextKind::Hall];
+    columns.extend(sides.map(|text| {
+        Column::new(format!("{}_shape_class", text.short()), Kind::Utf8).part("shape_class", Form::Text(text))
+    }));
     for (name, _, _) in metrics {
-        let named = |text: &str| match name.strip_prefix("l5_") {
-            Some(rest) => format!("l5_{text}_{rest}"),
-            None => format!("{name}_{text}"),
-        };
-        columns.push(Column::nullable(named("fact"), Kind::Float64));
-        columns.push(Column::nullable(named("hall"), Kind::Float64));
+        // what they are parts of is said, not read from the names
+        let side = |text: TextKind| Column::nullable(format!("{} of {name}", text.as_str()), Kind::Float64);
+        columns.extend(sides.map(|text| side(text).part(*name, Form::Text(text))));
         if falling.contains(name) {
-            columns.push(Column::nullable(format!("{name}_diff"), Kind::Float64));
+            let difference = Column::nullable(format!("{name}_diff"), Kind::Float64);
+            columns.push(difference.part(*name, Form::Difference(Direction::FactMinusHall)));
         }
     }
     let rows = (0..domains.len()).map(|i| {

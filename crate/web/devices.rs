@@ -2,54 +2,18 @@
 
 use std::cell::RefCell;
 
-use serde::Serialize;
-
-use super::task::Outgoing;
 use crate::engine::{TOLERANCE, self_test};
 use crate::error::{Error, Result};
-use crate::model::ops::{Compute, Kernels, Precision};
-use crate::output::{ComputeInfo, ProgramInfo};
+use crate::model::ops::{self, Compute};
+use crate::output::{Backend, ComputeInfo, Precision, ProgramInfo, Weights};
 use crate::platform::{self, WebAdapter};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum State {
-    Ok,
-    Software,
-    None,
-    Wrong,
-    Failed,
-}
-
-/// What is known of WebGPU here.
-#[derive(Debug, Clone, Serialize)]
-struct WebGpu {
-    state: State,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    adapter: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    self_test: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    max_buffer: Option<u64>,
-    f16: bool,
-}
-
-#[derive(Serialize)]
-struct Hello {
-    version: String,
-    commit: String,
-    webgpu: WebGpu,
-    cpu_self_test: f64,
-    device: &'static str,
-}
+use crate::protocol::{Device, DeviceChoice, Hello, WebGpu, WebGpuState as State};
 
 thread_local! {
     static KNOWN: RefCell<Option<WebGpu>> = const { RefCell::new(None) };
 }
 
-pub(super) async fn hello() -> Result<Outgoing> {
+pub(super) async fn hello() -> Result<Hello> {
     let ProgramInfo { version, git_commit, .. } = ProgramInfo::this();
     let cpu_self_test = self_test(&Compute::cpu()).await?;
     if cpu_self_test > TOLERANCE {
@@ -59,8 +23,8 @@ pub(super) async fn hello() -> Result<Outgoing> {
         ));
     }
     let webgpu = webgpu(false).await;
-    let device = if webgpu.state == State::Ok { "webgpu" } else { "cpu" };
-    Ok(Outgoing::plain(&Hello { version, commit: git_commit, webgpu, cpu_self_test, device }))
+    let device = if webgpu.state == State::Ok { Device::Webgpu } else { Device::Cpu };
+    Ok(Hello { version, commit: git_commit, webgpu, cpu_self_test, device })
 }
 
 /// Finds the adapter and, if it is a real GPU or is `wanted` all the same, tests it; once.
@@ -95,8 +59,7 @@ async fn find(wanted: bool) -> WebGpu {
     }
     let tested = match platform::open_webgpu().await {
         Ok(device) => {
-            let compute =
-                Compute { device, kernels: Kernels::Tensor, precision: Precision::F32, max_buffer: Some(max_buffer) };
+            let compute = Compute::gpu(device, ops::Precision::F32, Some(max_buffer));
             self_test(&compute).await
         }
         Err(e) => Err(e),
@@ -123,17 +86,18 @@ async fn find(wanted: bool) -> WebGpu {
 
 /// An error's own words, to stand inside another's: without its kind and its hint.
 fn words(error: &Error) -> String {
-    let text = error.to_string();
-    let text = text.split_once("\n  hint: ").map_or(text.as_str(), |(words, _)| words);
-    text.trim_start_matches("device: ").to_owned()
+    match error {
+        Error::Device { what, .. } => what.clone(),
+        other => other.message(),
+    }
 }
 
 /// Whether `auto` would take the GPU, without opening anything that is not open.
-pub(super) async fn takes_gpu(choice: &str) -> bool {
+pub(super) async fn takes_gpu(choice: DeviceChoice) -> bool {
     match choice {
-        "webgpu" => true,
-        "auto" => webgpu(false).await.state == State::Ok,
-        _ => false,
+        DeviceChoice::Webgpu => true,
+        DeviceChoice::Auto => webgpu(false).await.state == State::Ok,
+        DeviceChoice::Cpu => false,
     }
 }
 
@@ -142,21 +106,21 @@ pub(super) async fn takes_gpu(choice: &str) -> bool {
 /// # Errors
 /// [`Error::Device`] for a WebGPU that is asked for and not there, or wrong; [`Error::Usage`] for
 /// f16 where it is not computed.
-pub(super) async fn compute(choice: &str, precision: &str) -> Result<(Compute, ComputeInfo)> {
-    let f16 = precision == "f16";
-    let info = |precision: &str, device: &str, adapter, backend: &str| ComputeInfo {
-        precision: precision.to_owned(),
+pub(super) async fn compute(choice: DeviceChoice, precision: Precision) -> Result<(Compute, ComputeInfo)> {
+    let f16 = precision == Precision::F16;
+    let info = |device: &str, adapter, backend| ComputeInfo {
+        precision,
         device: device.to_owned(),
         adapter,
-        backend: backend.to_owned(),
+        backend,
         threads: platform::threads(),
-        weights: "streamed".to_owned(),
+        weights: Weights::Streamed,
     };
     if !takes_gpu(choice).await {
         if f16 {
             return Err(Error::usage("f16 is for GPUs; the CPU computes in f32", "choose f32, or WebGPU"));
         }
-        return Ok((Compute::cpu(), info("f32", "cpu", None, "flex (wasm simd)")));
+        return Ok((Compute::cpu(), info("cpu", None, Backend::FlexWasm)));
     }
     let found = webgpu(true).await;
     if !matches!(found.state, State::Ok | State::Software) {
@@ -168,9 +132,9 @@ pub(super) async fn compute(choice: &str, precision: &str) -> Result<(Compute, C
     if f16 && !found.f16 {
         return Err(Error::usage("this adapter's shaders have no f16", "choose f32"));
     }
-    let precision = if f16 { Precision::F16 } else { Precision::F32 };
+    let in_shaders = if f16 { ops::Precision::F16 } else { ops::Precision::F32 };
     let device = platform::open_webgpu().await?;
-    let compute = Compute { device, kernels: Kernels::Tensor, precision, max_buffer: found.max_buffer };
-    let info = info(precision.as_str(), "gpu", found.adapter, "wgpu (webgpu)");
+    let compute = Compute::gpu(device, in_shaders, found.max_buffer);
+    let info = info("gpu", found.adapter, Backend::WgpuWebgpu);
     Ok((compute, info))
 }

@@ -1,12 +1,15 @@
-//! The browser's surface: one engine in a worker, asked by messages (www/protocol.ts is the
-//! contract), each answered by events and one terminal message.
+//! The browser's surface: one engine in a worker, asked by messages (`protocol` is the contract), each
+//! answered by events and one end.
 
 mod analyze;
-mod convert;
+mod border;
 mod devices;
 mod explore;
 mod host;
 mod plan;
+mod settings;
+mod spools;
+mod storage;
 mod subject;
 mod task;
 
@@ -14,11 +17,13 @@ use std::rc::Rc;
 
 use wasm_bindgen::prelude::*;
 
-use crate::dataset::{self, Dataset, Format};
-use crate::error::{Error, Result};
-use crate::platform;
-use convert::{field, plain, text};
-use task::{Outgoing, Shared, Task};
+use crate::error::Result;
+use crate::protocol::{Answer, Request};
+use border::Incoming;
+use explore::Shown;
+use host::Host;
+use subject::Subjects;
+use task::{Page, Task};
 
 #[wasm_bindgen]
 extern "C" {
@@ -30,7 +35,14 @@ extern "C" {
 /// The engine of one worker.
 #[wasm_bindgen]
 pub struct Engine {
-    shared: Rc<Shared>,
+    page: Rc<Page>,
+    kept: Rc<Kept>,
+}
+
+/// What the engine keeps between requests.
+struct Kept {
+    subjects: Subjects,
+    shown: Shown,
 }
 
 #[wasm_bindgen]
@@ -40,103 +52,66 @@ impl Engine {
     #[wasm_bindgen(constructor)]
     pub fn new(emit: js_sys::Function, base: String) -> Self {
         std::panic::set_hook(Box::new(|info| panicked(&info.to_string())));
-        Self { shared: Rc::new(Shared::new(emit, base)) }
+        let kept = Kept { subjects: Subjects::new(Host::new(base)), shown: Shown::default() };
+        Self { page: Page::new(emit), kept: Rc::new(kept) }
     }
 
     /// Takes a request; its answers come through `emit`.
     pub fn request(&self, message: JsValue) {
-        let shared = self.shared.clone();
-        let Some(id) = field(&message, "id").as_f64().filter(|id| *id >= 0.0).map(|id| id as u32) else {
-            // nobody to answer
-            return;
-        };
+        let Some(Incoming { id, request, picked }) = Incoming::read(&message) else { return };
+        let (page, kept) = (self.page.clone(), self.kept.clone());
         wasm_bindgen_futures::spawn_local(async move {
-            let task = shared.begin(id);
-            let answer = handle(&shared, &task, &message).await;
-            shared.end(task, answer);
+            let task = page.begin(id, picked);
+            let answer = match request {
+                Ok(request) => handle(&page, &kept, &task, request).await,
+                Err(error) => Err(error),
+            };
+            page.end(&task, &answer);
         });
     }
 }
 
-async fn handle(shared: &Rc<Shared>, task: &Rc<Task>, message: &JsValue) -> Result<Outgoing> {
-    match text(message, "type")?.as_str() {
-        "hello" => devices::hello().await,
-        "models" => host::models(shared).await,
-        "dataset" => Ok(Outgoing::plain(&dataset_info(&dataset_of(&field(message, "data"))?))),
-        "plan" => plan::plan(shared, message).await,
-        "analyze" => analyze::analyze(shared, task, message).await,
-        "cancel" => {
-            shared.cancel(plain(message, "target")?);
-            Ok(Outgoing::null())
+async fn handle(page: &Page, kept: &Kept, task: &Task, request: Request) -> Result<Answer> {
+    let Kept { subjects, shown } = kept;
+    Ok(match request {
+        Request::Hello => Answer::Hello(devices::hello().await?),
+        Request::Models => Answer::Models(subjects.host.models().await?),
+        Request::Dataset { data } => Answer::Dataset(settings::dataset_info(settings::dataset(&data)?)),
+        Request::Plan { setup } => Answer::Plan(plan::plan(subjects, task, &setup).await?),
+        Request::Analyze { setup, run_id, asked } => {
+            Answer::Analyze(analyze::analyze(subjects, task, &setup, run_id, asked).await?)
         }
-        "explore" => explore::explore(shared, task, message).await,
-        "tokens" => explore::tokens(shared, message).await,
-        "cloud" => explore::cloud(shared, message).await,
-        "promotes" => explore::promotes(shared, message).await,
-        "fetch" => subject::fetch(shared, message).await,
-        "storage" => storage().await,
-        "delete" => {
-            let key = field(message, "key").as_string();
-            shared.forget_loaded();
-            platform::delete(key.as_deref()).await?;
-            storage().await
+        Request::Unfinished => Answer::Unfinished(spools::unfinished().await),
+        Request::Discard { run_id } => {
+            spools::discard(&run_id).await;
+            Answer::Discard(())
         }
-        other => {
-            Err(Error::usage(format!("unknown request {other:?}"), "reload the page: its parts differ in version"))
+        Request::Cancel { target } => {
+            page.cancel(target);
+            Answer::Cancel(())
         }
-    }
-}
-
-/// The data set that a `DataChoice` names.
-fn dataset_of(choice: &JsValue) -> Result<Dataset> {
-    match text(choice, "kind")?.as_str() {
-        "builtin" => dataset::builtin(),
-        _ => {
-            let name = text(choice, "name")?;
-            let bytes = js_sys::Uint8Array::new(&field(choice, "bytes")).to_vec();
-            let domain = field(choice, "domain").as_string();
-            dataset::parse(&name, Format::detect(&name, &bytes), &bytes, domain.as_deref())
+        Request::Explore { subject, device, text, top } => {
+            Answer::Explore(explore::explore(shown, subjects, task, &subject, device, &text, top).await?)
         }
-    }
-}
-
-#[derive(serde::Serialize)]
-struct DatasetInfo<'a> {
-    name: &'a str,
-    samples: &'a [dataset::Sample],
-    rejected: &'a [dataset::Rejected],
-    domains: Vec<(&'a str, usize)>,
-}
-
-fn dataset_info(data: &Dataset) -> DatasetInfo<'_> {
-    let mut domains: Vec<(&str, usize)> = Vec::new();
-    for sample in &data.samples {
-        match domains.iter_mut().find(|(name, _)| *name == sample.domain) {
-            Some((_, n)) => *n += 1,
-            None => domains.push((&sample.domain, 1)),
+        Request::Tokens { subject, texts } => {
+            let opened = subjects.open(task, &subject).await?;
+            Answer::Tokens(explore::tokens(&opened, &texts)?)
         }
-    }
-    DatasetInfo { name: &data.name, samples: &data.samples, rejected: &data.rejected, domains }
-}
-
-#[derive(serde::Serialize)]
-struct StorageInfo {
-    items: Vec<platform::StoredItem>,
-    bytes: u64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    usage: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    quota: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unavailable: Option<String>,
-}
-
-async fn storage() -> Result<Outgoing> {
-    let (items, unavailable) = match platform::stored().await {
-        Ok(items) => (items, None),
-        Err(e) => (Vec::new(), Some(e.to_string())),
-    };
-    let platform::Estimate { usage, quota } = platform::estimate().await;
-    let bytes = items.iter().map(|i| i.bytes).sum();
-    Ok(Outgoing::plain(&StorageInfo { items, bytes, usage, quota, unavailable }))
+        Request::Cloud { subject, layer, features, activations } => {
+            let opened = subjects.open(task, &subject).await?;
+            Answer::Cloud(explore::cloud(&opened, layer, &features, &activations).await?)
+        }
+        Request::Promotes { subject, layer, features, top } => {
+            let opened = subjects.open(task, &subject).await?;
+            Answer::Promotes(explore::promotes(&opened, layer, &features, top).await?)
+        }
+        Request::Fetch { subject } => Answer::Fetch(subjects.fetch(task, &subject).await?),
+        Request::Storage => Answer::Storage(storage::info().await?),
+        Request::Delete { key } => {
+            // the stored bytes of opened models may be gone
+            subjects.forget();
+            shown.forget();
+            Answer::Delete(storage::delete(key.as_deref()).await?)
+        }
+    })
 }

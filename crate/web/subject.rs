@@ -1,19 +1,18 @@
 //! From what the user names to an opened model with its SAEs.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use wasm_bindgen::{JsCast, JsValue};
-use web_sys::File;
-
-use super::convert::{field, optional, plain, text};
-use super::host::{self, HostedFile, catalog, reachable, resolve};
-use super::task::{Outgoing, Shared};
+use super::host::{Host, reachable};
+use super::storage;
+use super::task::Task;
 use crate::error::{Error, Result};
 use crate::model::ModelFiles;
 use crate::model::registry::{self, KnownSae};
 use crate::output::FileInfo;
-use crate::platform::{self, ChunkedSource, RemoteFile, Source, WebFile, picked};
+use crate::platform::{self, ChunkedSource, RemoteFile, Source, WebFile};
+use crate::protocol::{HostedFile, HostedSae, ModelChoice, PickedFile, SaeAt, SaeChoice, StoredItem, Subject};
 use crate::run::{self, Loaded, SaeFiles};
 
 /// Where the hub's files are.
@@ -59,7 +58,8 @@ impl WebSource {
 
 /// Opens files for one subject.
 struct Opener<'a> {
-    shared: &'a Shared,
+    host: &'a Host,
+    task: &'a Task,
     token: Option<String>,
     keep: bool,
     files: Vec<WebSource>,
@@ -85,7 +85,7 @@ impl Opener<'_> {
         let mut out = Vec::new();
         for HostedFile { path, url, size, sha256 } in files {
             let known = RemoteFile { path: path.clone(), size: Some(*size), sha256: sha256.clone() };
-            let url = resolve(&self.shared.base, url);
+            let url = self.host.resolve(url);
             out.push(self.web(url, format!("{model}/{path}"), None, Some(&known)).await?);
         }
         Ok(out)
@@ -98,13 +98,10 @@ impl Opener<'_> {
         self.web(url, format!("{under}/{}", file.path), self.token.clone(), Some(file)).await
     }
 
-    fn picked(&mut self, choice: &JsValue) -> Result<Vec<Source>> {
-        let list: js_sys::Array =
-            field(choice, "files").dyn_into().map_err(|v| super::convert::wrong("files", "files", &v))?;
+    fn picked(&mut self, choice: &[PickedFile]) -> Result<Vec<Source>> {
         let mut out = Vec::new();
-        for file in list.iter() {
-            let file: File = file.dyn_into().map_err(|v| super::convert::wrong("files", "files", &v))?;
-            let source = picked(&file);
+        for file in choice {
+            let source = self.task.picked(file)?;
             self.files.push(WebSource { source: source.clone(), remote: None, sha256: None, keep: false });
             out.push(source);
         }
@@ -112,122 +109,111 @@ impl Opener<'_> {
     }
 }
 
-/// What tells one subject from another: everything but the token. A picked file stands for its name,
-/// size and date, which JSON would leave out.
-///
-/// Written out here and not by a replacer of `JSON.stringify`: a function made from a string is
-/// refused by every policy without 'unsafe-eval', the page's own among them.
-fn identity(subject: &JsValue) -> String {
-    let mut out = String::new();
-    describe(subject, &mut out);
-    out
+/// The page's host, and the subject that was opened last, which stays open.
+pub(super) struct Subjects {
+    pub(super) host: Host,
+    /// With what it was asked for by.
+    opened: RefCell<Option<(Subject, Rc<Opened>)>>,
 }
 
-fn describe(value: &JsValue, out: &mut String) {
-    if let Some(file) = value.dyn_ref::<File>() {
-        let path = js_sys::Reflect::get(file, &"webkitRelativePath".into()).ok().and_then(|path| path.as_string());
-        let path = path.filter(|path| !path.is_empty()).unwrap_or_else(|| file.name());
-        out.push_str(&format!("file {path:?} {} {}", file.size(), file.last_modified()));
-    } else if let Some(list) = value.dyn_ref::<js_sys::Array>() {
-        out.push('[');
-        for item in list.iter() {
-            describe(&item, out);
-            out.push(',');
+impl Subjects {
+    pub(super) fn new(host: Host) -> Self {
+        Self { host, opened: RefCell::default() }
+    }
+
+    /// Lets go of the opened one.
+    pub(super) fn forget(&self) {
+        self.opened.take();
+    }
+
+    /// Opens what `subject` names: headers, config and tokenizer are read, no weights.
+    ///
+    /// # Errors
+    /// Whatever is missing, unreachable or does not fit.
+    pub(super) async fn open(&self, task: &Task, subject: &Subject) -> Result<Rc<Opened>> {
+        let key = subject.identity();
+        if let Some((known, opened)) = self.opened.borrow().as_ref()
+            && *known == key
+        {
+            return Ok(opened.clone());
         }
-        out.push(']');
-    } else if let Some(object) = value.dyn_ref::<js_sys::Object>() {
-        out.push('{');
-        for entry in js_sys::Object::entries(object).iter() {
-            let entry = js_sys::Array::from(&entry);
-            let key = entry.get(0).as_string().unwrap_or_default();
-            if key != "token" {
-                out.push_str(&format!("{key:?}:"));
-                describe(&entry.get(1), out);
-                out.push(',');
+        let opened = Rc::new(open(&self.host, task, subject).await?);
+        self.opened.replace(Some((key, opened.clone())));
+        Ok(opened)
+    }
+
+    /// Downloads a subject's files into the browser's storage.
+    ///
+    /// # Errors
+    /// Those of opening and fetching.
+    pub(super) async fn fetch(&self, task: &Task, subject: &Subject) -> Result<Vec<StoredItem>> {
+        let opened = self.open(task, subject).await?;
+        verify(&opened).await?;
+        for file in &opened.files {
+            if let Some(remote) = &file.remote {
+                remote.fetch_all().await?;
             }
         }
-        out.push('}');
-    } else {
-        // strings, numbers, true, false, null; `undefined` has no JSON
-        let text = js_sys::JSON::stringify(value).ok().and_then(|text| text.as_string());
-        out.push_str(&text.unwrap_or_else(|| "undefined".to_owned()));
+        storage::items().await
     }
 }
 
-/// Opens what `subject` names: headers, config and tokenizer are read, no weights. The last one
-/// stays open.
-///
-/// # Errors
-/// Whatever is missing, unreachable or does not fit.
-pub(super) async fn open(shared: &Rc<Shared>, subject: &JsValue) -> Result<Rc<Opened>> {
-    let key = identity(subject);
-    if let Some((known, opened)) = shared.opened.borrow().as_ref()
-        && *known == key
-    {
-        return Ok(opened.clone());
-    }
-    let opened = Rc::new(open_new(shared, subject).await?);
-    shared.opened.replace(Some((key, opened.clone())));
-    Ok(opened)
-}
-
-async fn open_new(shared: &Shared, subject: &JsValue) -> Result<Opened> {
-    let token = optional::<String>(subject, "token")?.filter(|t| !t.trim().is_empty());
-    let mut opener = Opener { shared, token, keep: plain(subject, "store")?, files: Vec::new() };
-    let choice = field(subject, "model");
-    let own: js_sys::Array = field(subject, "saes").dyn_into().unwrap_or_default();
-    let (origin, files, mut saes) = match text(&choice, "kind")?.as_str() {
-        "known" => known(&mut opener, &text(&choice, "name")?, own.length() == 0).await?,
-        "hub" => {
-            let (repo, revision) = (text(&choice, "repo")?, optional::<String>(&choice, "revision")?);
-            let files = hub_model(&mut opener, &repo, revision.as_deref()).await?;
+async fn open(host: &Host, task: &Task, subject: &Subject) -> Result<Opened> {
+    let token = subject.token.clone().filter(|t| !t.trim().is_empty());
+    let mut opener = Opener { host, task, token, keep: subject.store, files: Vec::new() };
+    let own = &subject.saes;
+    let (origin, files, mut saes) = match &subject.model {
+        ModelChoice::Known { name } => known(&mut opener, name, own.is_empty()).await?,
+        ModelChoice::Hub { repo, revision } => {
+            let files = hub_model(&mut opener, repo, revision.as_deref()).await?;
             let origin = format!("hub {repo} at {}", revision.as_deref().unwrap_or("main (not pinned)"));
-            (run::Origin { name: repo, known: None, origin, revision }, files, Vec::new())
+            let (name, revision) = (repo.clone(), revision.clone());
+            (run::Origin { name, known: None, origin, revision }, files, Vec::new())
         }
-        "url" => {
-            let url = text(&choice, "url")?;
-            let name = url.rsplit('/').next().unwrap_or(&url).to_owned();
+        ModelChoice::Url { url } => {
+            let name = url.rsplit('/').next().unwrap_or(url).to_owned();
             let file = opener.web(url.clone(), name.clone(), None, None).await?;
             let files = ModelFiles::Gguf { file, tokenizer: None };
-            (run::Origin { name, known: None, origin: url, revision: None }, files, Vec::new())
+            (run::Origin { name, known: None, origin: url.clone(), revision: None }, files, Vec::new())
         }
-        _ => {
-            let picked = opener.picked(&choice)?;
+        ModelChoice::Files { files } => {
+            let picked = opener.picked(files)?;
             let name = local_name(&picked);
             let files = model_files(picked)?;
             (run::Origin { name, known: None, origin: "local".to_owned(), revision: None }, files, Vec::new())
         }
     };
-    for at in own.iter() {
-        let sae = field(&at, "sae");
-        let files = match text(&sae, "kind")?.as_str() {
-            "hub" => {
-                let (repo, path) = (text(&sae, "repo")?, text(&sae, "path")?);
-                hub_sae(&mut opener, &repo, optional::<String>(&sae, "revision")?.as_deref(), &path).await?
-            }
-            "urls" => {
-                let mut files = Vec::new();
-                for url in plain::<Vec<String>>(&sae, "urls")? {
-                    // an SAE's folder tells its layer and its L0
-                    let name: Vec<&str> = url.rsplitn(5, '/').take(4).collect();
-                    let name = name.into_iter().rev().collect::<Vec<_>>().join("/");
-                    files.push(opener.web(url, name, None, None).await?);
-                }
-                files
-            }
-            _ => opener.picked(&sae)?,
-        };
-        saes.push(SaeFiles { layer: plain(&at, "layer")?, files, known: None });
+    for SaeAt { layer, sae } in own {
+        let files = sae_files(&mut opener, sae).await?;
+        saes.push(SaeFiles { layer: *layer, files, known: None });
     }
     let loaded = run::load(origin, files, saes, true).await?;
     Ok(Opened { loaded, files: opener.files })
+}
+
+/// The files of an SAE that the user chose.
+async fn sae_files(opener: &mut Opener<'_>, sae: &SaeChoice) -> Result<Vec<Source>> {
+    match sae {
+        SaeChoice::Hub { repo, revision, path } => hub_sae(opener, repo, revision.as_deref(), path).await,
+        SaeChoice::Urls { urls } => {
+            let mut files = Vec::new();
+            for url in urls {
+                // an SAE's folder tells its layer and its L0
+                let name: Vec<&str> = url.rsplitn(5, '/').take(4).collect();
+                let name = name.into_iter().rev().collect::<Vec<_>>().join("/");
+                files.push(opener.web(url.clone(), name, None, None).await?);
+            }
+            Ok(files)
+        }
+        SaeChoice::Files { files } => opener.picked(files),
+    }
 }
 
 type Parts = (run::Origin, ModelFiles, Vec<SaeFiles>);
 
 /// A known model: from the page's host where it has it, else from the hub.
 async fn known(opener: &mut Opener<'_>, name: &str, own_saes: bool) -> Result<Parts> {
-    let catalog = catalog(opener.shared).await;
+    let catalog = opener.host.catalog().await;
     let entry = registry::find(name);
     let sae_entry = |layer: usize| -> Option<KnownSae> {
         entry.as_ref().ok().and_then(|k| k.saes.iter().find(|s| s.layer == layer)).cloned()
@@ -235,7 +221,7 @@ async fn known(opener: &mut Opener<'_>, name: &str, own_saes: bool) -> Result<Pa
     if let Some(hosted) = catalog.models.iter().find(|m| m.name == name) {
         let files = model_files(opener.hosted(name, &hosted.model).await?)?;
         let mut saes = Vec::new();
-        for host::HostedSae { layer, files } in hosted.saes.iter().filter(|_| own_saes) {
+        for HostedSae { layer, files } in hosted.saes.iter().filter(|_| own_saes) {
             let known = sae_entry(*layer);
             saes.push(SaeFiles { layer: *layer, files: opener.hosted(name, files).await?, known });
         }
@@ -388,19 +374,4 @@ pub(super) async fn file_infos(opened: &Opened, sources: &[Source]) -> Result<Ve
         out.push(FileInfo { path: source.name().to_owned(), bytes: source.len(), sha256 });
     }
     Ok(out)
-}
-
-/// Downloads a subject's files into the browser's storage.
-///
-/// # Errors
-/// Those of opening and fetching.
-pub(super) async fn fetch(shared: &Rc<Shared>, message: &JsValue) -> Result<Outgoing> {
-    let opened = open(shared, &field(message, "subject")).await?;
-    verify(&opened).await?;
-    for file in &opened.files {
-        if let Some(remote) = &file.remote {
-            remote.fetch_all().await?;
-        }
-    }
-    Ok(Outgoing::plain(&platform::stored().await?))
 }

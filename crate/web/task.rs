@@ -1,102 +1,55 @@
 //! Open requests: their events, their end, and how they are stopped.
 
 use std::cell::{Cell, RefCell};
-use std::io::ErrorKind;
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
-use js_sys::{Array, Object};
-use serde::Serialize;
 use wasm_bindgen::JsValue;
 
-use super::convert::{set, to_js};
-use super::explore::Shown;
-use super::host::Catalog;
-use super::subject::Opened;
-use crate::engine::{Observer, Progress};
+use super::border::Outgoing;
+use crate::engine::{self, Observer};
 use crate::error::{Error, Result};
-use crate::metrics::SampleMeasure;
-use crate::platform::{self, Download, GpuMemory, Session};
+use crate::platform::{self, GpuMemory, Session, Source};
+use crate::protocol::{Answer, Download, Event, Memory, PickedFile, Progress};
 
-/// What the engine keeps between requests.
-pub(super) struct Shared {
+/// The page, and what it waits for.
+pub(super) struct Page {
     emit: js_sys::Function,
-    pub(super) base: String,
     open: RefCell<Vec<Rc<Task>>>,
-    pub(super) catalog: RefCell<Option<Rc<Catalog>>>,
-    /// the model of the last request, with what it was asked for by
-    pub(super) opened: RefCell<Option<(String, Rc<Opened>)>>,
-    pub(super) shown: RefCell<Option<(String, Rc<Shown>)>>,
 }
 
 /// A request that has no terminal answer yet.
 pub(super) struct Task {
-    pub(super) id: u32,
+    id: u32,
+    page: Rc<Page>,
+    /// The files that came with it.
+    picked: Vec<Source>,
     cancelled: Cell<bool>,
     session: Session,
 }
 
-/// A request's result, and the buffers to hand over rather than copy.
-pub(super) struct Outgoing {
-    pub(super) value: JsValue,
-    pub(super) transfer: Array,
-}
-
-impl Outgoing {
-    pub(super) fn plain(value: &impl Serialize) -> Self {
-        Self { value: to_js(value), transfer: Array::new() }
+impl Page {
+    /// `emit(message, transfer)` sends a message there.
+    pub(super) fn new(emit: js_sys::Function) -> Rc<Self> {
+        Rc::new(Self { emit, open: RefCell::default() })
     }
 
-    pub(super) fn null() -> Self {
-        Self { value: JsValue::NULL, transfer: Array::new() }
-    }
-
-    /// Adds bytes under a name, to be handed over.
-    pub(super) fn bytes(self, name: &str, bytes: &[u8]) -> Self {
-        let array = js_sys::Uint8Array::from(bytes);
-        self.transfer.push(&array.buffer());
-        set(&self.value, name, &array);
-        self
-    }
-}
-
-impl Shared {
-    pub(super) fn new(emit: js_sys::Function, base: String) -> Self {
-        Self {
-            emit,
-            base,
-            open: RefCell::default(),
-            catalog: RefCell::default(),
-            opened: RefCell::default(),
-            shown: RefCell::default(),
-        }
-    }
-
-    pub(super) fn begin(self: &Rc<Self>, id: u32) -> Rc<Task> {
-        let (shared, received) = (self.clone(), Cell::new(0u64));
-        let session = Session::begin(move |download: &Download<'_>| {
+    pub(super) fn begin(self: &Rc<Self>, id: u32, picked: Vec<Source>) -> Rc<Task> {
+        let (page, received) = (self.clone(), Cell::new(0u64));
+        let session = Session::begin(move |download: &platform::Download<'_>| {
             received.set(received.get() + download.received);
-            let Download { file, done, total, .. } = *download;
-            shared.event(id, "download", &to_js(&DownloadEvent { file, done, total, received: received.get() }));
+            let platform::Download { file, done, total, .. } = *download;
+            let download = Download { file: file.to_owned(), done, total, received: received.get() };
+            page.send(Outgoing::event(id, &Event::Download { download }));
         });
-        let task = Rc::new(Task { id, cancelled: Cell::new(false), session });
+        let task = Rc::new(Task { id, page: self.clone(), picked, cancelled: Cell::new(false), session });
         self.open.borrow_mut().push(task.clone());
         task
     }
 
-    pub(super) fn end(&self, task: Rc<Task>, answer: Result<Outgoing>) {
+    pub(super) fn end(&self, task: &Task, answer: &Result<Answer>) {
         self.open.borrow_mut().retain(|t| t.id != task.id);
-        let message = message(task.id, if answer.is_ok() { "done" } else { "error" });
-        match answer {
-            Ok(Outgoing { value, transfer }) => {
-                set(&message, "result", &value);
-                self.send(&message, &transfer);
-            }
-            Err(error) => {
-                set(&message, "error", &to_js(&EngineError::of(&error)));
-                self.send(&message, &Array::new());
-            }
-        }
+        self.send(Outgoing::end(task.id, answer));
     }
 
     /// Asks a request to stop; one that has ended already stays ended.
@@ -108,25 +61,9 @@ impl Shared {
         }
     }
 
-    /// Lets go of opened models, whose stored bytes may be gone.
-    pub(super) fn forget_loaded(&self) {
-        self.opened.take();
-        self.shown.take();
-    }
-
-    pub(super) fn event(&self, id: u32, kind: &str, value: &JsValue) {
-        self.event_with(id, kind, value, &Array::new());
-    }
-
-    pub(super) fn event_with(&self, id: u32, kind: &str, value: &JsValue, transfer: &Array) {
-        let message = message(id, kind);
-        set(&message, kind, value);
-        self.send(&message, transfer);
-    }
-
-    fn send(&self, message: &JsValue, transfer: &Array) {
+    fn send(&self, Outgoing { message, transfer }: Outgoing) {
         // a page that is gone has nobody to tell
-        let _ = self.emit.call2(&JsValue::NULL, message, transfer);
+        let _ = self.emit.call2(&JsValue::NULL, &message, &transfer);
     }
 }
 
@@ -136,126 +73,49 @@ impl Task {
     pub(super) fn check(&self) -> Result<()> {
         if self.cancelled.get() { Err(Error::Cancelled) } else { Ok(()) }
     }
-}
 
-fn message(id: u32, kind: &str) -> JsValue {
-    let message = Object::new().into();
-    set(&message, "id", &id.into());
-    set(&message, "type", &kind.into());
-    message
-}
+    pub(super) fn event(&self, event: &Event) {
+        self.page.send(Outgoing::event(self.id, event));
+    }
 
-#[derive(Serialize)]
-struct DownloadEvent<'a> {
-    file: &'a str,
-    done: u64,
-    total: u64,
-    received: u64,
-}
-
-/// `EngineError` of the protocol.
-#[derive(Serialize)]
-struct EngineError {
-    kind: &'static str,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<String>,
-}
-
-impl EngineError {
-    fn of(error: &Error) -> Self {
-        let kind = match error {
-            Error::Io { source, .. } => match source.kind() {
-                ErrorKind::QuotaExceeded | ErrorKind::StorageFull => "quota",
-                ErrorKind::UnexpectedEof => "truncated",
-                ErrorKind::NetworkUnreachable | ErrorKind::NetworkDown | ErrorKind::ConnectionAborted => "network",
-                _ => "io",
-            },
-            Error::Malformed { .. } => "malformed",
-            Error::Missing { .. } => "missing",
-            Error::Unsupported { .. } => "unsupported",
-            Error::Mismatch { .. } => "mismatch",
-            Error::Device { .. } => "device",
-            Error::Usage { .. } => "usage",
-            Error::Cancelled => "cancelled",
-        };
-        let text = error.to_string();
-        let (message, hint) = match text.split_once("\n  hint: ") {
-            Some((message, hint)) => (message.to_owned(), Some(hint.to_owned())),
-            None => (text, None),
-        };
-        Self { kind, message, hint }
+    /// The file that a request describes.
+    pub(super) fn picked(&self, file: &PickedFile) -> Result<Source> {
+        self.picked.get(file.index).cloned().ok_or_else(|| {
+            Error::missing(format!("picked file {}", file.name), "reload the page: its parts differ in version")
+        })
     }
 }
 
-/// `Memory` of the protocol.
-#[derive(Serialize)]
-pub(super) struct Memory {
-    gpu: u64,
-    gpu_peak: u64,
-    gpu_largest: u64,
-    wasm: u64,
+/// Memory in use now.
+pub(super) fn memory() -> Memory {
+    let GpuMemory { bytes, peak, largest } = platform::gpu_memory();
+    Memory { gpu: bytes, gpu_peak: peak, gpu_largest: largest, wasm: platform::peak_memory().unwrap_or_default() }
 }
-
-impl Memory {
-    pub(super) fn now() -> Self {
-        let GpuMemory { bytes, peak, largest } = platform::gpu_memory();
-        Self { gpu: bytes, gpu_peak: peak, gpu_largest: largest, wasm: platform::peak_memory().unwrap_or_default() }
-    }
-}
-
-#[derive(Serialize)]
-struct ProgressEvent {
-    samples_done: f64,
-    samples_total: usize,
-    seconds: f64,
-    rate: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    eta: Option<f64>,
-    layer: usize,
-    layers: usize,
-    bytes_read: u64,
-    stages: Vec<(&'static str, f64)>,
-    memory: Memory,
-}
-
-/// Told of finished samples.
-type OnMeasured<'a> = &'a dyn Fn(&[SampleMeasure]);
 
 /// Sends a run's progress to the page.
 pub(super) struct Reporter<'a> {
-    pub(super) shared: &'a Shared,
     pub(super) task: &'a Task,
-    /// Samples that an earlier attempt finished.
-    pub(super) before: usize,
-    /// What to do with finished samples.
-    pub(super) on_measured: Option<OnMeasured<'a>>,
 }
 
 impl Observer for Reporter<'_> {
-    fn progress(&self, progress: &Progress) -> ControlFlow<()> {
-        let event = ProgressEvent {
-            samples_done: progress.samples_done + self.before as f64,
-            samples_total: progress.samples_total + self.before,
+    fn progress(&self, progress: &engine::Progress) -> ControlFlow<()> {
+        let stages = progress.timings.named().into_iter().map(|(name, seconds)| (name.to_owned(), seconds));
+        let progress = Progress {
+            samples_done: progress.samples_done,
+            samples_total: progress.samples_total,
             seconds: progress.seconds,
             rate: progress.rate(),
             eta: progress.eta(),
             layer: progress.layer,
             layers: progress.layers,
             bytes_read: progress.bytes_read,
-            stages: progress.timings.named(),
-            memory: Memory::now(),
+            stages: stages.collect(),
+            memory: memory(),
         };
-        self.shared.event(self.task.id, "progress", &to_js(&event));
+        self.task.event(&Event::Progress { progress });
         match self.task.check() {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
-        }
-    }
-
-    fn measured(&self, samples: &[SampleMeasure]) {
-        if let Some(then) = self.on_measured {
-            then(samples);
         }
     }
 }

@@ -187,6 +187,46 @@ test("an engine that dies is started anew", LONG, async () => {
   await stateWithin(page, 200_000, "finished");
 });
 
+test("a tab that is closed midway: the page opened anew goes on, or lets it go", LONG, async () => {
+  const begin = async () => {
+    await open(page, host, `${DEMO}&limit=120`);
+    await start(page);
+    await state(page, "running");
+    await go(page, "#/results");
+    await page.locator('[data-test="partial"]:visible').waitFor({ timeout: 200_000 });
+    await page.close();
+    page = await browser.page();
+    await open(page, host, "#/storage");
+    await by(page, "notice-unfinished").waitFor();
+  };
+  await begin();
+  await shoot(page, "unfinished");
+  await accessible(page, "unfinished");
+  await by(page, "continue-unfinished").click();
+  await stateWithin(page, 240_000, "finished");
+  await go(page, "#/results");
+  const waiting = page.waitForEvent("download");
+  await by(page, "download-metrics").click();
+  const path = artifact("downloads", "continued.parquet");
+  await (await waiting).saveAs(path);
+  const found = await rows(readFileSync(path));
+  assert.equal(new Set(found.map((row) => row.sample_id)).size, 120);
+  assert.equal(found.length, 120);
+  assert.equal(new Set(found.map((row) => row.run_id)).size, 1, "one run");
+  // finished: nothing is left to go on with
+  await open(page, host, "#/storage");
+  await page.waitForFunction(() => document.documentElement.dataset.engine === "ready");
+  assert.equal(await page.locator('[data-test="notice-unfinished"]').count(), 0);
+
+  await begin();
+  await by(page, "discard-unfinished").click();
+  await page.locator('[data-test="notice-unfinished"]').waitFor({ state: "detached" });
+  await open(page, host, "#/storage");
+  await page.waitForFunction(() => document.documentElement.dataset.engine === "ready");
+  assert.equal(await page.locator('[data-test="notice-unfinished"]').count(), 0);
+  clean(page, browser);
+});
+
 test("without WebGPU the CPU computes, and the page says so", LONG, async () => {
   await browser.close();
   browser = await launch({ webgpu: false });

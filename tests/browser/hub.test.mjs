@@ -71,7 +71,7 @@ const analyze = (token) =>
       { kind: "bytes", name: "texts.json", bytes: goldenTexts("llama") },
     ),
     run_id: "test",
-    finished: [],
+    asked: "",
   });
 
 test("without a token the hub's refusal says what to do", async () => {

@@ -22,7 +22,7 @@ after(async () => {
 });
 
 const analyze = (subject, data, more) =>
-  call(page, { type: "analyze", setup: setup(subject, data, more), run_id: "test", finished: [] });
+  call(page, { type: "analyze", setup: setup(subject, data, more), run_id: "test", asked: "" });
 
 for (const name of ["llama", "gemma2"]) {
   for (const [device, tolerance] of [

@@ -1,7 +1,7 @@
 // features.parquet: active features by sample, text and layer. Runs in the worker.
 
 import { parquetRead, type AsyncBuffer } from "hyparquet";
-import { failure } from "./errors";
+import { failure } from "../engine/failure";
 import { countRows, damaged, readMetadata, requireColumns } from "./parquet";
 
 export const FEATURES_FILE = "features.parquet";

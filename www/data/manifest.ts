@@ -1,78 +1,10 @@
-// manifest.json as the page reads it; the writer is crate/output/manifest.rs.
+// Reads manifest.json. Its shape is that of crate/output/manifest.rs, from which it is written; what an
+// earlier version did not have is optional there.
 
-import { failure } from "./errors";
+import { SCHEMA_VERSION, type Manifest } from "../generated/manifest";
+import { failure } from "../engine/failure";
 
-/** The version of the files' format that this page reads. */
-export const SCHEMA_VERSION = 2;
-
-export interface FileInfo {
-  path: string;
-  bytes: number;
-  sha256: string | null;
-}
-
-export interface LayerHealth {
-  layer: number;
-  texts: number;
-  mean_l0: number | null;
-  declared_l0: number | null;
-  fvu: number | null;
-  dead_share: number | null;
-  /** Texts that were left out since they are read at an attention sink; absent in earlier runs. */
-  sinks?: number;
-  warnings: string[];
-}
-
-export interface SaeInfo {
-  layer: number;
-  id: string;
-  architecture: string;
-  format: string;
-  d_sae: number;
-  declared_l0: number | null;
-}
-
-export interface Manifest {
-  schema_version: number;
-  run_id: string;
-  started_at: string;
-  program: { name: string; version: string; git_commit: string };
-  model: {
-    name: string;
-    architecture: string;
-    source: string;
-    revision: string | null;
-    d_model: number;
-    n_layers: number;
-    quantization: string;
-    files: FileInfo[];
-    /** Fields of its config that nobody read; absent in earlier runs. */
-    ignored_config_fields?: { name: string; value: string; asked: boolean }[];
-  };
-  tokenizer: { file: FileInfo; bos_rule: string };
-  layers: number[];
-  saes: SaeInfo[];
-  dataset: { files: FileInfo[]; samples: number; limit: number | null; skipped_rows: string[] };
-  noise: { rule: string; seed: number };
-  compute: {
-    precision: string;
-    device: string;
-    adapter: string | null;
-    backend: string;
-    threads: number;
-    weights: string;
-  };
-  batch: { batch_size: number; batches: number; texts: number; tokens: number; tokens_computed: number };
-  timings: {
-    stages: { stage: string; seconds: number }[];
-    total_seconds: number;
-    samples_per_second: number;
-    peak_memory_bytes: number | null;
-  };
-  sae_health: LayerHealth[];
-  warnings: string[];
-  failed_samples: { sample_id: string; reason: string }[];
-}
+export type { LayerHealth, Manifest } from "../generated/manifest";
 
 const FILE = "manifest.json";
 const LISTS = ["layers", "saes", "sae_health", "warnings", "failed_samples"] as const;

@@ -1,6 +1,8 @@
 // What the columns of metrics.parquet are: layers, pairs of fact and hallucination, and their names
-// in words. Nothing here assumes a number of layers or a model.
+// in words. All of it is the library's own list of metrics; nothing here assumes a number of layers or
+// a model.
 
+import { ENTRIES, type Entry } from "../generated/metrics";
 import type { Table } from "./table";
 
 /** A metric that fact and hallucination both have. `name` is that of stats.parquet: `l6_gini`. */
@@ -16,91 +18,104 @@ export interface Metric {
   label: string;
 }
 
-const WORDS: Record<string, string> = {
-  l0_norm: "L0",
-  reconstruction_error: "Reconstruction error",
-  gini: "Gini of activations",
-  sphericity: "Sphericity",
-  dimensionality: "Dimensionality",
-  energy: "Energy",
-  elongation: "Elongation",
-  eigenvalue_entropy: "Eigenvalue entropy",
-  misalignment_angle: "Misalignment angle",
-  explained_variance: "Explained variance",
-  centroid_drift: "Centroid drift",
-  axis_twist: "Axis twist",
-  stability: "Stability",
-  entropy: "Entropy",
-  cross_layer_consistency: "Cross-layer consistency",
-  cross_layer_reconstruction_cosine: "Cross-layer reconstruction cosine",
-  logprob: "Log-probability",
-  n_tokens: "Tokens",
-  n_tokens_prompt: "Tokens of the prompt",
-  complexity: "Complexity",
-  shape_class: "Shape class",
-  ghost_count: "Ghost features",
-  ghost_energy: "Ghost energy",
-  missing_count: "Missing features",
-  missing_energy: "Missing energy",
-  residual_norm: "Residual norm",
-  prompt_residual_norm: "Residual norm of the prompt",
-  prompt_is_sink: "Prompt ends at an attention sink",
-};
+/** What a column holds of its metric; `series` is the name that stats.parquet has for the metric itself. */
+type Part = keyof Entry["columns"] | "series";
 
-const UNITS: Record<string, string> = {
-  centroid_drift: "degrees",
-  axis_twist: "degrees",
-  misalignment_angle: "degrees",
-  entropy: "nats",
-  eigenvalue_entropy: "nats",
-  logprob: "nats",
-};
+/** A name of metrics.parquet or stats.parquet, taken apart. */
+interface Name {
+  entry: Entry;
+  layer: number | null;
+  part: Part;
+}
 
-/** A metric's name split into layer and base: `l6_gini` is 6 and `gini`. */
+/** Names with `{L}` for the layer. A series comes last: `complexity` is a column before it is one. */
+const KNOWN = new Map<string, { entry: Entry; part: Part }>();
+for (const entry of ENTRIES) for (const [part, name] of Object.entries(entry.columns)) KNOWN.set(name, { entry, part: part as Part });
+for (const entry of ENTRIES) if (!KNOWN.has(entry.series)) KNOWN.set(entry.series, { entry, part: "series" });
+
+const LAYER = /^l(\d+)_/;
+
+/** What the library says of a name; null for one that it does not know. */
+function find(name: string): Name | null {
+  const whole = KNOWN.get(name);
+  if (whole !== undefined) return { ...whole, layer: null };
+  const layer = LAYER.exec(name)?.[1];
+  const found = layer === undefined ? undefined : KNOWN.get(name.replace(LAYER, "l{L}_"));
+  return found === undefined ? null : { ...found, layer: Number(layer) };
+}
+
+/** A template's name at a layer. */
+const at = (template: string, layer: number | null): string => template.replace("{L}", String(layer));
+
+const TEXTS: Partial<Record<Part, string>> = { prompt: " of the prompt", fact: " of the fact", hall: " of the hallucination", diff: " (difference column)" };
+
+/** The layer of a name, where it has one, and the metric without layer and text. */
 export function splitName(name: string): { layer: number | null; base: string } {
-  const match = /^l(\d+)_(.+)$/.exec(name);
-  return match === null ? { layer: null, base: name } : { layer: Number(match[1]), base: match[2] as string };
+  const found = find(name);
+  return found === null ? { layer: null, base: name } : { layer: found.layer, base: found.entry.name };
 }
 
-/** A metric's name in words, with its layer: `Gini of activations, layer 6`. */
+/** A name of either file in words, with its layer: `Gini of activations, layer 6`. */
 export function nameInWords(name: string): string {
-  const { layer, base } = splitName(name);
-  const difference = base.endsWith("_diff");
-  const plain = difference ? base.slice(0, -5) : base;
-  const words = (WORDS[plain] ?? plain.replaceAll("_", " ")) + (difference ? " (difference column)" : "");
-  return layer === null ? words : `${words}, layer ${layer}`;
+  const found = find(name);
+  if (found === null) return name.replaceAll("_", " ");
+  const words = found.entry.label + (TEXTS[found.part] ?? "");
+  return found.layer === null ? words : `${words}, layer ${found.layer}`;
 }
 
-/** A base name in words, with its unit where it has one. */
+/** What a name of either file stands for, in a sentence, and under it the name as the files have it. */
+export function described(name: string, asStored = name): string {
+  const help = find(name)?.entry.help;
+  return help === undefined ? asStored : `${help}\n${asStored}`;
+}
+
+/** A metric in words, with its unit where that is a measure. */
 export function baseInWords(base: string, unit = false): string {
-  const words = WORDS[base] ?? base.replaceAll("_", " ");
-  return unit && UNITS[base] !== undefined ? `${words} (${UNITS[base]})` : words;
+  const entry = ENTRIES.find(({ name }) => name === base);
+  if (entry === undefined) return base.replaceAll("_", " ");
+  return unit && MEASURES.has(entry.unit) ? `${entry.label} (${entry.unit})` : entry.label;
+}
+
+/** Units that a reader has to be told: of the others the label says it, or there is none. */
+const MEASURES = new Set(["degrees", "nats"]);
+
+/** Name in stats.parquet of the metric that a `*_diff` column is the difference of; null for any other name. */
+export function differenceOf(name: string): string | null {
+  const found = find(name);
+  return found?.part === "diff" ? at(found.entry.series, found.layer) : null;
+}
+
+/** The column of a metric's text, at a layer where it is measured at one. */
+export function columnOf(base: string, text: "fact" | "hall", layer: number | null = null): string {
+  const template = ENTRIES.find(({ name }) => name === base)?.columns[text];
+  return template === undefined ? base : at(template, layer);
 }
 
 /** Layers of the columns, in file order (which is that of first, second, third). */
 export function layersOf(table: Table): number[] {
-  const layers: number[] = [];
-  for (const { name } of table.columns) {
-    const match = /^l(\d+)_fact_l0_norm$/.exec(name);
-    if (match !== null) layers.push(Number(match[1]));
-  }
-  return layers;
+  const layers = table.columns.map(({ name }) => find(name)?.layer ?? null);
+  return [...new Set(layers.filter((layer) => layer !== null))];
 }
 
 /** Every numeric metric that has both sides, in file order. */
 export function metricsOf(table: Table): Metric[] {
   const metrics: Metric[] = [];
   for (const column of table.columns) {
-    if (column.kind === "text") continue;
-    const parts = column.name.split("_");
-    const at = parts.indexOf("fact");
-    if (at < 0) continue;
-    const hall = parts.with(at, "hall").join("_");
-    if (table.numbers(hall) === null) continue;
-    const name = parts.filter((_, i) => i !== at).join("_");
-    const { layer, base } = splitName(name);
-    const diff = table.has(`${name}_diff`) ? `${name}_diff` : null;
-    metrics.push({ name, base, layer, fact: column.name, hall, diff, label: nameInWords(name) });
+    const found = find(column.name);
+    if (column.kind === "text" || found?.part !== "fact") continue;
+    const { entry, layer } = found;
+    const [hall, diff] = [entry.columns.hall, entry.columns.diff].map((name) => (name === undefined ? null : at(name, layer)));
+    if (hall == null || table.numbers(hall) === null) continue;
+    const name = at(entry.series, layer);
+    metrics.push({
+      name,
+      base: entry.name,
+      layer,
+      fact: column.name,
+      hall,
+      diff: diff != null && table.has(diff) ? diff : null,
+      label: nameInWords(name),
+    });
   }
   return metrics;
 }

@@ -1,9 +1,8 @@
 // A run as the page holds it, and the ways to open one: from the engine, from a run in progress, from
 // a folder on the web, from the user's files.
 
-import { EngineFailure } from "../app/engine";
+import { asEngineError, EngineFailure, failure } from "../engine/failure";
 import { askData } from "./client";
-import { asError, failure } from "./errors";
 import type { SampleFeatures } from "./features";
 import { checkVersion, readManifest, type Manifest } from "./manifest";
 import { layersOf } from "./metrics";
@@ -144,7 +143,7 @@ async function assemble(parts: Parts): Promise<Run> {
   try {
     return await build(parts);
   } catch (reason) {
-    throw reason instanceof EngineFailure ? reason : new EngineFailure(asError(reason));
+    throw reason instanceof EngineFailure ? reason : new EngineFailure(asEngineError(reason, "malformed"));
   }
 }
 

@@ -1,7 +1,7 @@
 // The data worker: all parsing of a run's files happens here, so that the page stays responsive.
 
-import type { EngineError } from "../protocol";
-import { asError, failure } from "./errors";
+import { asEngineError, failure } from "../engine/failure";
+import type { Ended } from "../engine/rpc";
 import { FeatureIndex, type SampleFeatures } from "./features";
 import { blobBuffer, readTable } from "./parquet";
 import type { TableData } from "./table";
@@ -23,8 +23,6 @@ export interface DataResults {
   features: SampleFeatures | null;
   close: null;
 }
-
-export type DataAnswer = { id: number; result: unknown } | { id: number; error: EngineError };
 
 const indexes = new Map<string, FeatureIndex>();
 
@@ -60,12 +58,12 @@ async function answer(request: DataRequest): Promise<{ result: unknown; transfer
 /** The worker's scope, without pulling the worker's library into the page's types. */
 const scope = self as unknown as {
   onmessage: (event: MessageEvent<DataRequest & { id: number }>) => void;
-  postMessage(message: DataAnswer, transfer?: Transferable[]): void;
+  postMessage(message: Ended, transfer?: Transferable[]): void;
 };
 
 scope.onmessage = ({ data }) => {
   answer(data).then(
-    ({ result, transfer }) => scope.postMessage({ id: data.id, result }, transfer),
-    (reason: unknown) => scope.postMessage({ id: data.id, error: asError(reason) }),
+    ({ result, transfer }) => scope.postMessage({ id: data.id, type: "done", result }, transfer),
+    (reason: unknown) => scope.postMessage({ id: data.id, type: "error", error: asEngineError(reason, "malformed") }),
   );
 };

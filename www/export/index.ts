@@ -1,7 +1,7 @@
 // A run's downloads: the files as they are, and the metrics as CSV and JSON.
 
-import { h } from "../app/dom";
-import { asEngineError } from "../app/engine";
+import { h } from "../ui/dom";
+import { asEngineError } from "../engine/failure";
 import { askData } from "../data/client";
 import type { FileName, Run } from "../data/run";
 import { save } from "./save";

@@ -3,6 +3,7 @@
 mod browser;
 mod check;
 mod demo;
+mod generate;
 mod golden;
 mod paths;
 mod report;
@@ -28,6 +29,8 @@ Commands:
                     --fast leaves out packed copies and the limits of size
   demo [-- ARGS]    build, fetch what is missing, analyse the built-in 200 triples, show the page with
                     the results (where no terminal is: the command that shows it)
+  generate          write anew what is made from the library: docs/METRICS.md, the page's words and types,
+                    the list of columns (a test compares them)
   golden [SCRIPT]   make the reference data anew with Python; without a name, list the scripts
   wasm              set up the compiler for the web target and say which one it is
 
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         ["web"] => with_paths(|paths| web::run(paths, web::Care::Full).map(|()| true)),
         ["web", "--fast"] => with_paths(|paths| web::run(paths, web::Care::Fast).map(|()| true)),
         ["demo", rest @ ..] => with_paths(|paths| demo::run(paths, rest.strip_prefix(&["--"]).unwrap_or(rest))),
+        ["generate"] => with_paths(generate::run),
         ["golden", rest @ ..] => with_paths(|paths| golden::run(paths, rest)),
         ["wasm"] => with_paths(|paths| wasm::Toolchain::find(paths).map(|_| true)),
         _ => {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::entry::shown;
+use super::super::text::shown;
 use crate::error::{Error, Result};
 
 /// A metadata value. Integers of every width become `i64`; single floats become the shortest

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::entry::shown;
+use super::super::text::shown;
 use super::header::MetaValue;
 use crate::error::{Error, Result};
 

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::entry::{Entry, Transform, nearest, shown};
-use super::pieces::{Packing, fetch};
+use super::entry::Entry;
+use super::layout::Transform;
+use super::pieces::{Compression, fetch};
+use super::text::{nearest, shown};
 use super::{Checkpoint, TensorInfo};
 use crate::error::{Error, Result};
 use crate::platform::Source;
@@ -21,6 +23,9 @@ mod tokenizer;
 mod types;
 
 pub use header::MetaValue;
+#[cfg(test)]
+pub(super) use types::dtype;
+
 use header::{Header, TensorHeader};
 use names::{Architecture, Place};
 
@@ -189,7 +194,7 @@ fn entry(file: &str, file_len: u64, data: u64, alignment: u64, tensor: &TensorHe
     let name = shown(&tensor.name);
     let malformed =
         |expected: String, found: String| Err(Error::malformed(file, format!("tensor {name}"), expected, found, AGAIN));
-    let (dtype, type_name) = types::dtype(tensor.kind).map_err(|kind| {
+    let dtype = types::dtype(tensor.kind).map_err(|kind| {
         Error::unsupported(
             format!("{file}: tensor {name} of type {kind} ({})", tensor.kind),
             "take a file of F16, BF16, Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q5_0, Q5_1, Q4_0 or Q4_1",
@@ -204,7 +209,7 @@ fn entry(file: &str, file_len: u64, data: u64, alignment: u64, tensor: &TensorHe
     let row_blocks = shape.last().copied().unwrap_or(1).is_multiple_of(dtype.block_len());
     let Some(nbytes) = dtype.bytes_of(numel).filter(|_| row_blocks) else {
         return malformed(
-            format!("rows of whole blocks of {} values of {type_name}", dtype.block_len()),
+            format!("rows of whole blocks of {} values of {}", dtype.block_len(), dtype.name()),
             format!("dimensions {:?}", tensor.dims),
         );
     };
@@ -216,8 +221,15 @@ fn entry(file: &str, file_len: u64, data: u64, alignment: u64, tensor: &TensorHe
             format!("offset {} after the header's {data}", tensor.offset),
         );
     };
-    let info = TensorInfo { name: tensor.name.clone(), shape, nbytes, dtype: type_name.to_owned() };
-    Ok(Entry { info, source: 0, offset, dtype: Some(dtype), transform: Transform::None, packing: Packing::Stored })
+    let info = TensorInfo { name: tensor.name.clone(), shape, nbytes, dtype: dtype.name().to_owned() };
+    Ok(Entry {
+        info,
+        source: 0,
+        offset,
+        dtype: Some(dtype),
+        transform: Transform::None,
+        compression: Compression::Stored,
+    })
 }
 
 fn refuse_overlap(file: &str, mut spans: Vec<(u64, u64, &str)>) -> Result<()> {

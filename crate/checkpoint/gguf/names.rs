@@ -2,7 +2,7 @@
 //!
 //! The inverse of llama.cpp's `convert_hf_to_gguf.py`.
 
-use super::super::entry::Transform;
+use super::super::layout::Transform;
 
 /// The architectures whose tensors are presented under Hugging Face names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::super::entry::shown;
+use super::super::text::shown;
 use super::header::MetaValue;
 use super::merges::merges;
 

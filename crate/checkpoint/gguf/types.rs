@@ -3,20 +3,20 @@
 use super::super::dtype::DType;
 
 /// The type with ggml's number `kind`, or the name of one that is not read.
-pub(super) fn dtype(kind: u32) -> Result<(DType, &'static str), &'static str> {
+pub(in crate::checkpoint) fn dtype(kind: u32) -> Result<DType, &'static str> {
     Ok(match kind {
-        0 => (DType::F32, "F32"),
-        1 => (DType::F16, "F16"),
-        2 => (DType::Q4_0, "Q4_0"),
-        3 => (DType::Q4_1, "Q4_1"),
-        6 => (DType::Q5_0, "Q5_0"),
-        7 => (DType::Q5_1, "Q5_1"),
-        8 => (DType::Q8_0, "Q8_0"),
-        12 => (DType::Q4K, "Q4_K"),
-        13 => (DType::Q5K, "Q5_K"),
-        14 => (DType::Q6K, "Q6_K"),
-        28 => (DType::F64, "F64"),
-        30 => (DType::BF16, "BF16"),
+        0 => DType::F32,
+        1 => DType::F16,
+        2 => DType::Q4_0,
+        3 => DType::Q4_1,
+        6 => DType::Q5_0,
+        7 => DType::Q5_1,
+        8 => DType::Q8_0,
+        12 => DType::Q4K,
+        13 => DType::Q5K,
+        14 => DType::Q6K,
+        28 => DType::F64,
+        30 => DType::BF16,
         9 => return Err("Q8_1"),
         10 => return Err("Q2_K"),
         11 => return Err("Q3_K"),

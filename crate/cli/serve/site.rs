@@ -3,11 +3,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::cli::catalog::{self, Catalog, HostedRun, Placed, RUN_FILES};
+use crate::cli::catalog::{self, Placed, RUN_FILES};
 use crate::cli::fetch::KnownFiles;
 use crate::error::{Error, Result};
 use crate::model::registry;
 use crate::platform::fetch::{Settings, at_hand};
+use crate::protocol::{CATALOG_FILE, Catalog, HostedModel, HostedRun};
 
 /// The page as the source has it: the one place of the policy's text, for a page that lost its own.
 const INDEX: &str = include_str!("../../../index.html");
@@ -53,8 +54,8 @@ impl Site {
         if !parts.iter().all(|part| catalog::plain_name(part)) {
             return Ok(None);
         }
-        if path == catalog::FILE {
-            return Ok(Some(Found::Bytes(self.catalog()?.json()?)));
+        if path == CATALOG_FILE {
+            return Ok(Some(Found::Bytes(catalog::json(&self.catalog()?)?)));
         }
         let own = self.page.join(path);
         if own.is_file() {
@@ -73,7 +74,7 @@ impl Site {
 
     /// The page's own catalog, with this machine's models and runs after it.
     fn catalog(&self) -> Result<Catalog> {
-        let mut catalog = Catalog::read(&self.page)?;
+        let mut catalog = catalog::read(&self.page)?;
         for model in self.local_models()?.0 {
             if !catalog.models.iter().any(|m| m.name == model.name) {
                 catalog.models.push(model);
@@ -89,7 +90,7 @@ impl Site {
     }
 
     /// Known models that are at hand as a whole, and their files.
-    fn local_models(&self) -> Result<(Vec<catalog::HostedModel>, Vec<Placed>)> {
+    fn local_models(&self) -> Result<(Vec<HostedModel>, Vec<Placed>)> {
         let (mut models, mut files) = (Vec::new(), Vec::new());
         for known in registry::all()? {
             // the model first: SAEs that the program brings are not written out for a model that is not here

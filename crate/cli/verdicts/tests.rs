@@ -1,15 +1,19 @@
 use super::*;
-use crate::metrics::{Cell, Column, Kind, Table};
+use crate::metrics::{Cell, Column, Form, Kind, Table, TextKind};
 
 /// Any comparison, to be changed.
 fn template() -> Comparison {
-    let columns = ["domain", "n_tokens_fact", "n_tokens_hall", "x_fact", "x_hall"];
-    let columns = columns.map(|name| Column::new(name, if name == "domain" { Kind::Utf8 } else { Kind::Float64 }));
+    let mut columns = vec![Column::new("domain", Kind::Utf8)];
+    for metric in ["n_tokens", "x"] {
+        columns.extend([TextKind::Fact, TextKind::Hall].map(|text| {
+            Column::new(format!("{metric}_{}", text.short()), Kind::Float64).part(metric, Form::Text(text))
+        }));
+    }
     let row = |i: usize| {
         let numbers = [3.0, 4.0, i as f64, (2 * i) as f64].map(Cell::Float);
         std::iter::once(Cell::Text("d".into())).chain(numbers).collect()
     };
-    let table = Table { columns: columns.into(), rows: (0..5).map(row).collect() };
+    let table = Table { columns, rows: (0..5).map(row).collect() };
     let found = crate::stats::compare(&table, 0).unwrap();
     found.into_iter().find(|c| c.metric == "x").unwrap()
 }
@@ -17,6 +21,7 @@ fn template() -> Comparison {
 fn row(metric: &str, domain: &str, n: usize, dz: f64, verdict: Verdict) -> Comparison {
     Comparison {
         metric: metric.into(),
+        difference_of: metric.strip_suffix("_diff").map(str::to_owned),
         domain: domain.into(),
         n,
         mean_diff: Some(dz / 8.0),

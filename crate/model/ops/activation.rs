@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData, activation as act};
 
-use super::{Compute, Kernels, host_values};
+use super::{Compute, Form, Op, host_values};
 use crate::platform;
 
 /// √(2/π)
@@ -86,9 +86,9 @@ fn exp(x: f32) -> f32 {
 
 /// `act(x)`, element by element.
 pub fn activate(x: Tensor<2>, activation: Activation, compute: &Compute) -> Tensor<2> {
-    match compute.kernels {
-        Kernels::Tensor => activation.tensor(x),
-        Kernels::Host => {
+    match compute.form(Op::Activation) {
+        Form::Plain => activation.tensor(x),
+        Form::Host => {
             let shape = x.dims();
             let mut values = host_values(x);
             platform::par_chunks_mut(&mut values, CHUNK, |_, chunk| {
@@ -104,9 +104,9 @@ pub fn activate(x: Tensor<2>, activation: Activation, compute: &Compute) -> Tens
 /// # Shapes
 /// `gate`, `up` `[n, d_mlp]` → `[n, d_mlp]`.
 pub fn gated_activation(gate: Tensor<2>, up: Tensor<2>, activation: Activation, compute: &Compute) -> Tensor<2> {
-    match compute.kernels {
-        Kernels::Tensor => activation.tensor(gate) * up,
-        Kernels::Host => {
+    match compute.form(Op::Activation) {
+        Form::Plain => activation.tensor(gate) * up,
+        Form::Host => {
             let shape = gate.dims();
             let mut values = host_values(gate);
             let up = host_values(up);
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn host_kernels_agree_with_plain_tensors() {
+    fn forms_agree() {
         let (n, d) = (37, 1001);
         let wide: Vec<f32> = random(n * d, 1).iter().map(|v| v * 12.0).collect();
         let up = random(n * d, 2);
@@ -159,7 +159,8 @@ mod tests {
                 let gated = host_values(gated_activation(x, c.tensor2(up.clone(), n, d), a, c));
                 (alone, gated)
             };
-            let (host, plain) = (run(&Compute::cpu()), run(&Compute::cpu_plain()));
+            let plain = Compute::cpu().with(Op::Activation, Form::Plain).unwrap();
+            let (host, plain) = (run(&Compute::cpu()), run(&plain));
             assert_close("activation", &host.0, &plain.0, 1e-6);
             assert_close("gated activation", &host.1, &plain.1, 1e-6);
         }

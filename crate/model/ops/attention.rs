@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData, activation::softmax};
 
-use super::{Compute, Kernels, host_values};
+use super::{Compute, Form, Op, host_values};
 use crate::batch::{NO_PARENT, Trie};
 use crate::platform;
 
@@ -45,7 +45,7 @@ impl TrieContext {
         windows.sort_unstable();
         windows.dedup();
         let mut context = Self { parents: trie.parents.clone(), depths: trie.depths.clone(), masks: Vec::new() };
-        if compute.kernels == Kernels::Tensor {
+        if compute.form(Op::Attention) == Form::Plain {
             context.masks = windows.into_iter().map(|w| (w, context.mask(w, compute))).collect();
         }
         context
@@ -88,17 +88,17 @@ pub fn attention(
     params: &AttentionParams,
     compute: &Compute,
 ) -> Tensor<2> {
-    match compute.kernels {
-        Kernels::Host => {
+    match compute.form(Op::Attention) {
+        Form::Host => {
             let shape = q.dims();
             let out = host(&host_values(q), &host_values(k), &host_values(v), trie, params);
             Tensor::from_data(TensorData::new(out, shape), &compute.device)
         }
-        Kernels::Tensor => plain(q, k, v, trie, params, compute),
+        Form::Plain => plain(q, k, v, trie, params, compute),
     }
 }
 
-/// Dense masked scores, a chunk of queries at a time.
+/// The plain form: dense masked scores, a chunk of queries at a time.
 fn plain(
     q: Tensor<2>,
     k: Tensor<2>,
@@ -139,7 +139,7 @@ fn plain(
     Tensor::cat(outputs, 0)
 }
 
-/// The fused form: each node walks its ancestors, so that work and memory follow the texts'
+/// The host form: each node walks its ancestors, so that work and memory follow the texts'
 /// lengths, not the square of the batch. The order of summation is a text's own, nearest first.
 fn host(q: &[f32], k: &[f32], v: &[f32], trie: &TrieContext, p: &AttentionParams) -> Vec<f32> {
     let d = p.head_dim;
@@ -200,7 +200,8 @@ mod tests {
     }
 
     #[test]
-    fn fused_attention_agrees_with_plain_tensors() {
+    fn forms_agree() {
+        let switched = Compute::cpu().with(Op::Attention, Form::Plain).unwrap();
         let trie = trie();
         let n = trie.len();
         for (heads, kv_heads, head_dim) in [(4, 2, 12), (3, 3, 8), (8, 1, 16)] {
@@ -215,7 +216,7 @@ mod tests {
                         let ctx = TrieContext::new(&trie, &[None, Some(3)], c);
                         host_values(attention(q, k, v, &ctx, &p, c))
                     };
-                    assert_close("attention", &run(&Compute::cpu()), &run(&Compute::cpu_plain()), 2e-6);
+                    assert_close("attention", &run(&Compute::cpu()), &run(&switched), 2e-6);
                 }
             }
         }

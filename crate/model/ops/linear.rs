@@ -6,11 +6,12 @@ use burn::tensor::{DType, FloatDType, Tensor, TensorData};
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef};
 
-use super::{Compute, Kernels, Precision, host_values};
-use crate::checkpoint::HostTensor;
+use super::{Compute, Form, Op, Precision, host_values};
+use crate::checkpoint::{HostTensor, Weights};
+use crate::error::Result;
 use crate::platform;
 
-/// The weight of a linear map, where its kernel wants it.
+/// The weight of a linear map, where its form wants it.
 // one a matrix: its few hundred bytes are nothing beside the values
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone)]
@@ -21,6 +22,25 @@ enum Weight {
     Device(Vec<Tensor<2>>),
 }
 
+/// How a checkpoint stores the matrix of a linear map.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// `[d_out, d_in]`: torch's `nn.Linear`.
+    OutIn,
+    /// `[d_in, d_out]`: GPT-2's `Conv1D`, SAE encoders.
+    InOut,
+}
+
+impl Order {
+    /// The stored shape.
+    pub fn shape(self, d_in: usize, d_out: usize) -> [usize; 2] {
+        match self {
+            Self::OutIn => [d_out, d_in],
+            Self::InOut => [d_in, d_out],
+        }
+    }
+}
+
 /// A linear map from `d_in` to `d_out`.
 #[derive(Debug, Clone)]
 pub struct Linear {
@@ -28,35 +48,38 @@ pub struct Linear {
     bias: Option<Tensor<1>>,
     d_in: usize,
     d_out: usize,
-    /// stored `[out, in]` (torch's `nn.Linear`) rather than `[in, out]` (GPT-2's `Conv1D`, SAEs)
-    out_major: bool,
+    order: Order,
 }
 
 impl Linear {
-    /// From a weight `[d_out, d_in]` as `nn.Linear` stores it.
+    /// From weights as they were read. No form computes with packed ones, so these are unpacked here.
+    ///
+    /// # Errors
+    /// [`crate::Error::Malformed`] for a packed value that is not finite.
+    pub fn new(weight: Weights, order: Order, bias: Option<HostTensor>, compute: &Compute) -> Result<Self> {
+        Ok(Self::dense(weight.dense()?, order, bias, compute))
+    }
+
+    /// From a dense weight `[d_out, d_in]`; see [`Order::OutIn`].
     pub fn out_in(weight: HostTensor, bias: Option<HostTensor>, compute: &Compute) -> Self {
-        let (d_out, d_in) = (weight.shape[0], weight.shape[1]);
-        Self::new(weight.data, bias, d_in, d_out, true, compute)
+        Self::dense(weight, Order::OutIn, bias, compute)
     }
 
-    /// From a weight `[d_in, d_out]`, as GPT-2's `Conv1D` and SAE encoders store it.
+    /// From a dense weight `[d_in, d_out]`; see [`Order::InOut`].
     pub fn in_out(weight: HostTensor, bias: Option<HostTensor>, compute: &Compute) -> Self {
-        let (d_in, d_out) = (weight.shape[0], weight.shape[1]);
-        Self::new(weight.data, bias, d_in, d_out, false, compute)
+        Self::dense(weight, Order::InOut, bias, compute)
     }
 
-    fn new(
-        data: Vec<f32>,
-        bias: Option<HostTensor>,
-        d_in: usize,
-        d_out: usize,
-        out_major: bool,
-        compute: &Compute,
-    ) -> Self {
-        let weight = match compute.kernels {
-            Kernels::Host => Weight::Host(Arc::new(data)),
-            Kernels::Tensor => Weight::Device(
-                pieces(data, d_in, d_out, out_major, compute)
+    fn dense(weight: HostTensor, order: Order, bias: Option<HostTensor>, compute: &Compute) -> Self {
+        let (first, second) = (weight.shape[0], weight.shape[1]);
+        let (d_in, d_out) = match order {
+            Order::OutIn => (second, first),
+            Order::InOut => (first, second),
+        };
+        let weight = match compute.form(Op::Linear) {
+            Form::Host => Weight::Host(Arc::new(weight.data)),
+            Form::Plain => Weight::Device(
+                pieces(weight.data, d_in, d_out, order, compute)
                     .into_iter()
                     .map(|data| match compute.precision {
                         Precision::F32 => Tensor::from_data(data, &compute.device),
@@ -67,7 +90,7 @@ impl Linear {
                     .collect(),
             ),
         };
-        Self { weight, bias: bias.map(|b| compute.tensor1(b.data)), d_in, d_out, out_major }
+        Self { weight, bias: bias.map(|b| compute.tensor1(b.data)), d_in, d_out, order }
     }
 
     /// Input width.
@@ -85,47 +108,51 @@ impl Linear {
     /// # Shapes
     /// `x` `[n, d_in]` → `[n, d_out]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        linear(x, self)
+        let y = match &self.weight {
+            Weight::Host(weight) => self.host(x, weight),
+            Weight::Device(pieces) => self.plain(x, pieces),
+        };
+        match &self.bias {
+            Some(bias) => y + bias.clone().unsqueeze::<2>(),
+            None => y,
+        }
     }
-}
 
-/// See [`Linear::forward`].
-pub fn linear(x: Tensor<2>, map: &Linear) -> Tensor<2> {
-    let y = match &map.weight {
-        Weight::Host(weight) => {
-            let device = x.device();
-            let rows = x.dims()[0];
-            let y = matmul_host(&host_values(x), weight, rows, map.d_in, map.d_out, map.out_major);
-            Tensor::from_data(TensorData::new(y, [rows, map.d_out]), &device)
-        }
-        Weight::Device(pieces) => {
-            let mut parts = pieces.iter().map(|weight| {
-                let weight = if map.out_major { weight.clone().transpose() } else { weight.clone() };
-                let x = x.clone();
-                if weight.dtype() == x.dtype() {
-                    x.matmul(weight)
-                } else {
-                    x.cast(FloatDType::F16).matmul(weight).cast(FloatDType::F32)
-                }
-            });
-            match (parts.next(), pieces.len()) {
-                (Some(only), 1) => only,
-                (first, _) => Tensor::cat(first.into_iter().chain(parts).collect(), 1),
+    /// The host form: [`matmul_host`].
+    fn host(&self, x: Tensor<2>, weight: &[f32]) -> Tensor<2> {
+        let device = x.device();
+        let rows = x.dims()[0];
+        let y = matmul_host(&host_values(x), weight, rows, self.d_in, self.d_out, self.order);
+        Tensor::from_data(TensorData::new(y, [rows, self.d_out]), &device)
+    }
+
+    /// The plain form, piece by piece.
+    fn plain(&self, x: Tensor<2>, pieces: &[Tensor<2>]) -> Tensor<2> {
+        let mut parts = pieces.iter().map(|weight| {
+            let weight = match self.order {
+                Order::OutIn => weight.clone().transpose(),
+                Order::InOut => weight.clone(),
+            };
+            let x = x.clone();
+            if weight.dtype() == x.dtype() {
+                x.matmul(weight)
+            } else {
+                x.cast(FloatDType::F16).matmul(weight).cast(FloatDType::F32)
             }
+        });
+        match (parts.next(), pieces.len()) {
+            (Some(only), 1) => only,
+            (first, _) => Tensor::cat(first.into_iter().chain(parts).collect(), 1),
         }
-    };
-    match &map.bias {
-        Some(bias) => y + bias.clone().unsqueeze::<2>(),
-        None => y,
     }
 }
 
 /// A matrix cut along `d_out` so that no piece is larger than a buffer of the device may be.
-fn pieces(data: Vec<f32>, d_in: usize, d_out: usize, out_major: bool, compute: &Compute) -> Vec<TensorData> {
+fn pieces(data: Vec<f32>, d_in: usize, d_out: usize, order: Order, compute: &Compute) -> Vec<TensorData> {
     let bytes_per_output = d_in as u64 * compute.precision.bytes();
     let most = compute.max_buffer.map_or(d_out as u64, |most| most / bytes_per_output.max(1));
     let width = usize::try_from(most).unwrap_or(usize::MAX).clamp(1, d_out.max(1));
-    let shape = |width: usize| if out_major { [width, d_in] } else { [d_in, width] };
+    let shape = |width: usize| order.shape(d_in, width);
     if width >= d_out {
         return vec![TensorData::new(data, shape(d_out))];
     }
@@ -133,37 +160,34 @@ fn pieces(data: Vec<f32>, d_in: usize, d_out: usize, out_major: bool, compute: &
     starts
         .map(|start| {
             let end = (start + width).min(d_out);
-            let part = if out_major {
-                data[start * d_in..end * d_in].to_vec()
-            } else {
-                data.chunks_exact(d_out).flat_map(|row| &row[start..end]).copied().collect()
+            let part = match order {
+                Order::OutIn => data[start * d_in..end * d_in].to_vec(),
+                Order::InOut => data.chunks_exact(d_out).flat_map(|row| &row[start..end]).copied().collect(),
             };
             TensorData::new(part, shape(end - start))
         })
         .collect()
 }
 
-/// `x · W` on host memory, `x` `[rows, d_in]`, `W` `[d_out, d_in]` if `out_major`, else
-/// `[d_in, d_out]`; all row-major, f32.
+/// `x · W` on host memory, `x` `[rows, d_in]`, `W` in one of the two orders; all row-major, f32.
 ///
 /// A row's result does not depend on which other rows are there, to the last bit: every output
 /// element is accumulated over `d_in` in the same order whatever the number of rows. (Only a
 /// single row takes another path in the library; it is doubled.) That is what makes a batch of
 /// any size give the same numbers.
-pub fn matmul_host(x: &[f32], weight: &[f32], rows: usize, d_in: usize, d_out: usize, out_major: bool) -> Vec<f32> {
+pub fn matmul_host(x: &[f32], weight: &[f32], rows: usize, d_in: usize, d_out: usize, order: Order) -> Vec<f32> {
     if rows == 0 {
         return Vec::new();
     }
     if rows == 1 {
-        let mut y = matmul_host(&x.repeat(2), weight, 2, d_in, d_out, out_major);
+        let mut y = matmul_host(&x.repeat(2), weight, 2, d_in, d_out, order);
         y.truncate(d_out);
         return y;
     }
     let mut y = vec![0.0; rows * d_out];
-    let weight = if out_major {
-        MatRef::from_row_major_slice(weight, d_out, d_in).transpose()
-    } else {
-        MatRef::from_row_major_slice(weight, d_in, d_out)
+    let weight = match order {
+        Order::OutIn => MatRef::from_row_major_slice(weight, d_out, d_in).transpose(),
+        Order::InOut => MatRef::from_row_major_slice(weight, d_in, d_out),
     };
     matmul(
         MatMut::from_row_major_slice_mut(&mut y, rows, d_out),
@@ -178,44 +202,65 @@ pub fn matmul_host(x: &[f32], weight: &[f32], rows: usize, d_in: usize, d_out: u
 
 #[cfg(test)]
 mod tests {
+    use futures::executor::block_on;
+
     use super::*;
+    use crate::checkpoint::Checkpoint;
     use crate::model::ops::tests_support::{assert_close, random};
 
+    const ORDERS: [Order; 2] = [Order::OutIn, Order::InOut];
+
     #[test]
-    fn host_matmul_agrees_with_plain_tensors() {
+    fn forms_agree() {
+        let switched = Compute::cpu().with(Op::Linear, Form::Plain).unwrap();
         for (rows, d_in, d_out) in [(1, 16, 8), (2, 33, 7), (17, 64, 130), (130, 96, 64)] {
-            for out_major in [true, false] {
+            for order in ORDERS {
                 let x = random(rows * d_in, 1);
-                let shape = if out_major { vec![d_out, d_in] } else { vec![d_in, d_out] };
-                let w = HostTensor { shape, data: random(d_in * d_out, 2) };
+                let w = HostTensor { shape: order.shape(d_in, d_out).to_vec(), data: random(d_in * d_out, 2) };
                 let b = HostTensor { shape: vec![d_out], data: random(d_out, 3) };
                 let run = |compute: &Compute| {
-                    let map = if out_major {
-                        Linear::out_in(w.clone(), Some(b.clone()), compute)
-                    } else {
-                        Linear::in_out(w.clone(), Some(b.clone()), compute)
-                    };
+                    let map = Linear::new(w.clone().into(), order, Some(b.clone()), compute).unwrap();
+                    assert_eq!((map.d_in(), map.d_out()), (d_in, d_out));
                     host_values(map.forward(compute.tensor2(x.clone(), rows, d_in)))
                 };
-                assert_close("linear", &run(&Compute::cpu()), &run(&Compute::cpu_plain()), 1e-5);
+                assert_close("linear", &run(&Compute::cpu()), &run(&switched), 1e-5);
             }
+        }
+    }
+
+    #[test]
+    fn packed_weights_give_the_map_of_the_dense_ones() {
+        let (rows, d_in, d_out) = (5, 12, 20);
+        let stored: Vec<u8> =
+            random(d_in * d_out, 8).iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect();
+        let header =
+            serde_json::json!({"w": {"dtype": "BF16", "shape": [d_out, d_in], "data_offsets": [0, stored.len()]}});
+        let header = header.to_string().into_bytes();
+        let file = [&(header.len() as u64).to_le_bytes(), &header[..], &stored].concat();
+        let source = Arc::new(platform::MemorySource::new("w.safetensors", file));
+        let checkpoint = block_on(Checkpoint::open_safetensors(vec![source])).unwrap();
+        let packed = block_on(checkpoint.read_packed("w", &[d_out, d_in])).unwrap();
+        assert!(matches!(packed, Weights::Packed(_)), "{packed:?}");
+        let dense = block_on(checkpoint.read("w")).unwrap();
+        let x = random(rows * d_in, 9);
+        for compute in [Compute::cpu(), Compute::cpu_plain()] {
+            let run = |weight: Weights| {
+                let map = Linear::new(weight, Order::OutIn, None, &compute).unwrap();
+                host_values(map.forward(compute.tensor2(x.clone(), rows, d_in)))
+            };
+            assert_eq!(run(packed.clone()), run(dense.clone().into()));
         }
     }
 
     #[test]
     fn a_matrix_in_pieces_is_the_same_map() {
         let (rows, d_in, d_out) = (5, 24, 70);
-        for out_major in [true, false] {
+        for order in ORDERS {
             let x = random(rows * d_in, 6);
-            let shape = if out_major { vec![d_out, d_in] } else { vec![d_in, d_out] };
-            let w = HostTensor { shape, data: random(d_in * d_out, 7) };
+            let w = HostTensor { shape: order.shape(d_in, d_out).to_vec(), data: random(d_in * d_out, 7) };
             let run = |max_buffer: Option<u64>| {
                 let compute = Compute { max_buffer, ..Compute::cpu_plain() };
-                let map = if out_major {
-                    Linear::out_in(w.clone(), None, &compute)
-                } else {
-                    Linear::in_out(w.clone(), None, &compute)
-                };
+                let map = Linear::dense(w.clone(), order, None, &compute);
                 if let (Weight::Device(pieces), Some(most)) = (&map.weight, max_buffer) {
                     assert!(pieces.len() > 1);
                     let largest = pieces.iter().map(|p| p.dims().iter().product::<usize>() * 4).max().unwrap();
@@ -235,14 +280,14 @@ mod tests {
         for (d_in, d_out) in [(16, 40), (33, 7), (64, 48), (576, 300), (2304, 257)] {
             let rows = 131;
             let x = random(rows * d_in, 4);
-            for out_major in [true, false] {
+            for order in ORDERS {
                 let w = random(d_in * d_out, 5);
-                let all = matmul_host(&x, &w, rows, d_in, d_out, out_major);
+                let all = matmul_host(&x, &w, rows, d_in, d_out, order);
                 for (start, n) in [(0, 1), (0, 2), (3, 1), (5, 7), (17, 16), (64, 33), (100, 31), (130, 1), (1, 130)] {
-                    let part = matmul_host(&x[start * d_in..(start + n) * d_in], &w, n, d_in, d_out, out_major);
+                    let part = matmul_host(&x[start * d_in..(start + n) * d_in], &w, n, d_in, d_out, order);
                     assert!(
                         part == all[start * d_out..(start + n) * d_out],
-                        "rows {start}+{n} of {d_in}x{d_out} out_major={out_major} differ from the whole batch"
+                        "rows {start}+{n} of {d_in}x{d_out} {order:?} differ from the whole batch"
                     );
                 }
             }

@@ -1,7 +1,8 @@
 //! The few tensor operations that the model families are written with.
 //!
-//! Each has a plain-tensor form, which runs on any device, and where it pays a fused host kernel
-//! for the CPU ([`Kernels::Host`]). The two are compared with each other in the tests.
+//! Each has a plain-tensor form, which runs on any device, and where it pays a host form for the CPU,
+//! beside it in the same file. [`Compute`] says which one runs, operation by operation; the tests
+//! compare the two through it.
 
 mod activation;
 mod attention;
@@ -11,7 +12,7 @@ mod rope;
 
 pub use activation::{Activation, activate, gated_activation};
 pub use attention::{AttentionParams, TrieContext, attention};
-pub use linear::{Linear, linear, matmul_host};
+pub use linear::{Linear, Order, matmul_host};
 pub use norm::{LayerNorm, RmsNorm};
 pub use rope::{RopeScaling, RopeTable, inverse_frequencies};
 
@@ -20,13 +21,35 @@ use futures::FutureExt;
 
 use crate::error::{Error, Result};
 
-/// Which form of the operations runs.
+/// An operation that has more than one form.
+///
+/// Norms and rotary embedding have the plain one alone, and no entry: an operation gets its entry with
+/// its second form, so that every entry can be switched and every pair can be compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kernels {
-    /// Fused loops and a blocked matmul on host memory; only on a CPU device.
-    Host,
+pub enum Op {
+    /// [`Linear`]: chosen when its weights are taken.
+    Linear,
+    /// [`attention`]; [`TrieContext`] holds what its form needs.
+    Attention,
+    /// [`activate`] and [`gated_activation`].
+    Activation,
+}
+
+impl Op {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Linear, Self::Attention, Self::Activation];
+}
+
+/// How an operation is computed.
+///
+/// A kernel of this program's own would be a third form. It comes with the first one: until then it
+/// would be a value that every operation has to refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
     /// Plain tensor operations, on any device.
-    Tensor,
+    Plain,
+    /// Fused loops and a blocked matmul over host memory; only where the tensors lie there.
+    Host,
 }
 
 /// Number format of weights and matmuls.
@@ -61,23 +84,55 @@ impl Precision {
 pub struct Compute {
     /// The burn device.
     pub device: Device,
-    /// Which kernels run on it.
-    pub kernels: Kernels,
     /// Weights and matmuls.
     pub precision: Precision,
     /// Most bytes of one buffer that a kernel can bind; larger matrices are kept in pieces.
     pub max_buffer: Option<u64>,
+    /// by [`Op`], in the order of [`Op::ALL`]
+    forms: [Form; Op::ALL.len()],
 }
 
 impl Compute {
-    /// The CPU with its fused kernels, f32.
+    /// The CPU with its host forms, f32.
     pub fn cpu() -> Self {
-        Self { device: Device::flex(), kernels: Kernels::Host, precision: Precision::F32, max_buffer: None }
+        let forms = [Form::Host; Op::ALL.len()];
+        Self { device: Device::flex(), precision: Precision::F32, max_buffer: None, forms }
     }
 
-    /// The CPU with plain tensor operations: the twin that the fused kernels are checked against.
+    /// The CPU with plain tensor operations: the twin that the host forms are checked against.
     pub fn cpu_plain() -> Self {
-        Self { kernels: Kernels::Tensor, ..Self::cpu() }
+        Self { forms: [Form::Plain; Op::ALL.len()], ..Self::cpu() }
+    }
+
+    /// A graphics device; see [`Compute::max_buffer`].
+    pub fn gpu(device: Device, precision: Precision, max_buffer: Option<u64>) -> Self {
+        Self { device, precision, max_buffer, forms: [Form::Plain; Op::ALL.len()] }
+    }
+
+    /// With another form of one operation: what a comparison or a search for the operation at fault
+    /// switches.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for the host form on a device whose tensors are not in host memory.
+    pub fn with(mut self, op: Op, form: Form) -> Result<Self> {
+        if form == Form::Host && !self.on_host() {
+            return Err(Error::usage(
+                format!("the host form of {op:?} on {:?}", self.device),
+                "host forms read tensors in host memory: take the CPU",
+            ));
+        }
+        self.forms[op as usize] = form;
+        Ok(self)
+    }
+
+    /// Which form of an operation runs.
+    pub fn form(&self, op: Op) -> Form {
+        self.forms[op as usize]
+    }
+
+    /// Whether tensors lie in host memory.
+    pub fn on_host(&self) -> bool {
+        self.device == Device::flex()
     }
 
     /// A `[rows, cols]` tensor from row-major host values.
@@ -123,6 +178,24 @@ pub async fn read_back<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
     };
     let data = tensor.into_data_async().await.map_err(|e| failed(format!("{e:?}")))?;
     data.convert::<f32>().try_into_vec::<f32>().map_err(|e| failed(format!("{e:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_operation_is_switched_alone() {
+        for op in Op::ALL {
+            for (start, form) in [(Compute::cpu(), Form::Plain), (Compute::cpu_plain(), Form::Host)] {
+                let switched = start.clone().with(op, form).unwrap();
+                for other in Op::ALL {
+                    let expected = if other == op { form } else { start.form(other) };
+                    assert_eq!(switched.form(other), expected, "{op:?} to {form:?}: {other:?}");
+                }
+            }
+        }
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 
 #[wasm_bindgen]
 extern "C" {
-    /// What the worker's script sees of WebGPU (www/gpu-probe.ts): buffers counted where they are
+    /// What the worker's script sees of WebGPU (www/engine/gpu-probe.ts): buffers counted where they are
     /// made and destroyed, and the adapter's own words.
     #[wasm_bindgen(js_name = saescopeGpu, thread_local_v2)]
     static PROBE: Probe;

@@ -64,7 +64,7 @@ pub(super) struct Store {
     seen: RefCell<HashMap<usize, Blob>>,
 }
 
-fn manager() -> Result<StorageManager> {
+pub(super) fn manager() -> Result<StorageManager> {
     let storage = worker()?.navigator().storage();
     // browsers without it, and pages without a secure origin, have no such object
     if storage.is_undefined() || !Reflect::has(&storage, &"getDirectory".into()).unwrap_or(false) {
@@ -81,7 +81,7 @@ async fn weights() -> Result<FileSystemDirectoryHandle> {
     folder_in(&root, FOLDER).await
 }
 
-async fn folder_in(parent: &FileSystemDirectoryHandle, name: &str) -> Result<FileSystemDirectoryHandle> {
+pub(super) async fn folder_in(parent: &FileSystemDirectoryHandle, name: &str) -> Result<FileSystemDirectoryHandle> {
     let options = FileSystemGetDirectoryOptions::new();
     options.set_create(true);
     let promise = parent.get_directory_handle_with_options(name, &options);
@@ -108,7 +108,7 @@ async fn write(folder: &FileSystemDirectoryHandle, name: &str, about: &str, byte
     }
 }
 
-fn quota_exceeded() -> JsValue {
+pub(super) fn quota_exceeded() -> JsValue {
     web_sys::DomException::new_with_message_and_name("the storage is full", "QuotaExceededError")
         .map_or(JsValue::NULL, Into::into)
 }
@@ -127,7 +127,7 @@ async fn read(folder: &FileSystemDirectoryHandle, name: &str) -> Result<Vec<u8>>
     bytes_of(&look_up(folder, name).await?, name).await
 }
 
-async fn names(folder: &FileSystemDirectoryHandle) -> Result<Vec<String>> {
+pub(super) async fn names(folder: &FileSystemDirectoryHandle) -> Result<Vec<String>> {
     let keys: AsyncIterator = folder.keys();
     let mut out = Vec::new();
     loop {

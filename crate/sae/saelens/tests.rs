@@ -6,7 +6,7 @@ const FLAT: &str = r#"{"model_name": "gpt2-small", "hook_point": "blocks.8.hook_
     "use_ghost_grads": true, "lr": 0.0004, "expansion_factor": 4}"#;
 
 fn config(json: &str) -> Result<Config> {
-    Config::new(Fields::parse("folder/cfg.json", json.as_bytes())?)
+    Config::new(fields::fields("folder/cfg.json", serde_json::from_str(json).unwrap())?)
 }
 
 /// `V6` or `FLAT` with more fields.

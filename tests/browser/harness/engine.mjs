@@ -1,4 +1,4 @@
-// The engine's worker, driven without the page's views: requests and answers as in www/protocol.ts.
+// The engine's worker, driven without the page's views: requests and answers as in www/engine/protocol.ts.
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,7 +18,7 @@ export function workerScript() {
 /** Starts a worker in the page, as `window.engine.call(request)`. */
 export async function startEngine(page, script = workerScript()) {
   await page.evaluate((script) => {
-    // as the page does it: see www/policy-worker.ts
+    // as the page does it: see www/engine/policy-worker.ts
     const importing = new Blob([`import ${JSON.stringify(new URL(script, document.baseURI).href)};`], { type: "text/javascript" });
     const worker = new Worker(URL.createObjectURL(importing), { type: "module", name: "engine" });
     const open = new Map();

@@ -46,8 +46,8 @@ export async function rows(bytes) {
 
 /**
  * Every column of two metrics tables: same rows in the same order, text and whole numbers equal, the
- * rest within `tolerance` of the column's largest value. Rows of the samples `except` are left out.
- * Gives the largest difference.
+ * rest within `tolerance` of the column's largest value. Rows of the samples `except` are left out, and
+ * which run each is of. Gives the largest difference.
  */
 export async function sameMetrics(ours, theirs, tolerance, except = new Set()) {
   const [a, b] = [await rows(ours), await rows(theirs)];
@@ -55,7 +55,7 @@ export async function sameMetrics(ours, theirs, tolerance, except = new Set()) {
   assert.deepEqual(Object.keys(a[0]), Object.keys(b[0]), "columns");
   let worst = { column: "", difference: 0 };
   const wrong = [];
-  for (const column of Object.keys(b[0])) {
+  for (const column of Object.keys(b[0]).filter((name) => name !== "run_id")) {
     const numbers = b.map((row) => row[column]).filter((value) => typeof value === "number" && Number.isFinite(value));
     const scale = Math.max(...numbers.map(Math.abs), Number.MIN_VALUE);
     for (const [i, row] of b.entries()) {

@@ -1,0 +1,97 @@
+//! The folder of a run under way.
+
+use std::path::{Path, PathBuf};
+
+use super::catalog::RUN_FILES;
+use super::closing::quoted;
+use super::interrupt::Interrupts;
+use crate::error::{Error, Result};
+use crate::platform::{Claim, FileJournal, RunFiles};
+use crate::run::{Header, PART_FILE, SPOOL_FILE, Spool};
+
+/// A run's folder with its spool.
+pub struct RunFolder {
+    /// Where it is.
+    pub out: PathBuf,
+    /// The same as it was named.
+    pub shown: PathBuf,
+    /// What is measured.
+    pub spool: Spool,
+}
+
+impl RunFolder {
+    /// An `--out` that holds a run is left alone unless `--force` says otherwise: it may have cost hours.
+    ///
+    /// # Errors
+    /// [`Error::Usage`].
+    pub fn check(out: Option<&Path>, force: bool) -> Result<()> {
+        let Some(out) = out.filter(|_| !force) else { return Ok(()) };
+        if out.join(SPOOL_FILE).exists() {
+            return Err(Error::usage(
+                format!("{} holds an unfinished run", out.display()),
+                format!("go on with it: saescope analyze --resume {}; or begin anew with `--force`", quoted(out)),
+            ));
+        }
+        let there: Vec<&str> = RUN_FILES.into_iter().filter(|file| out.join(file).exists()).collect();
+        if there.is_empty() {
+            return Ok(());
+        }
+        Err(Error::usage(
+            format!("{} holds a run already ({})", out.display(), there.join(", ")),
+            "choose another folder, or replace that run with `--force`",
+        ))
+    }
+
+    /// Begins a spool in a claimed folder; `force` replaces one that is there.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Usage`] where another process writes that one.
+    pub fn begin(claim: Claim, force: bool, header: Header, interrupts: &Interrupts) -> Result<Self> {
+        let out = claim.path().to_owned();
+        let path = out.join(SPOOL_FILE);
+        if force && path.exists() {
+            // whoever is writing it keeps it
+            drop(FileJournal::open(&path)?);
+            std::fs::remove_file(&path).map_err(|e| Error::io(path.display().to_string(), "replace", e, ""))?;
+        }
+        let journal = FileJournal::create(&path)?;
+        interrupts.began(&out, path.clone(), header.samples, Some(claim));
+        let spool = Spool::create(Box::new(journal), header)?;
+        Ok(Self { shown: out.clone(), out, spool })
+    }
+
+    /// Goes on with a spool.
+    pub fn resume(out: PathBuf, shown: PathBuf, spool: Spool, interrupts: &Interrupts) -> Self {
+        RunFiles::clear(&out);
+        interrupts.began(&shown, out.join(SPOOL_FILE), spool.header().samples, None);
+        interrupts.kept(spool.measured());
+        Self { out, shown, spool }
+    }
+
+    /// What ended the run, with the way to go on where something was kept.
+    pub fn broken(&self, error: Error) -> Error {
+        let done = self.spool.measured();
+        if done > 0 {
+            super::say(&format!(
+                "{done} of {} samples are kept; go on with: saescope analyze --resume {}",
+                self.spool.header().samples,
+                quoted(&self.shown)
+            ));
+        }
+        error
+    }
+
+    /// Puts the files into place; the spool goes, or stays as a part's.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn finished(&self, files: RunFiles, part: bool) -> Result<()> {
+        files.commit()?;
+        let path = self.out.join(SPOOL_FILE);
+        let done = match part {
+            true => std::fs::rename(&path, self.out.join(PART_FILE)),
+            false => std::fs::remove_file(&path),
+        };
+        done.map_err(|e| Error::io(path.display().to_string(), "remove", e, "the run is complete; remove it by hand"))
+    }
+}

@@ -1,0 +1,57 @@
+//! `saescope merge`: the parts of a run, joined.
+
+use std::process::ExitCode;
+
+use super::args::Merge;
+use super::closing::closing;
+use super::folder::RunFolder;
+use super::progress::screen;
+use super::{print, say};
+use crate::error::{Error, Result};
+use crate::platform::{FileJournal, RunFiles};
+use crate::run::{self, PART_FILE, SPOOL_FILE, Spool};
+
+/// Runs the command.
+///
+/// # Errors
+/// Parts that are missing, unfinished, doubled or not of one run; writing errors.
+pub fn run(args: &Merge) -> Result<ExitCode> {
+    RunFolder::check(Some(&args.out), args.force)?;
+    let mut seen = Vec::new();
+    let mut spools = Vec::with_capacity(args.parts.len());
+    for folder in &args.parts {
+        let path = folder.join(PART_FILE);
+        if !path.exists() {
+            let shown = folder.display();
+            let hint = match folder.join(SPOOL_FILE).exists() {
+                true => format!("that part is not finished: saescope analyze --resume {shown}"),
+                false => "`merge` takes the folders of `analyze --shard I/N`".to_owned(),
+            };
+            return Err(Error::missing(format!("{shown}: a part of a run ({PART_FILE})"), hint));
+        }
+        let place = std::fs::canonicalize(&path).unwrap_or(path.clone());
+        if seen.contains(&place) {
+            return Err(Error::usage(
+                format!("{}: part {} twice", path.display(), folder.display()),
+                "give each part once",
+            ));
+        }
+        seen.push(place);
+        spools.push((folder.display().to_string(), Spool::open(Box::new(FileJournal::open(&path)?))?));
+    }
+    let parts: Vec<(String, &Spool)> = spools.iter().map(|(name, spool)| (name.clone(), spool)).collect();
+    let base = run::merged(&parts, args.run_id.clone())?;
+    let spools: Vec<&Spool> = spools.iter().map(|(_, spool)| spool).collect();
+    let mut files = RunFiles::begin(&args.out)?;
+    let finished = match run::finish(base, &spools, None, &mut files) {
+        Ok(finished) => finished,
+        Err(error) => {
+            files.abandon();
+            return Err(error);
+        }
+    };
+    files.commit()?;
+    say(&closing(&args.out, &finished, &[], screen()));
+    print(&format!("{}\n", args.out.display()))?;
+    Ok(if finished.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+}

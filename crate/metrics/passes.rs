@@ -1,0 +1,192 @@
+//! A run in two passes over its samples, so that none has to stay in memory: what depends on all of
+//! them first ([`FirstPass`]), then rows, health and warnings, sample by sample.
+//!
+//! Sums are taken in the order in which samples are added. That is the data set's order, whoever
+//! calls: on the CPU a run gives the same bits from memory, from disk, and from parts.
+
+use serde::{Deserialize, Serialize};
+
+use super::layer::LayerMeasure;
+use super::registry::{COMPARED, GROUPS, Group, OneSample, Placed, place, residual};
+use super::schema::{Cell, Column};
+use super::text::{SampleMeasure, TextKind};
+use crate::error::{Error, Result};
+
+/// What is known of a run only once all of its samples are measured, by SAE layer.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Pooled {
+    /// In the run's layer order.
+    pub layers: Vec<LayerPooled>,
+}
+
+/// One SAE layer of [`Pooled`].
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LayerPooled {
+    /// μ: mean of x over the fact and hallucination texts, shape \[d\]; empty without texts.
+    pub mean: Vec<f64>,
+    /// The same without texts that are read at attention sinks.
+    pub ordinary_mean: Vec<f64>,
+}
+
+/// The first pass over a run's samples.
+#[derive(Debug, Clone)]
+pub struct FirstPass {
+    layers: Vec<usize>,
+    sums: Vec<[Sum; 2]>,
+}
+
+/// A mean in the making.
+#[derive(Debug, Clone, Default)]
+struct Sum {
+    sum: Vec<f64>,
+    counted: usize,
+}
+
+impl Sum {
+    fn add(&mut self, x: &[f32], sample: &str, layer: usize) -> Result<()> {
+        if self.sum.is_empty() {
+            self.sum.resize(x.len(), 0.0);
+        }
+        if x.len() != self.sum.len() {
+            return Err(Error::mismatch(
+                format!("sample {sample}: layer {layer}: residual"),
+                format!("{} values", self.sum.len()),
+                x.len().to_string(),
+                "all texts of a run share one model; please report this",
+            ));
+        }
+        self.counted += 1;
+        self.sum.iter_mut().zip(x).for_each(|(s, &x)| *s += f64::from(x));
+        Ok(())
+    }
+
+    fn mean(mut self) -> Vec<f64> {
+        self.sum.iter_mut().for_each(|s| *s /= self.counted as f64);
+        self.sum
+    }
+}
+
+impl FirstPass {
+    /// Of a run with SAEs at these `layers`.
+    pub fn new(layers: &[usize]) -> Self {
+        Self { layers: layers.to_vec(), sums: vec![Default::default(); layers.len()] }
+    }
+
+    /// Takes one sample, in the data set's order.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where it lacks a layer or a residual, or a residual has another length than
+    /// the others.
+    pub fn add(&mut self, sample: &SampleMeasure) -> Result<()> {
+        check(sample, &self.layers)?;
+        let id = &sample.sample_id;
+        for (order, [all, ordinary]) in self.sums.iter_mut().enumerate() {
+            for &kind in COMPARED {
+                let measured = &sample.text(kind).layers[order];
+                let x = residual(measured, id)?;
+                all.add(x, id, measured.layer)?;
+                if !measured.is_sink() {
+                    ordinary.add(x, id, measured.layer)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What all samples together say.
+    pub fn finish(self) -> Pooled {
+        let layers = self
+            .sums
+            .into_iter()
+            .map(|[all, ordinary]| LayerPooled { mean: all.mean(), ordinary_mean: ordinary.mean() });
+        Pooled { layers: layers.collect() }
+    }
+}
+
+/// Every text has the run's layers, in order.
+pub(super) fn check(sample: &SampleMeasure, layers: &[usize]) -> Result<()> {
+    for kind in TextKind::ALL {
+        let text: &[LayerMeasure] = &sample.text(kind).layers;
+        if !text.iter().map(|m| m.layer).eq(layers.iter().copied()) {
+            let found: Vec<usize> = text.iter().map(|m| m.layer).collect();
+            return Err(Error::mismatch(
+                format!("sample {}: SAE layers of the {} text", sample.sample_id, kind.as_str()),
+                format!("{layers:?}"),
+                format!("{found:?}"),
+                "every text is measured at every SAE layer; please report this",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// What is pooled is of these layers.
+pub(super) fn check_pooled(pooled: &Pooled, layers: &[usize]) -> Result<()> {
+    if pooled.layers.len() == layers.len() {
+        return Ok(());
+    }
+    Err(Error::mismatch(
+        "first pass over the samples",
+        format!("{} SAE layers", layers.len()),
+        pooled.layers.len().to_string(),
+        "both passes are of one run; please report this",
+    ))
+}
+
+/// The second pass: samples as rows of `metrics.parquet`.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    layers: Vec<usize>,
+    run_id: String,
+    pooled: Pooled,
+    placed: Vec<Placed>,
+    columns: Vec<Column>,
+}
+
+impl Rows {
+    /// Of a run with SAEs at these `layers`, with or without log-probabilities.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] without layers; [`Error::Mismatch`] where `pooled` is of other layers.
+    pub fn new(layers: &[usize], logprob: bool, run_id: &str, pooled: Pooled) -> Result<Self> {
+        Self::of(GROUPS, layers, logprob, run_id, pooled)
+    }
+
+    /// [`Rows::new`] with the metrics of these groups.
+    ///
+    /// # Errors
+    /// As [`Rows::new`].
+    pub fn of(groups: &'static [Group], layers: &[usize], logprob: bool, run_id: &str, pooled: Pooled) -> Result<Self> {
+        if layers.is_empty() {
+            return Err(Error::usage(
+                "a run without SAE layers has nothing to measure",
+                "give at least one --sae LAYER=PATH",
+            ));
+        }
+        check_pooled(&pooled, layers)?;
+        let placed = place(groups, layers, logprob);
+        let columns = placed.iter().map(|p| p.column.clone()).collect();
+        Ok(Self { layers: layers.to_vec(), run_id: run_id.to_owned(), pooled, placed, columns })
+    }
+
+    /// The columns, as [`super::schema()`] lists them.
+    pub fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// The row of one sample.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] where the sample lacks a layer, or was measured with less than
+    /// [`super::Keep::needed`] says.
+    pub fn row(&self, sample: &SampleMeasure) -> Result<Vec<Cell>> {
+        check(sample, &self.layers)?;
+        let of = OneSample { sample, run_id: &self.run_id };
+        let mut row = Vec::with_capacity(self.placed.len());
+        for placed in &self.placed {
+            let cell = placed.cell(&of, &self.pooled.layers, &row)?;
+            row.push(cell);
+        }
+        Ok(row)
+    }
+}

@@ -1,0 +1,85 @@
+//! A run, from what was asked for to samples in its spool: what the command line and the page have in
+//! common.
+
+use std::future::Future;
+
+use super::Loaded;
+use super::fingerprint::same;
+use super::shard::Shard;
+use super::spool::{Base, Spool};
+use crate::dataset::{Dataset, Sample};
+use crate::engine::{Analysis, Inputs, Observer, Options, Outcome};
+use crate::error::Result;
+use crate::model::ops::Compute;
+use crate::platform;
+
+/// What is run, and on what.
+#[derive(Clone, Copy)]
+pub struct Request<'a> {
+    /// Model and SAEs.
+    pub loaded: &'a Loaded,
+    /// Devices.
+    pub computes: &'a [Compute],
+    /// All of the data.
+    pub data: &'a Dataset,
+    /// Settings.
+    pub options: &'a Options,
+    /// The part of the data that is measured, where it is one.
+    pub shard: Option<Shard>,
+    /// Whether a run may go on on another kind of device than it began on: its numbers then agree to that
+    /// device's tolerance only, and the manifest says so.
+    pub any_device: bool,
+}
+
+impl<'a> Request<'a> {
+    /// Its samples.
+    pub fn samples(&self) -> impl Iterator<Item = &'a Sample> {
+        let shard = self.shard;
+        self.data.samples.iter().filter(move |s| shard.is_none_or(|shard| shard.takes(&s.id)))
+    }
+
+    /// What the engine is given for these samples.
+    pub fn inputs(&self, samples: &'a [Sample]) -> Inputs<'a> {
+        let Self { loaded, computes, options, .. } = *self;
+        Inputs { model: &loaded.model, computes, saes: &loaded.saes, samples, options }
+    }
+}
+
+/// Measures what the spool does not have yet, pass by pass, each on the disk before the next begins.
+/// `base` is awaited before anything is written, and where the spool has one already, before anything is
+/// computed: both must be of one run. `on_pass` is told of every pass that is kept.
+///
+/// # Errors
+/// What ends a run; [`crate::error::Error::Mismatch`] where something that the numbers depend on has
+/// changed since the run began, by its name. What the spool has stays.
+pub async fn execute(
+    request: Request<'_>,
+    spool: &mut Spool,
+    base: impl Future<Output = Result<Base>>,
+    observer: &dyn Observer,
+    on_pass: &mut dyn FnMut(&Spool, &Outcome),
+) -> Result<()> {
+    let mut coming = Some(base);
+    let mut device = String::new();
+    if let Some(there) = spool.base()
+        && let Some(base) = coming.take()
+    {
+        let base = base.await?;
+        let hint = "put back what was there, or begin a new run";
+        same("changed since the run began", there, &base, request.any_device, hint)?;
+        device = base.manifest.compute.device;
+    }
+    let done = spool.done();
+    let remaining: Vec<Sample> = request.samples().filter(|s| !done.contains(s.id.as_str())).cloned().collect();
+    let mut analysis = Analysis::new(request.inputs(&remaining), done.len(), observer);
+    while let Some(pass) = analysis.next().await? {
+        if let Some(base) = coming.take() {
+            let base = base.await?;
+            device = base.manifest.compute.device.clone();
+            spool.begin(base)?;
+        }
+        spool.append(&pass, &device, platform::peak_memory())?;
+        on_pass(spool, &pass);
+    }
+    Ok(())
+}

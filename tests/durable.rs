@@ -1,0 +1,236 @@
+//! Runs that are killed, cut into parts, or begun twice: what comes of them is what an unbroken run gives,
+//! byte for byte.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+
+use crate::cli::{Run, model_args, with};
+
+const TABLES: [&str; 3] = ["metrics.parquet", "features.parquet", "stats.parquet"];
+const SPOOL: &str = "unfinished.spool";
+const PART: &str = "part.spool";
+
+/// Triples of several lengths, one of which is too long for the model.
+fn triples(n: usize) -> String {
+    let words = ["the", "white", "whale", "was", "seen", "by", "Alice", "who", "peeped", "into", "a", "hole"];
+    let text = |seed: usize, len: usize| -> String {
+        (0..len).map(|i| words[(seed * 7 + i * i + i * seed) % words.len()]).collect::<Vec<_>>().join(" ")
+    };
+    let mut lines = String::new();
+    for i in 0..n {
+        let prompt = if i == n / 2 { "far too long ".repeat(4000) } else { text(i, 3 + i % 3) };
+        let (fact, hall) = (text(i + 1, 1 + i % 2), text(i + 5, 1 + (i + 1) % 2));
+        let (id, domain) = (format!("s-{i:03}"), ["x", "y"][i % 2]);
+        lines += &serde_json::json!({"id": id, "domain": domain, "complexity": i % 3, "prompt": prompt,
+            "fact": fact, "hallucination": hall})
+        .to_string();
+        lines.push('\n');
+    }
+    lines
+}
+
+/// `analyze` of a tiny model on `t.jsonl`, two samples a pass.
+fn analyze(run: &Run, extra: &[&str]) -> std::process::Command {
+    let args = model_args("llama");
+    let tail = ["--dataset", "t.jsonl", "--device", "cpu", "--pass", "2", "--run-id", "mine"];
+    run.command(&with(&["analyze"], &args, &[&tail[..], extra].concat()))
+}
+
+/// One sample fails, which the status says.
+#[track_caller]
+fn done(out: &Output) -> String {
+    let text = String::from_utf8_lossy(&out.stderr).into_owned();
+    assert_eq!(out.status.code(), Some(1), "{text}");
+    assert_eq!(text.lines().filter(|l| l.starts_with("failed: ")).count(), 1, "{text}");
+    text
+}
+
+fn tables(folder: &Path) -> Vec<Vec<u8>> {
+    TABLES.iter().map(|name| std::fs::read(folder.join(name)).unwrap()).collect()
+}
+
+fn manifest(folder: &Path) -> serde_json::Value {
+    serde_json::from_slice(&std::fs::read(folder.join("manifest.json")).unwrap()).unwrap()
+}
+
+/// Numbers that look random and are the same in every test run.
+fn draws(n: usize) -> impl Iterator<Item = u64> {
+    let mut state = 0x2545_f491_4f6c_dd1du64;
+    (0..n).map(move |_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    })
+}
+
+#[test]
+fn a_killed_run_goes_on_to_the_same_bytes() {
+    let run = Run::new();
+    run.write("t.jsonl", triples(40));
+    done(&analyze(&run, &["--out", "whole"]).output().unwrap());
+    let whole = tables(&run.path("whole"));
+    assert!(!run.path("whole").join(SPOOL).exists(), "the spool goes when the run is finished");
+    done(&analyze(&run, &["--out", "part", "--shard", "1/1"]).output().unwrap());
+    let length = std::fs::metadata(run.path("part").join(PART)).unwrap().len();
+
+    let (mut broken, mut parts) = (0, 0);
+    for draw in draws(20) {
+        // killed as soon as the spool is so long, wherever in a frame that is; and once more on the way
+        let spool = run.path("out").join(SPOOL);
+        let mut command = analyze(&run, &["--out", "out"]);
+        for at in [draw % length, length / 2 + draw % (length / 2)] {
+            let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+            while child.try_wait().unwrap().is_none() {
+                if std::fs::metadata(&spool).is_ok_and(|m| m.len() > at) {
+                    child.kill().unwrap();
+                    break;
+                }
+            }
+            child.wait().unwrap();
+            if !spool.exists() {
+                break;
+            }
+            assert!(!run.path("out/manifest.json").exists(), "a folder with a manifest is a whole run");
+            broken += 1;
+            command = run.command(&["analyze", "--resume", "out"]);
+        }
+        if spool.exists() {
+            let text = done(&run.saescope(&["analyze", "--resume", "out"]));
+            assert!(text.contains("going on with out: "), "{text}");
+        }
+        assert_eq!(tables(&run.path("out")), whole, "killed at {} of {length} bytes", draw % length);
+        let manifest = manifest(&run.path("out"));
+        parts = parts.max(manifest["timings"]["parts"].as_u64().unwrap());
+        assert_eq!(manifest["batch"]["texts"], 39 * 3, "every sample was counted once");
+        let left: Vec<_> = std::fs::read_dir(run.path("out")).unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(left.len(), 4, "{left:?}");
+        std::fs::remove_dir_all(run.path("out")).unwrap();
+    }
+    assert!(broken >= 20 && parts >= 3, "{broken} kills, at most {parts} parts");
+}
+
+#[test]
+fn three_parts_are_the_whole() {
+    let run = Run::new();
+    run.write("t.jsonl", triples(40));
+    done(&analyze(&run, &["--out", "whole"]).output().unwrap());
+    let mut failed = 0;
+    for i in 1..=3 {
+        let (shard, out) = (format!("{i}/3"), format!("part{i}"));
+        let output = analyze(&run, &["--out", &out, "--shard", &shard]).output().unwrap();
+        failed += usize::from(output.status.code() == Some(1));
+        let manifest = manifest(&run.path(&out));
+        assert_eq!(manifest["dataset"]["shard"], shard);
+        assert!(manifest["dataset"]["samples"].as_u64().unwrap() < 40);
+    }
+    assert_eq!(failed, 1, "the sample that fails is in one part");
+    // in any order
+    done(&run.saescope(&["merge", "part3", "part1", "part2", "--out", "merged"]));
+    assert_eq!(tables(&run.path("merged")), tables(&run.path("whole")));
+    let (merged, whole) = (manifest(&run.path("merged")), manifest(&run.path("whole")));
+    for field in ["sae_health", "failed_samples", "dataset", "run_id", "noise", "saes"] {
+        assert_eq!(merged[field], whole[field], "{field}");
+    }
+    assert_eq!(merged["timings"]["parts"], 3);
+
+    let refused = |args: &[&str], words: &[&str]| {
+        let out = run.saescope(&[args, &["--out", "out"]].concat());
+        let text = String::from_utf8_lossy(&out.stderr);
+        assert!(!out.status.success() && !run.path("out").exists(), "{text}");
+        assert!(words.iter().all(|word| text.contains(word)), "{words:?}\n{text}");
+    };
+    refused(&["merge", "part1", "part2"], &["are missing: s-0", "hint:"]);
+    refused(&["merge", "part1", "part2", "part3", "./part3"], &["part.spool: part ./part3 twice"]);
+    refused(&["merge", "whole"], &["part.spool", "--shard I/N"]);
+    // a part of another run
+    let other = analyze(&run, &["--out", "other", "--shard", "3/3", "--seed", "5"]).output().unwrap();
+    assert!(run.path("other/manifest.json").exists(), "{}", String::from_utf8_lossy(&other.stderr));
+    refused(
+        &["merge", "part1", "part2", "other"],
+        &["other is not of one run with part1", "--seed", "expected 0, found 5"],
+    );
+}
+
+/// Kills a run once it has a pass, and says what it has.
+fn begun(run: &Run) {
+    let spool = run.path("mine").join(SPOOL);
+    let part = analyze(run, &["--out", "probe", "--shard", "1/1"]).output().unwrap();
+    assert_eq!(part.status.code(), Some(1));
+    let length = std::fs::metadata(run.path("probe").join(PART)).unwrap().len();
+    let mut child = analyze(run, &["--out", "mine"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while std::fs::metadata(&spool).map_or(0, |m| m.len()) < length / 3 {
+        assert!(child.try_wait().unwrap().is_none(), "it was done too soon");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+#[test]
+fn an_unfinished_run_is_not_written_over_and_what_changed_is_refused() {
+    let run = Run::new();
+    run.write("t.jsonl", triples(40));
+    begun(&run);
+    let spool = std::fs::read(run.path("mine").join(SPOOL)).unwrap();
+    let out = analyze(&run, &["--out", "mine"]).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{text}");
+    assert!(text.contains("mine holds an unfinished run") && text.contains("analyze --resume mine"), "{text}");
+    // other arguments do not go with it
+    let out = run.saescope(&["analyze", "--resume", "mine", "--seed", "4"]);
+    assert_eq!(out.status.code(), Some(2));
+
+    let original = std::fs::read(run.path("t.jsonl")).unwrap();
+    run.write("t.jsonl", String::from_utf8(original.clone()).unwrap().replace("whale", "Whale"));
+    run.fails(&["analyze", "--resume", "mine"], 1, &["changed since the run began: data set", "hint:"]);
+    assert_eq!(std::fs::read(run.path("mine").join(SPOOL)).unwrap().len(), spool.len(), "what is there stays");
+
+    run.write("t.jsonl", &original);
+    done(&run.saescope(&["analyze", "--resume", "mine"]));
+    let again = run.fails(&["analyze", "--resume", "mine"], 1, &["an unfinished run not found", "complete"]);
+    assert!(again.contains("hint:"), "{again}");
+    run.fails(&["analyze", "--resume", "nothing"], 1, &["nothing: an unfinished run not found"]);
+}
+
+#[test]
+fn a_run_goes_on_from_another_folder_and_two_do_not_write_one() {
+    let run = Run::new();
+    run.write("t.jsonl", triples(40));
+    begun(&run);
+    let elsewhere = run.path("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    // whoever holds the spool keeps it
+    let held = std::fs::File::open(run.path("mine").join(SPOOL)).unwrap();
+    held.lock().unwrap();
+    let out = run.command(&["analyze", "--resume", "../mine"]).current_dir(&elsewhere).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.code() == Some(2) && text.contains("another process"), "{text}");
+    drop(held);
+    let out = run.command(&["analyze", "--resume", "../mine"]).current_dir(&elsewhere).output().unwrap();
+    done(&out);
+    assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), "../mine");
+    done(&analyze(&run, &["--out", "whole"]).output().unwrap());
+    assert_eq!(tables(&run.path("mine")), tables(&run.path("whole")));
+}
+
+#[test]
+fn a_dry_run_says_what_a_run_does_and_does_nothing() {
+    let run = Run::new();
+    run.write("t.jsonl", triples(40));
+    let out = analyze(&run, &["--dry-run"]).output().unwrap();
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    assert!(!run.path("runs").exists());
+    done(&analyze(&run, &["--out", "out"]).output().unwrap());
+    let batch = &manifest(&run.path("out"))["batch"];
+    let tokens =
+        format!("tokens: {} in {} texts, {} to be computed", batch["tokens"], batch["texts"], batch["tokens_computed"]);
+    let passes = format!("passes: 20 of at most 2 samples; micro-batches: {}", batch["batches"]);
+    for line in ["samples: 39, 1 more will fail", &tokens, &passes, "to fetch: nothing"] {
+        assert!(text.lines().any(|l| l == line), "no {line:?} in\n{text}");
+    }
+    // a known model that is not here: its size is told, and nothing is fetched
+    let out = run.saescope(&["analyze", "--dry-run", "--dataset", "t.jsonl"]);
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && text.contains("to fetch: smollm2-135m-instruct, 98.4 MB"), "{text}");
+}

@@ -1,0 +1,22 @@
+// Failures in the one shape that every part of the page and both workers have for them.
+
+import type { EngineError } from "./protocol";
+
+/** What went wrong, thrown. `error.kind` tells what it was. */
+export class EngineFailure extends Error {
+  constructor(readonly error: EngineError) {
+    super(error.message);
+    this.name = "EngineFailure";
+  }
+}
+
+/** A failure with what happened and one hint. */
+export function failure(kind: EngineError["kind"], message: string, hint?: string): EngineFailure {
+  return new EngineFailure(hint === undefined ? { kind, message } : { kind, message, hint });
+}
+
+/** Anything thrown as an error of that shape; `otherwise` is the kind of what is none. */
+export function asEngineError(reason: unknown, otherwise: EngineError["kind"] = "crashed"): EngineError {
+  if (reason instanceof EngineFailure) return reason.error;
+  return { kind: otherwise, message: reason instanceof Error ? reason.message : String(reason) };
+}

@@ -1,0 +1,264 @@
+// Written from crate/output/manifest.rs by its tests (see crate/protocol/typescript.rs): do not edit.
+
+/** The version of the files' format that this program writes. */
+export const SCHEMA_VERSION = 3;
+
+/** The tensor library's back end, and where it computes. */
+export type Backend = "flex" | "flex (wasm simd)" | "wgpu (vulkan)" | "wgpu (metal)" | "wgpu (dx12)" | "wgpu (webgpu)";
+
+/** How texts were packed. */
+export type BatchInfo = {
+  /** Samples per micro-batch. */
+  batch_size: number,
+  /** Micro-batches. */
+  batches: number,
+  /** Texts analysed. */
+  texts: number,
+  /** Tokens of all texts. */
+  tokens: number,
+  /** Distinct prefixes that were computed. */
+  tokens_computed: number,
+};
+
+/** Where and how numbers were computed. */
+export type ComputeInfo = {
+  /** Number format of weights and matmuls. */
+  precision: Precision,
+  /** `cpu`, `gpu` (a browser's), `gpu:1`, `all`. */
+  device: string,
+  /** Name of the adapter, where there is one. */
+  adapter: string | null,
+  /** What computed. */
+  backend: Backend,
+  /** Threads of the host side. */
+  threads: number,
+  /** Where the weights were. */
+  weights: Weights,
+};
+
+/** The data set. */
+export type DatasetInfo = {
+  /** The files, or `builtin`. */
+  files: Array<FileInfo>,
+  /** Samples run, failed ones included. */
+  samples: number,
+  /** Only so many were asked for: drawn from each domain in proportion, by the seed. */
+  limit: number | null,
+  /** Only this part was run, as on the command line: `1/3`; absent in earlier runs. */
+  shard?: string | null,
+  /** What stands between prompt and completion; absent in runs of version 1, where it is a space. */
+  join?: string,
+  /** Columns that are called otherwise, as on the command line: `prompt=question,fact=correct`; absent in
+   * runs of version 1. */
+  columns?: string | null,
+  /** Whether ids were made from row numbers, since a file has none; absent in runs of version 1. */
+  made_ids?: boolean,
+  /** Rows that could not be used and were skipped on request, each with its place and reason. */
+  skipped_rows: Array<string>,
+};
+
+/** A sample without a row. */
+export type FailedSample = {
+  /** The data set's id. */
+  sample_id: string,
+  /** What went wrong. */
+  reason: string,
+};
+
+/** A file that numbers depend on. */
+export type FileInfo = {
+  /** Path or URL, as it was read. */
+  path: string,
+  /** Size in bytes. */
+  bytes: number,
+  /** SHA-256 of the whole file, lower-case hex; none where it was not read in full (a byte range
+   * over the network cannot be hashed). */
+  sha256: string | null,
+};
+
+/** A field of a model's config that nobody read. */
+export type IgnoredField = {
+  /** Its name. */
+  name: string,
+  /** Its value, as JSON. */
+  value: string,
+  /** Whether the user asked for it; else it is a private field, which no forward pass reads. */
+  asked: boolean,
+};
+
+/** Health of one SAE over a run's fact and hallucination texts (prompts are a part of both, and
+ * would count the shared positions a third time), those that are read at attention sinks left out:
+ * no SAE is trained on such positions. */
+export type LayerHealth = {
+  /** Block number. */
+  layer: number,
+  /** Texts that were looked at. */
+  texts: number,
+  /** Texts that were left out, since they are read at an attention sink; absent in runs of version 1. */
+  sinks?: number,
+  /** Median residual norm of ordinary text at this layer; a norm above twice that is a sink's. Absent in
+   * runs of version 1. */
+  median_norm?: number | null,
+  /** Mean number of active features per text; none without texts. */
+  mean_l0: number | null,
+  /** The L0 that the SAE's name or config declares, where it does. */
+  declared_l0: number | null,
+  /** Pooled fraction of variance unexplained, Σ‖x − x̂‖² / Σ‖x − μ‖² with μ the mean of x over
+   * the texts looked at; none where the residuals do not vary. */
+  fvu: number | null,
+  /** Share of texts without any active feature; none without texts. */
+  dead_share: number | null,
+  /** What to be loud about; empty where the SAE fits. */
+  warnings: Array<string>,
+};
+
+/** Everything that is needed to judge a run and to repeat it. */
+export type Manifest = {
+  /** [`SCHEMA_VERSION`] of the program that wrote the run. */
+  schema_version: number,
+  /** Unique name of the run. */
+  run_id: string,
+  /** Start of the run, UTC, RFC 3339. */
+  started_at: string,
+  /** What wrote it. */
+  program: ProgramInfo,
+  /** The language model. */
+  model: ModelInfo,
+  /** Its tokenizer. */
+  tokenizer: TokenizerInfo,
+  /** SAE layers in the order that "first", "second" and "third" refer to. */
+  layers: Array<number>,
+  /** One entry per layer. */
+  saes: Array<SaeInfo>,
+  /** What was analysed. */
+  dataset: DatasetInfo,
+  /** Noise behind `stability`. */
+  noise: NoiseInfo,
+  /** Where and how numbers were computed. */
+  compute: ComputeInfo,
+  /** How texts were packed. */
+  batch: BatchInfo,
+  /** How long it took. */
+  timings: Timings,
+  /** Whether the SAEs fit the model. */
+  sae_health: Array<LayerHealth>,
+  /** Everything that a reader of the results has to know first; empty is good. */
+  warnings: Array<string>,
+  /** Samples without a row, with the reason; none is dropped in silence. */
+  failed_samples: Array<FailedSample>,
+};
+
+/** The language model. */
+export type ModelInfo = {
+  /** Name in the registry, or of the folder or file. */
+  name: string,
+  /** Family as this program calls it. */
+  architecture: string,
+  /** Hub id, package or path. */
+  source: string,
+  /** Revision of the source, where it has one. */
+  revision: string | null,
+  /** Width of the residual stream. */
+  d_model: number,
+  /** Blocks that the model has. */
+  n_layers: number,
+  /** Storage types of the weights, such as `BF16` or `Q4_K`. */
+  quantization: string,
+  /** Weight and config files. */
+  files: Array<FileInfo>,
+  /** Fields of the config that were passed over, since they are private or on request; absent in runs of
+   * version 1. */
+  ignored_config_fields?: Array<IgnoredField>,
+};
+
+/** Noise rule and seed. */
+export type NoiseInfo = {
+  /** As on the command line: `relative:0.1`. */
+  rule: string,
+  /** Seed of the noise, and of the resampling in `stats.parquet`. */
+  seed: number,
+};
+
+/** Number format of weights and matmuls. */
+export type Precision = "f32" | "f16";
+
+/** Program version. */
+export type ProgramInfo = {
+  /** `saescope`. */
+  name: string,
+  /** Version of the package. */
+  version: string,
+  /** Commit it was built from, or `unknown`. */
+  git_commit: string,
+};
+
+/** One SAE. */
+export type SaeInfo = {
+  /** Block whose `resid_post` it reads. */
+  layer: number,
+  /** Name in the registry, or of the folder or file. */
+  id: string,
+  /** Architecture, such as `jumprelu`. */
+  architecture: string,
+  /** On-disk format, such as `gemma_scope`. */
+  format: string,
+  /** Width of the dictionary. */
+  d_sae: number,
+  /** L0 that its name or config declares, where it does. */
+  declared_l0: number | null,
+  /** Hook that it was trained on, as its config names it. */
+  hook: string | null,
+  /** Whether its training texts began with BOS, where its config says. */
+  prepend_bos: boolean | null,
+  /** Whether b_dec is subtracted from the input. */
+  apply_b_dec_to_input: boolean,
+  /** What is done to each input row: `none`, `expected_average_only_in`, … */
+  normalize_activations: string,
+  /** Factor of `expected_average_only_in`. */
+  norm_scaling_factor: number | null,
+  /** Whether each input row's mean is subtracted. */
+  center_input: boolean,
+  /** Whether pre-activations are scaled by their decoder row's norm. */
+  rescale_acts_by_decoder_norm: boolean,
+  /** Whether positions are rows of `W_dec` as stored (`stored`) or changed, and how. */
+  decoder_rows: string,
+  /** Its files. */
+  files: Array<FileInfo>,
+};
+
+/** Seconds of one stage. */
+export type StageTiming = {
+  /** Name of the stage. */
+  stage: string,
+  /** Seconds spent in it; stages may overlap. */
+  seconds: number,
+};
+
+/** Time and memory. */
+export type Timings = {
+  /** By stage. */
+  stages: Array<StageTiming>,
+  /** Wall-clock seconds of measuring. */
+  total_seconds: number,
+  /** Samples over total seconds. */
+  samples_per_second: number,
+  /** Processes that measured the run, whose seconds add up: more than one where it was continued after
+   * a break, or merged from parts; absent in earlier runs. */
+  parts?: number,
+  /** Peak memory of the process, where the system tells. */
+  peak_memory_bytes: number | null,
+  /** Most bytes in buffers of the graphics device at once, where they are counted (in a browser); absent in
+   * the earliest runs. */
+  peak_gpu_buffer_bytes?: number | null,
+};
+
+/** The tokenizer. */
+export type TokenizerInfo = {
+  /** The file it came from. */
+  file: FileInfo,
+  /** Which rule put or left out the BOS, in words. */
+  bos_rule: string,
+};
+
+/** Where the weights are while a run goes on. */
+export type Weights = "streamed" | "resident";

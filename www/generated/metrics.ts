@@ -1,0 +1,51 @@
+// made by `cargo xtask generate` from crate/metrics/registry; edit that
+
+/** A metric as the library declares it. `{L}` stands for an SAE layer. */
+export interface Entry {
+  /** Without layer and text: `gini`. */
+  name: string;
+  /** Its name in stats.parquet: `l{L}_gini`. */
+  series: string;
+  /** Its columns in metrics.parquet, by what they hold. */
+  columns: { prompt?: string; fact?: string; hall?: string; diff?: string; whole?: string };
+  label: string;
+  /** Empty for what is not a quantity. */
+  unit: string;
+  /** What its `*_diff` column is, where it has one. */
+  difference: "hall_minus_fact" | "fact_minus_hall" | null;
+  /** What it is, in a sentence without the full stop. */
+  help: string;
+}
+
+/** Every metric, in the order of the file. */
+export const ENTRIES: readonly Entry[] = [
+  {"name":"sample_id","series":"sample_id","columns":{"whole":"sample_id"},"label":"Sample","unit":"","difference":null,"help":"The sample's id in the data set"},
+  {"name":"domain","series":"domain","columns":{"whole":"domain"},"label":"Domain","unit":"","difference":null,"help":"What the sample is about; statistics are made for each domain and for all together"},
+  {"name":"complexity","series":"complexity","columns":{"whole":"complexity"},"label":"Complexity","unit":"grade","difference":null,"help":"The data set's own grade of the sample"},
+  {"name":"l0_norm","series":"l{L}_l0_norm","columns":{"fact":"l{L}_fact_l0_norm","hall":"l{L}_hall_l0_norm"},"label":"L0","unit":"features","difference":null,"help":"How many features are active"},
+  {"name":"reconstruction_error","series":"l{L}_reconstruction_error","columns":{"fact":"l{L}_fact_reconstruction_error","hall":"l{L}_hall_reconstruction_error"},"label":"Reconstruction error","unit":"residual units","difference":null,"help":"How far the SAE's reconstruction is from the residual"},
+  {"name":"gini","series":"l{L}_gini","columns":{"fact":"l{L}_fact_gini","hall":"l{L}_hall_gini"},"label":"Gini of activations","unit":"ratio","difference":null,"help":"How unequally the activation is spread over the active features"},
+  {"name":"sphericity","series":"l{L}_sphericity","columns":{"fact":"l{L}_fact_sphericity","hall":"l{L}_hall_sphericity"},"label":"Sphericity","unit":"ratio","difference":null,"help":"The third semi-axis of the cloud of features over its first (axis ratio c/a of the inertia ellipsoid)"},
+  {"name":"shape_class","series":"l{L}_shape_class","columns":{"fact":"l{L}_fact_shape_class","hall":"l{L}_hall_shape_class"},"label":"Shape class","unit":"","difference":null,"help":"The form of the cloud of features by its two axis ratios"},
+  {"name":"dimensionality","series":"l{L}_dimensionality","columns":{"fact":"l{L}_fact_dimensionality","hall":"l{L}_hall_dimensionality"},"label":"Dimensionality","unit":"dimensions","difference":null,"help":"How many directions the cloud of features effectively has (participation ratio)"},
+  {"name":"centroid_drift","series":"centroid_drift","columns":{"fact":"centroid_drift_fact","hall":"centroid_drift_hall","diff":"centroid_drift_diff"},"label":"Centroid drift","unit":"degrees","difference":"hall_minus_fact","help":"How far the completion turns the centroid of the features away from the prompt's"},
+  {"name":"axis_twist","series":"axis_twist","columns":{"fact":"axis_twist_fact","hall":"axis_twist_hall","diff":"axis_twist_diff"},"label":"Axis twist","unit":"degrees","difference":"hall_minus_fact","help":"How far the completion turns the leading axis of the features away from the prompt's"},
+  {"name":"stability","series":"stability","columns":{"fact":"stability_fact","hall":"stability_hall","diff":"stability_diff"},"label":"Stability","unit":"ratio","difference":"fact_minus_hall","help":"How many of the strongest features stay when noise is added to the residual (Jaccard similarity of top features under noise)"},
+  {"name":"entropy","series":"entropy","columns":{"fact":"entropy_fact","hall":"entropy_hall","diff":"entropy_diff"},"label":"Entropy","unit":"nats","difference":"hall_minus_fact","help":"How evenly the strongest activations are spread (Shannon entropy of the top-50 activations)"},
+  {"name":"cross_layer_consistency","series":"cross_layer_consistency","columns":{"fact":"cross_layer_consistency_fact","hall":"cross_layer_consistency_hall","diff":"cross_layer_consistency_diff"},"label":"Cross-layer consistency","unit":"cosine","difference":"fact_minus_hall","help":"How alike the activations of the second and third SAE layers are, feature number by feature number"},
+  {"name":"n_tokens","series":"n_tokens","columns":{"prompt":"n_tokens_prompt","fact":"n_tokens_fact","hall":"n_tokens_hall"},"label":"Tokens","unit":"tokens","difference":null,"help":"How many tokens the text has, BOS included"},
+  {"name":"energy","series":"l{L}_energy","columns":{"fact":"l{L}_fact_energy","hall":"l{L}_hall_energy"},"label":"Energy","unit":"activation","difference":null,"help":"The sum of the activations (L1 norm of the activations (no square is taken))"},
+  {"name":"elongation","series":"l{L}_elongation","columns":{"fact":"l{L}_fact_elongation","hall":"l{L}_hall_elongation"},"label":"Elongation","unit":"ratio","difference":null,"help":"The second semi-axis of the cloud of features over its first (axis ratio b/a, which is 1 for a disc and falls as the cloud gets longer)"},
+  {"name":"eigenvalue_entropy","series":"l{L}_eigenvalue_entropy","columns":{"fact":"l{L}_fact_eigenvalue_entropy","hall":"l{L}_hall_eigenvalue_entropy"},"label":"Eigenvalue entropy","unit":"nats","difference":null,"help":"How evenly the cloud of features is spread over its axes (spectral entropy; its exponential is the effective rank)"},
+  {"name":"misalignment_angle","series":"l{L}_misalignment_angle","columns":{"fact":"l{L}_fact_misalignment_angle","hall":"l{L}_hall_misalignment_angle"},"label":"Misalignment angle","unit":"degrees","difference":null,"help":"How far the leading axis of the cloud of features is from pointing at its centroid"},
+  {"name":"explained_variance","series":"l{L}_explained_variance","columns":{"fact":"l{L}_fact_explained_variance","hall":"l{L}_hall_explained_variance"},"label":"Explained variance","unit":"ratio","difference":null,"help":"How much of the residual's deviation from the run's mean the SAE reconstructs"},
+  {"name":"ghost_count","series":"l{L}_ghost_count","columns":{"whole":"l{L}_ghost_count"},"label":"Ghost features","unit":"features","difference":null,"help":"How many features are active in the hallucination and not in the fact (size of the set difference hallucination ∖ fact)"},
+  {"name":"ghost_energy","series":"l{L}_ghost_energy","columns":{"whole":"l{L}_ghost_energy"},"label":"Ghost energy","unit":"activation","difference":null,"help":"The sum of the activations of features that are active in the hallucination and not in the fact (L1 norm of the activations outside the shared features)"},
+  {"name":"missing_count","series":"l{L}_missing_count","columns":{"whole":"l{L}_missing_count"},"label":"Missing features","unit":"features","difference":null,"help":"How many features are active in the fact and not in the hallucination (size of the set difference fact ∖ hallucination)"},
+  {"name":"missing_energy","series":"l{L}_missing_energy","columns":{"whole":"l{L}_missing_energy"},"label":"Missing energy","unit":"activation","difference":null,"help":"The sum of the activations of features that are active in the fact and not in the hallucination (L1 norm of the activations outside the shared features)"},
+  {"name":"cross_layer_reconstruction_cosine","series":"cross_layer_reconstruction_cosine","columns":{"fact":"cross_layer_reconstruction_cosine_fact","hall":"cross_layer_reconstruction_cosine_hall"},"label":"Cross-layer reconstruction cosine","unit":"cosine","difference":null,"help":"How alike the reconstructions at the second and third SAE layers are"},
+  {"name":"logprob","series":"logprob","columns":{"fact":"logprob_fact","hall":"logprob_hall"},"label":"Log-probability","unit":"nats","difference":null,"help":"How likely the model holds the completion given the prompt: the baseline that any geometric signal has to beat"},
+  {"name":"residual_norm","series":"l{L}_residual_norm","columns":{"prompt":"l{L}_prompt_residual_norm","fact":"l{L}_fact_residual_norm","hall":"l{L}_hall_residual_norm"},"label":"Residual norm","unit":"residual units","difference":null,"help":"The length of the residual that the text is read at"},
+  {"name":"prompt_is_sink","series":"prompt_is_sink","columns":{"whole":"prompt_is_sink"},"label":"Prompt ends at an attention sink","unit":"","difference":null,"help":"Whether the prompt is read at an attention sink of the first SAE layer, so that `centroid_drift` and `axis_twist`, which start from it, mean little"},
+  {"name":"run_id","series":"run_id","columns":{"whole":"run_id"},"label":"Run","unit":"","difference":null,"help":"The run that a row comes from, so that runs can be stacked"},
+];

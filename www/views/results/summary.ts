@@ -1,0 +1,203 @@
+// The head of the results: what was run, whether its SAEs fit, and what to know before reading on.
+
+import { h, type Child } from "../../ui/dom";
+import type { LayerHealth, Manifest } from "../../data/manifest";
+import type { Run } from "../../data/run";
+import { bytes, counted, duration, number, percent } from "../../ui/format";
+import { comparisons, everything, MATCHED, tally, VERDICTS } from "./verdicts";
+
+/** Everything above the panels. */
+export function summary(run: Run): HTMLElement {
+  const { manifest } = run;
+  return h(
+    "div",
+    { class: "summary", "data-test": "summary" },
+    warnings(run),
+    failed(manifest),
+    h("dl", { class: "facts" }, manifest === null ? bare(run) : facts(run, manifest)),
+    manifest === null ? null : health(manifest),
+    verdicts(run),
+    manifest === null ? null : provenance(run, manifest),
+  );
+}
+
+function fact(name: string, value: string, detail = ""): HTMLElement {
+  return h("div", null, h("dt", null, name), h("dd", null, value, detail === "" ? null : h("small", null, detail)));
+}
+
+function bare(run: Run): HTMLElement[] {
+  return [
+    fact("Samples", String(run.metrics.rows), run.partial ? "finished so far" : ""),
+    fact("Layers", run.layers.join(", ")),
+    fact("From", run.origin, run.partial ? "" : "opened without manifest.json: model, SAEs and device are not known"),
+  ];
+}
+
+function facts(run: Run, m: Manifest): HTMLElement[] {
+  const { compute, timings } = m;
+  const device = compute.adapter ?? (compute.device === "cpu" ? "CPU" : compute.device);
+  const failedCount = m.failed_samples.length;
+  return [
+    fact("Model", m.model.name, `${m.model.architecture}, ${m.model.n_layers} blocks, d ${m.model.d_model}, ${m.model.quantization}`),
+    fact("Samples", run.metrics.rows.toLocaleString("en"), failedCount === 0 ? "none failed" : `${failedCount} failed`),
+    fact("Device", device, `${compute.backend}, ${compute.precision}, ${compute.weights} weights`),
+    fact("Time", duration(timings.total_seconds), `${number(timings.samples_per_second)} samples/s${timings.peak_memory_bytes === null ? "" : `, ${bytes(timings.peak_memory_bytes)} at most`}`),
+  ];
+}
+
+/** Nothing else on the page is louder. */
+function warnings(run: Run): Child {
+  const manifest = run.manifest;
+  const all = [...new Set([...(manifest?.warnings ?? []), ...(manifest?.sae_health ?? []).flatMap((layer) => layer.warnings), ...run.notes, ...earlierControl(run)])];
+  if (all.length === 0) return null;
+  return h(
+    "div",
+    { class: "warning", role: "alert", "data-test": "run-warnings" },
+    h("h2", null, all.length === 1 ? "Read this before any number" : "Read these before any number"),
+    h("ul", null, all.map((text) => h("li", null, text))),
+  );
+}
+
+/** Before triples were matched, the length control was a fit over token counts. */
+function earlierControl(run: Run): string[] {
+  if (run.stats === null || run.stats.has(MATCHED)) return [];
+  return ["The verdicts of this run come from an earlier length control that could extrapolate: run it again."];
+}
+
+function failed(manifest: Manifest | null): Child {
+  if (manifest === null || manifest.failed_samples.length === 0) return null;
+  const list = manifest.failed_samples;
+  return h(
+    "details",
+    { class: "failed", open: list.length <= 5, "data-test": "failed-samples" },
+    h("summary", null, `${counted(list.length, "sample")} failed and ${list.length === 1 ? "has" : "have"} no row`),
+    h("ul", null, list.map(({ sample_id, reason }) => h("li", null, h("code", null, sample_id), `: ${reason}`))),
+  );
+}
+
+function health(m: Manifest): HTMLElement {
+  const row = (layer: LayerHealth) => {
+    const sae = m.saes.find((one) => one.layer === layer.layer);
+    // Nothing was judged where every text was left out.
+    const [word, tone] = layer.texts === 0 ? ["not judged", ""] : layer.warnings.length === 0 ? ["fits", "good"] : ["does not fit", "bad"];
+    const cell = (text: Child, number = true) => h("td", { role: "cell", class: number && "number" }, text);
+    return h(
+      "tr",
+      { role: "row" },
+      h("th", { role: "rowheader", scope: "row" }, `Layer ${layer.layer}`),
+      cell(number(layer.mean_l0)),
+      cell(layer.declared_l0 === null ? "not declared" : number(layer.declared_l0)),
+      cell(number(layer.fvu)),
+      cell(percent(layer.dead_share)),
+      cell(h("span", { class: `health ${tone}` }, word), false),
+      cell(sae === undefined ? "–" : [`${sae.architecture}, ${sae.d_sae.toLocaleString("en")} features`, h("small", null, sae.id)], false),
+    );
+  };
+  const heads = ["Layer", "Mean L0", "Declared L0", "FVU", "Dead texts", "Health", "SAE"];
+  const numeric = new Set(heads.slice(1, 5));
+  return h(
+    "div",
+    null,
+    h(
+      "div",
+      { class: "table-scroll", tabindex: 0, role: "group", "aria-label": "SAE health, scrollable" },
+      h(
+        "table",
+        // Roles in full: on a phone the rows are laid out as blocks.
+        { role: "table", class: "data health-table", "data-test": "sae-health" },
+        h("caption", { class: "unseen" }, "SAE health"),
+        h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, heads.map((name) => h("th", { role: "columnheader", scope: "col", class: numeric.has(name) && "number" }, name)))),
+        h("tbody", { role: "rowgroup" }, m.sae_health.map(row)),
+      ),
+    ),
+    // Outside of what scrolls, so that a phone shows it whole.
+    h(
+      "p",
+      { class: "health-note" },
+      `Whether the SAEs fit: L0 found beside L0 declared, fraction of variance unexplained, texts without an active feature.${sinks(m)}`,
+    ),
+  );
+}
+
+/** Texts that the health leaves out. */
+function sinks(m: Manifest): string {
+  const found = m.sae_health.filter((layer) => (layer.sinks ?? 0) > 0);
+  if (found.length === 0) return "";
+  return ` Left out are texts read at an attention sink: ${found.map(({ layer, sinks, texts }) => `${sinks} of ${texts + (sinks ?? 0)} at layer ${layer}`).join(", ")}.`;
+}
+
+function verdicts(run: Run): Child {
+  if (run.stats === null) return null;
+  const counts = tally(run, null);
+  const total = [...counts.values()].reduce((sum, n) => sum + n, 0);
+  if (total === 0) return null;
+  const found = total - ["no_difference", "no_variation", "too_few_samples"].reduce((sum, verdict) => sum + (counts.get(verdict) ?? 0), 0);
+  const survivors = counts.get("survives_length_control") ?? 0;
+  return h(
+    "div",
+    { class: "verdict-line", "data-test": "verdicts" },
+    h("p", null, headline(run, total, found, survivors, counts.get("too_few_samples") === total), ` ${lengths(run)}`),
+    h(
+      "ul",
+      null,
+      Object.entries(VERDICTS).flatMap(([name, { word, many, meaning }]) => {
+        const n = counts.get(name) ?? 0;
+        return n === 0 ? [] : [h("li", { title: meaning }, h("span", { class: `verdict ${name}` }, `${n} ${n === 1 ? word : (many ?? word)}`))];
+      }),
+    ),
+  );
+}
+
+function headline(run: Run, total: number, found: number, survivors: number, tooFew: boolean): string {
+  if (tooFew) return `Too few samples to compare fact and hallucination: a comparison needs at least three pairs, this run has ${run.metrics.rows}.`;
+  if (found === 0) return `Over all samples, none of ${total} metrics tells fact from hallucination (q ≤ 0.05).`;
+  const differ = `${found} of ${total} metrics ${found === 1 ? "differs" : "differ"} between fact and hallucination`;
+  const all = found === 1 ? "it survives" : found === 2 ? "both survive" : "all survive";
+  const left = survivors === 0 ? "none survives" : survivors === found ? all : `${survivors} ${survivors === 1 ? "survives" : "survive"}`;
+  return `Over all samples, ${differ} (q ≤ 0.05); ${left} the length control.`;
+}
+
+/** What the length control rests on. */
+function lengths(run: Run): string {
+  const equal = `Both texts have equally many tokens in ${equalLength(run)} of ${counted(run.metrics.rows, "sample")}`;
+  const all = everything(run);
+  const matched = Math.max(...comparisons(run).filter((c) => c.domain === all && Number.isFinite(c.matched)).map((c) => c.matched));
+  return Number.isFinite(matched) ? `${equal}; the length control rests on ${matched}.` : `${equal}.`;
+}
+
+function equalLength(run: Run): number {
+  const hall = run.metrics.numbers("n_tokens_hall");
+  return run.metrics.numbers("n_tokens_fact")?.filter((n, row) => n === hall?.[row]).length ?? 0;
+}
+
+function ignored(m: Manifest): [string, string][] {
+  const fields = m.model.ignored_config_fields ?? [];
+  return fields.length === 0 ? [] : [["Config fields not read", fields.map(({ name, value, asked }) => `${name} = ${value}${asked ? " (on request)" : ""}`).join(", ")]];
+}
+
+function provenance(run: Run, m: Manifest): HTMLElement {
+  const rows: [string, string][] = [
+    ["Run", `${m.run_id}, started ${m.started_at}`],
+    ["Program", `${m.program.name} ${m.program.version}, commit ${m.program.git_commit.slice(0, 12)}`],
+    ["Model source", m.model.source + (m.model.revision === null ? "" : ` at ${m.model.revision.slice(0, 12)}`)],
+    ...ignored(m),
+    ["BOS", m.tokenizer.bos_rule],
+    ["Noise", `${m.noise.rule}, seed ${m.noise.seed}`],
+    ["Data", `${m.dataset.files.map((file) => file.path).join(", ")}${m.dataset.limit === null ? "" : `, ${m.dataset.limit} of them by domain`}`],
+    ["Tokens", `${m.batch.tokens.toLocaleString("en")} in ${m.batch.texts.toLocaleString("en")} texts, ${m.batch.tokens_computed.toLocaleString("en")} computed`],
+    ["Stages", m.timings.stages.map(({ stage, seconds }) => `${stage} ${duration(seconds)}`).join(", ")],
+    ["Opened from", run.origin],
+  ];
+  const files = [...m.model.files, m.tokenizer.file, ...m.dataset.files];
+  return h(
+    "details",
+    { class: "provenance" },
+    h("summary", null, "How this run was made"),
+    h("dl", { class: "plain" }, rows.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value)))),
+    m.dataset.skipped_rows.length === 0
+      ? null
+      : [h("p", null, "Rows of the data set that were skipped:"), h("ul", null, m.dataset.skipped_rows.map((text) => h("li", null, text)))],
+    h("p", null, "Files and SHA-256:"),
+    h("ul", { class: "hashes" }, files.map(({ path, bytes: size, sha256 }) => h("li", null, h("code", null, path), ` ${bytes(size)} `, h("code", null, sha256 ?? "not read in full")))),
+  );
+}

@@ -1,0 +1,148 @@
+// stats.parquet: comparisons by metric and domain, and what their verdicts mean.
+
+import { differenceOf } from "../../data/metrics";
+import type { Run } from "../../data/run";
+
+/** The column of how many triples carry the length control. */
+export const MATCHED = "n_length_matched";
+
+/** One row of stats.parquet, as far as the page draws it. */
+export interface Comparison {
+  row: number;
+  metric: string;
+  domain: string;
+  n: number;
+  /** Mean difference, hallucination less fact. */
+  diff: number;
+  /** Hedges' g of the paired difference, and the 95 % interval of the mean difference in its units. */
+  g: number;
+  gLow: number;
+  gHigh: number;
+  /** The difference at equal length, in the same units. */
+  adjusted: number;
+  adjustedLow: number;
+  adjustedHigh: number;
+  q: number;
+  adjustedQ: number;
+  lengthR: number;
+  /** Triples that carry the length control; NaN in runs of versions that did not count them. */
+  matched: number;
+  /** Pairs with equally many tokens, and their difference in the same units. */
+  nEqual: number;
+  equal: number;
+  verdict: string;
+}
+
+/** Verdicts in the order of their weight: the word (and its form of many), the heading over several, and what it says. */
+export const VERDICTS: Record<string, { word: string; many?: string; heading: string; meaning: string }> = {
+  survives_length_control: {
+    word: "survives",
+    many: "survive",
+    heading: "Survives the length control",
+    meaning: "a difference that is there at equal token counts (q ≤ 0.05)",
+  },
+  explained_by_length: {
+    word: "explained by length",
+    heading: "Explained by length",
+    meaning: "a difference that is not there at equal token counts",
+  },
+  no_length_control: {
+    word: "no length control",
+    heading: "No length control",
+    meaning: "a difference that these triples cannot tell apart from token counts",
+  },
+  no_difference: { word: "no difference", heading: "No difference", meaning: "no difference was found (q > 0.05)" },
+  no_variation: { word: "no variation", heading: "No variation", meaning: "all differences are the same" },
+  too_few_samples: { word: "too few samples", heading: "Too few samples", meaning: "fewer than three pairs" },
+  control: { word: "the control itself", heading: "The control itself", meaning: "token counts, which the others are checked against" },
+};
+
+/** A verdict's word. */
+export function verdictWord(verdict: string): string {
+  return VERDICTS[verdict]?.word ?? verdict.replaceAll("_", " ");
+}
+
+const names = new WeakMap<Run, string>();
+
+/** Name that stats.parquet gives to all samples together: `(all)` where a domain beside others is
+ *  called `all`. */
+export function everything(run: Run): string {
+  let name = names.get(run);
+  if (name === undefined) {
+    const domains = run.stats?.texts("domain");
+    const taken = domains ? domains.includes("(all)") : run.domains.includes("all");
+    names.set(run, (name = taken ? "(all)" : "all"));
+  }
+  return name;
+}
+
+/** Name that stats.parquet gives to a domain (null: all of them). An only domain is tested once, as all;
+ *  earlier versions of the format hold it under its own name too. */
+export function group(run: Run, domain: string | null): string {
+  return domain === null || run.domains.length === 1 ? everything(run) : domain;
+}
+
+const known = new WeakMap<Run, Comparison[]>();
+
+/** All comparisons of a run, in file order; empty without stats.parquet. */
+export function comparisons(run: Run): readonly Comparison[] {
+  let found = known.get(run);
+  if (found === undefined) known.set(run, (found = read(run)));
+  return found;
+}
+
+function read(run: Run): Comparison[] {
+  const stats = run.stats;
+  if (stats === null) return [];
+  return Array.from({ length: stats.rows }, (_, row) => {
+    const value = (name: string) => stats.number(name, row);
+    const g = value("hedges_g");
+    const diff = value("mean_diff");
+    // g is the mean difference over the (bias-corrected) spread of differences: the same factor
+    // takes the interval and the adjusted difference into its units.
+    const factor = diff === 0 ? NaN : g / diff;
+    return {
+      row,
+      metric: stats.text("metric", row),
+      domain: stats.text("domain", row),
+      n: value("n"),
+      diff,
+      g,
+      gLow: value("ci_low") * factor,
+      gHigh: value("ci_high") * factor,
+      adjusted: value("length_adjusted_diff") * factor,
+      adjustedLow: value("length_adjusted_ci_low") * factor,
+      adjustedHigh: value("length_adjusted_ci_high") * factor,
+      q: value("q_value"),
+      adjustedQ: value("length_adjusted_q"),
+      lengthR: value("length_r"),
+      matched: value(MATCHED),
+      nEqual: value("n_equal_length"),
+      equal: value("equal_length_diff") * factor,
+      verdict: stats.text("verdict", row),
+    };
+  });
+}
+
+/** Pearson's r of a metric with token counts, as stats.parquet has it; NaN where it does not. */
+export function lengthR(run: Run, metric: string, domain: string | null): number {
+  const wanted = domain ?? everything(run);
+  return comparisons(run).find((c) => c.metric === metric && c.domain === wanted)?.lengthR ?? NaN;
+}
+
+/** How many metrics of one domain have which verdict; `*_diff` rows ask their metric's question
+ *  again and are left out, as is the control. */
+export function tally(run: Run, domain: string | null): Map<string, number> {
+  const wanted = domain ?? everything(run);
+  const counts = new Map<string, number>();
+  for (const { metric, domain: of, verdict } of comparisons(run)) {
+    if (of !== wanted || verdict === "control" || isDifference(run, metric)) continue;
+    counts.set(verdict, (counts.get(verdict) ?? 0) + 1);
+  }
+  return counts;
+}
+
+/** Whether a metric of stats.parquet is a `*_diff` column. */
+export function isDifference(run: Run, metric: string): boolean {
+  return differenceOf(metric) !== null && run.metrics.has(metric);
+}
