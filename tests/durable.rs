@@ -234,3 +234,33 @@ fn a_dry_run_says_what_a_run_does_and_does_nothing() {
     let text = String::from_utf8_lossy(&out.stdout);
     assert!(out.status.success() && text.contains("to fetch: smollm2-135m-instruct, 98.4 MB"), "{text}");
 }
+
+/// What was measured of a sample does not stay in memory: what does is the data set, its tokens and the
+/// numbers of the statistics, the same for every model. `cargo test --release --package saescope
+/// kilobytes -- --nocapture` prints the figures.
+#[test]
+fn a_sample_takes_a_few_kilobytes_of_memory() {
+    let run = Run::new();
+    let words = std::fs::read_to_string(crate::cli::golden("llama", "texts.json")).unwrap();
+    let texts: Vec<serde_json::Value> = serde_json::from_str(&words).unwrap();
+    let mut peaks = Vec::new();
+    for n in [1_000, 5_000] {
+        let line = |i: usize| {
+            let mut row = texts[i % texts.len()].clone();
+            row["id"] = format!("s{i:05}").into();
+            row["prompt"] = format!("{} {}", row["prompt"].as_str().unwrap(), i % 977).into();
+            row.to_string() + "\n"
+        };
+        let data = run.write("many.jsonl", (0..n).map(line).collect::<String>());
+        let args = model_args("llama");
+        let out = format!("out{n}");
+        let output = run.saescope(&with(&["analyze"], &args, &["--dataset", &data, "--device", "cpu", "--out", &out]));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let timings = &manifest(&run.path(&out))["timings"];
+        let peak = timings["peak_memory_bytes"].as_u64().unwrap() as f64;
+        println!("{n} triples: at most {:.0} MB, {:.1} s", peak / 1e6, timings["total_seconds"].as_f64().unwrap());
+        peaks.push(peak);
+    }
+    let each = (peaks[1] - peaks[0]) / 4_000.0;
+    assert!(each < 10e3, "{each:.0} bytes a sample");
+}

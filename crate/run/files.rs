@@ -7,10 +7,10 @@ use super::manifest::{Results, complete};
 use super::spool::{Base, Spool};
 use crate::engine::{Counters, FailedSample};
 use crate::error::{Error, Result};
-use crate::metrics::{FirstPass, HealthPass, Rows, SinkPass, Table};
+use crate::metrics::{FirstPass, HealthPass, Rows, SinkPass};
 use crate::output::{self, FeaturesWriter, Manifest, TableWriter};
 use crate::platform::{self, Clock, FileSink};
-use crate::stats::{self, Comparison};
+use crate::stats::{self, Comparison, Samples};
 
 /// What a finished run amounts to; its files are in the sink.
 #[derive(Debug)]
@@ -65,19 +65,19 @@ pub fn finish(
     let mut health = HealthPass::new(layers, &declared, &pooled)?;
     let mut sinks = SinkPass::default();
     let rows = Rows::new(layers, logprob, &manifest.run_id, pooled)?;
-    let mut table = Table { columns: rows.columns().to_vec(), rows: Vec::with_capacity(samples.len()) };
+    let mut numbers = Samples::new(rows.columns())?;
     let mut writer = TableWriter::new(output::METRICS_FILE, rows.columns(), sink.create(output::METRICS_FILE)?)?;
     for place in &samples {
         let sample = sample(place)?;
         health.add(&sample)?;
         sinks.add(&sample);
         let row = rows.row(&sample)?;
-        writer.push(row.clone())?;
-        table.rows.push(row);
+        numbers.push(&row);
+        writer.push(row)?;
     }
     writer.close()?;
-    let comparisons = stats::compare(&table, manifest.noise.seed)?;
-    drop(table);
+    let comparisons = stats::compare_samples(&numbers, manifest.noise.seed)?;
+    drop(numbers);
     let stats_seconds = clock.seconds();
     clock = Clock::start();
     let mut sorted: Vec<(&str, (usize, usize))> = samples.iter().map(|&at| (spools[at.0].id(at.1), at)).collect();

@@ -8,9 +8,10 @@ use super::length::{Adjusted, adjust_for_length};
 use super::multiple::benjamini_hochberg;
 use super::rank::wilcoxon_signed_rank;
 use super::resample::{bootstrap_interval, sign_flip_p, stream};
+use super::samples::{Samples, lacks};
 use super::series::{LENGTH, Series, Triple, series};
-use crate::error::{Error, Result};
-use crate::metrics::{Cell, Direction, Table};
+use crate::error::Result;
+use crate::metrics::{Direction, Table};
 use crate::platform::par_map;
 
 /// Level of every test and of the false-discovery rate.
@@ -140,49 +141,47 @@ pub struct Comparison {
 /// `n_tokens_prompt` is read where the table has it; without it, prompts count as equally long.
 ///
 /// # Errors
-/// [`Error::Mismatch`] where the table lacks `domain`, `n_tokens_fact` or `n_tokens_hall`.
+/// [`crate::error::Error::Mismatch`] where the table lacks `domain`, `n_tokens_fact` or `n_tokens_hall`.
 pub fn compare(metrics: &Table, seed: u64) -> Result<Vec<Comparison>> {
-    judge(metrics, seed, true)
+    compare_samples(&metrics.try_into()?, seed)
+}
+
+/// [`compare`], of samples without a table.
+///
+/// # Errors
+/// As [`compare`].
+pub fn compare_samples(samples: &Samples, seed: u64) -> Result<Vec<Comparison>> {
+    judge(samples, seed, true)
 }
 
 /// [`compare`], with or without the bootstrap intervals of raw differences, which no verdict reads.
-pub(super) fn judge(metrics: &Table, seed: u64, bootstrap: bool) -> Result<Vec<Comparison>> {
-    let column = |name: &str| {
-        metrics.position(name).ok_or_else(|| {
-            Error::mismatch("metrics table", format!("a column {name}"), "none", "give a whole metrics.parquet")
-        })
-    };
-    let domain_column = column("domain")?;
+pub(super) fn judge(samples: &Samples, seed: u64, bootstrap: bool) -> Result<Vec<Comparison>> {
+    let column = |name: &str| samples.position(name).ok_or_else(|| lacks(name));
     let (fact_column, hall_column) = (column("n_tokens_fact")?, column("n_tokens_hall")?);
-    let prompt_column = metrics.position("n_tokens_prompt");
-    let domain_of = |row: &Vec<Cell>| match row.get(domain_column) {
-        Some(Cell::Text(domain)) => domain.clone(),
-        _ => String::new(),
-    };
-    let domains: BTreeSet<String> = metrics.rows.iter().map(domain_of).collect();
-    let number: BTreeMap<&String, usize> = domains.iter().enumerate().map(|(i, domain)| (domain, i)).collect();
-    let counts = |row: &Vec<Cell>| {
-        let count = |column: usize| Some(row.get(column)?.number()?.round() as i64);
+    let prompt_column = samples.position("n_tokens_prompt");
+    let domains: BTreeSet<String> = samples.domains().iter().cloned().collect();
+    let number: BTreeMap<&str, usize> = domains.iter().enumerate().map(|(i, domain)| (domain.as_str(), i)).collect();
+    let counts = |sample: usize| {
+        let count = |column: usize| Some(samples.number(sample, column)?.round() as i64);
         let prompt = prompt_column.map_or(Some(0), count)?;
-        let domain = *number.get(&domain_of(row))?;
+        let domain = *number.get(samples.domain(sample))?;
         Some(TokenCounts { domain, prompt, fact: count(fact_column)?, hall: count(hall_column)? })
     };
-    let tokens: Vec<Option<TokenCounts>> = metrics.rows.iter().map(counts).collect();
+    let tokens: Vec<Option<TokenCounts>> = (0..samples.len()).map(counts).collect();
     let one_domain = domains.len() == 1;
     let everything = if domains.contains("all") && !one_domain { "(all)" } else { "all" };
-    let mut groups: Vec<(String, Vec<usize>)> = vec![(everything.to_owned(), (0..metrics.rows.len()).collect())];
+    let mut groups: Vec<(String, Vec<usize>)> = vec![(everything.to_owned(), (0..samples.len()).collect())];
     for domain in domains.into_iter().filter(|_| !one_domain) {
-        let rows = metrics.rows.iter().enumerate().filter(|(_, row)| domain_of(row) == domain).map(|(i, _)| i);
-        let rows = rows.collect();
+        let rows = (0..samples.len()).filter(|&sample| samples.domain(sample) == domain).collect();
         groups.push((domain, rows));
     }
 
-    let all_series = series(metrics);
+    let all_series = series(&samples.columns);
     let mut comparisons = Vec::with_capacity(groups.len() * all_series.len());
     for (domain, rows) in &groups {
         let complete: Option<Vec<TokenCounts>> = rows.iter().map(|&row| tokens[row]).collect();
         let chains = complete.map(|counts| closed_chains(&counts));
-        let group = Group { domain, rows, tokens: &tokens, bootstrap, chains };
+        let group = Group { domain, samples, rows, tokens: &tokens, bootstrap, chains };
         let mut group = par_map(all_series.len(), |i| one(&all_series[i], &group, seed));
         add_q(&mut group, &all_series);
         for comparison in &mut group {
@@ -196,9 +195,10 @@ pub(super) fn judge(metrics: &Table, seed: u64, bootstrap: bool) -> Result<Vec<C
 /// The samples of one domain.
 struct Group<'a> {
     domain: &'a str,
-    /// Rows of the table.
+    samples: &'a Samples,
+    /// Which of them are of the domain.
     rows: &'a [usize],
-    /// Of every row of the table.
+    /// Of every sample.
     tokens: &'a [Option<TokenCounts>],
     /// Whether intervals of raw differences are asked for.
     bootstrap: bool,
@@ -209,7 +209,7 @@ struct Group<'a> {
 /// One metric in one domain, without q-values and verdict.
 fn one(series: &Series, group: &Group, seed: u64) -> Comparison {
     let domain = group.domain;
-    let of_row = |&row: &usize| series.values[row].zip(group.tokens[row]);
+    let of_row = |&row: &usize| series.triple(group.samples, row).zip(group.tokens[row]);
     let (triples, counts): (Vec<Triple>, Vec<TokenCounts>) = group.rows.iter().filter_map(of_row).unzip();
     let column = |value: fn(&Triple) -> f64| triples.iter().map(value).collect::<Vec<f64>>();
     let (fact, hall, differences) = (column(|t| t.fact), column(|t| t.hall), column(|t| t.difference));

@@ -17,6 +17,7 @@ mod multiple;
 mod power;
 mod rank;
 mod resample;
+mod samples;
 mod series;
 mod table;
 
@@ -26,11 +27,12 @@ mod simulation;
 mod tests;
 
 pub use chains::{FULL_STRATUM, MAX_PROMPT_SPAN, TokenCounts, closed_chains};
-pub use compare::{ALPHA, Comparison, Verdict, compare};
+pub use compare::{ALPHA, Comparison, Verdict, compare, compare_samples};
 pub use effect::{cohens_dz, hedges_correction, mean, pearson, standard_deviation};
 pub use length::{Adjusted, MIN_CHAINS, adjust_for_length};
 pub use multiple::benjamini_hochberg;
 pub use power::{POWER, smallest_detectable_dz};
 pub use rank::wilcoxon_signed_rank;
 pub use resample::{PERMUTATIONS, RESAMPLES, bca_interval, bootstrap_interval, sign_flip_p, stream};
+pub use samples::Samples;
 pub use table::{STAT_COLUMNS, StatColumn, stats_table};

@@ -1,11 +1,12 @@
 //! Pairs of columns of `metrics.parquet` that hold one metric for fact and hallucination.
 
-use crate::metrics::{Direction, Form, Kind, Part, Table, TextKind};
+use super::samples::Samples;
+use crate::metrics::{Column, Direction, Form, Kind, Part, TextKind};
 
 /// Token counts as a metric's name.
 pub(super) const LENGTH: &str = "n_tokens";
 
-/// One metric of every sample, by row of the table; none where either side is null.
+/// One metric of every sample.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Series {
     /// Name: the metric's with its layer, such as `l5_gini`, or the `*_diff` column's own.
@@ -14,8 +15,23 @@ pub(super) struct Series {
     pub difference_of: Option<String>,
     /// What a difference of this series is.
     pub direction: Direction,
-    /// Values by row.
-    pub values: Vec<Option<Triple>>,
+    /// Columns of the fact and of the hallucination.
+    sides: [usize; 2],
+    /// For a `*_diff` column: its own.
+    stored: Option<usize>,
+}
+
+impl Series {
+    /// A sample's values; none where either side is null.
+    pub fn triple(&self, samples: &Samples, sample: usize) -> Option<Triple> {
+        let [fact, hall] = self.sides;
+        let (fact, hall) = samples.number(sample, fact).zip(samples.number(sample, hall))?;
+        let difference = match self.stored {
+            Some(column) => samples.number(sample, column)?,
+            None => hall - fact,
+        };
+        Some(Triple { fact, hall, difference })
+    }
 }
 
 /// One sample's values.
@@ -29,43 +45,26 @@ pub(super) struct Triple {
 
 /// Every numeric metric that has columns of fact and of hallucination, in the table's order; each is
 /// followed by its difference where there is one. Columns say themselves what they are parts of.
-pub(super) fn series(table: &Table) -> Vec<Series> {
+pub(super) fn series(columns: &[Column]) -> Vec<Series> {
     let mut found = Vec::new();
-    for (i, column) in table.columns.iter().enumerate() {
+    for (i, column) in columns.iter().enumerate() {
         let (Kind::Int64 | Kind::Float64, Some(part)) = (column.kind, &column.part) else { continue };
         if part.form != Form::Text(TextKind::Fact) {
             continue;
         }
         let other = |wanted: &dyn Fn(Form) -> bool| {
-            table
-                .columns
+            columns
                 .iter()
                 .position(|c| c.part.as_ref().is_some_and(|other| other.metric == part.metric && wanted(other.form)))
         };
         let Some(j) = other(&|form| form == Form::Text(TextKind::Hall)) else { continue };
-        let pair = |row: usize| {
-            let cell = |i: usize| table.rows.get(row)?.get(i)?.number();
-            cell(i).zip(cell(j))
-        };
-        let rows = 0..table.rows.len();
-        let values =
-            rows.clone().map(|r| pair(r).map(|(fact, hall)| Triple { fact, hall, difference: hall - fact })).collect();
-        let direction = Direction::HallMinusFact;
-        found.push(Series { metric: part.metric.clone(), difference_of: None, direction, values });
+        let (metric, direction, sides) = (part.metric.clone(), Direction::HallMinusFact, [i, j]);
+        found.push(Series { metric, difference_of: None, direction, sides, stored: None });
         let Some(k) = other(&|form| matches!(form, Form::Difference(_))) else { continue };
-        let difference = &table.columns[k];
+        let difference = &columns[k];
         let Some(Part { form: Form::Difference(direction), .. }) = difference.part else { continue };
-        let stored = |row: usize| table.rows.get(row)?.get(k)?.number();
-        let triple = |r| {
-            let ((fact, hall), difference) = pair(r).zip(stored(r))?;
-            Some(Triple { fact, hall, difference })
-        };
-        found.push(Series {
-            metric: difference.name.clone(),
-            difference_of: Some(part.metric.clone()),
-            direction,
-            values: rows.map(triple).collect(),
-        });
+        let (metric, difference_of) = (difference.name.clone(), Some(part.metric.clone()));
+        found.push(Series { metric, difference_of, direction, sides, stored: Some(k) });
     }
     found
 }

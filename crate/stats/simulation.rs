@@ -116,7 +116,7 @@ fn simulate(design: &Design, noises: &[Noise], real: usize) -> Vec<Comparison> {
                 TokenCounts { domain: i / design.n, prompt, fact: prompt + fact, hall: prompt + hall }
             })
             .collect();
-        let found = judge(&data_set(&mut random, &counts, noises, real), seed, false).unwrap();
+        let found = judge(&(&data_set(&mut random, &counts, noises, real)).try_into().unwrap(), seed, false).unwrap();
         found.into_iter().filter(|c| c.verdict != Verdict::Control).collect::<Vec<_>>()
     };
     crate::platform::par_map(DATA_SETS as usize, |seed| one(seed as u64)).concat()
