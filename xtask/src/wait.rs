@@ -25,8 +25,8 @@ impl Long {
     /// for one another. Read off a demo in a fresh clone with an empty cache.
     fn cost(self) -> (u64, u64) {
         match self {
-            Self::Program => (24, 6),
-            Self::Page => (24, 8),
+            Self::Program => (20, 6),
+            Self::Page => (18, 7),
         }
     }
 
