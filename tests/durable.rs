@@ -143,6 +143,14 @@ fn three_parts_are_the_whole() {
     refused(&["merge", "part1", "part2"], &["are missing: s-0", "hint:"]);
     refused(&["merge", "part1", "part2", "part3", "./part3"], &["part.spool: part ./part3 twice"]);
     refused(&["merge", "whole"], &["part.spool", "--shard I/N"]);
+    // a run that replaces a part leaves nothing of it, and a merge nothing of an unfinished run
+    done(&analyze(&run, &["--out", "again", "--shard", "1/1"]).output().unwrap());
+    assert!(run.path("again").join(PART).exists());
+    done(&analyze(&run, &["--out", "again", "--force"]).output().unwrap());
+    assert!(!run.path("again").join(PART).exists());
+    run.write("merged/unfinished.spool", "of a run that was broken");
+    done(&run.saescope(&["merge", "part1", "part2", "part3", "--out", "merged", "--force"]));
+    assert!(!run.path("merged").join(SPOOL).exists());
     // a part of another run
     let other = analyze(&run, &["--out", "other", "--shard", "3/3", "--seed", "5"]).output().unwrap();
     assert!(run.path("other/manifest.json").exists(), "{}", String::from_utf8_lossy(&other.stderr));

@@ -81,17 +81,32 @@ impl RunFolder {
         error
     }
 
-    /// Puts the files into place; the spool goes, or stays as a part's.
+    /// Puts the files into place; the spool goes, or stays as a part's. That of a part that the run replaces
+    /// goes too: it belongs to other files.
     ///
     /// # Errors
     /// [`Error::Io`].
     pub fn finished(&self, files: RunFiles, part: bool) -> Result<()> {
         files.commit()?;
         let path = self.out.join(SPOOL_FILE);
-        let done = match part {
-            true => std::fs::rename(&path, self.out.join(PART_FILE)),
-            false => std::fs::remove_file(&path),
-        };
-        done.map_err(|e| Error::io(path.display().to_string(), "remove", e, "the run is complete; remove it by hand"))
+        if part {
+            let kept = std::fs::rename(&path, self.out.join(PART_FILE));
+            return kept.map_err(|e| Error::io(path.display().to_string(), "rename", e, "rename it by hand"));
+        }
+        remove(&path)?;
+        remove(&self.out.join(PART_FILE))
+    }
+}
+
+/// Removes a spool that has become useless, if it is there.
+///
+/// # Errors
+/// [`Error::Io`].
+pub fn remove(spool: &Path) -> Result<()> {
+    match std::fs::remove_file(spool) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io(spool.display().to_string(), "remove", e, "the run is complete; remove it by hand"))
+        }
+        _ => Ok(()),
     }
 }

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use super::args::Merge;
-use super::closing::closing;
-use super::folder::RunFolder;
+use super::closing::{closing, quoted};
+use super::folder::{RunFolder, remove};
 use super::progress::screen;
 use super::{print, say};
 use crate::error::{Error, Result};
@@ -24,7 +24,7 @@ pub fn run(args: &Merge) -> Result<ExitCode> {
         if !path.exists() {
             let shown = folder.display();
             let hint = match folder.join(SPOOL_FILE).exists() {
-                true => format!("that part is not finished: saescope analyze --resume {shown}"),
+                true => format!("that part is not finished: saescope analyze --resume {}", quoted(folder)),
                 false => "`merge` takes the folders of `analyze --shard I/N`".to_owned(),
             };
             return Err(Error::missing(format!("{shown}: a part of a run ({PART_FILE})"), hint));
@@ -51,6 +51,8 @@ pub fn run(args: &Merge) -> Result<ExitCode> {
         }
     };
     files.commit()?;
+    // of an unfinished run that was replaced
+    remove(&args.out.join(SPOOL_FILE))?;
     say(&closing(&args.out, &finished, &[], screen()));
     print(&format!("{}\n", args.out.display()))?;
     Ok(if finished.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
