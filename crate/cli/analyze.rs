@@ -12,12 +12,13 @@ use super::folder::RunFolder;
 use super::hash::hash_files;
 use super::interrupt::Interrupts;
 use super::progress::{Shown, screen};
+use super::setup::Devices;
 use super::{dry_run, print, say, setup, talk};
 use crate::dataset::Dataset;
 use crate::engine::{Batching, Options, Outcome};
 use crate::error::{Error, Result};
 use crate::platform::{self, FileJournal, RunFiles};
-use crate::run::{self, Header, Loaded, Parts, Request, SPOOL_FILE, Spool};
+use crate::run::{self, Header, Loaded, Parts, Request, SPOOL_FILE, Shard, Spool};
 
 /// Samples per pass where `--pass` does not say: few enough that little is lost with the process and that
 /// their numbers take little memory, many enough that reading the weights again costs little.
@@ -72,10 +73,7 @@ async fn begin(args: &Analyze) -> Result<ExitCode> {
     let interrupts = Interrupts::watch()?;
     let started_at = jiff::Timestamp::now();
     let stamp = started_at.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y%m%d_%H%M%S").to_string();
-    let data = setup::data(&args.data, args.measure.seed)?;
-    let told = doubts(args, &data);
-    let devices = setup::devices(&args.device).await?;
-    let loaded = setup::load(&args.model, true).await?;
+    let ready = Ready::of(args).await?;
     // an unwritable folder is better found before the work than after it
     let claim = match &args.out {
         Some(out) => platform::claim_named(out),
@@ -85,18 +83,9 @@ async fn begin(args: &Analyze) -> Result<ExitCode> {
     let run_id = args.run_id.clone().or_else(named).unwrap_or(stamp);
     let asked = Asked { arguments: std::env::args().skip(1).collect(), folder: current_folder()? };
     let asked = serde_json::to_string(&asked).map_err(|e| Error::io("the command line", "keep", e.into(), ""))?;
-    let options = settings(args);
-    let request = Request {
-        loaded: &loaded,
-        computes: &devices.computes,
-        data: &data,
-        options: &options,
-        shard: args.shard,
-        any_device: false,
-    };
-    let header = Header::new(run_id, started_at, request.samples().count(), asked);
+    let header = Header::new(run_id, started_at, ready.request().samples().count(), asked);
     let folder = RunFolder::begin(claim, args.force, header, &interrupts)?;
-    measure(args, request, devices.info(), folder, &interrupts, told).await
+    measure(args, &ready, folder, &interrupts).await
 }
 
 /// A run from where it was broken.
@@ -129,43 +118,50 @@ async fn resume(folder: &Path) -> Result<ExitCode> {
     // relative paths of the command line are the ones of then
     let moved = std::env::set_current_dir(&from);
     moved.map_err(|e| Error::io(from.display().to_string(), "enter", e, "the run was begun in this folder"))?;
-    let data = setup::data(&args.data, args.measure.seed)?;
-    let told = doubts(&args, &data);
-    let devices = setup::devices(&args.device).await?;
-    let loaded = setup::load(&args.model, true).await?;
-    let options = settings(&args);
-    let request = Request {
-        loaded: &loaded,
-        computes: &devices.computes,
-        data: &data,
-        options: &options,
-        shard: args.shard,
-        any_device: false,
-    };
+    let ready = Ready::of(&args).await?;
     let folder = RunFolder::resume(out, folder.to_owned(), spool, &interrupts);
-    measure(&args, request, devices.info(), folder, &interrupts, told).await
+    measure(&args, &ready, folder, &interrupts).await
 }
 
 fn current_folder() -> Result<PathBuf> {
     std::env::current_dir().map_err(|e| Error::io("the current folder", "find", e, "start in a folder that exists"))
 }
 
-/// What the texts alone tell, said before the work.
-fn doubts(args: &Analyze, data: &Dataset) -> Vec<String> {
-    let doubts = data.warnings(&args.data.join);
-    doubts.iter().for_each(|doubt| say(&format!("WARNING: {doubt}")));
-    doubts
+/// Everything that a run needs, opened.
+pub struct Ready {
+    pub(super) data: Dataset,
+    /// What the texts alone tell; it was said before the work.
+    doubts: Vec<String>,
+    pub(super) devices: Devices,
+    pub(super) loaded: Loaded,
+    pub(super) options: Options,
+    shard: Option<Shard>,
+}
+
+impl Ready {
+    /// What the arguments name.
+    ///
+    /// # Errors
+    /// Whatever is missing or does not fit.
+    pub async fn of(args: &Analyze) -> Result<Self> {
+        let data = setup::data(&args.data, args.measure.seed)?;
+        let doubts = data.warnings(&args.data.join);
+        doubts.iter().for_each(|doubt| say(&format!("WARNING: {doubt}")));
+        let devices = setup::devices(&args.device).await?;
+        let loaded = setup::load(&args.model, true).await?;
+        Ok(Self { data, doubts, devices, loaded, options: settings(args), shard: args.shard })
+    }
+
+    /// The run.
+    pub fn request(&self) -> Request<'_> {
+        let Self { data, doubts: _, devices, loaded, options, shard } = self;
+        Request { loaded, computes: &devices.computes, data, options, shard: *shard, any_device: false }
+    }
 }
 
 /// Measures what is left and writes the files.
-async fn measure(
-    args: &Analyze,
-    request: Request<'_>,
-    compute: crate::output::ComputeInfo,
-    mut folder: RunFolder,
-    interrupts: &Interrupts,
-    told: Vec<String>,
-) -> Result<ExitCode> {
+async fn measure(args: &Analyze, ready: &Ready, mut folder: RunFolder, interrupts: &Interrupts) -> Result<ExitCode> {
+    let (request, compute) = (ready.request(), ready.devices.info());
     let Request { loaded, data, options, shard, .. } = request;
     say(&format!(
         "{} on {}: {} samples, SAEs at layers {}",
@@ -199,7 +195,7 @@ async fn measure(
     let mut files = RunFiles::begin(&folder.out)?;
     let finished = run::finish(base, &[&folder.spool], None, &mut files).map_err(|e| folder.broken(e))?;
     interrupts.writing(&folder.shown, || folder.finished(files, shard.is_some()))?;
-    say(&closing(&folder.shown, &finished, &told, screen()));
+    say(&closing(&folder.shown, &finished, &ready.doubts, screen()));
     match print(&format!("{}\n", folder.shown.display())) {
         // the run is there all the same, and its status is the run's
         Err(error) if talk::reader_gone(&error) => {}

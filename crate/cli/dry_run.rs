@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::analyze::settings;
+use super::analyze::Ready;
 use super::args::Analyze;
 use super::{known, print, setup};
 use crate::dataset::Sample;
@@ -11,19 +11,15 @@ use crate::error::Result;
 use crate::model::registry;
 use crate::platform::fetch::{Settings, is_at_hand};
 use crate::platform::{self, Origin};
-use crate::run::Request;
 
 /// Prints it on stdout; nothing is fetched, measured or written.
 ///
 /// # Errors
 /// Whatever is wrong with the inputs.
 pub async fn run(args: &Analyze) -> Result<()> {
-    let data = setup::data(&args.data, args.measure.seed)?;
-    for doubt in data.warnings(&args.data.join) {
-        super::say(&format!("WARNING: {doubt}"));
-    }
     let missing = missing(args)?;
     if !missing.is_empty() {
+        let data = setup::data(&args.data, args.measure.seed)?;
         print(&format!("samples: {}\n", data.samples.len()))?;
         for (what, bytes) in missing {
             let size = bytes.map_or_else(|| "of unknown size".to_owned(), megabytes);
@@ -32,17 +28,8 @@ pub async fn run(args: &Analyze) -> Result<()> {
         print("tokens, passes and memory: known once the model is here (`saescope fetch NAME`)\n")?;
         return Ok(());
     }
-    let devices = setup::devices(&args.device).await?;
-    let loaded = setup::load(&args.model, true).await?;
-    let options = settings(args);
-    let request = Request {
-        loaded: &loaded,
-        computes: &devices.computes,
-        data: &data,
-        options: &options,
-        shard: args.shard,
-        any_device: false,
-    };
+    let ready = Ready::of(args).await?;
+    let (request, Ready { devices, loaded, options, .. }) = (ready.request(), &ready);
     let samples: Vec<Sample> = request.samples().cloned().collect();
     let work = request.inputs(&samples).schedule().work();
     let gpu = !devices.adapters.is_empty();

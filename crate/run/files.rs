@@ -30,8 +30,8 @@ pub struct Finished {
 }
 
 /// Writes the files of a run that is measured in full, the manifest last, sample by sample: what depends
-/// on all of them is gathered first. `spools` are its parts; the
-/// files do not depend on how it is cut into them.
+/// on all of them is gathered first. `spools` are its parts; the files do not depend on how it is cut into
+/// them.
 ///
 /// # Errors
 /// [`Error::Mismatch`] where no sample was measured, with the first reasons, or where a sample is in no

@@ -127,12 +127,8 @@ pub struct Spool {
 }
 
 impl Spool {
-    /// Begins a spool in an empty journal.
-    ///
-    /// # Errors
-    /// [`Error::Io`].
-    pub fn create(journal: Box<dyn Journal>, header: Header) -> Result<Self> {
-        let mut spool = Self {
+    fn empty(journal: Box<dyn Journal>, header: Header, end: u64) -> Self {
+        Self {
             journal,
             header,
             base: None,
@@ -143,8 +139,16 @@ impl Spool {
             devices: Vec::new(),
             parts: 0,
             part: 0,
-            end: 0,
-        };
+            end,
+        }
+    }
+
+    /// Begins a spool in an empty journal.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn create(journal: Box<dyn Journal>, header: Header) -> Result<Self> {
+        let mut spool = Self::empty(journal, header, 0);
         spool.journal.truncate(0)?;
         let frame = frame(Kind::Header, &json(&spool.header)?)?;
         spool.journal.append(&frame)?;
@@ -171,19 +175,7 @@ impl Spool {
         if header.format != FORMAT {
             return Err(no_spool(&format!("format {}", header.format)));
         }
-        let mut spool = Self {
-            journal,
-            header,
-            base: None,
-            samples: Vec::new(),
-            failed: Vec::new(),
-            counters: Counters::default(),
-            peak_memory: None,
-            devices: Vec::new(),
-            parts: 0,
-            part: 0,
-            end: at,
-        };
+        let mut spool = Self::empty(journal, header, at);
         // of the pass that is being read
         let (mut samples, mut failed) = (Vec::new(), Vec::new());
         while let Some((kind, bytes, next)) = read_frame(spool.journal.as_ref(), at, total)? {
