@@ -1,0 +1,44 @@
+// What a page costs, in processor time: what other work on the machine takes is not in it.
+
+/**
+ * Records a page's main thread. `stop()` gives its tasks, longest first, in milliseconds of the
+ * thread's own time, and the page's marks; times are of one clock, that of the trace.
+ */
+export async function record(browser, page) {
+  const session = await browser.context.newCDPSession(page);
+  const events = [];
+  session.on("Tracing.dataCollected", ({ value }) => events.push(...value));
+  const includedCategories = ["disabled-by-default-devtools.timeline", "blink.user_timing", "devtools.timeline"];
+  await session.send("Tracing.start", { traceConfig: { includedCategories, excludedCategories: ["*"] } });
+  const first = `saescope-trace-${Date.now()}`;
+  await page.evaluate((name) => performance.mark(name), first);
+
+  const stop = async () => {
+    const complete = new Promise((resolve) => session.once("Tracing.tracingComplete", resolve));
+    await session.send("Tracing.end");
+    await complete;
+    const own = events.find(({ name }) => name === first);
+    if (!own) throw new Error(`the trace of ${events.length} events has no mark of the page`);
+    const here = events.filter(({ pid, tid }) => pid === own.pid && tid === own.tid);
+    const inside = (task) => {
+      const calls = here.filter(({ name, args, dur }) => name === "FunctionCall" && args.data && dur > 5000);
+      const scripts = calls.filter(({ ts }) => ts >= task.ts && ts < task.ts + task.dur);
+      return scripts.map(({ dur, args }) => `${Math.round(dur / 1000)} ms ${args.data.functionName} ${args.data.url?.split("/").at(-1)}`);
+    };
+    const tasks = here
+      .filter(({ name, tdur }) => name === "RunTask" && tdur)
+      .map((task) => ({ at: task.ts / 1000, own: task.tdur / 1000, wall: task.dur / 1000, scripts: () => inside(task) }))
+      .sort((one, other) => other.own - one.own);
+    const mark = (name) => here.find((event) => event.name === name && event.cat.includes("user_timing"))?.ts / 1000;
+    return { tasks, mark };
+  };
+  return { stop };
+}
+
+/** The seconds of processor time that the browser's page processes have used so far. */
+export async function rendererSeconds(browser) {
+  const session = await browser.context.browser().newBrowserCDPSession();
+  const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+  await session.detach();
+  return processInfo.filter(({ type }) => type === "renderer").reduce((sum, { cpuTime }) => sum + cpuTime, 0);
+}
