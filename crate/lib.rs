@@ -5,7 +5,7 @@
 //! the command line (`cli`) and the browser bindings (`web`) are thin.
 //!
 //! Imports go downward only:
-//! `cli, web → protocol, run → engine → model, sae, batch, checkpoint, json → platform → error`;
+//! `cli, web → protocol, run → engine → model, sae, batch, checkpoint, json → platform → hash, error`;
 //! `metrics`, `stats`, `geometry` and `output` never see a tensor.
 
 // what is said goes through `cli`'s `print` and `say`: the macros panic where nobody can listen
@@ -20,6 +20,7 @@ pub mod dataset;
 pub mod engine;
 pub mod error;
 pub mod geometry;
+pub mod hash;
 pub mod json;
 pub mod metrics;
 pub mod model;

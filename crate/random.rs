@@ -6,19 +6,20 @@
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore, SeedableRng};
-use sha2::{Digest, Sha256};
+
+use crate::hash::Hasher;
 
 /// A stream of random numbers.
 pub type Stream = ChaCha8Rng;
 
 /// SHA-256 of a key's fields. Each is prefixed by its length, so that no two keys share an encoding.
 pub fn key(fields: &[&[u8]]) -> [u8; 32] {
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::new();
     for field in fields {
         hash.update((field.len() as u64).to_le_bytes());
         hash.update(field);
     }
-    hash.finalize().into()
+    hash.bytes()
 }
 
 /// The stream of a key. Its first field says what for, with a version: `saescope/noise/1`.
@@ -30,11 +31,11 @@ pub fn keyed(fields: &[&[u8]]) -> Stream {
 /// themselves alone, whatever else is drawn from.
 pub fn place(purpose: &str, seed: u64, id: &str) -> [u8; 32] {
     // purpose and seed have fixed lengths, so that nothing runs into the id
-    let mut hash = Sha256::new();
+    let mut hash = Hasher::new();
     hash.update(purpose.as_bytes());
     hash.update(seed.to_le_bytes());
     hash.update(id.as_bytes());
-    hash.finalize().into()
+    hash.bytes()
 }
 
 /// The stream of a number, for what has no other key.

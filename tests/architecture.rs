@@ -21,24 +21,25 @@ const fn layer(name: &'static str, below: &'static [&'static str], tensors: bool
 /// From the ground up; the strictest table that holds. Whoever adds to it says why.
 const LAYERS: &[Layer] = &[
     layer("error", &[], false),
-    layer("platform", &["error"], true),
-    layer("random", &[], false),
+    layer("hash", &[], false),
+    layer("platform", &["error", "hash"], true),
+    layer("random", &["hash"], false),
     layer("geometry", &["error"], false),
-    layer("dataset", &["error", "random"], false),
+    layer("dataset", &["error", "hash", "random"], false),
     layer("metrics", &["error", "random", "geometry"], false),
     // the bootstrap runs on all cores
     layer("stats", &["error", "platform", "random", "metrics"], false),
     layer("output", &["error", "metrics"], false),
     layer("batch", &[], false),
     layer("json", &["error", "platform"], false),
-    layer("checkpoint", &["error", "platform"], false),
+    layer("checkpoint", &["error", "hash", "platform"], false),
     layer("sae", &["error", "platform", "json", "checkpoint"], false),
     layer("model", &["error", "platform", "json", "checkpoint", "batch"], true),
     layer("engine", &["error", "platform", "dataset", "metrics", "batch", "sae", "model"], true),
     // what the two front doors have in common: it puts the four files together
     layer(
         "run",
-        &["error", "platform", "dataset", "metrics", "stats", "output", "checkpoint", "sae", "model", "engine"],
+        &["error", "hash", "platform", "dataset", "metrics", "stats", "output", "checkpoint", "sae", "model", "engine"],
         false,
     ),
     // what the page and the engine say to each other
@@ -50,6 +51,7 @@ const LAYERS: &[Layer] = &[
 /// The two front doors see the whole library, not each other.
 const EVERYTHING: &[&str] = &[
     "error",
+    "hash",
     "platform",
     "random",
     "geometry",

@@ -95,7 +95,13 @@ fn the_words_of_the_page() {
     for entry in page_entries(GROUPS) {
         writeln!(text, "  {entry},").unwrap();
     }
-    text.push_str("];\n");
+    text.push_str("];\n\n/** What each column of stats.parquet is (crate/stats/table.rs). */\n");
+    text.push_str("export const STATISTICS: Readonly<Record<string, string>> = {\n");
+    for column in STAT_COLUMNS {
+        writeln!(text, "  {}: {},", column.name, serde_json::to_string(&column.meaning.replace('`', "")).unwrap())
+            .unwrap();
+    }
+    text.push_str("};\n");
     committed("www/generated/metrics.ts", &text);
 }
 

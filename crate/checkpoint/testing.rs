@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::dtype::DType;
 use super::gguf::{self, MetaValue};
 use crate::error::Result;
+use crate::hash;
 use crate::platform::{BoxFuture, ByteSource, MemorySource, Source};
 
 /// Bytes in memory as a source.
@@ -85,9 +86,7 @@ pub(super) struct Stored {
 pub(super) fn stored_types() -> Vec<Stored> {
     let golden = include_str!("../../tests/golden/quants.json");
     let golden: serde_json::Map<String, serde_json::Value> = serde_json::from_str(golden).unwrap();
-    let unhex = |hex: &str| -> Vec<u8> {
-        (0..hex.len()).step_by(2).map(|i| u8::from_str_radix(&hex[i..i + 2], 16).unwrap()).collect()
-    };
+    let unhex = |hex: &str| hash::unhex(hex).unwrap();
     let types: Vec<Stored> = (0..64)
         .filter_map(|kind| Some((kind, gguf::dtype(kind).ok()?)))
         .filter(|(_, dtype)| !matches!(dtype, DType::F32 | DType::F64))

@@ -3,10 +3,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use sha2::{Digest, Sha256};
-
 use super::fetch::KnownFiles;
 use crate::error::{Error, Result};
+use crate::hash::Hasher;
 use crate::model::registry::KnownModel;
 use crate::output;
 use crate::platform::fetch::Fetched;
@@ -111,7 +110,7 @@ pub fn plain_name(name: &str) -> bool {
 }
 
 fn sha256(path: &Path) -> std::io::Result<String> {
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::new();
     std::io::copy(&mut File::open(path)?, &mut hasher)?;
-    Ok(hasher.finalize().iter().map(|b| format!("{b:02x}")).collect())
+    Ok(hasher.hex())
 }

@@ -6,7 +6,6 @@ use crate::error::Result;
 use crate::output::FileInfo;
 use crate::platform::fetch::cache_dir;
 use crate::platform::{self, Source};
-use crate::run;
 
 /// sha256 of whole files. Known ones are remembered by path, size and time of change, so that a
 /// large checkpoint is not read through at every run.
@@ -27,7 +26,7 @@ pub async fn hash_files(files: Vec<Source>) -> Result<Vec<FileInfo>> {
         let sha256 = match key.as_ref().and_then(|k| known.get(k)) {
             Some(sha256) => sha256.clone(),
             None => {
-                let sha256 = run::sha256(&file).await?;
+                let sha256 = platform::sha256(&file).await?;
                 if let Some(key) = key {
                     known.insert(key, sha256.clone());
                     learned = true;

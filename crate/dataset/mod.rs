@@ -39,14 +39,13 @@ mod row;
 mod tests;
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 pub use columns::Columns;
 
 use crate::error::{Error, Result};
+use crate::hash::{self, Hasher};
 
 /// What stands between prompt and completion unless something else is asked for: one ASCII space.
 pub const DEFAULT_JOIN: &str = " ";
@@ -220,7 +219,7 @@ pub fn parse_as(name: &str, format: Format, bytes: &[u8], domain: Option<&str>, 
     let total = rows.len();
     let made_ids = row::without_ids(&rows);
     let (samples, rejected) = row::check(name, rows, domain, made_ids);
-    let sha256 = hex(&Sha256::digest(bytes));
+    let sha256 = hash::sha256(bytes);
     let dataset = Dataset { name: name.to_owned(), samples, rejected, sha256, made_ids, columns: columns.clone() };
     if !dataset.samples.is_empty() {
         return Ok(dataset);
@@ -268,9 +267,10 @@ pub fn merge(mut datasets: Vec<Dataset>) -> Result<Dataset> {
             }
         }
     }
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::new();
     for part in &datasets {
-        hasher.update(unhex(&part.sha256));
+        // text that is no hash counts as itself
+        hasher.update(hash::unhex(&part.sha256).unwrap_or_else(|| part.sha256.clone().into_bytes()));
     }
     let name = datasets.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(", ");
     let made_ids = datasets.iter().any(|part| part.made_ids);
@@ -280,7 +280,7 @@ pub fn merge(mut datasets: Vec<Dataset>) -> Result<Dataset> {
         samples.extend(part.samples);
         rejected.extend(part.rejected);
     }
-    Ok(Dataset { name, samples, rejected, sha256: hex(&hasher.finalize()), made_ids, columns })
+    Ok(Dataset { name, samples, rejected, sha256: hasher.hex(), made_ids, columns })
 }
 
 impl Dataset {
@@ -319,18 +319,4 @@ impl std::fmt::Display for Rejected {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.place(), self.reason)
     }
-}
-
-/// Lower-case hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-/// The bytes of [`hex`]; text that is none counts as itself.
-fn unhex(text: &str) -> Vec<u8> {
-    let pair = |i| text.get(i..i + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-    (0..text.len()).step_by(2).map(pair).collect::<Option<_>>().unwrap_or_else(|| text.as_bytes().to_vec())
 }

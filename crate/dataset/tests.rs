@@ -291,9 +291,9 @@ fn formats_by_name_and_by_content() {
 #[test]
 fn hashes_are_of_the_bytes() {
     let set = read(Format::Jsonl, GOOD).unwrap();
-    assert_eq!(set.sha256, hex(&Sha256::digest(GOOD)));
+    assert_eq!(set.sha256, hash::sha256(GOOD));
     assert_eq!(set.sha256.len(), 64);
-    assert_eq!(unhex(&set.sha256), Sha256::digest(GOOD).to_vec());
+    assert_eq!(hash::unhex(&set.sha256).unwrap(), hash::bytes(GOOD));
 }
 
 #[test]

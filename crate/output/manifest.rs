@@ -147,7 +147,7 @@ pub struct SaeInfo {
     pub id: String,
     /// Architecture, such as `jumprelu`.
     pub architecture: String,
-    /// On-disk format, such as `gemma_scope`.
+    /// On-disk format, such as `gemma-scope`.
     pub format: String,
     /// Width of the dictionary.
     pub d_sae: usize,
@@ -167,7 +167,7 @@ pub struct SaeInfo {
     pub center_input: bool,
     /// Whether pre-activations are scaled by their decoder row's norm.
     pub rescale_acts_by_decoder_norm: bool,
-    /// Whether positions are rows of `W_dec` as stored (`stored`) or changed, and how.
+    /// How positions come of the rows of `W_dec`: as stored, or changed, and how.
     pub decoder_rows: String,
     /// Its files.
     pub files: Vec<FileInfo>,

@@ -6,14 +6,12 @@
 //! it is for the command line, which has nothing else to do meanwhile.
 
 use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
 use crate::error::{Error, Result};
-use crate::platform::{Bundled, Hub, Origin, Package, RemoteFile};
+use crate::hash::{self, Hasher};
+use crate::platform::{Bundled, Hub, Origin, Package, RemoteFile, Retry};
 
 mod bundled;
 mod http;
@@ -74,10 +72,8 @@ pub struct Settings {
     pub pip_patience: Duration,
     /// Time after which pip is ended in any case.
     pub pip_limit: Duration,
-    /// Attempts in a row without a new byte before giving up.
-    pub attempts: u32,
-    /// Wait before the second attempt; doubles each time.
-    pub backoff: Duration,
+    /// For a transfer that breaks off.
+    pub retry: Retry,
 }
 
 impl Settings {
@@ -99,8 +95,7 @@ impl Settings {
             // pip itself asks again after 15 s of silence, five times
             pip_patience: Duration::from_secs(180),
             pip_limit: Duration::from_secs(2 * 60 * 60),
-            attempts: 5,
-            backoff: Duration::from_millis(500),
+            retry: Retry { attempts: 5, backoff: Duration::from_millis(500) },
         })
     }
 }
@@ -250,7 +245,7 @@ fn lock(target: &Path, settings: &Settings) -> Result<File> {
     for folder in [target.parent().unwrap_or(target), &locks] {
         std::fs::create_dir_all(folder).map_err(|e| failed(folder, "make", e))?;
     }
-    let name = hex(&Sha256::digest(target.as_os_str().as_encoded_bytes()));
+    let name = hash::sha256(target.as_os_str().as_encoded_bytes());
     let path = locks.join(format!("{}.lock", &name[..16]));
     let file = File::create(&path).map_err(|e| failed(&path, "write", e))?;
     if file.try_lock().is_err() {
@@ -286,7 +281,9 @@ fn finish(from: &str, part: &Path, target: &Path, file: &RemoteFile) -> Result<(
         return Err(wrong("size", format!("{expected} bytes"), format!("{size} bytes")));
     }
     if let Some(expected) = &file.sha256 {
-        let found = sha256(&handle).map_err(|e| failed("read", e))?;
+        let mut hasher = Hasher::new();
+        std::io::copy(&mut &handle, &mut hasher).map_err(|e| failed("read", e))?;
+        let found = hasher.hex();
         if found != *expected {
             return Err(wrong("sha256", expected.clone(), found));
         }
@@ -294,20 +291,4 @@ fn finish(from: &str, part: &Path, target: &Path, file: &RemoteFile) -> Result<(
     handle.sync_all().map_err(|e| failed("write", e))?;
     drop(handle);
     std::fs::rename(part, target).map_err(|e| failed("rename", e))
-}
-
-/// sha256 of a file in lower-case hex, read in pieces.
-fn sha256(mut file: &File) -> std::io::Result<String> {
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hex(&hasher.finalize())),
-            n => hasher.update(&buffer[..n]),
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

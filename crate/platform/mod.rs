@@ -12,11 +12,13 @@ mod imp;
 
 mod journal;
 mod origin;
+mod retry;
 mod sink;
 mod source;
 
 pub use imp::*;
 pub use journal::{Journal, MemoryJournal};
 pub use origin::{Bundled, Hub, Origin, Package, PackagePart, RemoteFile};
+pub use retry::{Retry, Tries};
 pub use sink::{FileSink, MemoryFiles};
-pub use source::{ByteSource, MemorySource, Source};
+pub use source::{ByteSource, MemorySource, Source, sha256};

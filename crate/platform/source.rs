@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::{BoxFuture, MaybeSend, MaybeSync};
 use crate::error::{Error, Result};
+use crate::hash::Hasher;
 
 /// A source of bytes of known length that can be read by range: a file, memory, a URL, a blob.
 ///
@@ -31,6 +32,24 @@ pub trait ByteSource: Debug + MaybeSend + MaybeSync {
 
 /// A shared [`ByteSource`].
 pub type Source = Arc<dyn ByteSource>;
+
+/// Bytes hashed at once.
+const CHUNK: u64 = 8 << 20;
+
+/// sha256 of a whole source in lower-case hexadecimal.
+///
+/// # Errors
+/// Reading errors.
+pub async fn sha256(file: &Source) -> Result<String> {
+    let mut hasher = Hasher::new();
+    let mut at = 0;
+    while at < file.len() {
+        let end = (at + CHUNK).min(file.len());
+        hasher.update(file.read(at..end).await?);
+        at = end;
+    }
+    Ok(hasher.hex())
+}
 
 /// A range that reaches past the end of its source.
 pub(super) fn past_end(name: &str, len: u64, range: &Range<u64>) -> Error {

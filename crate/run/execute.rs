@@ -1,6 +1,7 @@
 //! A run, from what was asked for to samples in its spool: what the command line and the page have in
 //! common.
 
+use std::borrow::Cow;
 use std::future::Future;
 
 use super::Loaded;
@@ -70,7 +71,11 @@ pub async fn execute(
         device = base.manifest.compute.device;
     }
     let done = spool.done();
-    let remaining: Vec<Sample> = request.samples().filter(|s| !done.contains(s.id.as_str())).cloned().collect();
+    let remaining: Cow<'_, [Sample]> = if done.is_empty() && request.shard.is_none() {
+        Cow::Borrowed(&request.data.samples)
+    } else {
+        request.samples().filter(|s| !done.contains(s.id.as_str())).cloned().collect()
+    };
     let mut analysis = Analysis::new(request.inputs(&remaining), done.len(), observer);
     while let Some(pass) = analysis.next().await? {
         if let Some(base) = coming.take() {

@@ -1,17 +1,15 @@
 //! What a run's numbers depend on, each thing by its name: parts of a run belong together only where all
 //! of it is the same.
 
-use sha2::{Digest, Sha256};
-
-use super::hash::hex;
 use super::spool::Base;
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
+use crate::hash::Hasher;
 use crate::output::FileInfo;
 
 /// sha256 over samples: ids, domains, grades and texts, in their order.
 pub fn data_sha256(samples: &[Sample]) -> String {
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::new();
     for Sample { id, domain, complexity, prompt, fact, hallucination } in samples {
         for text in [id, domain, prompt, fact, hallucination] {
             hasher.update((text.len() as u64).to_le_bytes());
@@ -19,7 +17,7 @@ pub fn data_sha256(samples: &[Sample]) -> String {
         }
         hasher.update(complexity.to_le_bytes());
     }
-    hex(&hasher.finalize())
+    hasher.hex()
 }
 
 /// Things by name, and what stands for each; without the device where any will do.

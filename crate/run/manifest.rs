@@ -2,15 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use sha2::{Digest, Sha256};
-
 use super::Loaded;
 use super::fingerprint::data_sha256;
-use super::hash::hex;
 use super::shard::Shard;
 use super::spool::Base;
 use crate::dataset::Dataset;
 use crate::engine::{Batching, Counters, FailedSample, Options};
+use crate::hash;
 use crate::metrics::LayerHealth;
 use crate::output::{
     self, BatchInfo, ComputeInfo, DatasetInfo, FileInfo, IgnoredField, Manifest, ModelInfo, NoiseInfo, ProgramInfo,
@@ -86,7 +84,7 @@ impl Parts<'_> {
                 file: FileInfo {
                     path: loaded.tokenizer_file.clone(),
                     bytes: tokenizer.len() as u64,
-                    sha256: Some(hex(&Sha256::digest(tokenizer))),
+                    sha256: Some(hash::sha256(tokenizer)),
                 },
                 bos_rule: model.tokenizer.bos_reason().to_owned(),
             },

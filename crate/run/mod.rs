@@ -7,7 +7,6 @@
 mod execute;
 mod files;
 mod fingerprint;
-mod hash;
 mod loaded;
 mod manifest;
 mod merge;
@@ -20,7 +19,6 @@ mod tests;
 pub use execute::{Request, execute};
 pub use files::{Finished, finish};
 pub use fingerprint::data_sha256;
-pub use hash::{hex, sha256};
 pub use loaded::{Loaded, Origin, SaeFiles, load, load_ignoring};
 pub use manifest::Parts;
 pub use merge::merged;

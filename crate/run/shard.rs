@@ -4,7 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+
+use crate::hash;
 
 /// `index` of `of`, from 1: the samples whose id's hash falls to it. Which these are depends on the id
 /// alone, not on its place, so that data sets that grow or are sorted otherwise are cut the same way.
@@ -19,7 +20,7 @@ pub struct Shard {
 impl Shard {
     /// Whether a sample is in this part: its id's sha256, first eight bytes, little-endian, modulo `of`.
     pub fn takes(self, sample_id: &str) -> bool {
-        let digest = Sha256::digest(sample_id.as_bytes());
+        let digest = hash::bytes(sample_id);
         let mut first = [0; 8];
         first.copy_from_slice(&digest[..8]);
         u64::from_le_bytes(first) % u64::from(self.of.max(1)) == u64::from(self.index.saturating_sub(1))
@@ -72,7 +73,7 @@ mod tests {
             taken,
             ids.map(|id| {
                 // the rule, written out once more
-                let digest = Sha256::digest(id.as_bytes());
+                let digest = hash::bytes(id);
                 let number = digest[..8].iter().rev().fold(0u64, |n, b| n << 8 | u64::from(*b));
                 (number % 3) as u32 + 1
             })

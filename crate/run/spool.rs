@@ -10,11 +10,11 @@ use std::collections::HashSet;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::shard::Shard;
 use crate::engine::{Counters, FailedSample, Outcome};
 use crate::error::{Error, Result};
+use crate::hash;
 use crate::metrics::SampleMeasure;
 use crate::output::Manifest;
 use crate::platform::Journal;
@@ -124,6 +124,9 @@ pub struct Spool {
     part: usize,
     /// Of the whole passes.
     end: u64,
+    /// Whether something that is no whole pass follows them. It stays until there is something to
+    /// write in its place: who only reads a spool changes nothing.
+    rest: bool,
 }
 
 impl Spool {
@@ -140,6 +143,7 @@ impl Spool {
             parts: 0,
             part: 0,
             end,
+            rest: false,
         }
     }
 
@@ -157,7 +161,7 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Opens a spool and cuts off what follows its last whole pass.
+    /// Opens a spool. What follows its last whole pass is passed over, and cut off by what is added next.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Malformed`] where it is no spool of this version.
@@ -197,9 +201,7 @@ impl Spool {
             }
             at = next;
         }
-        if spool.end < total {
-            spool.journal.truncate(spool.end)?;
-        }
+        spool.rest = spool.end < total;
         spool.part = spool.parts;
         Ok(spool)
     }
@@ -229,7 +231,7 @@ impl Spool {
     /// [`Error::Io`].
     pub fn begin(&mut self, base: Base) -> Result<()> {
         let frame = frame(Kind::Base, &json(&base)?)?;
-        self.add(&frame)?;
+        self.add(|append| append(&frame).map(|_| ()))?;
         self.base = Some(base);
         Ok(())
     }
@@ -239,32 +241,44 @@ impl Spool {
     /// # Errors
     /// [`Error::Io`]; then the pass is not there.
     pub fn append(&mut self, pass: &Outcome, device: &str, peak_memory: Option<u64>) -> Result<()> {
-        let mut bytes = Vec::new();
+        let mut at = self.end;
         let mut entries = Vec::with_capacity(pass.samples.len());
-        for sample in &pass.samples {
-            entries.push(Entry { id: sample.sample_id.clone(), at: self.end + bytes.len() as u64 });
-            bytes.extend(frame(Kind::Sample, &pack(sample)?)?);
-        }
-        for failed in &pass.failed {
-            bytes.extend(frame(Kind::Failed, &pack(failed)?)?);
-        }
         let mark = Mark { part: self.part, counters: pass.counters, device: device.to_owned(), peak_memory };
-        bytes.extend(frame(Kind::Mark, &json(&mark)?)?);
-        self.add(&bytes)?;
+        self.add(|append| {
+            for sample in &pass.samples {
+                entries.push(Entry { id: sample.sample_id.clone(), at });
+                at += append(&frame(Kind::Sample, &pack(sample)?)?)?;
+            }
+            for failed in &pass.failed {
+                append(&frame(Kind::Failed, &pack(failed)?)?)?;
+            }
+            append(&frame(Kind::Mark, &json(&mark)?)?)?;
+            Ok(())
+        })?;
         self.samples.append(&mut entries);
         self.failed.extend_from_slice(&pass.failed);
         self.count(mark);
         Ok(())
     }
 
-    fn add(&mut self, bytes: &[u8]) -> Result<()> {
-        let written = self.journal.append(bytes).and_then(|()| self.journal.sync());
-        if let Err(error) = written {
-            // half a pass would be cut off when the spool is opened; the first error is the one to tell
-            let _ = self.journal.truncate(self.end);
+    /// Adds what `write` appends (it is told how many bytes that were), all of it or nothing.
+    fn add(&mut self, write: impl FnOnce(&mut dyn FnMut(&[u8]) -> Result<u64>) -> Result<()>) -> Result<()> {
+        if self.rest {
+            self.journal.truncate(self.end)?;
+            self.rest = false;
+        }
+        let mut added = 0;
+        let mut append = |bytes: &[u8]| {
+            self.journal.append(bytes)?;
+            added += bytes.len() as u64;
+            Ok(bytes.len() as u64)
+        };
+        if let Err(error) = write(&mut append).and_then(|()| self.journal.sync()) {
+            // the first error is the one to tell
+            self.rest = self.journal.truncate(self.end).is_err();
             return Err(error);
         }
-        self.end += bytes.len() as u64;
+        self.end += added;
         Ok(())
     }
 
@@ -339,7 +353,7 @@ fn frame(kind: Kind, payload: &[u8]) -> Result<Vec<u8>> {
 /// Not a guard against anybody: it tells a frame that a crash cut short.
 fn checksum(bytes: &[u8]) -> [u8; 8] {
     let mut sum = [0; 8];
-    sum.copy_from_slice(&Sha256::digest(bytes)[..8]);
+    sum.copy_from_slice(&hash::bytes(bytes)[..8]);
     sum
 }
 

@@ -86,7 +86,7 @@ fn a_spool_that_was_cut_short_anywhere_has_its_whole_passes() {
             assert!(message.contains("test.spool") && message.contains("hint:"), "{message}");
             continue;
         }
-        let opened = opened.unwrap();
+        let mut opened = opened.unwrap();
         let (samples, failed, end) = match cut {
             _ if cut < based => (0, 0, begun),
             _ if cut < one => (0, 0, based),
@@ -94,9 +94,14 @@ fn a_spool_that_was_cut_short_anywhere_has_its_whole_passes() {
             _ => (3, 1, two),
         };
         assert_eq!((opened.measured(), opened.failed().len()), (samples, failed), "cut at {cut}");
-        assert_eq!(journal.bytes().len(), end, "the rest of a pass is gone, cut at {cut}");
         assert_eq!(opened.base().is_some(), cut >= based);
         assert_eq!(*opened.header(), header());
+        assert_eq!(journal.bytes(), bytes[..cut], "reading changes nothing");
+        opened.append(&pass(&["d"], &[], 1.0), "cpu", None).unwrap();
+        let now = journal.bytes();
+        assert_eq!(now[..end], bytes[..end]);
+        let again = Spool::open(Box::new(Shared::of(&now))).unwrap();
+        assert_eq!(again.measured(), samples + 1, "what follows takes the place of half a pass, cut at {cut}");
     }
 }
 

@@ -72,7 +72,7 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
     count("n", "samples", "Samples that have the metric on both sides", |c| Cell::count(c.n)),
     number("mean_fact", "metric", NO_SAMPLES, "Mean over facts", |c| c.mean_fact.into()),
     number("mean_hall", "metric", NO_SAMPLES, "Mean over hallucinations", |c| c.mean_hall.into()),
-    number("mean_diff", "metric", NO_SAMPLES, "Mean difference", |c| c.mean_diff.into()),
+    number("mean_diff", "metric", NO_SAMPLES, "Mean difference, in the row's direction", |c| c.mean_diff.into()),
     number(
         "cohens_dz",
         "standard deviations",
@@ -80,9 +80,13 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
         "Cohen's d of the paired difference: its mean over its standard deviation",
         |c| c.cohens_dz.into(),
     ),
-    number("hedges_g", "standard deviations", UNTESTED, "Hedges' g: the same, corrected for small samples", |c| {
-        c.hedges_g.into()
-    }),
+    number(
+        "hedges_g",
+        "standard deviations",
+        UNTESTED,
+        "Hedges' g of the paired difference: Cohen's d, corrected for small samples",
+        |c| c.hedges_g.into(),
+    ),
     number(
         "ci_low",
         "metric",
@@ -133,7 +137,7 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
         "length_adjusted_diff",
         "metric",
         FEW_CHAINS,
-        "Mean difference over those triples: the one at equal length",
+        "Mean difference over the triples in closed chains: the one at equal length",
         |c| c.adjusted.map(|a| a.difference).into(),
     ),
     number("length_adjusted_ci_low", "metric", FEW_CHAINS, "Lower end of its 95 % interval", |c| {
@@ -149,7 +153,7 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
         "length_adjusted_q",
         "false-discovery rate",
         NO_Q,
-        "Benjamini–Hochberg q of that p over the domain's metrics",
+        "Benjamini–Hochberg q of `length_adjusted_p` over the domain's metrics",
         |c| c.adjusted_q.into(),
     ),
     count(
@@ -162,7 +166,7 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
         "equal_length_diff",
         "metric",
         FEW_EQUAL,
-        "Mean difference over those alone; the verdict does not read it",
+        "Mean difference over the samples with equally many tokens; the verdict does not read it",
         |c| c.equal_diff.into(),
     ),
     number("equal_length_p", "probability", EQUAL_UNTESTED, "Sign-flip test of it, two-sided", |c| c.equal_p.into()),
@@ -170,7 +174,7 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
         "equal_length_q",
         "false-discovery rate",
         NO_Q,
-        "Benjamini–Hochberg q of that p over the domain's metrics",
+        "Benjamini–Hochberg q of `equal_length_p` over the domain's metrics",
         |c| c.equal_q.into(),
     ),
     StatColumn {
@@ -181,7 +185,7 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
         meaning: "Whether there is a difference at equal length",
         cell: |c| c.verdict.survives().map_or(Cell::Null, Cell::Bool),
     },
-    text("verdict", "What the row amounts to", |c| Cell::Text(c.verdict.as_str().into())),
+    text("verdict", "What the row amounts to after its length control", |c| Cell::Text(c.verdict.as_str().into())),
 ];
 
 /// `stats.parquet` of these comparisons, in their order: [`STAT_COLUMNS`]. Nulls stand where a

@@ -368,7 +368,7 @@ pub(super) async fn file_infos(opened: &Opened, sources: &[Source]) -> Result<Ve
         let web = opened.files.iter().find(|f| f.name() == source.name());
         let sha256 = match web {
             Some(file) if file.remote.is_some() => file.sha256.clone().filter(|_| file.whole()),
-            _ if source.len() <= WHOLE => Some(run::sha256(source).await?),
+            _ if source.len() <= WHOLE => Some(platform::sha256(source).await?),
             _ => None,
         };
         out.push(FileInfo { path: source.name().to_owned(), bytes: source.len(), sha256 });

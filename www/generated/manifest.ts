@@ -200,7 +200,7 @@ export type SaeInfo = {
   id: string,
   /** Architecture, such as `jumprelu`. */
   architecture: string,
-  /** On-disk format, such as `gemma_scope`. */
+  /** On-disk format, such as `gemma-scope`. */
   format: string,
   /** Width of the dictionary. */
   d_sae: number,
@@ -220,7 +220,7 @@ export type SaeInfo = {
   center_input: boolean,
   /** Whether pre-activations are scaled by their decoder row's norm. */
   rescale_acts_by_decoder_norm: boolean,
-  /** Whether positions are rows of `W_dec` as stored (`stored`) or changed, and how. */
+  /** How positions come of the rows of `W_dec`: as stored, or changed, and how. */
   decoder_rows: string,
   /** Its files. */
   files: Array<FileInfo>,

@@ -2,11 +2,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use sha2::{Digest, Sha256};
 use tokenizers::Tokenizer;
 
 use super::super::testing::{Gguf, source, wait};
 use super::*;
+use crate::hash::Hasher;
 use crate::platform::FileSource;
 
 /// Metadata of a tiny model, without vocabulary.
@@ -325,13 +325,12 @@ fn compare_ids(model: &GgufModel, golden: &str) {
 /// Every weight, bit for bit, against the digest that `reference/gguf_golden.py` wrote.
 fn compare_weights(model: &GgufModel, file: &str) {
     let golden: Value = serde_json::from_str(include_str!("../../../tests/golden/gguf.json")).unwrap();
-    let mut sha = Sha256::new();
+    let mut sha = Hasher::new();
     for name in model.checkpoint.names() {
         sha.update(name);
         sha.update(bytemuck::cast_slice::<f32, u8>(&wait(model.checkpoint.read(name)).unwrap().data));
     }
-    let digest: String = sha.finalize().iter().map(|b| format!("{b:02x}")).collect();
-    assert_eq!(golden[file], digest);
+    assert_eq!(golden[file], sha.hex());
 }
 
 #[test]

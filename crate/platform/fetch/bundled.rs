@@ -4,10 +4,9 @@
 
 use std::path::Path;
 
-use sha2::{Digest, Sha256};
-
-use super::{finish, hex, part_of};
+use super::{finish, part_of};
 use crate::error::{Error, Result};
+use crate::hash::Hasher;
 use crate::platform::{Bundled, RemoteFile};
 
 /// Path below `models/`, and contents.
@@ -38,11 +37,11 @@ pub(super) fn holds(own: &Bundled) -> bool {
 
 /// A name for exactly these files, by the hashes that the registry gives.
 pub(super) fn version(own: &Bundled) -> String {
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::new();
     for file in &own.files {
         hasher.update(format!("{} {}\n", file.path, file.sha256.as_deref().unwrap_or("-")));
     }
-    hex(&hasher.finalize())[..16].to_owned()
+    hasher.hex()[..16].to_owned()
 }
 
 /// Writes one file to `target`, checked like a fetched one.

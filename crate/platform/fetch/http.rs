@@ -53,24 +53,23 @@ pub(super) fn download(
         .timeout_per_read(Some(Duration::from_secs(60)))
         .build()
         .into();
-    let mut failures = 0;
+    let mut tries = settings.retry.begin();
     loop {
         let before = job.have();
         match job.attempt(&agent, progress) {
             Ok(()) => return finish(&job.url, job.part, target, file),
             Err(Stop::Fatal(error)) => return Err(error),
             Err(Stop::Again(reason)) => {
-                failures = if job.have() > before { 1 } else { failures + 1 };
-                if failures >= settings.attempts {
+                let Some(pause) = tries.failed(job.have() > before) else {
                     return Err(Error::io(
                         &job.url,
                         "fetch",
-                        std::io::Error::other(format!("{reason} ({failures} attempts without a new byte)")),
+                        std::io::Error::other(format!("{reason} ({} attempts without a new byte)", tries.failures())),
                         format!("run the command again, it goes on where it stopped; {}", job.by_hand()),
                     ));
-                }
+                };
                 tracing::info!("{}: {reason}; trying again", job.url);
-                std::thread::sleep(settings.backoff * 2u32.saturating_pow(failures - 1));
+                std::thread::sleep(pause);
             }
         }
     }

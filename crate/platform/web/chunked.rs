@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::lock::Mutex;
-use sha2::{Digest, Sha256};
 use web_sys::File;
 
 use super::remote::{Http, Remote, checked};
@@ -17,12 +16,13 @@ use super::session::{Download, tell};
 use super::store::{CHUNK, Store};
 use super::{BoxFuture, sleep};
 use crate::error::{Error, Result};
-use crate::platform::{ByteSource, Source};
+use crate::hash::Hasher;
+use crate::platform::{ByteSource, Retry, Source};
 
 /// Chunks held in memory.
 const HELD: usize = 8;
-/// Attempts in a row without a new chunk before giving up.
-const ATTEMPTS: u32 = 3;
+/// For a transfer that breaks off.
+const RETRY: Retry = Retry { attempts: 3, backoff: Duration::from_millis(1200) };
 
 /// See the module.
 #[derive(Debug)]
@@ -114,14 +114,14 @@ impl ChunkedSource {
         if store.verified().await.as_deref() == Some(sha256) {
             return Ok(());
         }
-        let mut hasher = Sha256::new();
+        let mut hasher = Hasher::new();
         let mut at = 0;
         while at < self.len {
             let end = (at + CHUNK * 4).min(self.len);
             hasher.update(self.read(at..end).await?);
             at = end;
         }
-        let found: String = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
+        let found = hasher.hex();
         if found != sha256 {
             store.clear().await?;
             self.held.borrow_mut().clear();
@@ -176,17 +176,15 @@ impl ChunkedSource {
     /// Fetches chunks in one request, handing each to `take`; goes on after a broken connection.
     async fn fetch(&self, chunks: Range<usize>, take: &mut dyn FnMut(usize, &[u8])) -> Result<()> {
         let mut next = chunks.start;
-        let mut attempt = 1;
+        let mut tries = RETRY.begin();
         while next < chunks.end {
             let before = next;
             match self.fetch_once(&mut next, chunks.end, take).await {
                 Ok(()) => return Ok(()),
                 Err(e) => {
-                    attempt = if next > before { 1 } else { attempt + 1 };
-                    if attempt > ATTEMPTS || !worth_another_try(&e) {
-                        return Err(e);
-                    }
-                    sleep(Duration::from_millis(300 << attempt)).await;
+                    let pause = tries.failed(next > before).filter(|_| worth_another_try(&e));
+                    let Some(pause) = pause else { return Err(e) };
+                    sleep(pause).await;
                 }
             }
         }
@@ -270,17 +268,15 @@ impl ChunkedSource {
 
     async fn read_straight(&self, range: Range<u64>, out: &mut [u8]) -> Result<()> {
         let mut filled = 0;
-        let mut attempt = 1;
+        let mut tries = RETRY.begin();
         loop {
             let before = filled;
             match self.fill(&range, out, &mut filled).await {
                 Ok(()) => return Ok(()),
                 Err(e) => {
-                    attempt = if filled > before { 1 } else { attempt + 1 };
-                    if attempt > ATTEMPTS || !worth_another_try(&e) {
-                        return Err(e);
-                    }
-                    sleep(Duration::from_millis(300 << attempt)).await;
+                    let pause = tries.failed(filled > before).filter(|_| worth_another_try(&e));
+                    let Some(pause) = pause else { return Err(e) };
+                    sleep(pause).await;
                 }
             }
         }

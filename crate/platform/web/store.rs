@@ -6,7 +6,6 @@ use std::collections::HashMap;
 
 use js_sys::{AsyncIterator, Reflect, Uint8Array};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
     Blob, FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetDirectoryOptions, FileSystemGetFileOptions,
@@ -15,6 +14,7 @@ use web_sys::{
 
 use super::js::{failed, wait, worker};
 use crate::error::{Error, Result};
+use crate::hash;
 
 /// Bytes of one chunk.
 pub(super) const CHUNK: u64 = 4 << 20;
@@ -149,7 +149,7 @@ fn chunk_len(index: usize, total: u64) -> u64 {
 }
 
 fn key_of(identity: &str) -> String {
-    Sha256::digest(identity).iter().take(16).map(|b| format!("{b:02x}")).collect()
+    hash::hex(&hash::bytes(identity)[..16])
 }
 
 impl Store {

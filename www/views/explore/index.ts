@@ -192,12 +192,17 @@ export function mountExplore(
     grid.replaceChildren(form.element, outcome);
   }
 
-  const describe = () => fill(about, aboutModel(draft, shared));
-  shared.addEventListener("change", describe);
-  draft.addEventListener("change", describe);
-  describe();
-  // Models and their sizes have to be known to say what the first sentence costs.
-  void ready().then(describe);
+  describe(about, draft, shared, ready);
+}
+
+/** Says which model is asked and what its first sentence costs, and keeps to it. */
+function describe(about: HTMLElement, draft: Draft, shared: Shared, ready: () => Promise<boolean>): void {
+  const say = () => fill(about, aboutModel(draft, shared));
+  shared.addEventListener("change", say);
+  draft.addEventListener("change", say);
+  say();
+  // Models and their sizes have to be known first.
+  void ready().then(say);
 }
 
 /** How the answer was made: how fast, and what it holds. */

@@ -29,13 +29,8 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
   let marked = false;
   let charts: typeof import("./panels") | null = null;
 
-  const title = h("h1", { tabindex: -1 }, "Results");
-  const origin = h("p", { class: "partial" });
-  const head = h("div", { class: "results-head" });
-  const bar = h("div", { class: "results-bar" });
-  const grid = h("div", { class: "panels" });
+  const { title, origin, head, bar, grid, root } = frame();
   const comparisons = statsTable((key, job) => queue.add(key, job));
-  const root = h("div", { class: "results" }, title, origin, head, bar, grid);
 
   const context = {
     view: () => view as View,
@@ -101,10 +96,7 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
       const first = view === null;
       view = viewOf(run, domain);
       if (first) host.replaceChildren(root);
-      title.textContent = run.partial ? "Results so far" : "Results";
-      if (run.partial) origin.dataset.test = "partial";
-      else delete origin.dataset.test;
-      origin.textContent = originOf(run);
+      entitle(run, title, origin);
       head.replaceChildren(summary(run));
       // A list that the user has open is not taken away by the next samples of a run.
       if (!run.partial || !bar.contains(document.activeElement)) {
@@ -125,6 +117,24 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
       host.replaceChildren();
     },
   };
+}
+
+/** The view's elements, empty. */
+function frame() {
+  const title = h("h1", { tabindex: -1 }, "Results");
+  const origin = h("p", { class: "partial" });
+  const head = h("div", { class: "results-head" });
+  const bar = h("div", { class: "results-bar" });
+  const grid = h("div", { class: "panels" });
+  return { title, origin, head, bar, grid, root: h("div", { class: "results" }, title, origin, head, bar, grid) };
+}
+
+/** Says what is shown, and whether it is whole. */
+function entitle(run: Run, title: HTMLElement, origin: HTMLElement): void {
+  title.textContent = run.partial ? "Results so far" : "Results";
+  if (run.partial) origin.dataset.test = "partial";
+  else delete origin.dataset.test;
+  origin.textContent = originOf(run);
 }
 
 /** Where the run comes from, and whether it is whole. */

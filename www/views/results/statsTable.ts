@@ -3,13 +3,13 @@
 import { h } from "../../ui/dom";
 import { described, differenceOf, nameInWords } from "../../data/metrics";
 import type { Run } from "../../data/run";
+import { STATISTICS } from "../../generated/metrics";
 import { number, probability, signed } from "../../ui/format";
 import { comparisons, group, isDifference, MATCHED, VERDICTS, verdictWord, type Comparison } from "./verdicts";
 
 interface Column {
   name: string;
   label: string;
-  title: string;
   value(c: Comparison, run: Run): number | string;
   text(c: Comparison, run: Run): string;
   /** A column of stats.parquet that runs of earlier versions lack. */
@@ -17,9 +17,9 @@ interface Column {
 }
 
 const stat = (name: string) => (c: Comparison, run: Run) => run.stats?.number(name, c.row) ?? NaN;
-const numeric = (name: string, label: string, title: string, form: (value: number) => string = number): Column => {
+const numeric = (name: string, label: string, form: (value: number) => string = number): Column => {
   const value = stat(name);
-  return { name, label, title, value, text: (c, run) => form(value(c, run)) };
+  return { name, label, value, text: (c, run) => form(value(c, run)) };
 };
 
 /** Which way a `*_diff` row is counted. */
@@ -27,27 +27,26 @@ const DIRECTION = "direction";
 
 const WEIGHT = Object.keys(VERDICTS);
 const COLUMNS: Column[] = [
-  { name: "metric", label: "Metric", title: "What it is, and its name in stats.parquet, on hover", value: (c) => c.metric, text: (c) => nameInWords(differenceOf(c.metric) ?? c.metric) },
+  { name: "metric", label: "Metric", value: (c) => c.metric, text: (c) => nameInWords(differenceOf(c.metric) ?? c.metric) },
   {
     name: "verdict",
     label: "Verdict",
-    title: "What the comparison amounts to after its length controls",
     value: (c) => WEIGHT.indexOf(c.verdict),
     text: (c) => verdictWord(c.verdict),
   },
-  numeric("n", "Pairs", "Samples that have the metric on both sides"),
-  numeric("mean_fact", "Fact", "Mean over facts"),
-  numeric("mean_hall", "Hall.", "Mean over hallucinations"),
-  numeric("mean_diff", "Diff.", "Mean difference, hallucination less fact", signed),
-  numeric("hedges_g", "g", "Hedges’ g of the paired difference", signed),
-  numeric("p_permutation", "p", "Sign-flip permutation p", probability),
-  numeric("q_value", "q", "Benjamini–Hochberg q over the domain’s metrics", probability),
-  numeric("length_r", "r length", "Pearson’s r of the metric with token counts"),
-  numeric("length_adjusted_diff", "At equal", "Difference at equal token counts", signed),
-  numeric("length_adjusted_q", "q at equal", "q of the difference at equal token counts", probability),
-  { ...numeric(MATCHED, "Matched", "Triples that carry the length control: among them token counts cancel"), since: MATCHED },
-  numeric("n_equal_length", "Equal pairs", "Pairs with equally many tokens"),
-  numeric("equal_length_diff", "Their diff.", "Mean difference over the pairs with equally many tokens", signed),
+  numeric("n", "Pairs"),
+  numeric("mean_fact", "Fact"),
+  numeric("mean_hall", "Hall."),
+  numeric("mean_diff", "Diff.", signed),
+  numeric("hedges_g", "g", signed),
+  numeric("p_permutation", "p", probability),
+  numeric("q_value", "q", probability),
+  numeric("length_r", "r length"),
+  numeric("length_adjusted_diff", "At equal", signed),
+  numeric("length_adjusted_q", "q at equal", probability),
+  { ...numeric(MATCHED, "Matched"), since: MATCHED },
+  numeric("n_equal_length", "Equal pairs"),
+  numeric("equal_length_diff", "Their diff.", signed),
 ];
 const ROWS_A_SLOT = 24;
 /** What a phone shows of them before it is asked for all. */
@@ -105,7 +104,7 @@ export function statsTable(queue: (key: string, job: () => void) => void): Stats
     if (next.length === columns.length && next.every((column, i) => column === columns[i])) return;
     columns = next;
     heads = columns.map((column, i) => {
-      const button = h("button", { type: "button", class: "sort", title: column.title }, column.label);
+      const button = h("button", { type: "button", class: "sort", title: STATISTICS[column.name] }, column.label);
       button.addEventListener("click", () => {
         sort = { column: column.name, down: sort.column === column.name ? !sort.down : false };
         fill();

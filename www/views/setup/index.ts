@@ -28,14 +28,11 @@ export function mountSetup(
   ready: () => Promise<boolean>,
   start: (setup: Setup, data: DatasetInfo) => void,
 ): void {
-  const startButton = h("button", { class: "primary", "data-test": "start-run", disabled: true }, "Start");
-  const linkNote = h("p", { class: "muted small", role: "status" });
-  const copy = async () => {
-    linkNote.textContent = await copyLink(draft);
-  };
-  const shareButton = h("button", { "data-test": "copy-link", onclick: () => void copy() }, "Copy link");
-  const plan = planPanel(startButton, shareButton);
-  plan.element.append(linkNote);
+  const begin = () => setup && reader.dataset && start(setup, reader.dataset);
+  const startButton = h("button", { class: "primary", "data-test": "start-run", disabled: true, onclick: () => void begin() }, "Start");
+  const link = linkButton(draft);
+  const plan = planPanel(startButton, link.button);
+  plan.element.append(link.note);
   const data = dataPart(draft);
   const parts = [modelPart(draft, shared), saesPart(draft), data.element, devicePart(draft, shared), advancedPart(draft)];
   fill(host, layout(parts, plan.element));
@@ -47,15 +44,7 @@ export function mountSetup(
   let timer = 0;
   let stop: AbortController | null = null;
 
-  startButton.addEventListener("click", () => {
-    if (setup && reader.dataset) start(setup, reader.dataset);
-  });
-
-  function planKey(): string {
-    const { files, saes, token } = draft.fields;
-    const names = [files, ...saes.map((line) => line.files)].map((list) => list.map((file) => `${file.name} ${file.size}`));
-    return JSON.stringify([toQuery(draft.fields), names, token, reader.key()]);
-  }
+  const planKey = () => keyOf(draft, reader);
 
   function block(state: Parameters<typeof plan.show>[0]): void {
     plan.show(state);
@@ -130,6 +119,13 @@ export function mountSetup(
   void consider();
 }
 
+/** Tells one plan from another. */
+function keyOf({ fields }: Draft, reader: DataReader): string {
+  const { files, saes, token } = fields;
+  const names = [files, ...saes.map((line) => line.files)].map((list) => list.map((file) => `${file.name} ${file.size}`));
+  return JSON.stringify([toQuery(fields), names, token, reader.key()]);
+}
+
 function layout(parts: HTMLElement[], plan: HTMLElement): HTMLElement {
   return h(
     "div",
@@ -142,6 +138,15 @@ function layout(parts: HTMLElement[], plan: HTMLElement): HTMLElement {
     ),
     h("div", { class: "setup" }, h("form", { class: "stack", onsubmit: (event: Event) => event.preventDefault() }, parts), plan),
   );
+}
+
+/** The button that copies the form's link, and where it says how that went. */
+function linkButton(draft: Draft): { button: HTMLElement; note: HTMLElement } {
+  const note = h("p", { class: "muted small", role: "status" });
+  const copy = async () => {
+    note.textContent = await copyLink(draft);
+  };
+  return { button: h("button", { "data-test": "copy-link", onclick: () => void copy() }, "Copy link"), note };
 }
 
 /** Puts the form into the address and copies that; gives the words for how it went. */
