@@ -22,12 +22,13 @@ pub struct Samples {
 }
 
 impl Samples {
-    /// No samples yet, of a table with these columns.
+    /// No samples yet, of a table with these columns, and room for `n` of them.
     ///
     /// # Errors
     /// [`Error::Mismatch`] without a column `domain`.
-    pub fn new(columns: &[Column]) -> Result<Self> {
-        let numbers = vec![Vec::new(); columns.len()];
+    pub fn new(columns: &[Column], n: usize) -> Result<Self> {
+        let room = |c: &Column| Vec::with_capacity(if numeric(c) { n } else { 0 });
+        let numbers = columns.iter().map(room).collect();
         let found = columns.iter().position(|c| c.name == "domain");
         let domain_column = found.ok_or_else(|| lacks("domain"))?;
         let columns = columns.to_vec();
@@ -36,7 +37,6 @@ impl Samples {
 
     /// Adds a sample's row.
     pub fn push(&mut self, row: &[Cell]) {
-        let numeric = |column: &Column| matches!(column.kind, Kind::Int64 | Kind::Float64);
         for (i, column) in self.columns.iter().enumerate().filter(|(_, c)| numeric(c)) {
             debug_assert!(row.get(i).is_some(), "no cell of {}", column.name);
             self.numbers[i].push(row.get(i).and_then(Cell::number).unwrap_or(f64::NAN));
@@ -88,12 +88,16 @@ impl Samples {
     }
 }
 
+fn numeric(column: &Column) -> bool {
+    matches!(column.kind, Kind::Int64 | Kind::Float64)
+}
+
 /// The samples of a table that is in memory.
 impl TryFrom<&Table> for Samples {
     type Error = Error;
 
     fn try_from(table: &Table) -> Result<Self> {
-        let mut samples = Self::new(&table.columns)?;
+        let mut samples = Self::new(&table.columns, table.rows.len())?;
         table.rows.iter().for_each(|row| samples.push(row));
         Ok(samples)
     }
