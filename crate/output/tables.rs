@@ -58,7 +58,7 @@ pub fn write_table(file: &str, table: &Table, to: impl Write + Send) -> Result<(
 const BATCH_ROWS: usize = 1024;
 
 /// Rows of a row group: what is encoded and not yet written stays in memory.
-const GROUP_ROWS: usize = 16 * BATCH_ROWS;
+const GROUP_ROWS: usize = 4 * BATCH_ROWS;
 
 /// A table as Parquet (Snappy), row by row; memory is that of a row group.
 ///

@@ -171,7 +171,7 @@ fn cells_of_another_kind_are_refused() {
 #[test]
 fn rows_come_back_from_many_batches_and_row_groups() {
     let columns = vec![Column::new("n", Kind::Int64), Column::nullable("x", Kind::Float64)];
-    let rows = 40_000;
+    let rows = 10_000;
     let row = |i: i64| vec![Cell::Int(i), if i % 3 == 0 { Cell::Null } else { Cell::Float(i as f64 / 7.0) }];
     let mut bytes = Vec::new();
     let mut writer = TableWriter::new("t.parquet", &columns, &mut bytes).unwrap();
@@ -180,7 +180,7 @@ fn rows_come_back_from_many_batches_and_row_groups() {
     let reader = ParquetRecordBatchReaderBuilder::try_new(file(&bytes)).unwrap();
     // what is encoded and not yet written is bounded
     let groups: Vec<i64> = reader.metadata().row_groups().iter().map(|g| g.num_rows()).collect();
-    assert_eq!(groups, [16_384, 16_384, 40_000 - 2 * 16_384]);
+    assert_eq!(groups, [4096, 4096, 10_000 - 2 * 4096]);
     let mut seen = 0;
     for batch in reader.build().unwrap() {
         let batch = batch.unwrap();

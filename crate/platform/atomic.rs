@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use super::super::sink::FileSink;
+use super::super::sink::{FileSink, Scratch};
+use super::FileJournal;
 use crate::error::{Error, Result};
 
 /// Writes one file whole or not at all; its folder is made where it is missing.
@@ -214,6 +215,11 @@ impl FileSink for RunFiles {
         let file = File::create_new(self.aside.path().join(name)).map_err(|e| unwritten(&self.folder.join(name), e))?;
         self.names.push(name.into());
         Ok(Box::new(file))
+    }
+
+    fn scratch(&mut self) -> Result<Scratch> {
+        // is none of the names, and goes with the folder
+        Ok(Box::new(FileJournal::create(&self.aside.path().join("scratch"))?))
     }
 }
 

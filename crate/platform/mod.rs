@@ -20,5 +20,5 @@ pub use imp::*;
 pub use journal::{Journal, MemoryJournal};
 pub use origin::{Bundled, Hub, Origin, Package, PackagePart, RemoteFile};
 pub use retry::{Retry, Tries};
-pub use sink::{FileSink, MemoryFiles};
+pub use sink::{FileSink, MemoryFiles, Scratch};
 pub use source::{ByteSource, MemorySource, Source, sha256};

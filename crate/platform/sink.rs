@@ -3,7 +3,11 @@
 use std::io::Write;
 
 use super::MaybeSend;
+use super::journal::{Journal, MemoryJournal};
 use crate::error::Result;
+
+/// Room for what is needed only until the run's files are there.
+pub type Scratch = Box<dyn Journal + Send + Sync>;
 
 /// Takes a run's files, one after the other.
 pub trait FileSink: MaybeSend {
@@ -12,6 +16,14 @@ pub trait FileSink: MaybeSend {
     /// # Errors
     /// [`crate::error::Error::Io`].
     fn create(&mut self, name: &str) -> Result<Box<dyn Write + Send + '_>>;
+
+    /// An empty journal that goes when the files are done; in memory, where there is no better place.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Io`].
+    fn scratch(&mut self) -> Result<Scratch> {
+        Ok(Box::new(MemoryJournal::default()))
+    }
 }
 
 /// Files in memory, by name.

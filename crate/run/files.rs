@@ -65,14 +65,14 @@ pub fn finish(
     let mut health = HealthPass::new(layers, &declared, &pooled)?;
     let mut sinks = SinkPass::default();
     let rows = Rows::new(layers, logprob, &manifest.run_id, pooled)?;
-    let mut numbers = Samples::new(rows.columns(), samples.len())?;
+    let mut numbers = Samples::new(rows.columns(), sink.scratch()?)?;
     let mut writer = TableWriter::new(output::METRICS_FILE, rows.columns(), sink.create(output::METRICS_FILE)?)?;
     for place in &samples {
         let sample = sample(place)?;
         health.add(&sample)?;
         sinks.add(&sample);
         let row = rows.row(&sample)?;
-        numbers.push(&row);
+        numbers.push(&row)?;
         writer.push(row)?;
     }
     writer.close()?;

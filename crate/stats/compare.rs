@@ -157,15 +157,15 @@ pub fn compare_samples(samples: &Samples, seed: u64) -> Result<Vec<Comparison>> 
 /// [`compare`], with or without the bootstrap intervals of raw differences, which no verdict reads.
 pub(super) fn judge(samples: &Samples, seed: u64, bootstrap: bool) -> Result<Vec<Comparison>> {
     let column = |name: &str| samples.position(name).ok_or_else(|| lacks(name));
-    let (fact_column, hall_column) = (column("n_tokens_fact")?, column("n_tokens_hall")?);
-    let prompt_column = samples.position("n_tokens_prompt");
+    let (facts, halls) = (samples.numbers(column("n_tokens_fact")?)?, samples.numbers(column("n_tokens_hall")?)?);
+    let prompts = samples.position("n_tokens_prompt").map(|column| samples.numbers(column)).transpose()?;
     let domains: BTreeSet<String> = samples.domains().iter().cloned().collect();
     let number: BTreeMap<&str, usize> = domains.iter().enumerate().map(|(i, domain)| (domain.as_str(), i)).collect();
     let counts = |sample: usize| {
-        let count = |column: usize| Some(samples.number(sample, column)?.round() as i64);
-        let prompt = prompt_column.map_or(Some(0), count)?;
+        let count = |numbers: &Vec<f64>| Some(numbers[sample].round() as i64).filter(|_| !numbers[sample].is_nan());
+        let prompt = prompts.as_ref().map_or(Some(0), count)?;
         let domain = *number.get(samples.domain(sample))?;
-        Some(TokenCounts { domain, prompt, fact: count(fact_column)?, hall: count(hall_column)? })
+        Some(TokenCounts { domain, prompt, fact: count(&facts)?, hall: count(&halls)? })
     };
     let tokens: Vec<Option<TokenCounts>> = (0..samples.len()).map(counts).collect();
     let one_domain = domains.len() == 1;
@@ -182,7 +182,8 @@ pub(super) fn judge(samples: &Samples, seed: u64, bootstrap: bool) -> Result<Vec
         let complete: Option<Vec<TokenCounts>> = rows.iter().map(|&row| tokens[row]).collect();
         let chains = complete.map(|counts| closed_chains(&counts));
         let group = Group { domain, samples, rows, tokens: &tokens, bootstrap, chains };
-        let mut group = par_map(all_series.len(), |i| one(&all_series[i], &group, seed));
+        let compared = par_map(all_series.len(), |i| one(&all_series[i], &group, seed));
+        let mut group = compared.into_iter().collect::<Result<Vec<_>>>()?;
         add_q(&mut group, &all_series);
         for comparison in &mut group {
             comparison.verdict = verdict(comparison);
@@ -207,9 +208,10 @@ struct Group<'a> {
 }
 
 /// One metric in one domain, without q-values and verdict.
-fn one(series: &Series, group: &Group, seed: u64) -> Comparison {
+fn one(series: &Series, group: &Group, seed: u64) -> Result<Comparison> {
     let domain = group.domain;
-    let of_row = |&row: &usize| series.triple(group.samples, row).zip(group.tokens[row]);
+    let values = series.triples(group.samples)?;
+    let of_row = |&row: &usize| values(row).zip(group.tokens[row]);
     let (triples, counts): (Vec<Triple>, Vec<TokenCounts>) = group.rows.iter().filter_map(of_row).unzip();
     let column = |value: fn(&Triple) -> f64| triples.iter().map(value).collect::<Vec<f64>>();
     let (fact, hall, differences) = (column(|t| t.fact), column(|t| t.hall), column(|t| t.difference));
@@ -237,7 +239,7 @@ fn one(series: &Series, group: &Group, seed: u64) -> Comparison {
     // one stream for both tests: where all triples have equal lengths, they are one test
     let signs = || stream("sign-flip", seed, domain);
     let resampled = || bootstrap_interval(&differences, &mut stream("bootstrap", seed, domain));
-    Comparison {
+    Ok(Comparison {
         metric: series.metric.clone(),
         difference_of: series.difference_of.clone(),
         domain: domain.to_owned(),
@@ -262,7 +264,7 @@ fn one(series: &Series, group: &Group, seed: u64) -> Comparison {
         equal_p: testable(&equal).then(|| sign_flip_p(&equal, &mut stream("equal-length", seed, domain))).flatten(),
         equal_q: None,
         verdict: Verdict::NoDifference,
-    }
+    })
 }
 
 /// q-values over one domain's metrics. The family is the metrics themselves: token counts are the

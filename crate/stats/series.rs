@@ -1,6 +1,7 @@
 //! Pairs of columns of `metrics.parquet` that hold one metric for fact and hallucination.
 
 use super::samples::Samples;
+use crate::error::Result;
 use crate::metrics::{Column, Direction, Form, Kind, Part, TextKind};
 
 /// Token counts as a metric's name.
@@ -22,15 +23,23 @@ pub(super) struct Series {
 }
 
 impl Series {
-    /// A sample's values; none where either side is null.
-    pub fn triple(&self, samples: &Samples, sample: usize) -> Option<Triple> {
+    /// Every sample's values; none where either side is null.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Io`].
+    pub fn triples(&self, samples: &Samples) -> Result<impl Fn(usize) -> Option<Triple> + use<>> {
         let [fact, hall] = self.sides;
-        let (fact, hall) = samples.number(sample, fact).zip(samples.number(sample, hall))?;
-        let difference = match self.stored {
-            Some(column) => samples.number(sample, column)?,
-            None => hall - fact,
-        };
-        Some(Triple { fact, hall, difference })
+        let (fact, hall) = (samples.numbers(fact)?, samples.numbers(hall)?);
+        let stored = self.stored.map(|column| samples.numbers(column)).transpose()?;
+        let there = |numbers: &[f64], i: usize| numbers.get(i).copied().filter(|number| !number.is_nan());
+        Ok(move |sample| {
+            let (fact, hall) = there(&fact, sample).zip(there(&hall, sample))?;
+            let difference = match &stored {
+                Some(stored) => there(stored, sample)?,
+                None => hall - fact,
+            };
+            Some(Triple { fact, hall, difference })
+        })
     }
 }
 
