@@ -51,6 +51,16 @@ pub fn sha256(of: impl AsRef<[u8]>) -> String {
     hex(&bytes(of))
 }
 
+/// The hash of everything that a reader gives, in lower-case hexadecimal.
+///
+/// # Errors
+/// The reader's own.
+pub fn of_reader(mut reader: impl io::Read) -> io::Result<String> {
+    let mut hasher = Hasher::new();
+    io::copy(&mut reader, &mut hasher)?;
+    Ok(hasher.hex())
+}
+
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
@@ -80,6 +90,7 @@ mod tests {
         hasher.update("a");
         io::copy(&mut &b"bc"[..], &mut hasher).unwrap();
         assert_eq!(hasher.hex(), known);
+        assert_eq!(of_reader(&b"abc"[..]).unwrap(), known);
         assert_eq!(unhex(known).unwrap(), bytes("abc"));
     }
 

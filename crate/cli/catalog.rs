@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::fetch::KnownFiles;
 use crate::error::{Error, Result};
-use crate::hash::Hasher;
+use crate::hash;
 use crate::model::registry::KnownModel;
 use crate::output;
 use crate::platform::fetch::Fetched;
@@ -59,7 +59,7 @@ pub fn model(known: &KnownModel, files: &KnownFiles, hashed: bool) -> Result<(Ho
                 let failed = |e| Error::io(path.display().to_string(), "read", e, "check that the file is readable");
                 let size = path.metadata().map_err(failed)?.len();
                 let sha256 = match &file.sha256 {
-                    None if hashed => Some(sha256(path).map_err(failed)?),
+                    None if hashed => Some(File::open(path).and_then(hash::of_reader).map_err(failed)?),
                     known => known.clone(),
                 };
                 placed.push((url.clone(), path.clone()));
@@ -107,10 +107,4 @@ pub fn plain_name(name: &str) -> bool {
     !name.is_empty()
         && !name.starts_with('.')
         && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-}
-
-fn sha256(path: &Path) -> std::io::Result<String> {
-    let mut hasher = Hasher::new();
-    std::io::copy(&mut File::open(path)?, &mut hasher)?;
-    Ok(hasher.hex())
 }

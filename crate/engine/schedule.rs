@@ -20,8 +20,6 @@ const CPU_NODES: usize = 4096;
 pub const GPU_NODES: usize = 1024;
 /// Bytes of residual streams that one pass through the model may hold.
 const STREAM_BYTES: usize = 256 << 20;
-/// Samples of one pass: what they measure stays in memory until the pass is done.
-const PASS_SAMPLES: usize = 1024;
 
 /// A sample's three token sequences.
 #[derive(Debug, Clone)]
@@ -152,11 +150,11 @@ fn tokenize(model: &Model, sample: &Sample, join: &str) -> Result<[Vec<u32>; 3]>
     Ok(out)
 }
 
-/// Splits a large data set so that the residual streams of one pass, and what is measured in it, stay
-/// within bounds. `samples`: at most so many to a pass, where that is asked for.
+/// Splits a large data set so that the residual streams of one pass stay within bounds, and into
+/// passes of at most `samples` where that is asked for.
 fn passes(tokenized: &[Tokenized], d_model: usize, samples: Option<usize>) -> Vec<Range<usize>> {
     let most = STREAM_BYTES / 4 / d_model.max(1);
-    let most_samples = samples.unwrap_or(PASS_SAMPLES).max(1);
+    let most_samples = samples.unwrap_or(usize::MAX).max(1);
     let mut out = Vec::new();
     let (mut start, mut tokens) = (0, 0);
     for (i, t) in tokenized.iter().enumerate() {

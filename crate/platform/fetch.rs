@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{Error, Result};
-use crate::hash::{self, Hasher};
+use crate::hash;
 use crate::platform::{Bundled, Hub, Origin, Package, RemoteFile, Retry};
 
 mod bundled;
@@ -281,9 +281,7 @@ fn finish(from: &str, part: &Path, target: &Path, file: &RemoteFile) -> Result<(
         return Err(wrong("size", format!("{expected} bytes"), format!("{size} bytes")));
     }
     if let Some(expected) = &file.sha256 {
-        let mut hasher = Hasher::new();
-        std::io::copy(&mut &handle, &mut hasher).map_err(|e| failed("read", e))?;
-        let found = hasher.hex();
+        let found = hash::of_reader(&handle).map_err(|e| failed("read", e))?;
         if found != *expected {
             return Err(wrong("sha256", expected.clone(), found));
         }

@@ -51,7 +51,7 @@ impl Samples {
             places,
             scratch,
             blocks: 0,
-            rest: vec![Vec::with_capacity(BLOCK); numeric],
+            rest: vec![Vec::new(); numeric],
             domain_column: columns.iter().position(|c| c.name == "domain").ok_or_else(|| lacks("domain"))?,
             columns: columns.to_vec(),
             domains: Vec::new(),
