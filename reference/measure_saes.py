@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import torch
 
-from train_saes import OUTLIER, batches, residuals
+from residual_rows import OUTLIER, batches, residuals
 
 
 def health(model, saes: dict, ids: list[list[int]]) -> dict[int, dict]:

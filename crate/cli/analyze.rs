@@ -6,43 +6,18 @@ use std::process::ExitCode;
 use clap::Parser;
 use serde::{Deserialize, Serialize};
 
-use super::args::{Analyze, Cli, Command, MeasureArgs};
+use super::args::{Analyze, Cli, Command};
 use super::closing::{closing, quoted};
 use super::folder::RunFolder;
 use super::hash::hash_files;
 use super::interrupt::Interrupts;
 use super::progress::{Shown, screen};
-use super::setup::Devices;
+use super::ready::Ready;
 use super::{dry_run, print, say, setup, talk};
-use crate::dataset::Dataset;
-use crate::engine::{Batching, Options, Outcome};
+use crate::engine::Outcome;
 use crate::error::{Error, Result};
 use crate::platform::{self, FileJournal, RunFiles};
-use crate::run::{self, Header, Loaded, Parts, Request, SPOOL_FILE, Shard, Spool};
-
-/// Samples per pass where `--pass` does not say: few enough that little is lost with the process and that
-/// their numbers take little memory, many enough that reading the weights again costs little.
-const PASS: usize = 1000;
-
-/// Batch shape of `--batch-size`.
-pub fn batching(size: Option<u64>) -> Batching {
-    match size {
-        Some(n) => Batching::Triples(usize::try_from(n).unwrap_or(usize::MAX)),
-        None => Batching::Auto,
-    }
-}
-
-/// Engine settings of the common arguments.
-pub fn options(measure: &MeasureArgs, batching: Batching, join: &str) -> Options {
-    let MeasureArgs { noise, seed, logprob, .. } = *measure;
-    Options { batching, noise, seed, logprob, pass: None, join: join.to_owned() }
-}
-
-/// Engine settings of `analyze`.
-pub fn settings(args: &Analyze) -> Options {
-    let pass = args.pass.map_or(PASS, |n| usize::try_from(n).unwrap_or(usize::MAX));
-    Options { pass: Some(pass), ..options(&args.measure, batching(args.batch_size), &args.data.join) }
-}
+use crate::run::{self, Header, Loaded, Parts, Request, SPOOL_FILE, Spool};
 
 /// How a run was asked for: what `--resume` asks for again.
 #[derive(Debug, Serialize, Deserialize)]
@@ -125,38 +100,6 @@ async fn resume(folder: &Path) -> Result<ExitCode> {
 
 fn current_folder() -> Result<PathBuf> {
     std::env::current_dir().map_err(|e| Error::io("the current folder", "find", e, "start in a folder that exists"))
-}
-
-/// Everything that a run needs, opened.
-pub struct Ready {
-    pub(super) data: Dataset,
-    /// What the texts alone tell; it was said before the work.
-    doubts: Vec<String>,
-    pub(super) devices: Devices,
-    pub(super) loaded: Loaded,
-    pub(super) options: Options,
-    shard: Option<Shard>,
-}
-
-impl Ready {
-    /// What the arguments name.
-    ///
-    /// # Errors
-    /// Whatever is missing or does not fit.
-    pub async fn of(args: &Analyze) -> Result<Self> {
-        let data = setup::data(&args.data, args.measure.seed)?;
-        let doubts = data.warnings(&args.data.join);
-        doubts.iter().for_each(|doubt| say(&format!("WARNING: {doubt}")));
-        let devices = setup::devices(&args.device).await?;
-        let loaded = setup::load(&args.model, true).await?;
-        Ok(Self { data, doubts, devices, loaded, options: settings(args), shard: args.shard })
-    }
-
-    /// The run.
-    pub fn request(&self) -> Request<'_> {
-        let Self { data, doubts: _, devices, loaded, options, shard } = self;
-        Request { loaded, computes: &devices.computes, data, options, shard: *shard, any_device: false }
-    }
 }
 
 /// Measures what is left and writes the files.

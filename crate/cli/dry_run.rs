@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::analyze::Ready;
 use super::args::Analyze;
+use super::ready::Ready;
 use super::{known, print, setup};
 use crate::dataset::Sample;
 use crate::engine::{Needs, Work};

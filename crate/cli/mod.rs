@@ -21,6 +21,7 @@ mod models;
 mod pack;
 mod progress;
 mod random_model;
+mod ready;
 mod serve;
 mod setup;
 mod talk;

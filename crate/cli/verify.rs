@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use super::analyze::{batching, options};
 use super::args::Verify;
 use super::progress::Shown;
+use super::ready::{batching, options};
 use super::{print, say, setup};
 use crate::engine::{self, Batching, Inputs, Outcome};
 use crate::error::Result;

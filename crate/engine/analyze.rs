@@ -1,20 +1,16 @@
 //! The whole analysis: triples in, measured samples out, pass by pass.
 
 use std::collections::HashMap;
-use std::ops::AddAssign;
 
 use serde::{Deserialize, Serialize};
 
-use super::fit::SaeAt;
-use super::options::Options;
+use super::counters::Counters;
+use super::inputs::Inputs;
 use super::pass::{PassRun, Step};
-use super::progress::{Observer, Progress, Stage, Timings, report};
+use super::progress::{Observer, Progress, Stage, report};
 use super::schedule::Schedule;
-use crate::dataset::Sample;
 use crate::error::Result;
 use crate::metrics::SampleMeasure;
-use crate::model::Model;
-use crate::model::ops::Compute;
 use crate::platform::Clock;
 
 /// A sample that could not be measured.
@@ -26,38 +22,6 @@ pub struct FailedSample {
     pub reason: String,
 }
 
-/// Time and work; those of the parts of a run add up to the run's.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
-pub struct Counters {
-    /// Where the time went.
-    pub timings: Timings,
-    /// Seconds in all.
-    pub seconds: f64,
-    /// Texts run.
-    pub texts: usize,
-    /// Their tokens, counted one text at a time.
-    pub tokens: usize,
-    /// Trie nodes: the tokens that were computed.
-    pub nodes: usize,
-    /// Micro-batches.
-    pub batches: usize,
-    /// Bytes of weights read, as f32.
-    pub bytes_read: u64,
-}
-
-impl AddAssign for Counters {
-    fn add_assign(&mut self, other: Self) {
-        let Self { timings, seconds, texts, tokens, nodes, batches, bytes_read } = other;
-        self.timings += timings;
-        self.seconds += seconds;
-        self.texts += texts;
-        self.tokens += tokens;
-        self.nodes += nodes;
-        self.batches += batches;
-        self.bytes_read += bytes_read;
-    }
-}
-
 /// What an analysis gives.
 #[derive(Debug, Default)]
 pub struct Outcome {
@@ -67,29 +31,6 @@ pub struct Outcome {
     pub failed: Vec<FailedSample>,
     /// Time and work.
     pub counters: Counters,
-}
-
-/// What an analysis is of.
-#[derive(Clone, Copy)]
-pub struct Inputs<'a> {
-    /// The model.
-    pub model: &'a Model,
-    /// Where it is computed; micro-batches are dealt out among them.
-    pub computes: &'a [Compute],
-    /// The SAEs, which must have gone through [`super::fit()`].
-    pub saes: &'a [SaeAt],
-    /// The triples.
-    pub samples: &'a [Sample],
-    /// Settings.
-    pub options: &'a Options,
-}
-
-impl Inputs<'_> {
-    /// What will be done, in which order.
-    pub fn schedule(&self) -> Schedule {
-        let on_host = self.computes.iter().all(Compute::on_host);
-        Schedule::new(self.model, self.samples, self.options, on_host)
-    }
 }
 
 /// An analysis under way: [`Self::next`] runs a pass and hands out what it measured, so that nobody

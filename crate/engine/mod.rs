@@ -1,8 +1,10 @@
 //! The engine: layer-by-layer streaming, SAEs at their layers, log-probabilities.
 
 mod analyze;
+mod counters;
 mod fit;
 mod health;
+mod inputs;
 mod logprob;
 mod needs;
 mod options;
@@ -16,9 +18,11 @@ mod schedule;
 mod self_test;
 mod stream;
 
-pub use analyze::{Analysis, Counters, FailedSample, Inputs, Outcome, analyze};
+pub use analyze::{Analysis, FailedSample, Outcome, analyze};
+pub use counters::Counters;
 pub use fit::{SaeAt, fit};
 pub use health::{CrossEntropy, HealthOptions, SaeHealth, health};
+pub use inputs::Inputs;
 pub use logprob::{Answer, Question, next_token_logprobs, promoted};
 pub use needs::Needs;
 pub use options::{Batching, Options};

@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::analyze::{Counters, Inputs};
+use super::counters::Counters;
 use super::fit::SaeAt;
+use super::inputs::Inputs;
 use super::logprob::{Question, next_token_logprobs};
 use super::ordinary::{ordinary_batch, ordinary_norm};
 use super::progress::Stage;

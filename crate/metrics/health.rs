@@ -2,9 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::passes::{FirstPass, Pooled, check, check_pooled};
-use super::registry::{COMPARED, squared_deviation};
+use super::layer::squared_deviation;
+use super::passes::{FirstPass, check, check_pooled};
+use super::pooled::Pooled;
 use super::text::SampleMeasure;
+use super::text_kind::COMPARED;
 use crate::error::Result;
 
 /// L0 may differ from the declared one by this factor, either way, before the run warns.

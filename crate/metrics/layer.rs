@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::sink::residual_norm;
+use super::norm::{SINK_MEDIANS, is_sink, residual_norm};
 use super::sparse;
-use super::text::TextKind;
+use super::text_kind::TextKind;
 use crate::error::{Error, Result};
 use crate::geometry::{
     Cloud, ShapeClass, eigenvalue_entropy, elongation, line_angle_degrees, participation_ratio, sphericity,
@@ -186,4 +186,36 @@ fn check(input: &LayerInput) -> Result<()> {
         return refuse("activation of an active feature", "a positive, finite number".into(), a.to_string(), FINITE);
     }
     Ok(())
+}
+
+impl LayerMeasure {
+    /// Whether the text is read at an attention sink of this layer.
+    pub fn is_sink(&self) -> bool {
+        is_sink(self.residual_norm, self.median_norm, SINK_MEDIANS)
+    }
+}
+
+/// Something that [`super::Keep::needed`] asks for was not kept.
+pub(super) fn lacking(what: &str, sample: &str, layer: usize) -> Error {
+    Error::mismatch(
+        format!("sample {sample}: layer {layer}: {what}"),
+        "kept when measured",
+        "nothing",
+        "measure with Keep::needed; please report this",
+    )
+}
+
+/// The kept residual, shape \[d\].
+pub(super) fn residual<'a>(measured: &'a LayerMeasure, sample: &str) -> Result<&'a [f32]> {
+    measured.x.as_deref().ok_or_else(|| lacking("residual", sample, measured.layer))
+}
+
+/// ‖x − μ‖².
+pub(super) fn squared_deviation(measured: &LayerMeasure, mean: &[f64], sample: &str) -> Result<f64> {
+    Ok(residual(measured, sample)?.iter().zip(mean).map(|(&x, m)| (f64::from(x) - m).powi(2)).sum())
+}
+
+/// Indices and activations.
+pub(super) fn features(measured: &LayerMeasure) -> (&[u32], &[f32]) {
+    (&measured.indices, &measured.activations)
 }

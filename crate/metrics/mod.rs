@@ -6,10 +6,14 @@
 //! [`SinkPass`] the rest, sample by sample; [`table()`], [`health()`] and [`sink_warnings`] do so for
 //! samples in memory. What the metrics are stands in [`GROUPS`]. No tensors, no I/O, f64.
 
+mod column;
 mod health;
 mod layer;
+mod metric;
 mod noise;
+mod norm;
 mod passes;
+mod pooled;
 mod recovered;
 mod registry;
 mod schema;
@@ -17,19 +21,25 @@ mod sink;
 mod sparse;
 mod table;
 mod text;
+mod text_kind;
 mod words;
 
 #[cfg(test)]
 mod tests;
 
+pub use column::{Cell, Column, Direction, Form, Kind, Part, Table};
 pub use health::{HealthPass, LayerHealth, health};
 pub use layer::{GeometryMeasure, Keep, LayerInput, LayerMeasure, Position, measure};
+pub use metric::{AtLayer, BLANK, Compute, Group, Metric, OneSample, OneText, Scope, TextAtLayer};
 pub use noise::{Noise, noisy};
-pub use passes::{FirstPass, LayerPooled, Pooled, Rows};
+pub use norm::{SINK_MEDIANS, is_sink, median_norm, residual_norm};
+pub use passes::{FirstPass, Rows};
+pub use pooled::{LayerPooled, Pooled};
 pub use recovered::{PassageLoss, Recovered, draw, recovered};
-pub use registry::{AtLayer, BLANK, Compute, Direction, GROUPS, Group, Metric, OneSample, OneText, Scope, TextAtLayer};
-pub use schema::{Cell, Column, Form, Kind, Part, Table, schema};
-pub use sink::{SINK_MEDIANS, SinkPass, is_sink, median_norm, residual_norm, sink_warnings};
+pub use registry::GROUPS;
+pub use schema::schema;
+pub use sink::{SinkPass, sink_warnings};
 pub use table::table;
-pub use text::{SampleMeasure, TextKind, TextMeasure};
+pub use text::{SampleMeasure, TextMeasure};
+pub use text_kind::TextKind;
 pub use words::{cell as markdown_cell, metric_tables, page_entries};

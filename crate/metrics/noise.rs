@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::text::TextKind;
+use super::text_kind::TextKind;
 use crate::error::{Error, Result};
 use crate::random::{keyed, normal_pair};
 

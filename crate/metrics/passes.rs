@@ -4,29 +4,14 @@
 //! Sums are taken in the order in which samples are added. That is the data set's order, whoever
 //! calls: on the CPU a run gives the same bits from memory, from disk, and from parts.
 
-use serde::{Deserialize, Serialize};
-
-use super::layer::LayerMeasure;
-use super::registry::{COMPARED, GROUPS, Group, OneSample, Placed, place, residual};
-use super::schema::{Cell, Column};
-use super::text::{SampleMeasure, TextKind};
+use super::column::{Cell, Column};
+use super::layer::{LayerMeasure, residual};
+use super::metric::{Group, OneSample};
+use super::pooled::{LayerPooled, Pooled};
+use super::registry::{GROUPS, Placed, place};
+use super::text::SampleMeasure;
+use super::text_kind::{COMPARED, TextKind};
 use crate::error::{Error, Result};
-
-/// What is known of a run only once all of its samples are measured, by SAE layer.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct Pooled {
-    /// In the run's layer order.
-    pub layers: Vec<LayerPooled>,
-}
-
-/// One SAE layer of [`Pooled`].
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct LayerPooled {
-    /// μ: mean of x over the fact and hallucination texts, shape \[d\]; empty without texts.
-    pub mean: Vec<f64>,
-    /// The same without texts that are read at attention sinks.
-    pub ordinary_mean: Vec<f64>,
-}
 
 /// The first pass over a run's samples.
 #[derive(Debug, Clone)]

@@ -1,7 +1,7 @@
 //! The whole run at once, for callers that have it in memory.
 
+use super::column::Table;
 use super::passes::{FirstPass, Rows};
-use super::schema::Table;
 use super::text::SampleMeasure;
 use crate::error::Result;
 

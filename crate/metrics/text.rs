@@ -3,40 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::layer::LayerMeasure;
-
-/// Which of a sample's three texts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum TextKind {
-    /// `prompt`.
-    Prompt,
-    /// `prompt + " " + fact`.
-    Fact,
-    /// `prompt + " " + hallucination`.
-    Hall,
-}
-
-impl TextKind {
-    /// All three, in the order in which a sample names them.
-    pub const ALL: [Self; 3] = [Self::Prompt, Self::Fact, Self::Hall];
-
-    /// Name in messages and in the noise key: `prompt`, `fact`, `hallucination`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Prompt => "prompt",
-            Self::Fact => "fact",
-            Self::Hall => "hallucination",
-        }
-    }
-
-    /// Name in `features.parquet` and in columns of `metrics.parquet`: `prompt`, `fact`, `hall`.
-    pub fn short(self) -> &'static str {
-        match self {
-            Self::Prompt => "prompt",
-            Self::Fact => "fact",
-            Self::Hall => "hall",
-        }
-    }
-}
+use super::text_kind::TextKind;
 
 /// One text's measures at all SAE layers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -4,8 +4,9 @@ use std::fmt::Write;
 
 use serde_json::{Value, json};
 
-use super::registry::{Group, Metric, Scope};
-use super::text::TextKind;
+use super::column::Direction;
+use super::metric::{Group, Metric, Scope};
+use super::text_kind::TextKind;
 
 /// Every group of metrics as a Markdown section: a table of its columns, and what to know of each.
 pub fn metric_tables(groups: &[Group]) -> String {
@@ -108,7 +109,7 @@ fn page_entry(metric: &Metric) -> Value {
         "columns": columns,
         "label": metric.label,
         "unit": metric.unit,
-        "difference": metric.difference.map(super::registry::Direction::as_str),
+        "difference": metric.difference.map(Direction::as_str),
         "help": help,
     })
 }

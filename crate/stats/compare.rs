@@ -177,13 +177,24 @@ pub(super) fn judge(samples: &Samples, seed: u64, bootstrap: bool) -> Result<Vec
     }
 
     let all_series = series(&samples.columns);
+    let groups: Vec<Group> = groups
+        .iter()
+        .map(|(domain, rows)| {
+            let complete: Option<Vec<TokenCounts>> = rows.iter().map(|&row| tokens[row]).collect();
+            let chains = complete.map(|counts| closed_chains(&counts));
+            Group { domain, rows, tokens: &tokens, bootstrap, chains }
+        })
+        .collect();
+    // a metric's columns are read once for all domains
+    let of_metric = |i: usize| {
+        let values = all_series[i].triples(samples)?;
+        Ok(groups.iter().map(|group| one(&all_series[i], &values, group, seed)).collect())
+    };
+    let by_metric = par_map(all_series.len(), of_metric).into_iter().collect::<Result<Vec<Vec<Comparison>>>>()?;
+    let mut by_metric: Vec<_> = by_metric.into_iter().map(Vec::into_iter).collect();
     let mut comparisons = Vec::with_capacity(groups.len() * all_series.len());
-    for (domain, rows) in &groups {
-        let complete: Option<Vec<TokenCounts>> = rows.iter().map(|&row| tokens[row]).collect();
-        let chains = complete.map(|counts| closed_chains(&counts));
-        let group = Group { domain, samples, rows, tokens: &tokens, bootstrap, chains };
-        let compared = par_map(all_series.len(), |i| one(&all_series[i], &group, seed));
-        let mut group = compared.into_iter().collect::<Result<Vec<_>>>()?;
+    for _ in &groups {
+        let mut group: Vec<Comparison> = by_metric.iter_mut().filter_map(Iterator::next).collect();
         add_q(&mut group, &all_series);
         for comparison in &mut group {
             comparison.verdict = verdict(comparison);
@@ -196,8 +207,7 @@ pub(super) fn judge(samples: &Samples, seed: u64, bootstrap: bool) -> Result<Vec
 /// The samples of one domain.
 struct Group<'a> {
     domain: &'a str,
-    samples: &'a Samples,
-    /// Which of them are of the domain.
+    /// Which of the run's samples they are.
     rows: &'a [usize],
     /// Of every sample.
     tokens: &'a [Option<TokenCounts>],
@@ -207,10 +217,9 @@ struct Group<'a> {
     chains: Option<Vec<Vec<usize>>>,
 }
 
-/// One metric in one domain, without q-values and verdict.
-fn one(series: &Series, group: &Group, seed: u64) -> Result<Comparison> {
+/// One metric in one domain, without q-values and verdict; `values` are its samples'.
+fn one(series: &Series, values: &impl Fn(usize) -> Option<Triple>, group: &Group, seed: u64) -> Comparison {
     let domain = group.domain;
-    let values = series.triples(group.samples)?;
     let of_row = |&row: &usize| values(row).zip(group.tokens[row]);
     let (triples, counts): (Vec<Triple>, Vec<TokenCounts>) = group.rows.iter().filter_map(of_row).unzip();
     let column = |value: fn(&Triple) -> f64| triples.iter().map(value).collect::<Vec<f64>>();
@@ -239,7 +248,7 @@ fn one(series: &Series, group: &Group, seed: u64) -> Result<Comparison> {
     // one stream for both tests: where all triples have equal lengths, they are one test
     let signs = || stream("sign-flip", seed, domain);
     let resampled = || bootstrap_interval(&differences, &mut stream("bootstrap", seed, domain));
-    Ok(Comparison {
+    Comparison {
         metric: series.metric.clone(),
         difference_of: series.difference_of.clone(),
         domain: domain.to_owned(),
@@ -264,7 +273,7 @@ fn one(series: &Series, group: &Group, seed: u64) -> Result<Comparison> {
         equal_p: testable(&equal).then(|| sign_flip_p(&equal, &mut stream("equal-length", seed, domain))).flatten(),
         equal_q: None,
         verdict: Verdict::NoDifference,
-    })
+    }
 }
 
 /// q-values over one domain's metrics. The family is the metrics themselves: token counts are the

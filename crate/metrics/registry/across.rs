@@ -1,9 +1,10 @@
 //! What a completion does to the cloud of features, and how stable and consistent the features are.
 
-use super::{BLANK, Compute, Direction, Group, Metric, OneText, features, lacking};
 use crate::error::Result;
 use crate::geometry::{angle_degrees, line_angle_degrees};
-use crate::metrics::layer::Position;
+use crate::metrics::column::Direction;
+use crate::metrics::layer::{Position, features, lacking};
+use crate::metrics::metric::{BLANK, Compute, Group, Metric, OneText};
 use crate::metrics::sparse::{ENTROPY_TOP, STABILITY_TOP, cosine, entropy, top_jaccard};
 use crate::metrics::text::TextMeasure;
 

@@ -1,8 +1,9 @@
 //! More of the features of a text at a layer, and which of them only one completion has.
 
 use super::cloud::geometry;
-use super::{BLANK, Compute, Group, Metric, features, squared_deviation};
-use crate::metrics::schema::{Cell, Kind};
+use crate::metrics::column::{Cell, Kind};
+use crate::metrics::layer::{features, squared_deviation};
+use crate::metrics::metric::{BLANK, Compute, Group, Metric};
 use crate::metrics::sparse::only_in;
 
 pub(super) const GROUP: Group = Group {

@@ -1,9 +1,9 @@
 //! The cloud of active features of one text at one SAE layer.
 
-use super::{BLANK, Compute, Group, Metric, TextAtLayer, lacking};
 use crate::error::Result;
-use crate::metrics::layer::GeometryMeasure;
-use crate::metrics::schema::{Cell, Kind};
+use crate::metrics::column::{Cell, Kind};
+use crate::metrics::layer::{GeometryMeasure, lacking};
+use crate::metrics::metric::{BLANK, Compute, Group, Metric, TextAtLayer};
 
 pub(super) const GROUP: Group = Group {
     title: "Features of a text at a layer",

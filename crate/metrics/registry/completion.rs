@@ -1,8 +1,8 @@
 //! A completion as a whole: its reconstructions across layers, and how likely the model holds it.
 
-use super::{BLANK, Compute, Group, Metric, OneText, lacking};
 use crate::error::Result;
-use crate::metrics::layer::LayerMeasure;
+use crate::metrics::layer::{LayerMeasure, lacking};
+use crate::metrics::metric::{BLANK, Compute, Group, Metric, OneText};
 
 pub(super) const GROUP: Group = Group { title: "Completions", metrics: &[CROSS_LAYER_RECONSTRUCTION_COSINE, LOGPROB] };
 

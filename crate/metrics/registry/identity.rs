@@ -1,7 +1,7 @@
 //! Which sample a row is.
 
-use super::{BLANK, Compute, Group, Metric};
-use crate::metrics::schema::{Cell, Kind};
+use crate::metrics::column::{Cell, Kind};
+use crate::metrics::metric::{BLANK, Compute, Group, Metric};
 
 pub(super) const GROUP: Group = Group { title: "Sample", metrics: &[SAMPLE_ID, DOMAIN, COMPLEXITY] };
 

@@ -1,9 +1,9 @@
 //! The residual that a text is read at, and attention sinks.
 
-use super::{BLANK, Compute, Group, Metric};
+use crate::metrics::column::{Cell, Kind};
 use crate::metrics::layer::LayerMeasure;
-use crate::metrics::schema::{Cell, Kind};
-use crate::metrics::text::TextKind;
+use crate::metrics::metric::{BLANK, Compute, Group, Metric};
+use crate::metrics::text_kind::TextKind;
 
 pub(super) const GROUP: Group =
     Group { title: "Residuals and attention sinks", metrics: &[RESIDUAL_NORM, PROMPT_IS_SINK] };

@@ -1,8 +1,8 @@
 //! Token counts, which everything else is to be read beside.
 
-use super::{BLANK, Compute, Group, Metric};
-use crate::metrics::schema::{Cell, Kind};
-use crate::metrics::text::TextKind;
+use crate::metrics::column::{Cell, Kind};
+use crate::metrics::metric::{BLANK, Compute, Group, Metric};
+use crate::metrics::text_kind::TextKind;
 
 pub(super) const GROUP: Group = Group { title: "Length", metrics: &[N_TOKENS] };
 

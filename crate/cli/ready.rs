@@ -1,0 +1,65 @@
+//! What a run needs, opened from its arguments.
+
+use super::args::{Analyze, MeasureArgs};
+use super::setup::Devices;
+use super::{say, setup};
+use crate::dataset::Dataset;
+use crate::engine::{Batching, Options};
+use crate::error::Result;
+use crate::run::{Loaded, Request, Shard};
+
+/// Samples per pass where `--pass` does not say: few enough that little is lost with the process and that
+/// their numbers take little memory, many enough that reading the weights again costs little.
+const PASS: usize = 1000;
+
+/// Batch shape of `--batch-size`.
+pub fn batching(size: Option<u64>) -> Batching {
+    match size {
+        Some(n) => Batching::Triples(usize::try_from(n).unwrap_or(usize::MAX)),
+        None => Batching::Auto,
+    }
+}
+
+/// Engine settings of the common arguments.
+pub fn options(measure: &MeasureArgs, batching: Batching, join: &str) -> Options {
+    let MeasureArgs { noise, seed, logprob, .. } = *measure;
+    Options { batching, noise, seed, logprob, pass: None, join: join.to_owned() }
+}
+
+/// Engine settings of `analyze`.
+pub fn settings(args: &Analyze) -> Options {
+    let pass = args.pass.map_or(PASS, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    Options { pass: Some(pass), ..options(&args.measure, batching(args.batch_size), &args.data.join) }
+}
+
+/// Everything that a run needs, opened.
+pub struct Ready {
+    pub(super) data: Dataset,
+    /// What the texts alone tell; it was said before the work.
+    pub(super) doubts: Vec<String>,
+    pub(super) devices: Devices,
+    pub(super) loaded: Loaded,
+    pub(super) options: Options,
+    shard: Option<Shard>,
+}
+
+impl Ready {
+    /// What the arguments name.
+    ///
+    /// # Errors
+    /// Whatever is missing or does not fit.
+    pub async fn of(args: &Analyze) -> Result<Self> {
+        let data = setup::data(&args.data, args.measure.seed)?;
+        let doubts = data.warnings(&args.data.join);
+        doubts.iter().for_each(|doubt| say(&format!("WARNING: {doubt}")));
+        let devices = setup::devices(&args.device).await?;
+        let loaded = setup::load(&args.model, true).await?;
+        Ok(Self { data, doubts, devices, loaded, options: settings(args), shard: args.shard })
+    }
+
+    /// The run.
+    pub fn request(&self) -> Request<'_> {
+        let Self { data, doubts: _, devices, loaded, options, shard } = self;
+        Request { loaded, computes: &devices.computes, data, options, shard: *shard, any_device: false }
+    }
+}
