@@ -47,7 +47,7 @@ pub fn load(case: &str) -> Golden {
     let expected: Value = serde_json::from_slice(&std::fs::read(folder.join("expected.json")).unwrap()).unwrap();
     let tensors = inputs::source(&folder.join("expected.safetensors")).unwrap();
     let tensors = block_on(Checkpoint::open_safetensors(vec![tensors])).unwrap();
-    let mut model = block_on(Model::open(inputs::model_files(&folder.join("model"), None).unwrap())).unwrap();
+    let mut model = block_on(Model::open(block_on(inputs::model_files(&folder.join("model"), None)).unwrap())).unwrap();
     let mut saes = Vec::new();
     for (layer, path) in expected["saes"].as_object().into_iter().flatten() {
         let files = inputs::sae_files(&folder.join(path.as_str().unwrap())).unwrap();

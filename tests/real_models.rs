@@ -21,7 +21,7 @@ fn compare(name: &str) {
     let golden: Value = serde_json::from_slice(&std::fs::read(golden).unwrap()).unwrap();
     let folder = std::env::var("SAESCOPE_TEST_MODELS").expect("SAESCOPE_TEST_MODELS names a folder of GGUF files");
     let file = PathBuf::from(folder).join(golden["file"].as_str().unwrap());
-    let model = block_on(Model::open(inputs::model_files(&file, None).unwrap())).unwrap();
+    let model = block_on(Model::open(block_on(inputs::model_files(&file, None)).unwrap())).unwrap();
     let d = model.dims().d_model;
     let last = model.dims().n_layers - 1;
     let coordinates: Vec<usize> = numbers(&golden["coordinates"]).iter().map(|&c| c as usize).collect();
@@ -85,7 +85,7 @@ fn real_tokens_of_the_built_in_triples() {
     let golden: Value = serde_json::from_slice(&std::fs::read(golden).unwrap()).unwrap();
     let folder = std::env::var("SAESCOPE_TEST_MODELS").expect("SAESCOPE_TEST_MODELS names a folder of GGUF files");
     let file = PathBuf::from(folder).join("SmolLM2-135M-Instruct.Q4_1.gguf");
-    let model = block_on(Model::open(inputs::model_files(&file, None).unwrap())).unwrap();
+    let model = block_on(Model::open(block_on(inputs::model_files(&file, None)).unwrap())).unwrap();
     let samples = saescope::dataset::builtin().unwrap().samples;
     assert_eq!(samples.len(), 200);
     for s in samples {

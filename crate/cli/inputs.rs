@@ -19,8 +19,8 @@ pub fn source(path: &Path) -> Result<Source> {
 /// own.
 ///
 /// # Errors
-/// [`Error::Missing`] naming the file that a folder lacks.
-pub fn model_files(path: &Path, tokenizer: Option<&Path>) -> Result<ModelFiles> {
+/// As [`ModelFiles::among`]; [`Error::Usage`] for a file that is no GGUF.
+pub async fn model_files(path: &Path, tokenizer: Option<&Path>) -> Result<ModelFiles> {
     let tokenizer = tokenizer.map(source).transpose()?;
     if path.is_file() {
         if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf")) {
@@ -37,51 +37,12 @@ pub fn model_files(path: &Path, tokenizer: Option<&Path>) -> Result<ModelFiles> 
             "`--model` takes a known name (see `saescope models`), a Hugging Face folder, or a .gguf file",
         ));
     }
-    let config = source(&require(path, "config.json", "is this a Hugging Face model folder?")?)?;
-    let tokenizer = match tokenizer {
-        Some(tokenizer) => tokenizer,
-        None => source(&require(path, "tokenizer.json", "name one with `--tokenizer FILE`")?)?,
+    let named = |path: &PathBuf| {
+        let known = |ending| path.extension().is_some_and(|e| e.eq_ignore_ascii_case(ending));
+        path.is_file() && ["json", "safetensors", "gguf"].into_iter().any(known)
     };
-    let weights = weight_files(path)?.iter().map(|p| source(p)).collect::<Result<_>>()?;
-    Ok(ModelFiles::HuggingFace { config, tokenizer, weights })
-}
-
-/// `model.safetensors`, or the shards that `model.safetensors.index.json` lists.
-fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let index = folder.join("model.safetensors.index.json");
-    if index.is_file() {
-        let name = index.display().to_string();
-        let bytes =
-            std::fs::read(&index).map_err(|e| Error::io(&name, "read", e, "check that the file is readable"))?;
-        let malformed = |found: String| {
-            Error::malformed(&name, "weight_map", "tensor names with the shard of each", found, "fetch the file again")
-        };
-        let value: serde_json::Value = serde_json::from_slice(&bytes).map_err(|e| malformed(e.to_string()))?;
-        let map =
-            value.get("weight_map").and_then(|m| m.as_object()).ok_or_else(|| malformed("no such object".into()))?;
-        let mut shards: Vec<&str> =
-            map.values().map(|v| v.as_str().ok_or_else(|| malformed(v.to_string()))).collect::<Result<_>>()?;
-        shards.sort_unstable();
-        shards.dedup();
-        // a shard's name is a file beside the index, nothing else
-        if let Some(bad) = shards.iter().find(|s| Path::new(s).components().count() != 1) {
-            return Err(malformed(format!("the shard name {bad}")));
-        }
-        return shards.iter().map(|s| require(folder, s, "a shard is missing; fetch the model again")).collect();
-    }
-    let single = folder.join("model.safetensors");
-    if single.is_file() {
-        return Ok(vec![single]);
-    }
-    let mut found: Vec<PathBuf> = list(folder)?;
-    found.retain(|p| p.extension().is_some_and(|e| e == "safetensors"));
-    if found.len() == 1 {
-        return Ok(found);
-    }
-    Err(Error::missing(
-        format!("{}: model.safetensors or model.safetensors.index.json", folder.display()),
-        "weights are read from safetensors or GGUF; convert others first",
-    ))
+    let files = list(path)?.iter().filter(|p| named(p)).map(|p| source(p)).collect::<Result<Vec<_>>>()?;
+    ModelFiles::among(&path.display().to_string(), &files, tokenizer).await
 }
 
 /// The files of an SAE: a `.npz` file, or a folder whose files tell its format.
@@ -109,9 +70,4 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>> {
         .collect::<Result<Vec<_>>>()?;
     files.sort();
     Ok(files)
-}
-
-fn require(folder: &Path, name: &str, hint: &str) -> Result<PathBuf> {
-    let path = folder.join(name);
-    if path.is_file() { Ok(path) } else { Err(Error::missing(format!("file {}", path.display()), hint)) }
 }

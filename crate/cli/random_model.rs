@@ -86,7 +86,7 @@ pub async fn write(folder: &Path, shape: ShapeArg, tokenizer: &[u8], vocab: usiz
     write_weights(&path, &family).map_err(|e| failed(&path, e))?;
 
     // thresholds that leave a realistic number of features active need the residuals' size
-    let model = Model::open(inputs::model_files(folder, None)?).await?;
+    let model = Model::open(inputs::model_files(folder, None).await?).await?;
     let texts = ["The tower stands in", "Water boils at a temperature of", "She was born in the year"];
     let tokens = texts.iter().map(|t| model.tokenizer.encode(t)).collect::<Result<Vec<_>>>()?;
     let residuals = engine::residuals(&model, &Compute::cpu(), &tokens, &s.sae_layers).await?;

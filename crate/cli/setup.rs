@@ -25,19 +25,19 @@ pub async fn load(args: &ModelArgs, saes_needed: bool) -> Result<Loaded> {
         say(&format!("{0} is the known model; the folder here is `--model ./{0}`", args.model));
     }
     let (origin, files, mut saes) = if path.exists() && !is_known {
-        let files = inputs::model_files(path, args.tokenizer.as_deref())?;
+        let files = inputs::model_files(path, args.tokenizer.as_deref()).await?;
         let name = path.file_name().map_or_else(|| args.model.clone(), |n| n.to_string_lossy().into_owned());
         (run::Origin { name, known: None, origin: "local".to_owned(), revision: None }, files, Vec::new())
     } else {
         let looks_like_a_path = args.model.contains(['/', '\\']) || args.model.ends_with(".gguf");
         if looks_like_a_path && !known::is_hub_name(&args.model) {
             // says what `--model` takes
-            inputs::model_files(path, None)?;
+            inputs::model_files(path, None).await?;
         }
         let known = known::find(&args.model)?;
         let own = args.saes.is_empty() && saes_needed;
         let fetched = fetch::known(&known, own)?;
-        let files = model_files(&fetched.model.files, args.tokenizer.as_deref())?;
+        let files = fetched_files(&fetched.model.files, args.tokenizer.as_deref()).await?;
         let mut saes = Vec::new();
         for (entry, files) in known.saes.iter().zip(&fetched.saes) {
             let files = files.files.iter().map(|p| inputs::source(p)).collect::<Result<_>>()?;
@@ -62,15 +62,9 @@ pub async fn load(args: &ModelArgs, saes_needed: bool) -> Result<Loaded> {
 }
 
 /// The files of a fetched model.
-fn model_files(files: &[PathBuf], tokenizer: Option<&Path>) -> Result<ModelFiles> {
-    let first = files.first().ok_or_else(|| Error::missing("files of the model", "run `saescope fetch` again"))?;
-    if first.extension().is_some_and(|e| e.eq_ignore_ascii_case("gguf")) {
-        return inputs::model_files(first, tokenizer);
-    }
-    match first.parent() {
-        Some(folder) => inputs::model_files(folder, tokenizer),
-        None => inputs::model_files(first, tokenizer),
-    }
+async fn fetched_files(files: &[PathBuf], tokenizer: Option<&Path>) -> Result<ModelFiles> {
+    let sources = files.iter().map(|p| inputs::source(p)).collect::<Result<Vec<_>>>()?;
+    ModelFiles::among("the fetched files", &sources, tokenizer.map(inputs::source).transpose()?).await
 }
 
 /// What the engine computes on.

@@ -5,6 +5,7 @@
 
 mod architecture;
 pub mod fields;
+pub mod files;
 pub mod gemma2;
 pub mod gemma3;
 pub mod gpt2;
@@ -19,6 +20,7 @@ mod tokenizer;
 pub use architecture::{
     Architecture, BatchContext, Block, Dims, Embedding, Family, LayerWeights, TensorSpec, Unembedding,
 };
+pub use files::ModelFiles;
 pub use tokenizer::{BosRule, TextTokenizer};
 
 use std::sync::Arc;
@@ -28,31 +30,9 @@ use serde_json::Value;
 use crate::checkpoint::{Checkpoint, HostTensor};
 use crate::error::{Error, Result};
 use crate::json::{self, IgnoredField};
-use crate::platform::Source;
 
 /// Every family that this program computes.
 static FAMILIES: [&Family; 4] = [&gemma2::FAMILY, &gemma3::FAMILY, &llama::FAMILY, &gpt2::FAMILY];
-
-/// The files of a model, before anything is read.
-#[derive(Debug, Clone)]
-pub enum ModelFiles {
-    /// A Hugging Face folder.
-    HuggingFace {
-        /// `config.json`
-        config: Source,
-        /// `tokenizer.json`
-        tokenizer: Source,
-        /// `model.safetensors`, or its shards.
-        weights: Vec<Source>,
-    },
-    /// A GGUF file.
-    Gguf {
-        /// The file.
-        file: Source,
-        /// A `tokenizer.json` instead of the file's own vocabulary.
-        tokenizer: Option<Source>,
-    },
-}
 
 /// A model that is ready to be run: nothing but headers, config and tokenizer in memory.
 #[derive(Debug, Clone)]

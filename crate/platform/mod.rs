@@ -21,4 +21,4 @@ pub use journal::{Journal, MemoryJournal};
 pub use origin::{Bundled, Hub, Origin, Package, PackagePart, RemoteFile};
 pub use retry::{Retry, Tries};
 pub use sink::{FileSink, MemoryFiles, Scratch};
-pub use source::{ByteSource, MemorySource, Source, sha256};
+pub use source::{ByteSource, MemorySource, Source, components, file_name, sha256};

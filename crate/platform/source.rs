@@ -33,6 +33,17 @@ pub trait ByteSource: Debug + MaybeSend + MaybeSync {
 /// A shared [`ByteSource`].
 pub type Source = Arc<dyn ByteSource>;
 
+/// Components of a path or URL, without a URL's query and fragment.
+pub fn components(name: &str) -> impl DoubleEndedIterator<Item = &str> {
+    let end = if name.contains("://") { name.find(['?', '#']) } else { None };
+    name[..end.unwrap_or(name.len())].split(['/', '\\']).filter(|c| !c.is_empty())
+}
+
+/// Last component of a path or URL.
+pub fn file_name(name: &str) -> &str {
+    components(name).next_back().unwrap_or(name)
+}
+
 /// Bytes hashed at once.
 const CHUNK: u64 = 8 << 20;
 

@@ -1,6 +1,7 @@
 //! What a hook name or a path says of the place an SAE reads.
 
 use crate::error::{Error, Result};
+use crate::platform::components;
 
 /// The block whose `resid_post` a hook reads.
 ///
@@ -33,17 +34,6 @@ pub(super) fn resid_post_layer(file: &str, hook: &str) -> Result<usize> {
         return layer.parse().map_err(|_| refuse());
     }
     Err(refuse())
-}
-
-/// Components of a path or URL, without query and fragment.
-fn components(path: &str) -> impl DoubleEndedIterator<Item = &str> {
-    let end = path.find(['?', '#']).unwrap_or(path.len());
-    path[..end].split(['/', '\\']).filter(|c| !c.is_empty())
-}
-
-/// Last component of a path or URL.
-pub(super) fn file_name(path: &str) -> &str {
-    components(path).next_back().unwrap_or(path)
 }
 
 /// The number after `key` in the innermost path component that has one: `layer_20` → 20.
@@ -102,7 +92,7 @@ mod tests {
 
     #[test]
     fn numbers_come_from_the_innermost_folder() {
-        let path = "/runs/layer_3_old/gemma/layer_20/width_16k/average_l0_71/params.npz?download=true";
+        let path = "https://a.b/runs/layer_3_old/gemma/layer_20/width_16k/average_l0_71/params.npz?download=true";
         assert_eq!(number_in_path(path, "layer_"), Some(20));
         assert_eq!(number_in_path(path, "average_l0_"), Some(71));
         assert_eq!(number_in_path(r"C:\sae\layer_06\cfg.json", "layer_"), Some(6));
@@ -110,6 +100,5 @@ mod tests {
         assert_eq!(number_in_path("layer_x/params.npz", "layer_"), None);
         assert_eq!(folders(path, 3), "layer_20/width_16k/average_l0_71");
         assert_eq!(folders("params.npz", 3), "params.npz");
-        assert_eq!(file_name(path), "params.npz");
     }
 }

@@ -8,7 +8,7 @@ use super::host::{Host, reachable};
 use super::storage;
 use super::task::Task;
 use crate::error::{Error, Result};
-use crate::model::ModelFiles;
+use crate::model::files::{self, ModelFiles};
 use crate::model::registry::{self, KnownSae};
 use crate::output::FileInfo;
 use crate::platform::{self, ChunkedSource, RemoteFile, Source, WebFile};
@@ -179,7 +179,7 @@ async fn open(host: &Host, task: &Task, subject: &Subject) -> Result<Opened> {
         ModelChoice::Files { files } => {
             let picked = opener.picked(files)?;
             let name = local_name(&picked);
-            let files = model_files(picked)?;
+            let files = ModelFiles::among("the chosen files", &picked, None).await?;
             (run::Origin { name, known: None, origin: "local".to_owned(), revision: None }, files, Vec::new())
         }
     };
@@ -219,7 +219,7 @@ async fn known(opener: &mut Opener<'_>, name: &str, own_saes: bool) -> Result<Pa
         entry.as_ref().ok().and_then(|k| k.saes.iter().find(|s| s.layer == layer)).cloned()
     };
     if let Some(hosted) = catalog.models.iter().find(|m| m.name == name) {
-        let files = model_files(opener.hosted(name, &hosted.model).await?)?;
+        let files = ModelFiles::among("the host's files", &opener.hosted(name, &hosted.model).await?, None).await?;
         let mut saes = Vec::new();
         for HostedSae { layer, files } in hosted.saes.iter().filter(|_| own_saes) {
             let known = sae_entry(*layer);
@@ -254,40 +254,30 @@ async fn known(opener: &mut Opener<'_>, name: &str, own_saes: bool) -> Result<Pa
         saes.push(SaeFiles { layer: sae.layer, files, known: Some(sae.clone()) });
     }
     let (origin, revision) = (platform::Origin::Hub(hub.clone()).describe(), hub.revision.clone());
-    Ok((run::Origin { name: name.to_owned(), known: Some(entry), origin, revision }, model_files(sources)?, saes))
+    let files = ModelFiles::among("the hub's files", &sources, None).await?;
+    Ok((run::Origin { name: name.to_owned(), known: Some(entry), origin, revision }, files, saes))
 }
 
 /// Any repository of the hub: a config, a tokenizer, and safetensors whole or in shards.
 async fn hub_model(opener: &mut Opener<'_>, repo: &str, revision: Option<&str>) -> Result<ModelFiles> {
     let file = |path: &str| RemoteFile { path: path.to_owned(), size: None, sha256: None };
-    let config = opener.hub(repo, revision, &file("config.json"), repo).await?;
-    let tokenizer = opener.hub(repo, revision, &file("tokenizer.json"), repo).await?;
-    let shards = match opener.hub(repo, revision, &file("model.safetensors.index.json"), repo).await {
-        Ok(index) => shards(index.name(), &index.read(0..index.len()).await?)?,
-        Err(Error::Missing { .. }) => vec!["model.safetensors".to_owned()],
+    let mut found = vec![
+        opener.hub(repo, revision, &file(files::CONFIG), repo).await?,
+        opener.hub(repo, revision, &file(files::TOKENIZER), repo).await?,
+    ];
+    let weights = match opener.hub(repo, revision, &file(files::INDEX), repo).await {
+        Ok(index) => {
+            let shards = files::shards(index.name(), &index.read(0..index.len()).await?)?;
+            found.push(index);
+            shards
+        }
+        Err(Error::Missing { .. }) => vec![files::WEIGHTS.to_owned()],
         Err(e) => return Err(e),
     };
-    let mut weights = Vec::new();
-    for shard in shards {
-        weights.push(opener.hub(repo, revision, &file(&shard), repo).await?);
+    for name in weights {
+        found.push(opener.hub(repo, revision, &file(&name), repo).await?);
     }
-    Ok(ModelFiles::HuggingFace { config, tokenizer, weights })
-}
-
-/// File names in a `model.safetensors.index.json`.
-fn shards(name: &str, bytes: &[u8]) -> Result<Vec<String>> {
-    let malformed = |found: String| {
-        Error::malformed(name, "weight_map", "tensor names with the shard of each", found, "fetch the file again")
-    };
-    let value: serde_json::Value = serde_json::from_slice(bytes).map_err(|e| malformed(e.to_string()))?;
-    let map = value.get("weight_map").and_then(|m| m.as_object()).ok_or_else(|| malformed("no such object".into()))?;
-    let mut shards: Vec<String> = map.values().filter_map(|v| v.as_str().map(str::to_owned)).collect();
-    shards.sort_unstable();
-    shards.dedup();
-    match shards.iter().find(|s| s.contains('/') || s.contains("..")) {
-        Some(bad) => Err(malformed(format!("the shard name {bad}"))),
-        None => Ok(shards),
-    }
+    ModelFiles::among(repo, &found, None).await
 }
 
 /// An SAE of a hub repository: a `.npz`, or the two files of a folder.
@@ -319,29 +309,6 @@ fn local_name(files: &[Source]) -> String {
     let folder = files.iter().find_map(|f| f.name().split_once('/')).map(|(folder, _)| folder);
     let gguf = || files.iter().map(|f| f.name()).find(|name| name.to_ascii_lowercase().ends_with(".gguf"));
     folder.or_else(gguf).unwrap_or("local files").to_owned()
-}
-
-/// Sorts files by name: a GGUF file, or a Hugging Face folder's.
-fn model_files(files: Vec<Source>) -> Result<ModelFiles> {
-    let lower = |s: &Source| s.name().rsplit('/').next().unwrap_or_default().to_ascii_lowercase();
-    let named = |name: &str| files.iter().find(|s| lower(s) == name).cloned();
-    if let Some(file) = files.iter().find(|s| lower(s).ends_with(".gguf")) {
-        return Ok(ModelFiles::Gguf { file: file.clone(), tokenizer: named("tokenizer.json") });
-    }
-    let missing = |what: &str| {
-        let found: Vec<String> = files.iter().take(8).map(lower).collect();
-        Error::missing(
-            format!("{what} among the chosen files ({})", found.join(", ")),
-            "choose a .gguf file, or a folder with config.json, tokenizer.json and *.safetensors",
-        )
-    };
-    let weights: Vec<Source> = files.iter().filter(|s| lower(s).ends_with(".safetensors")).cloned().collect();
-    if weights.is_empty() {
-        return Err(missing("*.safetensors or *.gguf"));
-    }
-    let config = named("config.json").ok_or_else(|| missing("config.json"))?;
-    let tokenizer = named("tokenizer.json").ok_or_else(|| missing("tokenizer.json"))?;
-    Ok(ModelFiles::HuggingFace { config, tokenizer, weights })
 }
 
 /// Fetches whole and checks every file whose hash is known and that is small enough for it.
