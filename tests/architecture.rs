@@ -29,11 +29,12 @@ const LAYERS: &[Layer] = &[
     layer("metrics", &["error", "random", "geometry"], false),
     // the bootstrap runs on all cores
     layer("stats", &["error", "platform", "random", "metrics"], false),
-    layer("output", &["error", "metrics"], false),
     layer("batch", &[], false),
     layer("json", &["error", "platform"], false),
     layer("checkpoint", &["error", "hash", "platform"], false),
     layer("sae", &["error", "platform", "json", "checkpoint"], false),
+    // the manifest tells an SAE's architecture and format in the loader's own words
+    layer("output", &["error", "metrics", "sae"], false),
     layer("model", &["error", "platform", "json", "checkpoint", "batch"], true),
     layer("engine", &["error", "platform", "dataset", "metrics", "batch", "sae", "model"], true),
     // what the two front doors have in common: it puts the four files together

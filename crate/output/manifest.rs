@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::metrics::LayerHealth;
+use crate::sae;
 
 /// Version of the files' format; any change of docs/METRICS.md that a reader has to know raises it.
 pub const SCHEMA_VERSION: u32 = 3;
@@ -145,10 +146,10 @@ pub struct SaeInfo {
     pub layer: usize,
     /// Name in the registry, or of the folder or file.
     pub id: String,
-    /// Architecture, such as `jumprelu`.
-    pub architecture: String,
-    /// On-disk format, such as `gemma-scope`.
-    pub format: String,
+    /// The encoder's nonlinearity.
+    pub architecture: sae::Architecture,
+    /// How it lies on disk.
+    pub format: sae::Format,
     /// Width of the dictionary.
     pub d_sae: usize,
     /// L0 that its name or config declares, where it does.
@@ -159,18 +160,27 @@ pub struct SaeInfo {
     pub prepend_bos: Option<bool>,
     /// Whether b_dec is subtracted from the input.
     pub apply_b_dec_to_input: bool,
-    /// What is done to each input row: `none`, `expected_average_only_in`, …
-    pub normalize_activations: String,
+    /// What is done to each input row.
+    pub normalize_activations: sae::NormalizeActivations,
     /// Factor of `expected_average_only_in`.
     pub norm_scaling_factor: Option<f64>,
     /// Whether each input row's mean is subtracted.
     pub center_input: bool,
     /// Whether pre-activations are scaled by their decoder row's norm.
     pub rescale_acts_by_decoder_norm: bool,
-    /// How positions come of the rows of `W_dec`: as stored, or changed, and how.
-    pub decoder_rows: String,
+    /// How positions come of the rows of `W_dec`.
+    pub decoder_rows: DecoderRows,
     /// Its files.
     pub files: Vec<FileInfo>,
+}
+
+/// How positions come of the rows of `W_dec`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum DecoderRows {
+    /// As the file holds them; a norm that training kept apart is not folded in.
+    #[serde(rename = "as stored, unfolded")]
+    AsStored,
 }
 
 /// The data set.

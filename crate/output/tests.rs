@@ -14,6 +14,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use super::*;
 use crate::error::Error;
 use crate::metrics::{Cell, Column, Kind, LayerHealth, LayerMeasure, SampleMeasure, Table, TextMeasure, schema};
+use crate::sae;
 
 fn file(bytes: &[u8]) -> File {
     let mut file = tempfile::tempfile().unwrap();
@@ -271,18 +272,18 @@ pub(crate) fn manifest() -> Manifest {
         saes: vec![SaeInfo {
             layer: 1,
             id: "sae".into(),
-            architecture: "jumprelu".into(),
-            format: "gemma_scope".into(),
+            architecture: sae::Architecture::TopK { k: 64 },
+            format: sae::Format::GemmaScope,
             d_sae: 16,
             declared_l0: Some(68.0),
             hook: None,
             prepend_bos: Some(true),
             apply_b_dec_to_input: false,
-            normalize_activations: "none".into(),
+            normalize_activations: sae::NormalizeActivations::None,
             norm_scaling_factor: None,
             center_input: false,
             rescale_acts_by_decoder_norm: false,
-            decoder_rows: "stored".into(),
+            decoder_rows: DecoderRows::AsStored,
             files: vec![file.clone()],
         }],
         dataset: DatasetInfo {

@@ -11,8 +11,8 @@ use crate::engine::{Batching, Counters, FailedSample, Options};
 use crate::hash;
 use crate::metrics::LayerHealth;
 use crate::output::{
-    self, BatchInfo, ComputeInfo, DatasetInfo, FileInfo, IgnoredField, Manifest, ModelInfo, NoiseInfo, ProgramInfo,
-    SCHEMA_VERSION, SaeInfo, StageTiming, Timings, TokenizerInfo,
+    self, BatchInfo, ComputeInfo, DatasetInfo, DecoderRows, FileInfo, IgnoredField, Manifest, ModelInfo, NoiseInfo,
+    ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, Timings, TokenizerInfo,
 };
 
 /// Everything that is known of a run before it is measured.
@@ -131,22 +131,22 @@ impl Parts<'_> {
 
 fn saes(loaded: &Loaded, hashes: Vec<Vec<FileInfo>>) -> Vec<SaeInfo> {
     let info = |(at, files): (&crate::engine::SaeAt, Vec<FileInfo>)| {
-        let m = at.sae.metadata();
+        let sae = &at.sae;
         SaeInfo {
             layer: at.layer,
-            id: m.id,
-            architecture: m.architecture,
-            format: m.format,
-            d_sae: m.d_sae,
-            declared_l0: m.declared_l0,
-            hook: m.hook,
-            prepend_bos: m.prepend_bos,
-            apply_b_dec_to_input: m.apply_b_dec_to_input,
-            normalize_activations: m.normalize_activations,
-            norm_scaling_factor: m.norm_scaling_factor,
-            center_input: m.center_input,
-            rescale_acts_by_decoder_norm: m.rescale_acts_by_decoder_norm,
-            decoder_rows: "as stored, unfolded".to_owned(),
+            id: sae.id.clone(),
+            architecture: sae.architecture,
+            format: sae.format,
+            d_sae: sae.d_sae,
+            declared_l0: sae.declared_l0,
+            hook: sae.hook.clone(),
+            prepend_bos: sae.prepend_bos,
+            apply_b_dec_to_input: sae.apply_b_dec_to_input,
+            normalize_activations: sae.normalization.kind(),
+            norm_scaling_factor: sae.normalization.factor(),
+            center_input: sae.center_input,
+            rescale_acts_by_decoder_norm: sae.rescale_acts_by_decoder_norm,
+            decoder_rows: DecoderRows::AsStored,
             files,
         }
     };

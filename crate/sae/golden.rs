@@ -51,7 +51,7 @@ fn check_facts(case: &str, sae: &Sae, facts: &Value) {
     assert_eq!(sae.model.as_deref(), facts["model"].as_str(), "{case}: model");
     assert_eq!(sae.prepend_bos, facts["prepend_bos"].as_bool(), "{case}: prepend_bos");
     assert_eq!(sae.declared_l0, facts["declared_l0"].as_f64(), "{case}: declared_l0");
-    assert_eq!(sae.metadata().files.len(), facts["files"].as_array().unwrap().len(), "{case}: files in the manifest");
+    assert_eq!(sae.sources().len(), facts["files"].as_array().unwrap().len(), "{case}: files in the manifest");
 }
 
 /// Compares one case; returns the largest relative differences of activations and x̂.

@@ -2,6 +2,8 @@
 //!
 //! The order is SAELens's: centring (part of the model there), normalisation, then − b_dec.
 
+use serde::{Deserialize, Serialize};
+
 use crate::error::{Error, Result};
 
 /// `normalize_activations` of SAELens.
@@ -22,15 +24,38 @@ pub enum Normalization {
 }
 
 impl Normalization {
-    /// The name that SAELens gives it.
-    pub fn name(self) -> &'static str {
+    /// Which of SAELens's it is.
+    pub fn kind(self) -> NormalizeActivations {
         match self {
-            Self::None => "none",
-            Self::ExpectedAverage { .. } => "expected_average_only_in",
-            Self::ConstantNorm => "constant_norm_rescale",
-            Self::LayerNorm => "layer_norm",
+            Self::None => NormalizeActivations::None,
+            Self::ExpectedAverage { .. } => NormalizeActivations::ExpectedAverageOnlyIn,
+            Self::ConstantNorm => NormalizeActivations::ConstantNormRescale,
+            Self::LayerNorm => NormalizeActivations::LayerNorm,
         }
     }
+
+    /// The factor of `expected_average_only_in`.
+    pub fn factor(self) -> Option<f64> {
+        match self {
+            Self::ExpectedAverage { factor } => Some(factor),
+            Self::None | Self::ConstantNorm | Self::LayerNorm => None,
+        }
+    }
+}
+
+/// A [`Normalization`] without its factor, under the name that SAELens gives it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum NormalizeActivations {
+    /// See [`Normalization::None`].
+    None,
+    /// See [`Normalization::ExpectedAverage`].
+    ExpectedAverageOnlyIn,
+    /// See [`Normalization::ConstantNorm`].
+    ConstantNormRescale,
+    /// See [`Normalization::LayerNorm`].
+    LayerNorm,
 }
 
 /// SAELens's layer_norm epsilon, added to the standard deviation and not to the variance.

@@ -6,10 +6,13 @@
 //! The reference for every number is SAELens 6.54.
 
 use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, HostTensor, Rows};
 use crate::error::{Error, Result};
-use crate::platform::Source;
+use crate::platform::{Source, file_name};
 
 mod batchtopk;
 mod encoder;
@@ -31,7 +34,7 @@ mod golden;
 mod tests;
 
 pub use encoder::Encoder;
-pub use input::{Normalization, Prepared};
+pub use input::{Normalization, NormalizeActivations, Prepared};
 
 /// An active feature of one text at one layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -50,8 +53,17 @@ impl Feature {
     }
 }
 
-/// The encoder's nonlinearity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The encoder's nonlinearity; in a manifest by the name that it has here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+#[cfg_attr(
+    test,
+    ts(
+        rename = "SaeArchitecture",
+        type = "\"standard\" | \"jumprelu\" | `topk (k = ${number})` | \"batchtopk\" | \"gated\""
+    )
+)]
 pub enum Architecture {
     /// ReLU.
     Standard,
@@ -80,25 +92,48 @@ impl fmt::Display for Architecture {
     }
 }
 
-/// How an SAE lies on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// One `params.npz`, no config.
-    GemmaScope,
-    /// `config.json` + `params.safetensors`, lower-case tensor names.
-    GemmaScope2,
-    /// `cfg.json` + `sae_weights.safetensors`.
-    SaeLens,
+impl From<Architecture> for String {
+    fn from(architecture: Architecture) -> Self {
+        architecture.to_string()
+    }
 }
 
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::GemmaScope => "gemma-scope",
-            Self::GemmaScope2 => "gemma-scope-2",
-            Self::SaeLens => "saelens",
-        })
+impl TryFrom<String> for Architecture {
+    type Error = String;
+
+    fn try_from(name: String) -> std::result::Result<Self, String> {
+        name.parse()
     }
+}
+
+impl FromStr for Architecture {
+    type Err = String;
+
+    fn from_str(name: &str) -> std::result::Result<Self, String> {
+        let k = || name.strip_prefix("topk (k = ")?.strip_suffix(')')?.parse().ok();
+        match name {
+            "standard" => Ok(Self::Standard),
+            "jumprelu" => Ok(Self::JumpRelu),
+            "batchtopk" => Ok(Self::BatchTopK),
+            "gated" => Ok(Self::Gated),
+            _ => k().map(|k| Self::TopK { k }).ok_or_else(|| format!("no SAE architecture: {name:?}")),
+        }
+    }
+}
+
+/// How an SAE lies on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(rename = "SaeFormat"))]
+pub enum Format {
+    /// One `params.npz`, no config.
+    #[serde(rename = "gemma-scope")]
+    GemmaScope,
+    /// `config.json` + `params.safetensors`, lower-case tensor names.
+    #[serde(rename = "gemma-scope-2")]
+    GemmaScope2,
+    /// `cfg.json` + `sae_weights.safetensors`.
+    #[serde(rename = "saelens")]
+    SaeLens,
 }
 
 /// Facts that an SAE's files do not hold and a registry may know.
@@ -149,47 +184,6 @@ pub struct Sae {
     checkpoint: Checkpoint,
     names: tensors::Names,
     sources: Vec<Source>,
-}
-
-/// What the manifest records of an SAE.
-#[derive(Debug, Clone, PartialEq, serde::Serialize)]
-pub struct SaeMetadata {
-    /// See [`Sae::id`].
-    pub id: String,
-    /// See [`Format`].
-    pub format: String,
-    /// See [`Architecture`].
-    pub architecture: String,
-    /// See [`Sae::d_in`].
-    pub d_in: usize,
-    /// See [`Sae::d_sae`].
-    pub d_sae: usize,
-    /// See [`Sae::layer`].
-    pub declared_layer: Option<usize>,
-    /// See [`Sae::hook`].
-    pub hook: Option<String>,
-    /// See [`Sae::model`].
-    pub model: Option<String>,
-    /// See [`Sae::prepend_bos`].
-    pub prepend_bos: Option<bool>,
-    /// See [`Sae::declared_l0`].
-    pub declared_l0: Option<f64>,
-    /// See [`Sae::neuronpedia_id`].
-    pub neuronpedia_id: Option<String>,
-    /// See [`Sae::apply_b_dec_to_input`].
-    pub apply_b_dec_to_input: bool,
-    /// See [`Normalization`].
-    pub normalize_activations: String,
-    /// The factor of `expected_average_only_in`.
-    pub norm_scaling_factor: Option<f64>,
-    /// See [`Sae::center_input`].
-    pub center_input: bool,
-    /// See [`Sae::rescale_acts_by_decoder_norm`].
-    pub rescale_acts_by_decoder_norm: bool,
-    /// Storage type of `W_enc`; computing is in f32.
-    pub stored_dtype: String,
-    /// Names of the files that the numbers come from.
-    pub files: Vec<String>,
 }
 
 impl Sae {
@@ -269,33 +263,6 @@ impl Sae {
         let rows = self.decoder_rows(&indices).await?;
         Rows::new(indices, rows)
     }
-
-    /// What the manifest records.
-    pub fn metadata(&self) -> SaeMetadata {
-        SaeMetadata {
-            id: self.id.clone(),
-            format: self.format.to_string(),
-            architecture: self.architecture.to_string(),
-            d_in: self.d_in,
-            d_sae: self.d_sae,
-            declared_layer: self.layer,
-            hook: self.hook.clone(),
-            model: self.model.clone(),
-            prepend_bos: self.prepend_bos,
-            declared_l0: self.declared_l0,
-            neuronpedia_id: self.neuronpedia_id.clone(),
-            apply_b_dec_to_input: self.apply_b_dec_to_input,
-            normalize_activations: self.normalization.name().to_owned(),
-            norm_scaling_factor: match self.normalization {
-                Normalization::ExpectedAverage { factor } => Some(factor),
-                _ => None,
-            },
-            center_input: self.center_input,
-            rescale_acts_by_decoder_norm: self.rescale_acts_by_decoder_norm,
-            stored_dtype: self.checkpoint.info(self.names.w_enc).map_or_else(|_| String::new(), |i| i.dtype.clone()),
-            files: self.sources.iter().map(|s| s.name().to_owned()).collect(),
-        }
-    }
 }
 
 /// The files of a recognised layout.
@@ -310,7 +277,7 @@ const NOT_WEIGHTS: [&str; 3] =
 
 /// Sorts files by name: one npz, or one config beside one safetensors file.
 fn recognise(files: &[Source]) -> Result<Layout> {
-    let lower = |s: &Source| hook::file_name(s.name()).to_ascii_lowercase();
+    let lower = |s: &Source| file_name(s.name()).to_ascii_lowercase();
     let ending = |ending: &str| -> Vec<&Source> { files.iter().filter(|s| lower(s).ends_with(ending)).collect() };
     let named = |name: &str| files.iter().find(|s| lower(s) == name).cloned();
 
@@ -324,7 +291,7 @@ fn recognise(files: &[Source]) -> Result<Layout> {
             Ok(Layout::Folder { config, weights: (*weights).clone(), scaler: named("activation_scaler.json") })
         }
         _ => {
-            let found: Vec<String> = files.iter().map(|s| hook::file_name(s.name()).to_owned()).collect();
+            let found: Vec<String> = files.iter().map(|s| file_name(s.name()).to_owned()).collect();
             let found = if found.is_empty() { "no files".to_owned() } else { found.join(", ") };
             Err(Error::missing(
                 format!("one SAE among these files ({found})"),

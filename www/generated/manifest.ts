@@ -57,6 +57,9 @@ export type DatasetInfo = {
   skipped_rows: Array<string>,
 };
 
+/** How positions come of the rows of `W_dec`. */
+export type DecoderRows = "as stored, unfolded";
+
 /** A sample without a row. */
 export type FailedSample = {
   /** The data set's id. */
@@ -179,6 +182,9 @@ export type NoiseInfo = {
   seed: number,
 };
 
+/** A [`Normalization`] without its factor, under the name that SAELens gives it. */
+export type NormalizeActivations = "none" | "expected_average_only_in" | "constant_norm_rescale" | "layer_norm";
+
 /** Number format of weights and matmuls. */
 export type Precision = "f32" | "f16";
 
@@ -192,16 +198,26 @@ export type ProgramInfo = {
   git_commit: string,
 };
 
+/** The encoder's nonlinearity; in a manifest by the name that it has here. */
+export type SaeArchitecture = "standard"
+  | "jumprelu"
+  | `topk (k = ${number})`
+  | "batchtopk"
+  | "gated";
+
+/** How an SAE lies on disk. */
+export type SaeFormat = "gemma-scope" | "gemma-scope-2" | "saelens";
+
 /** One SAE. */
 export type SaeInfo = {
   /** Block whose `resid_post` it reads. */
   layer: number,
   /** Name in the registry, or of the folder or file. */
   id: string,
-  /** Architecture, such as `jumprelu`. */
-  architecture: string,
-  /** On-disk format, such as `gemma-scope`. */
-  format: string,
+  /** The encoder's nonlinearity. */
+  architecture: SaeArchitecture,
+  /** How it lies on disk. */
+  format: SaeFormat,
   /** Width of the dictionary. */
   d_sae: number,
   /** L0 that its name or config declares, where it does. */
@@ -212,16 +228,16 @@ export type SaeInfo = {
   prepend_bos: boolean | null,
   /** Whether b_dec is subtracted from the input. */
   apply_b_dec_to_input: boolean,
-  /** What is done to each input row: `none`, `expected_average_only_in`, … */
-  normalize_activations: string,
+  /** What is done to each input row. */
+  normalize_activations: NormalizeActivations,
   /** Factor of `expected_average_only_in`. */
   norm_scaling_factor: number | null,
   /** Whether each input row's mean is subtracted. */
   center_input: boolean,
   /** Whether pre-activations are scaled by their decoder row's norm. */
   rescale_acts_by_decoder_norm: boolean,
-  /** How positions come of the rows of `W_dec`: as stored, or changed, and how. */
-  decoder_rows: string,
+  /** How positions come of the rows of `W_dec`. */
+  decoder_rows: DecoderRows,
   /** Its files. */
   files: Array<FileInfo>,
 };
