@@ -11,7 +11,7 @@ use serde_json::json;
 use super::architecture::{
     Architecture, BatchContext, Block, Dims, Embedding, Family, LayerWeights, TensorSpec, Unembedding, keep_rows,
 };
-use super::ops::{Activation, AttentionParams, Compute, Linear, RmsNorm, attention, gated_activation};
+use super::ops::{Activation, AttentionParams, Compute, Linear, RmsNorm, attention, gated_activation, residual_add};
 use super::parts::{self, LinearSpec, NormSpec};
 use super::rope_config::{Rope, refuse_both};
 use super::shared::{self, layer_types};
@@ -241,10 +241,10 @@ impl Block for Layer {
         let k = rope.apply(self.k_norm.forward_heads(k_proj.forward(h.clone()), kv_heads), kv_heads);
         let v = v_proj.forward(h);
         let mixed = keep_rows(attention(q, k, v, &batch.trie, &self.params, compute), rows.clone());
-        let x = keep_rows(x, rows) + self.post_attention_layernorm.forward(o_proj.forward(mixed));
+        let x = residual_add(keep_rows(x, rows), self.post_attention_layernorm.forward(o_proj.forward(mixed)), compute);
 
         let h = self.pre_feedforward_layernorm.forward(x.clone());
         let h = gated_activation(gate_proj.forward(h.clone()), up_proj.forward(h), self.activation, compute);
-        x + self.post_feedforward_layernorm.forward(down_proj.forward(h))
+        residual_add(x, self.post_feedforward_layernorm.forward(down_proj.forward(h)), compute)
     }
 }

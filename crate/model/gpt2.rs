@@ -11,7 +11,7 @@ use serde_json::json;
 use super::architecture::{
     Architecture, BatchContext, Block, Dims, Embedding, Family, LayerWeights, TensorSpec, Unembedding, keep_rows,
 };
-use super::ops::{Activation, AttentionParams, Compute, LayerNorm, Linear, Order, activate, attention};
+use super::ops::{Activation, AttentionParams, Compute, LayerNorm, Linear, Order, activate, attention, residual_add};
 use super::parts::{self, LinearSpec, NormSpec};
 use crate::error::{Error, Result};
 use crate::json::Fields;
@@ -218,9 +218,9 @@ impl Block for Layer {
         let qkv = self.c_attn.forward(self.ln_1.forward(x.clone()));
         let [q, k, v] = [0, 1, 2].map(|i| qkv.clone().slice([0..n, i * d..(i + 1) * d]));
         let mixed = keep_rows(attention(q, k, v, &batch.trie, &self.params, compute), rows.clone());
-        let x = keep_rows(x, rows) + self.attn_proj.forward(mixed);
+        let x = residual_add(keep_rows(x, rows), self.attn_proj.forward(mixed), compute);
 
         let h = activate(self.c_fc.forward(self.ln_2.forward(x.clone())), self.activation, compute);
-        x + self.mlp_proj.forward(h)
+        residual_add(x, self.mlp_proj.forward(h), compute)
     }
 }

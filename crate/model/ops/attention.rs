@@ -2,6 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData, activation::softmax};
 
+use super::sums::dot;
 use super::{Compute, Form, Op, host_values};
 use crate::batch::{NO_PARENT, Trie};
 use crate::platform;
@@ -170,20 +171,6 @@ fn host(q: &[f32], k: &[f32], v: &[f32], trie: &TrieContext, p: &AttentionParams
         }
     });
     out
-}
-
-/// Dot product in eight lanes: one fixed order of summation that vectorises.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut lanes = [0.0f32; 8];
-    let (a8, a_rest) = a.as_chunks::<8>();
-    let (b8, b_rest) = b.as_chunks::<8>();
-    for (x, y) in a8.iter().zip(b8) {
-        for i in 0..8 {
-            lanes[i] += x[i] * y[i];
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
-    lanes.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]

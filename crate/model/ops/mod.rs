@@ -8,12 +8,15 @@ mod activation;
 mod attention;
 mod linear;
 mod norm;
+mod residual;
 mod rope;
+mod sums;
 
 pub use activation::{Activation, activate, gated_activation};
 pub use attention::{AttentionParams, TrieContext, attention};
 pub use linear::{Linear, Order, matmul_host};
 pub use norm::{LayerNorm, RmsNorm};
+pub use residual::residual_add;
 pub use rope::{RopeScaling, RopeTable, inverse_frequencies};
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
@@ -21,10 +24,7 @@ use futures::FutureExt;
 
 use crate::error::{Error, Result};
 
-/// An operation that has more than one form.
-///
-/// Norms and rotary embedding have the plain one alone, and no entry: an operation gets its entry with
-/// its second form, so that every entry can be switched and every pair can be compared.
+/// An operation that has more than one form: every entry can be switched, and every pair is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
     /// [`Linear`]: chosen when its weights are taken.
@@ -33,11 +33,18 @@ pub enum Op {
     Attention,
     /// [`activate`] and [`gated_activation`].
     Activation,
+    /// [`RmsNorm`] and [`LayerNorm`]: chosen when their weights are taken.
+    Norm,
+    /// [`RopeTable`]: chosen when it is made.
+    Rope,
+    /// [`residual_add`].
+    ResidualAdd,
 }
 
 impl Op {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Linear, Self::Attention, Self::Activation];
+    pub const ALL: [Self; 6] =
+        [Self::Linear, Self::Attention, Self::Activation, Self::Norm, Self::Rope, Self::ResidualAdd];
 }
 
 /// How an operation is computed.

@@ -1,23 +1,45 @@
 //! Normalisation layers, row by row, f32.
 
-use burn::tensor::Tensor;
+use std::sync::Arc;
 
-use super::Compute;
+use burn::tensor::{Tensor, TensorData};
+
+use super::sums::{dot, sum};
+use super::{Compute, Form, Op, host_values};
 use crate::checkpoint::HostTensor;
+use crate::platform;
+
+/// Every row of a tensor in host memory, changed in place.
+fn each_row(x: Tensor<2>, f: impl Fn(&mut [f32]) + Send + Sync) -> Tensor<2> {
+    let (shape, device) = (x.dims(), x.device());
+    let mut values = host_values(x);
+    platform::par_chunks_mut(&mut values, shape[1], |_, row| f(row));
+    Tensor::from_data(TensorData::new(values, shape), &device)
+}
 
 /// `x / √(mean(x²) + ε) · w` (Zhang & Sennrich 2019). Gemma stores `w − 1`: load it with
 /// [`RmsNorm::unit_offset`].
 #[derive(Debug, Clone)]
 pub struct RmsNorm {
-    /// `[d]`
-    weight: Tensor<1>,
+    weight: Scale,
     eps: f64,
+}
+
+/// A weight `[d]`, where the form that runs wants it.
+#[derive(Debug, Clone)]
+enum Scale {
+    Host(Arc<[f32]>),
+    Plain(Tensor<1>),
 }
 
 impl RmsNorm {
     /// From a weight `[d]` used as it is.
     pub fn new(weight: HostTensor, eps: f64, compute: &Compute) -> Self {
-        Self { weight: compute.tensor1(weight.data), eps }
+        let weight = match compute.form(Op::Norm) {
+            Form::Host => Scale::Host(weight.data.into()),
+            Form::Plain => Scale::Plain(compute.tensor1(weight.data)),
+        };
+        Self { weight, eps }
     }
 
     /// From a stored weight `[d]` to which 1 is added (Gemma).
@@ -29,8 +51,16 @@ impl RmsNorm {
     /// # Shapes
     /// `x` `[n, d]` → `[n, d]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let mean_square = x.clone().square().mean_dim(1);
-        x / (mean_square + self.eps).sqrt() * self.weight.clone().unsqueeze::<2>()
+        match &self.weight {
+            Scale::Host(weight) => each_row(x, |row| {
+                let scale = (dot(row, row) / row.len() as f32 + self.eps as f32).sqrt();
+                row.iter_mut().zip(weight.iter()).for_each(|(x, w)| *x = *x / scale * w);
+            }),
+            Scale::Plain(weight) => {
+                let mean_square = x.clone().square().mean_dim(1);
+                x / (mean_square + self.eps).sqrt() * weight.clone().unsqueeze::<2>()
+            }
+        }
     }
 
     /// The same over the last axis of heads (QK-norm).
@@ -46,25 +76,67 @@ impl RmsNorm {
 /// `(x − mean) / √(var + ε) · w + b` (Ba et al. 2016), the biased variance as in torch.
 #[derive(Debug, Clone)]
 pub struct LayerNorm {
-    /// `[d]`
-    weight: Tensor<1>,
-    /// `[d]`
-    bias: Tensor<1>,
+    affine: Affine,
     eps: f64,
+}
+
+/// Weight and bias `[d]`, where the form that runs wants them.
+#[derive(Debug, Clone)]
+enum Affine {
+    Host(Arc<[(f32, f32)]>),
+    Plain { weight: Tensor<1>, bias: Tensor<1> },
 }
 
 impl LayerNorm {
     /// From weight and bias `[d]`.
     pub fn new(weight: HostTensor, bias: HostTensor, eps: f64, compute: &Compute) -> Self {
-        Self { weight: compute.tensor1(weight.data), bias: compute.tensor1(bias.data), eps }
+        let affine = match compute.form(Op::Norm) {
+            Form::Host => Affine::Host(weight.data.into_iter().zip(bias.data).collect()),
+            Form::Plain => Affine::Plain { weight: compute.tensor1(weight.data), bias: compute.tensor1(bias.data) },
+        };
+        Self { affine, eps }
     }
 
     /// # Shapes
     /// `x` `[n, d]` → `[n, d]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let centred = x.clone() - x.mean_dim(1);
-        let variance = centred.clone().square().mean_dim(1);
-        centred / (variance + self.eps).sqrt() * self.weight.clone().unsqueeze::<2>()
-            + self.bias.clone().unsqueeze::<2>()
+        match &self.affine {
+            Affine::Host(affine) => each_row(x, |row| {
+                let n = row.len() as f32;
+                let mean = sum(row) / n;
+                row.iter_mut().for_each(|x| *x -= mean);
+                let scale = (dot(row, row) / n + self.eps as f32).sqrt();
+                row.iter_mut().zip(affine.iter()).for_each(|(x, (w, b))| *x = *x / scale * w + b);
+            }),
+            Affine::Plain { weight, bias } => {
+                let centred = x.clone() - x.mean_dim(1);
+                let variance = centred.clone().square().mean_dim(1);
+                centred / (variance + self.eps).sqrt() * weight.clone().unsqueeze::<2>() + bias.clone().unsqueeze::<2>()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ops::tests_support::{assert_close, random};
+
+    #[test]
+    fn forms_agree() {
+        let plain = Compute::cpu().with(Op::Norm, Form::Plain).unwrap();
+        for (n, d) in [(1, 1), (3, 5), (7, 64), (2, 577)] {
+            let vector = |seed| HostTensor { shape: vec![d], data: random(d, seed) };
+            let run = |compute: &Compute| {
+                let x = compute.tensor2(random(n * d, 1), n, d);
+                let rms = RmsNorm::unit_offset(vector(2), 1e-6, compute).forward(x.clone());
+                let layer = LayerNorm::new(vector(2), vector(3), 1e-5, compute).forward(x);
+                [host_values(rms), host_values(layer)]
+            };
+            let (host, plain) = (run(&Compute::cpu()), run(&plain));
+            for (name, host, plain) in [("rms norm", &host[0], &plain[0]), ("layer norm", &host[1], &plain[1])] {
+                assert_close(name, host, plain, 2e-6);
+            }
+        }
     }
 }

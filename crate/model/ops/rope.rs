@@ -2,9 +2,10 @@
 
 use std::f64::consts::PI;
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 
-use super::Compute;
+use super::{Compute, Form, Op, host_values};
+use crate::platform;
 
 /// How a checkpoint stretches its rotary frequencies.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,21 +60,35 @@ pub fn inverse_frequencies(head_dim: usize, base: f64, scaling: RopeScaling) -> 
 
 /// Cosines and sines of every node's position.
 #[derive(Debug, Clone)]
-pub struct RopeTable {
-    /// `[n, 1, head_dim/2]`
-    cos: Tensor<3>,
-    /// `[n, 1, head_dim/2]`
-    sin: Tensor<3>,
+pub struct RopeTable(Table);
+
+/// Where the form that runs wants them.
+#[derive(Debug, Clone)]
+enum Table {
+    /// `[n, head_dim/2]`, row-major: cosine and sine.
+    Host(Vec<(f32, f32)>),
+    Plain {
+        /// `[n, 1, head_dim/2]`
+        cos: Tensor<3>,
+        /// `[n, 1, head_dim/2]`
+        sin: Tensor<3>,
+    },
 }
 
 impl RopeTable {
     /// For nodes at `positions`, with [`inverse_frequencies`].
     pub fn new(positions: &[u32], frequencies: &[f32], compute: &Compute) -> Self {
         let angles = positions.iter().flat_map(|&p| frequencies.iter().map(move |f| p as f32 * f));
-        let (sin, cos): (Vec<f32>, Vec<f32>) = angles.map(libm::sincosf).unzip();
-        let (n, half) = (positions.len(), frequencies.len());
-        let table = |values| compute.tensor2(values, n, half).reshape([n, 1, half]);
-        Self { cos: table(cos), sin: table(sin) }
+        let turns = angles.map(libm::sincosf);
+        Self(match compute.form(Op::Rope) {
+            Form::Host => Table::Host(turns.map(|(sin, cos)| (cos, sin)).collect()),
+            Form::Plain => {
+                let (sin, cos): (Vec<f32>, Vec<f32>) = turns.unzip();
+                let (n, half) = (positions.len(), frequencies.len());
+                let table = |values| compute.tensor2(values, n, half).reshape([n, 1, half]);
+                Table::Plain { cos: table(cos), sin: table(sin) }
+            }
+        })
     }
 
     /// Rotates every head of `x`.
@@ -83,13 +98,17 @@ impl RopeTable {
     pub fn apply(&self, x: Tensor<2>, heads: usize) -> Tensor<2> {
         let [n, width] = x.dims();
         let half = width / heads.max(1) / 2;
+        let (cos, sin) = match &self.0 {
+            Table::Host(turns) => return turned(x, turns, half),
+            Table::Plain { cos, sin } => (cos, sin),
+        };
         let x = x.reshape([n, heads, 2 * half]);
         let first = x.clone().slice([0..n, 0..heads, 0..half]);
         let second = x.slice([0..n, 0..heads, half..2 * half]);
         let rotated = Tensor::cat(
             vec![
-                first.clone() * self.cos.clone() - second.clone() * self.sin.clone(),
-                second * self.cos.clone() + first * self.sin.clone(),
+                first.clone() * cos.clone() - second.clone() * sin.clone(),
+                second * cos.clone() + first * sin.clone(),
             ],
             2,
         );
@@ -97,10 +116,40 @@ impl RopeTable {
     }
 }
 
+/// The host form of [`RopeTable::apply`].
+fn turned(x: Tensor<2>, turns: &[(f32, f32)], half: usize) -> Tensor<2> {
+    let (shape, device) = (x.dims(), x.device());
+    let mut values = host_values(x);
+    platform::par_chunks_mut(&mut values, shape[1], |node, row| {
+        let turns = &turns[node * half..][..half];
+        for head in row.chunks_exact_mut((2 * half).max(1)) {
+            let (first, second) = head.split_at_mut(half);
+            for ((a, b), (cos, sin)) in first.iter_mut().zip(second).zip(turns) {
+                (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
+            }
+        }
+    });
+    Tensor::from_data(TensorData::new(values, shape), &device)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ops::host_values;
+    use crate::model::ops::tests_support::random;
+
+    #[test]
+    fn forms_agree() {
+        let plain = Compute::cpu().with(Op::Rope, Form::Plain).unwrap();
+        for (heads, head_dim) in [(1, 2), (3, 8), (4, 64)] {
+            let positions = [0, 1, 7, 3000];
+            let width = heads * head_dim;
+            let run = |c: &Compute| {
+                let table = RopeTable::new(&positions, &inverse_frequencies(head_dim, 1e4, RopeScaling::None), c);
+                host_values(table.apply(c.tensor2(random(4 * width, 1), 4, width), heads))
+            };
+            assert_eq!(run(&Compute::cpu()), run(&plain));
+        }
+    }
 
     #[test]
     fn rotation_keeps_norms_and_position_zero() {
