@@ -12,3 +12,4 @@ mod real_models;
 mod registry;
 mod rough;
 mod serve;
+mod trust;

@@ -13,7 +13,7 @@ use super::hash::hash_files;
 use super::interrupt::Interrupts;
 use super::progress::{Shown, screen};
 use super::ready::Ready;
-use super::{dry_run, print, say, setup, talk};
+use super::{dry_run, print, say, talk};
 use crate::engine::Outcome;
 use crate::error::{Error, Result};
 use crate::platform::{self, FileJournal, RunFiles};
@@ -46,7 +46,7 @@ pub async fn run(args: &Analyze) -> Result<ExitCode> {
 async fn begin(args: &Analyze) -> Result<ExitCode> {
     RunFolder::check(args.out.as_deref(), args.force)?;
     let interrupts = Interrupts::watch()?;
-    let started_at = jiff::Timestamp::now();
+    let started_at = now()?;
     let stamp = started_at.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y%m%d_%H%M%S").to_string();
     let ready = Ready::of(args).await?;
     // an unwritable folder is better found before the work than after it
@@ -54,11 +54,13 @@ async fn begin(args: &Analyze) -> Result<ExitCode> {
         Some(out) => platform::claim_named(out),
         None => platform::claim_folder(Path::new("runs"), &stamp),
     }?;
+    let samples = ready.request().samples().count();
+    RunFolder::has_room(claim.path(), ready.bytes_on_disk(samples))?;
     let named = || claim.path().file_name().filter(|_| args.out.is_none()).map(|n| n.to_string_lossy().into_owned());
     let run_id = args.run_id.clone().or_else(named).unwrap_or(stamp);
     let asked = Asked { arguments: std::env::args().skip(1).collect(), folder: current_folder()? };
     let asked = serde_json::to_string(&asked).map_err(|e| Error::io("the command line", "keep", e.into(), ""))?;
-    let header = Header::new(run_id, started_at, ready.request().samples().count(), asked);
+    let header = Header::new(run_id, started_at, samples, asked);
     let folder = RunFolder::begin(claim, args.force, header, &interrupts)?;
     measure(args, &ready, folder, &interrupts).await
 }
@@ -98,6 +100,13 @@ async fn resume(folder: &Path) -> Result<ExitCode> {
     measure(&args, &ready, folder, &interrupts).await
 }
 
+/// The time, where the system's clock shows one that has a date.
+fn now() -> Result<jiff::Timestamp> {
+    jiff::Timestamp::try_from(std::time::SystemTime::now()).map_err(|e| {
+        Error::usage(format!("the system's clock shows no time that a run can have: {e}"), "set the clock")
+    })
+}
+
 fn current_folder() -> Result<PathBuf> {
     std::env::current_dir().map_err(|e| Error::io("the current folder", "find", e, "start in a folder that exists"))
 }
@@ -115,12 +124,11 @@ async fn measure(args: &Analyze, ready: &Ready, mut folder: RunFolder, interrupt
     ));
     let header = folder.spool.header();
     let (run_id, started_at) = (header.run_id.clone(), header.started_at);
-    let hashes = hashes(loaded);
+    let hashes = hashes(loaded, args.rehash);
     let base = async {
-        let data_files = setup::data_files(&args.data).await?;
         let limit = args.data.limit;
         let hashes = hashes.await?;
-        Ok(Parts { run_id, started_at, loaded, compute, data, data_files, limit, shard, options, hashes }.base())
+        Ok(Parts { run_id, started_at, loaded, compute, data, limit, shard, options, hashes }.base())
     };
     let shown = Shown::new(folder.spool.header().samples);
     let mut kept = |spool: &Spool, _: &Outcome| interrupts.kept(spool.measured());
@@ -150,14 +158,15 @@ async fn measure(args: &Analyze, ready: &Ready, mut folder: RunFolder, interrupt
 /// Hashes of the model's and the SAEs' files, computed beside the run.
 fn hashes(
     loaded: &Loaded,
+    anew: bool,
 ) -> impl Future<Output = Result<(Vec<crate::output::FileInfo>, Vec<Vec<crate::output::FileInfo>>)>> + use<> {
     let model = loaded.model_files();
     let sae_files: Vec<Vec<platform::Source>> = loaded.saes.iter().map(|s| s.sae.sources().to_vec()).collect();
     let work = platform::spawn(async move {
-        let model = hash_files(model).await?;
+        let model = hash_files(model, anew).await?;
         let mut saes = Vec::new();
         for files in sae_files {
-            saes.push(hash_files(files).await?);
+            saes.push(hash_files(files, anew).await?);
         }
         Ok::<_, Error>((model, saes))
     });

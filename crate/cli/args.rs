@@ -328,6 +328,9 @@ pub struct Analyze {
     /// run is broken. The numbers do not depend on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub pass: Option<u64>,
+    /// Hash the weight files anew; else the hash of a file that has not changed since is remembered.
+    #[arg(long)]
+    pub rehash: bool,
 }
 
 /// `--run-id`
@@ -481,6 +484,9 @@ pub struct Health {
 pub struct Fetch {
     /// A name that `saescope models` lists.
     pub name: String,
+    /// Hash the files anew; else the hash of a file that has not changed since is remembered.
+    #[arg(long)]
+    pub rehash: bool,
 }
 
 /// `serve`

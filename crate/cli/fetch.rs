@@ -1,9 +1,12 @@
 //! `saescope fetch`, and fetching what other commands need.
 
+use std::path::Path;
+
+use super::hash::hash_files;
 use super::known::find;
 use super::progress::duration;
-use super::{args, print, say};
-use crate::error::Result;
+use super::{args, inputs, print, say};
+use crate::error::{Error, Result};
 use crate::model::registry::KnownModel;
 use crate::platform::fetch::{Fetched, Progress, Settings, fetch};
 use crate::platform::{Clock, Origin};
@@ -14,6 +17,13 @@ pub struct KnownFiles {
     pub model: Fetched,
     /// Its SAEs, in the registry's order; none if they were not asked for.
     pub saes: Vec<Fetched>,
+}
+
+impl KnownFiles {
+    /// The model's, then the SAEs'.
+    fn all(&self) -> impl Iterator<Item = &Fetched> {
+        std::iter::once(&self.model).chain(&self.saes)
+    }
 }
 
 /// Fetches what is missing of a known model, with progress on stderr.
@@ -53,13 +63,26 @@ fn megabytes(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / 1e6)
 }
 
-/// `saescope fetch NAME`
+/// `saescope fetch NAME`: files of the cache that are no longer the registry's are fetched again.
 ///
 /// # Errors
 /// As [`known`].
-pub fn run(args: &args::Fetch) -> Result<()> {
-    let files = known(&find(&args.name)?, true)?;
-    for fetched in std::iter::once(&files.model).chain(&files.saes) {
+pub async fn run(args: &args::Fetch) -> Result<()> {
+    let model = find(&args.name)?;
+    let mut files = known(&model, true)?;
+    let mut wrong = false;
+    for (path, expected) in files.all().flat_map(Fetched::pinned) {
+        let hashed = hash_files(vec![inputs::source(Path::new(&path))?], args.rehash).await?;
+        if hashed.first().and_then(|file| file.sha256.as_ref()) != Some(&expected) {
+            say(&format!("{path} is not what the registry says (sha256 {expected}): it is fetched again"));
+            std::fs::remove_file(&path).map_err(|e| Error::io(&path, "remove", e, "remove it by hand"))?;
+            wrong = true;
+        }
+    }
+    if wrong {
+        files = known(&model, true)?;
+    }
+    for fetched in files.all() {
         for file in &fetched.files {
             print(&format!("{}\n", file.display()))?;
         }

@@ -6,7 +6,7 @@ use super::catalog::RUN_FILES;
 use super::closing::quoted;
 use super::interrupt::Interrupts;
 use crate::error::{Error, Result};
-use crate::platform::{Claim, FileJournal, RunFiles};
+use crate::platform::{self, Claim, FileJournal, RunFiles, replaceable};
 use crate::run::{Header, PART_FILE, SPOOL_FILE, Spool};
 
 /// A run's folder with its spool.
@@ -25,7 +25,18 @@ impl RunFolder {
     /// # Errors
     /// [`Error::Usage`].
     pub fn check(out: Option<&Path>, force: bool) -> Result<()> {
-        let Some(out) = out.filter(|_| !force) else { return Ok(()) };
+        let Some(out) = out else { return Ok(()) };
+        // better found now than when the files are to be put into place
+        let files = RUN_FILES.into_iter().chain([SPOOL_FILE, PART_FILE]);
+        if let Some(file) = files.map(|file| out.join(file)).find(|file| !replaceable(file)) {
+            return Err(Error::usage(
+                format!("{} is a folder, where a file of the run has to be", file.display()),
+                "choose another folder with `--out`",
+            ));
+        }
+        if force {
+            return Ok(());
+        }
         if out.join(SPOOL_FILE).exists() {
             return Err(Error::usage(
                 format!("{} holds an unfinished run", out.display()),
@@ -42,6 +53,23 @@ impl RunFolder {
         ))
     }
 
+    /// There is room for a run of so many bytes, as far as the system tells.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn has_room(out: &Path, bytes: u64) -> Result<()> {
+        match platform::free_space(out).filter(|free| *free < bytes) {
+            None => Ok(()),
+            Some(free) => {
+                let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
+                let found = format!("the run takes {} at least, {} are free", megabytes(bytes), megabytes(free));
+                let full = std::io::Error::new(std::io::ErrorKind::StorageFull, found);
+                let hint = "free some space, or choose another folder with `--out`";
+                Err(Error::io(out.display().to_string(), "write", full, hint))
+            }
+        }
+    }
+
     /// Begins a spool in a claimed folder; `force` replaces one that is there.
     ///
     /// # Errors
@@ -55,6 +83,8 @@ impl RunFolder {
             std::fs::remove_file(&path).map_err(|e| Error::io(path.display().to_string(), "replace", e, ""))?;
         }
         let journal = FileJournal::create(&path)?;
+        // nobody else writes here now
+        RunFiles::clear(&out);
         interrupts.began(&out, path.clone(), header.samples, Some(claim));
         let spool = Spool::create(Box::new(journal), header)?;
         Ok(Self { shown: out.clone(), out, spool })

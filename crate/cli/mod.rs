@@ -70,7 +70,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Bench(args) => block_on(bench::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Inspect(args) => block_on(inspect::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Health(args) => block_on(health::run(&args)).map(|()| ExitCode::SUCCESS),
-        Command::Fetch(args) => fetch::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Fetch(args) => block_on(fetch::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Models => models::run().map(|()| ExitCode::SUCCESS),
         Command::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Pack(args) => pack::run(&args).map(|()| ExitCode::SUCCESS),

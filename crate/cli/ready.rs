@@ -4,7 +4,7 @@ use super::args::{Analyze, MeasureArgs};
 use super::setup::Devices;
 use super::{say, setup};
 use crate::dataset::Dataset;
-use crate::engine::{Batching, Options};
+use crate::engine::{Batching, Options, SaeAt};
 use crate::error::Result;
 use crate::run::{Loaded, Request, Shard};
 
@@ -55,6 +55,16 @@ impl Ready {
         let devices = setup::devices(&args.device).await?;
         let loaded = setup::load(&args.model, true).await?;
         Ok(Self { data, doubts, devices, loaded, options: settings(args), shard: args.shard })
+    }
+
+    /// Bytes that so many samples take on the disk, at least: per text and layer the residual and the features
+    /// that the SAE declares, or a few.
+    pub fn bytes_on_disk(&self, samples: usize) -> u64 {
+        const FEATURES: f64 = 32.0;
+        const FEATURE: f64 = 8.0;
+        let layer = |at: &SaeAt| at.sae.d_in as f64 * 4.0 + at.sae.declared_l0.unwrap_or(FEATURES) * FEATURE;
+        let texts = 2.0;
+        (samples as f64 * texts * self.loaded.saes.iter().map(layer).sum::<f64>()) as u64
     }
 
     /// The run.

@@ -1,16 +1,17 @@
 //! From arguments to what the engine runs on: model, SAEs, devices, data.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::args::{DataArgs, DeviceArg, DeviceArgs, ModelArgs, PrecisionArg};
-use super::hash::hash_files;
 use super::{fetch, inputs, known, say};
 use crate::dataset::{self, Dataset, Format};
 use crate::error::{Error, Result};
 use crate::model::ModelFiles;
 use crate::model::ops::{Compute, Precision};
 use crate::model::registry;
-use crate::output::{self, Backend, ComputeInfo, FileInfo, Weights};
+use crate::output::{self, Backend, ComputeInfo, Weights};
+use crate::platform::fetch::Fetched;
 use crate::platform::{self, Adapter, Interface};
 use crate::run::{self, Loaded, SaeFiles};
 
@@ -27,7 +28,8 @@ pub async fn load(args: &ModelArgs, saes_needed: bool) -> Result<Loaded> {
     let (origin, files, mut saes) = if path.exists() && !is_known {
         let files = inputs::model_files(path, args.tokenizer.as_deref()).await?;
         let name = path.file_name().map_or_else(|| args.model.clone(), |n| n.to_string_lossy().into_owned());
-        (run::Origin { name, known: None, origin: "local".to_owned(), revision: None }, files, Vec::new())
+        let origin = "local".to_owned();
+        (run::Origin { name, known: None, origin, revision: None, pinned: BTreeMap::new() }, files, Vec::new())
     } else {
         let looks_like_a_path = args.model.contains(['/', '\\']) || args.model.ends_with(".gguf");
         if looks_like_a_path && !known::is_hub_name(&args.model) {
@@ -39,6 +41,7 @@ pub async fn load(args: &ModelArgs, saes_needed: bool) -> Result<Loaded> {
         let fetched = fetch::known(&known, own)?;
         let files = fetched_files(&fetched.model.files, args.tokenizer.as_deref()).await?;
         let mut saes = Vec::new();
+        let pinned = std::iter::once(&fetched.model).chain(&fetched.saes).flat_map(Fetched::pinned).collect();
         for (entry, files) in known.saes.iter().zip(&fetched.saes) {
             let files = files.files.iter().map(|p| inputs::source(p)).collect::<Result<_>>()?;
             saes.push(SaeFiles { layer: entry.layer, files, known: Some(entry.clone()) });
@@ -48,7 +51,7 @@ pub async fn load(args: &ModelArgs, saes_needed: bool) -> Result<Loaded> {
             _ => None,
         };
         let origin = fetched.model.origin.describe();
-        (run::Origin { name: known.name.clone(), known: Some(known), origin, revision }, files, saes)
+        (run::Origin { name: known.name.clone(), known: Some(known), origin, revision, pinned }, files, saes)
     };
     for arg in &args.saes {
         saes.push(SaeFiles { layer: arg.layer, files: inputs::sae_files(&arg.path)?, known: None });
@@ -214,25 +217,4 @@ pub fn data(args: &DataArgs, seed: u64) -> Result<Dataset> {
         return Err(Error::usage("no samples are left to run", "check `--limit` and the data set"));
     }
     Ok(data)
-}
-
-/// The files behind [`data`], hashed; a domain given on the command line stands before the path.
-///
-/// # Errors
-/// Unreadable files.
-pub async fn data_files(args: &DataArgs) -> Result<Vec<FileInfo>> {
-    if args.datasets.is_empty() {
-        let bytes = dataset::BUILTIN_JSONL.len() as u64;
-        let data = dataset::builtin()?;
-        return Ok(vec![FileInfo { path: data.name, bytes, sha256: Some(data.sha256) }]);
-    }
-    let mut out = Vec::new();
-    for arg in &args.datasets {
-        let mut files = hash_files(vec![inputs::source(&arg.path)?]).await?;
-        if let (Some(domain), Some(file)) = (&arg.domain, files.first_mut()) {
-            file.path = format!("{domain}={}", file.path);
-        }
-        out.extend(files);
-    }
-    Ok(out)
 }

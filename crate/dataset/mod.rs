@@ -112,6 +112,19 @@ pub struct Rejected {
     pub reason: String,
 }
 
+/// A file that samples came from, as it was when it was parsed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DataFile {
+    /// Path, or `builtin`.
+    pub name: String,
+    /// The domain that took the place of its rows' own.
+    pub domain: Option<String>,
+    /// Its size.
+    pub bytes: u64,
+    /// sha256 of the bytes that were parsed, in lower-case hexadecimal.
+    pub sha256: String,
+}
+
 /// Samples in file order, and the rows that could not become one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dataset {
@@ -123,6 +136,8 @@ pub struct Dataset {
     pub rejected: Vec<Rejected>,
     /// Lower-case hexadecimal sha256 of the file's bytes (see [`merge`] for several files).
     pub sha256: String,
+    /// The files, in the order given.
+    pub files: Vec<DataFile>,
     /// Whether ids were made from row numbers, since a file has none.
     pub made_ids: bool,
     /// Columns that are called otherwise than their fields.
@@ -219,8 +234,11 @@ pub fn parse_as(name: &str, format: Format, bytes: &[u8], domain: Option<&str>, 
     let total = rows.len();
     let made_ids = row::without_ids(&rows);
     let (samples, rejected) = row::check(name, rows, domain, made_ids);
-    let sha256 = hash::sha256(bytes);
-    let dataset = Dataset { name: name.to_owned(), samples, rejected, sha256, made_ids, columns: columns.clone() };
+    let (name_of, sha256) = (name.to_owned(), hash::sha256(bytes));
+    let (domain, bytes) = (domain.map(str::to_owned), bytes.len() as u64);
+    let files = vec![DataFile { name: name_of.clone(), domain, bytes, sha256: sha256.clone() }];
+    let columns = columns.clone();
+    let dataset = Dataset { name: name_of, samples, rejected, sha256, files, made_ids, columns };
     if !dataset.samples.is_empty() {
         return Ok(dataset);
     }
@@ -275,12 +293,13 @@ pub fn merge(mut datasets: Vec<Dataset>) -> Result<Dataset> {
     let name = datasets.iter().map(|part| part.name.as_str()).collect::<Vec<_>>().join(", ");
     let made_ids = datasets.iter().any(|part| part.made_ids);
     let columns = datasets.first().map(|part| part.columns.clone()).unwrap_or_default();
-    let (mut samples, mut rejected) = (Vec::new(), Vec::new());
+    let (mut samples, mut rejected, mut files) = (Vec::new(), Vec::new(), Vec::new());
     for part in datasets {
         samples.extend(part.samples);
         rejected.extend(part.rejected);
+        files.extend(part.files);
     }
-    Ok(Dataset { name, samples, rejected, sha256: hasher.hex(), made_ids, columns })
+    Ok(Dataset { name, samples, rejected, sha256: hasher.hex(), files, made_ids, columns })
 }
 
 impl Dataset {

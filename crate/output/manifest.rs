@@ -51,6 +51,10 @@ pub struct Manifest {
     pub warnings: Vec<String>,
     /// Samples without a row, with the reason; none is dropped in silence.
     pub failed_samples: Vec<FailedSample>,
+    /// The run's other files, as they were written; absent in earlier runs.
+    #[serde(default)]
+    #[cfg_attr(test, ts(as = "Option<_>", optional))]
+    pub files: Vec<FileInfo>,
 }
 
 /// Program version.

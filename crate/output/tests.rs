@@ -327,6 +327,7 @@ pub(crate) fn manifest() -> Manifest {
         }],
         warnings: vec!["loud".into()],
         failed_samples: vec![FailedSample { sample_id: "x".into(), reason: "empty prompt".into() }],
+        files: vec![FileInfo { path: "metrics.parquet".into(), bytes: 3, sha256: Some("0a".into()) }],
     }
 }
 

@@ -183,8 +183,7 @@ impl RunFiles {
     /// Puts the files into their place.
     ///
     /// # Errors
-    /// [`Error::Io`]; then no file of this run is left behind. Older files stay as they were unless it
-    /// was the renaming that failed.
+    /// [`Error::Io`]; then no file of this run is left behind, and older ones are as they were.
     pub fn commit(self) -> Result<()> {
         let Self { folder, aside, names, made } = self;
         let result = (|| {
@@ -228,26 +227,51 @@ fn sync(path: &Path) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.sync_all()
 }
 
-/// Moves the files into place; takes the moved ones back where one fails.
+/// Whether a file may take this place: nothing is there, or a file, or a link, which itself is replaced.
+pub fn replaceable(path: &Path) -> bool {
+    path.symlink_metadata().map_or(true, |meta| !meta.is_dir())
+}
+
+/// Folder, inside the one that files are written aside in, for the files whose place they take.
+const OLD: &str = "old";
+
+/// Moves the files into place. Files of a run that they replace are moved away first, the manifest before all
+/// others, and come back where one fails: the folder then holds what it held.
 fn rename_all(from: &Path, to: &Path, files: &[PathBuf]) -> std::result::Result<(), (PathBuf, io::Error)> {
-    if let Some(last) = files.last()
-        && files.len() > 1
-    {
-        let old = to.join(last);
-        if let Err(e) = fs::remove_file(&old)
-            && e.kind() != io::ErrorKind::NotFound
-        {
-            return Err((old, e));
-        }
+    if let Some(name) = files.iter().find(|name| !replaceable(&to.join(name))) {
+        return Err((to.join(name), io::ErrorKind::IsADirectory.into()));
     }
-    for (i, name) in files.iter().enumerate() {
-        if let Err(e) = fs::rename(from.join(name), to.join(name)) {
-            for name in &files[..i] {
-                // the first error is the one to report
-                let _ = fs::remove_file(to.join(name));
+    if let [one] = files {
+        return fs::rename(from.join(one), to.join(one)).map_err(|e| (to.join(one), e));
+    }
+    let old = from.join(OLD);
+    fs::create_dir(&old).map_err(|e| (old.clone(), e))?;
+    let mut moved = Vec::new();
+    let result = (|| {
+        let mut step = |from: PathBuf, to: PathBuf| match fs::rename(&from, &to) {
+            Ok(()) => {
+                moved.push((from, to));
+                Ok(())
             }
-            return Err((to.join(name), e));
+            Err(e) => Err((from, to, e)),
+        };
+        for name in files.iter().rev() {
+            match step(to.join(name), old.join(name)) {
+                Err((there, _, e)) if e.kind() != io::ErrorKind::NotFound => return Err((there, e)),
+                _ => {}
+            }
         }
+        for name in files {
+            step(from.join(name), to.join(name)).map_err(|(_, there, e)| (there, e))?;
+        }
+        Ok(())
+    })();
+    if let Err(first) = result {
+        for (from, to) in moved.into_iter().rev() {
+            // the first error is the one to report
+            let _ = fs::rename(to, from);
+        }
+        return Err(first);
     }
     if let Ok(folder) = File::open(to) {
         // not every file system can sync a folder, and the files themselves are on the disk
@@ -314,14 +338,36 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_while_renamed_leaves_no_run() {
+    fn a_folder_in_the_way_stays() {
         let dir = tempfile::tempdir().unwrap();
-        // a folder is in the way of the second of three files
         fs::create_dir_all(dir.path().join("stats.parquet/x")).unwrap();
         let files = [("metrics.parquet", &[1][..]), ("stats.parquet", &[2]), ("manifest.json", &[3])];
         let message = write_files(dir.path(), &files).unwrap_err().to_string();
         assert!(message.contains("stats.parquet"), "{message}");
         assert_eq!(names(dir.path()), ["stats.parquet"]);
+        assert!(dir.path().join("stats.parquet/x").is_dir());
+    }
+
+    #[test]
+    fn what_fails_while_renamed_leaves_what_was_there() {
+        let dir = tempfile::tempdir().unwrap();
+        for there in ["metrics.parquet", "stats.parquet", "manifest.json"] {
+            fs::write(dir.path().join(there), format!("old {there}")).unwrap();
+        }
+        let mut run = RunFiles::begin(dir.path()).unwrap();
+        for name in ["metrics.parquet", "stats.parquet", "manifest.json"] {
+            run.create(name).unwrap().write_all(b"new").unwrap();
+        }
+        // the second of three is lost on its way
+        let aside = run.aside.path().to_owned();
+        run.names[1] = "gone/stats.parquet".into();
+        let message = rename_all(&aside, dir.path(), &run.names).unwrap_err().0.display().to_string();
+        assert!(message.contains("gone/stats.parquet"), "{message}");
+        run.abandon();
+        assert_eq!(names(dir.path()), ["manifest.json", "metrics.parquet", "stats.parquet"]);
+        for there in names(dir.path()) {
+            assert_eq!(fs::read_to_string(dir.path().join(&there)).unwrap(), format!("old {there}"));
+        }
     }
 
     #[test]

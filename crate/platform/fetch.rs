@@ -46,6 +46,14 @@ pub struct Fetched {
     pub cached: bool,
 }
 
+impl Fetched {
+    /// The files whose hash the registry gives, by their path, with that hash.
+    pub fn pinned(&self) -> impl Iterator<Item = (String, String)> {
+        let files = self.files.iter().zip(self.origin.files());
+        files.filter_map(|(path, file)| Some((path.display().to_string(), file.sha256.clone()?)))
+    }
+}
+
 /// A way to call pip.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pip {

@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 mod atomic;
 mod file_journal;
 
-pub use atomic::{Claim, RunFiles, check_writable, claim_folder, claim_named, write_atomic};
+pub use atomic::{Claim, RunFiles, check_writable, claim_folder, claim_named, replaceable, write_atomic};
 pub use file_journal::FileJournal;
 
 #[path = "gpu.rs"]
@@ -97,6 +97,11 @@ pub fn threads() -> usize {
 /// The system's shell, and the flag before a command line given to it.
 pub const SHELL: (&str, &str) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
 
+/// Bytes that are free for this user on the disk of a folder, where the system tells.
+pub fn free_space(folder: &Path) -> Option<u64> {
+    fs4::available_space(folder).ok()
+}
+
 /// Peak resident memory of this process in bytes, where the system tells.
 pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
@@ -119,6 +124,24 @@ pub struct FileSource {
     path: PathBuf,
     file: File,
     len: u64,
+    /// When it was opened.
+    identity: String,
+}
+
+/// Device, inode, size, and times of change: the second of them nobody sets by hand.
+#[cfg(unix)]
+fn identity(meta: &std::fs::Metadata) -> String {
+    use std::os::unix::fs::MetadataExt;
+    let changed = [(meta.mtime(), meta.mtime_nsec()), (meta.ctime(), meta.ctime_nsec())];
+    let [modified, status] = changed.map(|(seconds, nanos)| format!("{seconds}.{nanos:09}"));
+    format!("{}:{} {} {modified} {status}", meta.dev(), meta.ino(), meta.len())
+}
+
+/// Size and times.
+#[cfg(windows)]
+fn identity(meta: &std::fs::Metadata) -> String {
+    use std::os::windows::fs::MetadataExt;
+    format!("{} {} {}", meta.file_size(), meta.creation_time(), meta.last_write_time())
 }
 
 impl FileSource {
@@ -140,7 +163,7 @@ impl FileSource {
         if meta.is_dir() {
             return Err(Error::malformed(name, "path", "a file", "a folder", "name a file inside it"));
         }
-        Ok(Self { len: meta.len(), path: path.to_owned(), name, file })
+        Ok(Self { len: meta.len(), identity: identity(&meta), path: path.to_owned(), name, file })
     }
 
     /// Where the file is.
@@ -174,6 +197,15 @@ impl ByteSource for FileSource {
 
     fn len(&self) -> u64 {
         self.len
+    }
+
+    fn identity(&self) -> Option<String> {
+        Some(self.identity.clone())
+    }
+
+    fn touched(&self) -> Result<bool> {
+        let meta = self.file.metadata().map_err(|e| Error::io(&self.name, "look at", e, "check the disk"))?;
+        Ok(identity(&meta) != self.identity)
     }
 
     fn read(&self, range: Range<u64>) -> BoxFuture<'_, Result<Vec<u8>>> {

@@ -23,6 +23,21 @@ pub trait ByteSource: Debug + MaybeSend + MaybeSync {
         self.len() == 0
     }
 
+    /// What tells this content from what was there before and what comes after, as the system keeps such:
+    /// the place on the disk, the size and the times of change; none where there is nothing of the kind.
+    fn identity(&self) -> Option<String> {
+        None
+    }
+
+    /// Whether something was done to the content since it was opened, as the system tells: not that it is
+    /// another one, but that it may be.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the system does not say.
+    fn touched(&self) -> Result<bool> {
+        Ok(false)
+    }
+
     /// The bytes of `range`, exactly as many as asked for.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ use std::future::Future;
 use super::Loaded;
 use super::fingerprint::same;
 use super::shard::Shard;
+use super::sources::{as_pinned, unchanged};
 use super::spool::{Base, Spool};
 use crate::dataset::{Dataset, Sample};
 use crate::engine::{Analysis, Inputs, Observer, Options, Outcome};
@@ -48,11 +49,12 @@ impl<'a> Request<'a> {
 
 /// Measures what the spool does not have yet, pass by pass, each on the disk before the next begins.
 /// `base` is awaited before anything is written, and where the spool has one already, before anything is
-/// computed: both must be of one run. `on_pass` is told of every pass that is kept.
+/// computed: both must be of one run. A pass is kept only if no file has changed since it was opened.
+/// `on_pass` is told of every pass that is kept.
 ///
 /// # Errors
 /// What ends a run; [`crate::error::Error::Mismatch`] where something that the numbers depend on has
-/// changed since the run began, by its name. What the spool has stays.
+/// changed since the run began, by its name, or is not what the registry says. What the spool has stays.
 pub async fn execute(
     request: Request<'_>,
     spool: &mut Spool,
@@ -80,8 +82,12 @@ pub async fn execute(
     while let Some(pass) = analysis.next().await? {
         if let Some(base) = coming.take() {
             let base = base.await?;
+            as_pinned(request.loaded, &base.manifest)?;
             device = base.manifest.compute.device.clone();
             spool.begin(base)?;
+        }
+        if let Some(base) = spool.base() {
+            unchanged(request.loaded, &base.manifest).await?;
         }
         spool.append(&pass, &device, platform::peak_memory())?;
         on_pass(spool, &pass);

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 
+use super::hashed::Hashed;
 use super::manifest::{Results, complete};
 use super::spool::{Base, Spool};
 use crate::engine::{Counters, FailedSample};
@@ -42,6 +43,7 @@ pub fn finish(
     peak_gpu_buffer: Option<u64>,
     sink: &mut dyn FileSink,
 ) -> Result<Finished> {
+    let mut sink = Hashed::new(sink);
     let Order { samples, failed } = order(&base, spools)?;
     if samples.is_empty() {
         let reasons: Vec<String> = failed.iter().take(5).map(|f| format!("{}: {}", f.sample_id, f.reason)).collect();
@@ -87,11 +89,7 @@ pub fn finish(
         writer.add(&sample(at)?)?;
     }
     writer.close()?;
-    let mut write = |name: &str, bytes: &[u8]| {
-        let failed = |e| Error::io(name, "write", e, "check the free space and the permissions of the output folder");
-        sink.create(name)?.write_all(bytes).map_err(failed)
-    };
-    write(output::STATS_FILE, &output::stats_parquet(&stats::stats_table(&comparisons))?)?;
+    write(&mut sink, output::STATS_FILE, &output::stats_parquet(&stats::stats_table(&comparisons))?)?;
     let encode_seconds = clock.seconds();
     let mut counters = Counters::default();
     spools.iter().for_each(|s| counters += s.counters());
@@ -109,11 +107,17 @@ pub fn finish(
             health: health.finish(),
             sink_warnings: sinks.finish(),
             devices: spools.iter().flat_map(|s| s.devices().iter().cloned()).collect::<BTreeSet<_>>(),
+            files: sink.written(),
         },
     );
-    write(output::MANIFEST_FILE, &output::manifest_json(&manifest)?)?;
+    write(&mut sink, output::MANIFEST_FILE, &output::manifest_json(&manifest)?)?;
     let seconds = stats_seconds + encode_seconds;
     Ok(Finished { comparisons, manifest, measured: samples.len(), failed, counters, seconds })
+}
+
+fn write(sink: &mut dyn FileSink, name: &str, bytes: &[u8]) -> Result<()> {
+    let failed = |e| Error::io(name, "write", e, "check the free space and the permissions of the output folder");
+    sink.create(name)?.write_all(bytes).map_err(failed)
 }
 
 /// A run's samples in the data set's order.

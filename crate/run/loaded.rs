@@ -1,5 +1,7 @@
 //! A model and its SAEs, opened and fitted to each other.
 
+use std::collections::BTreeMap;
+
 use crate::engine::{self, SaeAt};
 use crate::error::Result;
 use crate::model::registry::{KnownModel, KnownSae};
@@ -18,6 +20,8 @@ pub struct Loaded {
     pub origin: String,
     /// Commit of the hub, where pinned.
     pub revision: Option<String>,
+    /// sha256 that the registry gives of files, by their sources' names.
+    pub pinned: BTreeMap<String, String>,
     /// The model.
     pub model: Model,
     /// Its weight files.
@@ -50,6 +54,8 @@ pub struct Origin {
     pub origin: String,
     /// See [`Loaded::revision`].
     pub revision: Option<String>,
+    /// See [`Loaded::pinned`].
+    pub pinned: BTreeMap<String, String>,
 }
 
 /// The files of one SAE.
@@ -106,6 +112,18 @@ pub async fn load_ignoring(
     let mut model = Model::open_ignoring(files, ignored_fields).await?;
     let saes = if saes_needed { engine::fit(&mut model, opened)? } else { opened };
     let quantization = model.storage_types()?.join(", ");
-    let Origin { name, known, origin, revision } = origin;
-    Ok(Loaded { name, known, origin, revision, model, weight_files, config_file, tokenizer_file, saes, quantization })
+    let Origin { name, known, origin, revision, pinned } = origin;
+    Ok(Loaded {
+        name,
+        known,
+        origin,
+        revision,
+        pinned,
+        model,
+        weight_files,
+        config_file,
+        tokenizer_file,
+        saes,
+        quantization,
+    })
 }

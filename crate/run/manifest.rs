@@ -6,7 +6,7 @@ use super::Loaded;
 use super::fingerprint::data_sha256;
 use super::shard::Shard;
 use super::spool::Base;
-use crate::dataset::Dataset;
+use crate::dataset::{DataFile, Dataset};
 use crate::engine::{Batching, Counters, FailedSample, Options};
 use crate::hash;
 use crate::metrics::LayerHealth;
@@ -27,8 +27,6 @@ pub struct Parts<'a> {
     pub compute: ComputeInfo,
     /// Data, all of it.
     pub data: &'a Dataset,
-    /// The files it came from.
-    pub data_files: Vec<FileInfo>,
     /// Only so many samples were asked for.
     pub limit: Option<usize>,
     /// The part of the data that is measured, where it is one.
@@ -42,7 +40,7 @@ pub struct Parts<'a> {
 impl Parts<'_> {
     /// The manifest without results, and what else the numbers depend on.
     pub fn base(self) -> Base {
-        let Self { run_id, started_at, loaded, compute, data, data_files, limit, shard, options, hashes } = self;
+        let Self { run_id, started_at, loaded, compute, data, limit, shard, options, hashes } = self;
         let model = &loaded.model;
         let (weights, sae_hashes) = hashes;
         let warnings = data
@@ -91,7 +89,7 @@ impl Parts<'_> {
             layers: loaded.saes.iter().map(|s| s.layer).collect(),
             saes: saes(loaded, sae_hashes),
             dataset: DatasetInfo {
-                files: data_files,
+                files: data_files(data),
                 samples: data.samples.len(),
                 limit,
                 shard: shard.map(|s| s.to_string()),
@@ -123,10 +121,21 @@ impl Parts<'_> {
             sae_health: Vec::new(),
             warnings,
             failed_samples: Vec::new(),
+            files: Vec::new(),
         };
         let ids = data.samples.iter().map(|s| s.id.clone()).collect();
         Base { manifest, data: data_sha256(&data.samples), ids, logprob: options.logprob, shard }
     }
+}
+
+/// The files behind the data, by the bytes that were parsed; a domain that was given stands before the path.
+fn data_files(data: &Dataset) -> Vec<FileInfo> {
+    let info = |file: &DataFile| FileInfo {
+        path: file.domain.as_ref().map_or_else(|| file.name.clone(), |domain| format!("{domain}={}", file.name)),
+        bytes: file.bytes,
+        sha256: Some(file.sha256.clone()),
+    };
+    data.files.iter().map(info).collect()
 }
 
 fn saes(loaded: &Loaded, hashes: Vec<Vec<FileInfo>>) -> Vec<SaeInfo> {
@@ -173,6 +182,8 @@ pub(super) struct Results {
     pub(super) sink_warnings: Vec<String>,
     /// What measured the samples.
     pub(super) devices: BTreeSet<String>,
+    /// The files beside the manifest.
+    pub(super) files: Vec<FileInfo>,
 }
 
 /// Adds the results to a manifest without them.
@@ -188,6 +199,7 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
         health,
         sink_warnings,
         devices,
+        files,
     } = results;
     let of_devices = (devices.len() > 1).then(|| {
         let named = devices.into_iter().collect::<Vec<_>>().join(", ");
@@ -222,6 +234,7 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
         .chain(of_failures)
         .collect();
     manifest.sae_health = health;
+    manifest.files = files;
     manifest.failed_samples = failed
         .into_iter()
         .map(|FailedSample { sample_id, reason }| output::FailedSample { sample_id, reason })

@@ -7,10 +7,12 @@
 mod execute;
 mod files;
 mod fingerprint;
+mod hashed;
 mod loaded;
 mod manifest;
 mod merge;
 mod shard;
+mod sources;
 mod spool;
 
 #[cfg(test)]

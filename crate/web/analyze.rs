@@ -46,7 +46,6 @@ pub(super) async fn analyze(
             saes.push(file_infos(&opened, at.sae.sources()).await?);
         }
         let hashes = (file_infos(&opened, &loaded.model_files()).await?, saes);
-        let data_files = vec![data_file(&data, &setup.data)];
         let (compute, limit, options) = (compute_info, setup.limit, &options);
         let parts = Parts {
             run_id: run_id.clone(),
@@ -54,7 +53,6 @@ pub(super) async fn analyze(
             loaded,
             compute,
             data: &data,
-            data_files,
             limit,
             shard: None,
             options,

@@ -54,15 +54,6 @@ pub(super) fn dataset(choice: &DataChoice) -> Result<Dataset> {
     }
 }
 
-/// The data set as the manifest names it.
-pub(super) fn data_file(data: &Dataset, choice: &DataChoice) -> FileInfo {
-    let bytes = match choice {
-        DataChoice::Builtin => dataset::BUILTIN_JSONL.len(),
-        DataChoice::Bytes { bytes, .. } => bytes.0.len(),
-    };
-    FileInfo { path: data.name.clone(), bytes: bytes as u64, sha256: Some(data.sha256.clone()) }
-}
-
 /// What the page shows of a data set.
 pub(super) fn dataset_info(data: Dataset) -> DatasetInfo {
     let mut domains: Vec<(String, usize)> = Vec::new();

@@ -1,6 +1,7 @@
 //! From what the user names to an opened model with its SAEs.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -168,19 +169,27 @@ async fn open(host: &Host, task: &Task, subject: &Subject) -> Result<Opened> {
             let files = hub_model(&mut opener, repo, revision.as_deref()).await?;
             let origin = format!("hub {repo} at {}", revision.as_deref().unwrap_or("main (not pinned)"));
             let (name, revision) = (repo.clone(), revision.clone());
-            (run::Origin { name, known: None, origin, revision }, files, Vec::new())
+            (run::Origin { name, known: None, origin, revision, pinned: BTreeMap::new() }, files, Vec::new())
         }
         ModelChoice::Url { url } => {
             let name = url.rsplit('/').next().unwrap_or(url).to_owned();
             let file = opener.web(url.clone(), name.clone(), None, None).await?;
             let files = ModelFiles::Gguf { file, tokenizer: None };
-            (run::Origin { name, known: None, origin: url.clone(), revision: None }, files, Vec::new())
+            (
+                run::Origin { name, known: None, origin: url.clone(), revision: None, pinned: BTreeMap::new() },
+                files,
+                Vec::new(),
+            )
         }
         ModelChoice::Files { files } => {
             let picked = opener.picked(files)?;
             let name = local_name(&picked);
             let files = ModelFiles::among("the chosen files", &picked, None).await?;
-            (run::Origin { name, known: None, origin: "local".to_owned(), revision: None }, files, Vec::new())
+            (
+                run::Origin { name, known: None, origin: "local".to_owned(), revision: None, pinned: BTreeMap::new() },
+                files,
+                Vec::new(),
+            )
         }
     };
     for SaeAt { layer, sae } in own {
@@ -229,7 +238,11 @@ async fn known(opener: &mut Opener<'_>, name: &str, own_saes: bool) -> Result<Pa
         let origin = entry.as_ref().ok().and_then(|k| k.sources.first()).map(platform::Origin::describe);
         let origin = origin.unwrap_or_else(|| "the page's host".to_owned());
         let known = entry.ok();
-        return Ok((run::Origin { name: name.to_owned(), known, origin, revision: None }, files, saes));
+        return Ok((
+            run::Origin { name: name.to_owned(), known, origin, revision: None, pinned: BTreeMap::new() },
+            files,
+            saes,
+        ));
     }
     let entry = entry?;
     let unreachable = |what: &str| {
@@ -255,7 +268,11 @@ async fn known(opener: &mut Opener<'_>, name: &str, own_saes: bool) -> Result<Pa
     }
     let (origin, revision) = (platform::Origin::Hub(hub.clone()).describe(), hub.revision.clone());
     let files = ModelFiles::among("the hub's files", &sources, None).await?;
-    Ok((run::Origin { name: name.to_owned(), known: Some(entry), origin, revision }, files, saes))
+    Ok((
+        run::Origin { name: name.to_owned(), known: Some(entry), origin, revision, pinned: BTreeMap::new() },
+        files,
+        saes,
+    ))
 }
 
 /// Any repository of the hub: a config, a tokenizer, and safetensors whole or in shards.

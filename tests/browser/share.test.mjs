@@ -85,6 +85,29 @@ test("what a run cannot tell is said: verdicts of the earlier length control, an
   await show(stats, 0);
 });
 
+test("a file that is not the one which its run wrote is named", { timeout: 120_000 }, async () => {
+  const read = (name) => readFileSync(join(dist, "runs/demo", name));
+  const manifest = JSON.parse(read("manifest.json"));
+  const show = async (manifest) => {
+    await open(page, host, "#/results");
+    await state(page, "ready");
+    const files = { "metrics.parquet": read("metrics.parquet"), "stats.parquet": read("stats.parquet"), "manifest.json": JSON.stringify(manifest) };
+    const chosen = Object.entries(files).map(([name, bytes]) => ({ name, mimeType: "", buffer: Buffer.from(bytes) }));
+    await page.locator('[data-test="open-run-file"]').first().setInputFiles(chosen);
+    await page.getByText("files metrics.parquet, manifest.json").first().waitFor({ state: "attached" });
+    const said = await by(page, "run-warnings").allInnerTexts();
+    return said.join("\n");
+  };
+  assert.doesNotMatch(await show(manifest), /as manifest\.json says/);
+  const [metrics, , stats] = manifest.files;
+  assert.deepEqual([metrics.path, stats.path], ["metrics.parquet", "stats.parquet"]);
+  metrics.sha256 = metrics.sha256.replace(/^./, (digit) => (digit === "0" ? "1" : "0"));
+  stats.bytes += 1;
+  const said = await show(manifest);
+  assert.match(said, /metrics\.parquet: expected sha256 \w{64} as manifest\.json says, found \w{64}/);
+  assert.match(said, /stats\.parquet: expected \d+ bytes as manifest\.json says, found \d+/);
+});
+
 test("what is exported is what the run's files hold", { timeout: 120_000 }, async () => {
   await open(page, host, "#/results", "?run=runs/demo/");
   await state(page, "ready");

@@ -4,6 +4,7 @@
 import { asEngineError, EngineFailure, failure } from "../engine/failure";
 import { askData } from "./client";
 import type { SampleFeatures } from "./features";
+import { unlike } from "./integrity";
 import { checkVersion, readManifest, type Manifest } from "./manifest";
 import { layersOf } from "./metrics";
 import { Table } from "./table";
@@ -175,10 +176,19 @@ async function build({ metrics: metricsBlob, stats: statsBlob, features, manifes
   const rows = new Map<string, number>();
   sampleIds.forEach((id, row) => rows.has(id) || rows.set(id, row));
 
+  const compared = [unlike("metrics.parquet", metricsBlob, manifest), statsBlob && unlike("stats.parquet", statsBlob, manifest)];
+  const wrong = (await Promise.all(compared)).filter((text) => typeof text === "string");
+
   const key = `run-${++opened}`;
   let featuresBlob: Promise<Blob> | null = null;
   let index: Promise<null> | null = null;
-  const loadFeatures = features && (() => (featuresBlob ??= retryable(features(), () => (featuresBlob = null))));
+  const checkedFeatures = async (load: () => Promise<Blob>): Promise<Blob> => {
+    const blob = await load();
+    const wrong = await unlike("features.parquet", blob, manifest);
+    if (wrong !== null) throw failure("mismatch", wrong, "it is not the file that this run wrote; copy the run again");
+    return blob;
+  };
+  const loadFeatures = features && (() => (featuresBlob ??= retryable(checkedFeatures(features), () => (featuresBlob = null))));
   const openIndex = async (): Promise<null> =>
     askData<"open-features">({ type: "open-features", key, blob: await (loadFeatures as () => Promise<Blob>)() });
 
@@ -193,7 +203,7 @@ async function build({ metrics: metricsBlob, stats: statsBlob, features, manifes
     sampleIds,
     sampleDomains,
     partial,
-    notes: notesOf(manifest, metrics),
+    notes: [...notesOf(manifest, metrics), ...wrong],
     hasFeatures: features !== undefined,
     rowOf: (sampleId) => rows.get(sampleId),
     async features(sampleId) {
