@@ -13,6 +13,9 @@ struct Server {
     dir: tempfile::TempDir,
 }
 
+/// What it says, beside its site.
+const SAID: &str = "said.txt";
+
 /// What came back: status, head, body.
 struct Answer {
     status: u16,
@@ -56,31 +59,35 @@ fn program(dir: &Path, args: &[&str]) -> Command {
     command
 }
 
+/// A page, two runs in `runs/`, one elsewhere, and a secret that is none of the browser's business.
+fn site() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path();
+    write(&root.join("dist/index.html"), PAGE.as_bytes());
+    write(&root.join("dist/assets/index-abc.js"), b"script");
+    write(&root.join("dist/assets/index-abc.js.br"), b"packed");
+    write(&root.join("dist/models/m/model.gguf"), b"0123456789");
+    write(
+        &root.join("dist/catalog.json"),
+        br#"{"version": 1, "models": [], "runs": [{"name": "demo", "title": "demo", "url": "runs/demo/"}], "default_run": "demo"}"#,
+    );
+    write_run(&root.join("dist/runs/demo"), MANIFEST);
+    write_run(&root.join("runs/older"), MANIFEST);
+    write_run(&root.join("runs/newer"), &MANIFEST.replace("01-01T", "02-01T"));
+    write_run(&root.join("elsewhere/demo"), MANIFEST);
+    write(&root.join("runs/half/manifest.json"), MANIFEST.as_bytes());
+    write(&root.join("secret.txt"), b"secret");
+    dir
+}
+
 impl Server {
-    /// A page, two runs in `runs/`, one elsewhere, and a secret that is none of the browser's business.
     fn start(args: &[&str]) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let root = dir.path();
-        write(&root.join("dist/index.html"), PAGE.as_bytes());
-        write(&root.join("dist/assets/index-abc.js"), b"script");
-        write(&root.join("dist/assets/index-abc.js.br"), b"packed");
-        write(&root.join("dist/models/m/model.gguf"), b"0123456789");
-        write(
-            &root.join("dist/catalog.json"),
-            br#"{"version": 1, "models": [], "runs": [{"name": "demo", "title": "demo", "url": "runs/demo/"}], "default_run": "demo"}"#,
-        );
-        write_run(&root.join("dist/runs/demo"), MANIFEST);
-        write_run(&root.join("runs/older"), MANIFEST);
-        write_run(&root.join("runs/newer"), &MANIFEST.replace("01-01T", "02-01T"));
-        write_run(&root.join("elsewhere/demo"), MANIFEST);
-        write(&root.join("runs/half/manifest.json"), MANIFEST.as_bytes());
-        write(&root.join("secret.txt"), b"secret");
-        let mut child = program(root, &["serve", "--port", "0"])
-            .args(args)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        Self::start_in(site(), |root| program(root, &[&["serve", "--port", "0"], args].concat()))
+    }
+
+    fn start_in(dir: tempfile::TempDir, command: impl FnOnce(&Path) -> Command) -> Self {
+        let said = std::fs::File::create(dir.path().join(SAID)).unwrap();
+        let mut child = command(dir.path()).stdout(Stdio::piped()).stderr(said).spawn().unwrap();
         let mut address = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut address).unwrap();
         let address = address.trim().to_owned();
@@ -107,6 +114,10 @@ impl Server {
     fn get(&self, path: &str) -> Answer {
         self.ask(&format!("GET {path}"), &[])
     }
+
+    fn said(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join(SAID)).unwrap()
+    }
 }
 
 impl Drop for Server {
@@ -132,6 +143,7 @@ fn the_page_is_served_with_its_policy() {
     assert_eq!(server.ask("GET /", &[&format!("If-None-Match: {tag}")]).status, 304);
     let head = server.ask("HEAD /", &[]);
     assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(head.header("Content-Length"), Some(PAGE.len().to_string().as_str()));
     assert_eq!(server.ask("POST /", &["Content-Length: 0"]).status, 405);
     assert_eq!(server.get("/nothing.js").status, 404);
 }
@@ -236,10 +248,14 @@ fn a_foreign_name_gets_nothing() {
 #[test]
 #[cfg(unix)]
 fn an_interrupt_ends_it_cleanly() {
-    let mut server = Server::start(&[]);
-    let kill = Command::new("kill").args(["-INT", &server.child.id().to_string()]).status().unwrap();
-    assert!(kill.success());
-    assert_eq!(server.child.wait().unwrap().code(), Some(0));
+    for signal in ["-INT", "-TERM"] {
+        let mut server = Server::start(&[]);
+        // one that is open and says nothing holds nobody up
+        let _idle = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
+        let kill = Command::new("kill").args([signal, &server.child.id().to_string()]).status().unwrap();
+        assert!(kill.success());
+        assert_eq!(server.child.wait().unwrap().code(), Some(0), "{signal}");
+    }
 }
 
 #[test]
@@ -256,6 +272,78 @@ fn without_a_page_or_a_port_it_says_what_to_do() {
     let server = Server::start(&[]);
     let page = server.dir.path().join("dist").display().to_string();
     fails(&["serve", "--page", &page, "--port", &server.port.to_string()], &["127.0.0.1", "hint:", "--port"]);
+}
+
+#[test]
+#[cfg(unix)]
+fn links_and_pipes_in_runs_are_refused() {
+    use std::os::unix::fs::symlink;
+
+    let dir = site();
+    let root = dir.path().to_owned();
+    let secret = root.join("secret.txt");
+    let instead = |file: &str, by: &dyn Fn(&Path)| {
+        let path = root.join(file);
+        write_run(path.parent().unwrap(), MANIFEST);
+        std::fs::remove_file(&path).unwrap();
+        by(&path);
+    };
+    let link = |path: &Path| symlink(&secret, path).unwrap();
+    instead("runs/linked/metrics.parquet", &link);
+    instead("runs/unsaid/manifest.json", &link);
+    instead("runs/piped/stats.parquet", &|path| {
+        assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+    });
+    symlink(root.join("elsewhere/demo"), root.join("runs/away")).unwrap();
+    // what lies beside a run's file is none of it
+    symlink(&secret, root.join("runs/older/metrics.parquet.br")).unwrap();
+    // what the user names may be a link
+    symlink(root.join("elsewhere"), root.join("named")).unwrap();
+    symlink(root.join("runs/newer"), root.join("newest")).unwrap();
+
+    let server = Server::start_in(dir, |root| program(root, &["serve", "newest", "--runs", "named", "--port", "0"]));
+    assert!(server.address.ends_with("/?run=runs/newer/"), "{}", server.address);
+    let catalog = server.get("/catalog.json");
+    let catalog: serde_json::Value = serde_json::from_slice(&catalog.body).unwrap();
+    let names: Vec<&str> = catalog["runs"].as_array().unwrap().iter().map(|r| r["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["demo", "newer", "demo_2", "older"]);
+    for run in ["linked", "unsaid", "piped", "away"] {
+        for file in ["metrics.parquet", "stats.parquet", "manifest.json"] {
+            let answer = server.get(&format!("/runs/{run}/{file}"));
+            assert_eq!((answer.status, answer.text().as_str()), (404, "nothing here\n"), "{run}/{file}");
+        }
+    }
+    for path in ["/runs/older/metrics.parquet", "/runs/demo_2/metrics.parquet", "/runs/newer/metrics.parquet"] {
+        let whole = server.ask(&format!("GET {path}"), &["Accept-Encoding: br"]);
+        assert_eq!((whole.status, whole.text().as_str()), (200, "metrics.parquet"), "{path}");
+    }
+    for (file, found) in [
+        ("runs/linked/metrics.parquet", "found a symbolic link"),
+        ("runs/unsaid/manifest.json", "found a symbolic link"),
+        ("runs/piped/stats.parquet", "found neither file nor folder"),
+        ("runs/away", "found a symbolic link"),
+    ] {
+        let said = server.said();
+        let lines: Vec<&str> = said.lines().filter(|line| line.contains(file)).collect();
+        assert!(lines.len() == 1 && lines[0].contains(found), "{file}: {said}");
+    }
+
+    let root = server.dir.path();
+    for (args, file) in [
+        (["serve", "--port", "0", "runs/linked"], "runs/linked/metrics.parquet"),
+        (["pack", "dist", "--run", "runs/linked"], "runs/linked/metrics.parquet"),
+        (["pack", "dist", "--run", "runs/unsaid"], "runs/unsaid/manifest.json"),
+        (["pack", "dist", "--run", "runs/piped"], "runs/piped/stats.parquet"),
+    ] {
+        let out = program(root, &args).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert_eq!(out.status.code(), Some(1), "{args:?}");
+        assert!(text.contains(file) && text.contains("regular file") && text.contains("hint:"), "{text}");
+    }
+    assert!(!["linked", "unsaid", "piped"].iter().any(|run| root.join("dist/runs").join(run).exists()));
+    assert!(program(root, &["pack", "dist", "--run", "newest"]).output().unwrap().status.success());
+    let packed = root.join("dist/runs/newest/metrics.parquet");
+    assert!(packed.symlink_metadata().unwrap().is_file());
 }
 
 #[test]

@@ -80,12 +80,34 @@ pub fn model(known: &KnownModel, files: &KnownFiles, hashed: bool) -> Result<(Ho
     Ok((HostedModel { name: known.name.clone(), summary: Some(known.summary.clone()), model, saes }, placed))
 }
 
-/// The entry of the run in `folder`, which is offered as `runs/<name>/`; none if it is not a
-/// finished run.
-pub fn run(name: &str, folder: &Path) -> Option<HostedRun> {
-    if !RUN_FILES.iter().all(|file| folder.join(file).is_file()) {
-        return None;
+/// Whether `folder` holds a finished run.
+///
+/// # Errors
+/// One of its files is something else than a file: a link leads elsewhere, a pipe may never end.
+pub fn is_run(folder: &Path) -> Result<bool> {
+    for file in RUN_FILES {
+        let path = folder.join(file);
+        let Ok(meta) = path.symlink_metadata() else { return Ok(false) };
+        let found = match meta.file_type() {
+            kind if kind.is_file() => continue,
+            kind if kind.is_symlink() => "a symbolic link",
+            kind if kind.is_dir() => "a folder",
+            _ => "neither file nor folder",
+        };
+        let hint = "a run is shared only with files of its own: put the file itself there";
+        return Err(Error::malformed(path.display().to_string(), "type", "a regular file", found, hint));
     }
+    Ok(true)
+}
+
+/// No finished run is in `folder`.
+pub fn no_run(folder: &Path) -> Error {
+    Error::missing(format!("a finished run in {}", folder.display()), format!("it has {}", RUN_FILES.join(", ")))
+}
+
+/// The entry of the finished run in `folder`, which is offered as `runs/<name>/`; none if its manifest is
+/// not one.
+pub fn entry(name: &str, folder: &Path) -> Option<HostedRun> {
     // read loosely: a run of another version is offered too, and the page says what it thinks of it
     let manifest: serde_json::Value =
         serde_json::from_reader(std::io::BufReader::new(File::open(folder.join(output::MANIFEST_FILE)).ok()?)).ok()?;

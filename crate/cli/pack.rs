@@ -39,10 +39,8 @@ pub fn run(args: &args::Pack) -> Result<()> {
                 "a run's folder is named with letters, digits, `-`, `_` and `.`",
             ));
         }
-        let run = catalog::run(&name, folder).ok_or_else(|| {
-            let files = catalog::RUN_FILES.join(", ");
-            Error::missing(format!("a finished run in {}", folder.display()), format!("it has {files}"))
-        })?;
+        let run = catalog::is_run(folder)?.then(|| catalog::entry(&name, folder)).flatten();
+        let run = run.ok_or_else(|| catalog::no_run(folder))?;
         let there = args.page.join(&run.url);
         for file in catalog::RUN_FILES.into_iter().filter(|file| *file != output::MANIFEST_FILE) {
             place(&folder.join(file), &there.join(file))?;
@@ -104,8 +102,10 @@ fn place(from: &Path, to: &Path) -> Result<()> {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
         _ => {}
     }
-    // a link is not a copy, but nobody writes into these files: they are replaced whole
-    if std::fs::hard_link(from, to).is_err() {
+    // a file in the cache may be a link, which a page must not have
+    let from = from.canonicalize().map_err(failed)?;
+    // a second name is not a copy, but nobody writes into these files: they are replaced whole
+    if std::fs::hard_link(&from, to).is_err() {
         std::fs::copy(from, to).map_err(failed)?;
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! `saescope serve`: the page on loopback, with this machine's models and runs beside it.
 
 mod http;
+mod runs;
 mod site;
 
 use std::net::{Ipv4Addr, TcpListener};
@@ -25,16 +26,15 @@ const MORE_PORTS: u16 = 20;
 /// # Errors
 /// No page, a run that is not whole, no free port.
 pub fn run(args: &args::Serve) -> Result<()> {
-    let mut runs = args.runs.clone();
+    let mut places = args.runs.clone();
     if let Some(run) = &args.run {
-        if !catalog::RUN_FILES.iter().all(|file| run.join(file).is_file()) {
-            let files = catalog::RUN_FILES.join(", ");
-            return Err(Error::missing(format!("a finished run in {}", run.display()), format!("it has {files}")));
+        if !catalog::is_run(run)? {
+            return Err(catalog::no_run(run));
         }
-        runs.insert(0, run.clone());
+        places.insert(0, run.clone());
     }
-    runs.push(PathBuf::from("runs"));
-    let site = Arc::new(Site::new(page(args.page.as_deref())?, runs, Settings::from_env()?)?);
+    places.push(PathBuf::from("runs"));
+    let site = Arc::new(Site::new(page(args.page.as_deref())?, places, Settings::from_env()?)?);
 
     let failed = |e: std::io::Error| {
         Error::io("127.0.0.1", "listen on", e, "another program has the port; choose another with `--port`")
@@ -55,8 +55,8 @@ pub fn run(args: &args::Serve) -> Result<()> {
     });
 
     let mut address = format!("http://127.0.0.1:{port}/");
-    if let Some(run) = args.run.as_deref().and_then(|run| site.run_at(run)) {
-        address.push_str(&format!("?run={}", run.url));
+    if let Some(name) = args.run.as_deref().and_then(|run| site.runs.name_of(run)) {
+        address.push_str(&format!("?run=runs/{name}/"));
     }
     print(&format!("{address}\n"))?;
     say("Ctrl-C ends it");

@@ -28,7 +28,7 @@ pub fn answer(request: Request, site: &Site) -> io::Result<()> {
     }
     let path = request.url().split(['?', '#']).next().unwrap_or_default().to_owned();
     match site.find(&path) {
-        Ok(Some(Found::File { path, changes })) => file(request, site, &path, changes),
+        Ok(Some(Found::File { path, own, changes })) => file(request, site, &path, own, changes),
         Ok(Some(Found::Bytes(bytes))) => {
             let headers = headers(site, &[("Content-Type", "application/json"), ("Cache-Control", "no-cache")]);
             send(request, 200, headers, bytes.len() as u64, Cursor::new(bytes))
@@ -38,9 +38,10 @@ pub fn answer(request: Request, site: &Site) -> io::Result<()> {
     }
 }
 
-fn file(request: Request, site: &Site, path: &Path, changes: bool) -> io::Result<()> {
+fn file(request: Request, site: &Site, path: &Path, own: bool, changes: bool) -> io::Result<()> {
     let range = header(&request, "Range");
-    let packed = if range.is_none() { packed(&request, path) } else { None };
+    // only the page's folder is the program's to look around in
+    let packed = if own && range.is_none() { packed(&request, path) } else { None };
     let opened = File::open(packed.as_ref().map_or(path, |(path, _)| path));
     let (mut file, meta) = match opened.and_then(|file| file.metadata().map(|meta| (file, meta))) {
         Ok(found) => found,

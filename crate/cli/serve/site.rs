@@ -1,14 +1,15 @@
 //! What can be asked for, and where it lies. A path is answered only if every part of it is a plain
 //! name: there is nothing to decode, and no way out of the folders.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::runs::Runs;
 use crate::cli::catalog::{self, Placed, RUN_FILES};
 use crate::cli::fetch::KnownFiles;
 use crate::error::{Error, Result};
-use crate::model::registry;
+use crate::model::registry::{self, KnownModel};
 use crate::platform::fetch::{Settings, at_hand};
-use crate::protocol::{CATALOG_FILE, Catalog, HostedModel, HostedRun};
+use crate::protocol::{CATALOG_FILE, Catalog, HostedModel};
 
 /// The page as the source has it: the one place of the policy's text, for a page that lost its own.
 const INDEX: &str = include_str!("../../../index.html");
@@ -16,8 +17,8 @@ const INDEX: &str = include_str!("../../../index.html");
 /// The page and what lies beside it.
 pub struct Site {
     page: PathBuf,
-    /// Runs, or folders of runs.
-    runs: Vec<PathBuf>,
+    /// This machine's runs.
+    pub runs: Runs,
     settings: Settings,
     /// The page's content security policy.
     pub policy: String,
@@ -26,8 +27,8 @@ pub struct Site {
 /// What lies at a path.
 #[derive(Debug)]
 pub enum Found {
-    /// A file; `changes` if it may be another one tomorrow under the same name.
-    File { path: PathBuf, changes: bool },
+    /// A file; `own` if it is the page's, `changes` if it may be another one tomorrow under the same name.
+    File { path: PathBuf, own: bool, changes: bool },
     /// Something made up for this answer.
     Bytes(Vec<u8>),
 }
@@ -35,11 +36,12 @@ pub enum Found {
 impl Site {
     /// # Errors
     /// A page that cannot be read.
-    pub fn new(page: PathBuf, runs: Vec<PathBuf>, settings: Settings) -> Result<Self> {
+    pub fn new(page: PathBuf, places: Vec<PathBuf>, settings: Settings) -> Result<Self> {
         let index = page.join("index.html");
         let html = std::fs::read_to_string(&index)
             .map_err(|e| Error::io(index.display().to_string(), "read", e, "build the page again"))?;
         let policy = policy(&html).or_else(|| policy(INDEX)).unwrap_or("default-src 'none'");
+        let runs = Runs::new(places, page.join("runs"));
         Ok(Self { page, runs, settings, policy: format!("{policy}; frame-ancestors 'none'") })
     }
 
@@ -60,81 +62,48 @@ impl Site {
         let own = self.page.join(path);
         if own.is_file() {
             // the build puts a hash of the content into the names of what is in assets/
-            return Ok(Some(Found::File { path: own, changes: parts[0] != "assets" }));
+            return Ok(Some(Found::File { path: own, own: true, changes: parts[0] != "assets" }));
         }
         let file = match parts[..] {
-            ["runs", name, file] if RUN_FILES.contains(&file) => {
-                self.local_runs().into_iter().find(|(run, _)| run.name == name).map(|(_, folder)| folder.join(file))
-            }
-            ["models", ..] => self.local_models()?.1.into_iter().find(|(url, _)| url == path).map(|(_, file)| file),
+            ["runs", name, file] if RUN_FILES.contains(&file) => self.runs.find(name).map(|folder| folder.join(file)),
+            ["models", name, ..] => self.model_file(name, path)?,
             _ => None,
         };
-        Ok(file.map(|path| Found::File { path, changes: true }))
+        Ok(file.map(|path| Found::File { path, own: false, changes: true }))
     }
 
     /// The page's own catalog, with this machine's models and runs after it.
     fn catalog(&self) -> Result<Catalog> {
         let mut catalog = catalog::read(&self.page)?;
-        for model in self.local_models()?.0 {
-            if !catalog.models.iter().any(|m| m.name == model.name) {
+        for known in registry::all()? {
+            if let Some((model, _)) = self.model(&known)?
+                && !catalog.models.iter().any(|m| m.name == model.name)
+            {
                 catalog.models.push(model);
             }
         }
-        catalog.runs.extend(self.local_runs().into_iter().map(|(run, _)| run));
+        catalog.runs.extend(self.runs.list());
         Ok(catalog)
     }
 
-    /// The entry of the local run in `folder`.
-    pub fn run_at(&self, folder: &Path) -> Option<HostedRun> {
-        self.local_runs().into_iter().find(|(_, f)| f == folder).map(|(run, _)| run)
+    /// The file of a known model that is offered at `path`.
+    fn model_file(&self, name: &str, path: &str) -> Result<Option<PathBuf>> {
+        let Ok(known) = registry::find(name) else { return Ok(None) };
+        let files = self.model(&known)?.map(|(_, files)| files).unwrap_or_default();
+        Ok(files.into_iter().find(|(url, _)| url == path).map(|(_, file)| file))
     }
 
-    /// Known models that are at hand as a whole, and their files.
-    fn local_models(&self) -> Result<(Vec<HostedModel>, Vec<Placed>)> {
-        let (mut models, mut files) = (Vec::new(), Vec::new());
-        for known in registry::all()? {
-            // the model first: SAEs that the program brings are not written out for a model that is not here
-            let all: Option<Vec<_>> = known
-                .wanted()
-                .iter()
-                .map(|(_, origins)| origins.iter().find_map(|origin| at_hand(origin, &self.settings)))
-                .collect();
-            let Some(mut all) = all.map(Vec::into_iter) else { continue };
-            let Some(model) = all.next() else { continue };
-            let (entry, placed) = catalog::model(&known, &KnownFiles { model, saes: all.collect() }, false)?;
-            models.push(entry);
-            files.extend(placed);
-        }
-        Ok((models, files))
-    }
-
-    /// Finished runs of this machine, newest first, each under a name of its own.
-    fn local_runs(&self) -> Vec<(HostedRun, PathBuf)> {
-        let mut runs: Vec<(HostedRun, PathBuf)> = Vec::new();
-        let mut add = |folder: PathBuf| {
-            let here = |path: &Path| path.canonicalize().ok();
-            if runs.iter().any(|(_, known)| here(known) == here(&folder)) {
-                return;
-            }
-            let plain = here(&folder).and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned()));
-            let Some(plain) = plain.filter(|name| catalog::plain_name(name)) else { return };
-            let taken = |name: &String| {
-                runs.iter().any(|(run, _)| run.name == *name) || self.page.join("runs").join(name).exists()
-            };
-            let mut names = std::iter::once(plain.clone()).chain((2..).map(|n| format!("{plain}_{n}")));
-            if let Some(run) = names.find(|name| !taken(name)).and_then(|name| catalog::run(&name, &folder)) {
-                runs.push((run, folder));
-            }
-        };
-        for place in &self.runs {
-            add(place.clone());
-            let mut inside: Vec<PathBuf> =
-                std::fs::read_dir(place).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-            inside.sort();
-            inside.into_iter().filter(|path| path.is_dir()).for_each(&mut add);
-        }
-        runs.sort_by(|(a, _), (b, _)| b.started_at.cmp(&a.started_at));
-        runs
+    /// A known model that is at hand as a whole, and its files.
+    fn model(&self, known: &KnownModel) -> Result<Option<(HostedModel, Vec<Placed>)>> {
+        // the model first: SAEs that the program brings are not written out for a model that is not here
+        let all: Option<Vec<_>> = known
+            .wanted()
+            .iter()
+            .map(|(_, origins)| origins.iter().find_map(|origin| at_hand(origin, &self.settings)))
+            .collect();
+        let Some(mut all) = all.map(Vec::into_iter) else { return Ok(None) };
+        let Some(model) = all.next() else { return Ok(None) };
+        catalog::model(known, &KnownFiles { model, saes: all.collect() }, false).map(Some)
     }
 }
 
