@@ -1,5 +1,7 @@
 //! The server as a browser meets it, and as a page of elsewhere would.
 
+mod limits;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
@@ -240,7 +242,10 @@ fn a_foreign_name_gets_nothing() {
         assert_eq!(answer.status, 403, "{host}");
         assert!(!answer.text().contains("page"), "{host}");
     }
-    for host in ["localhost", "localhost:1234", "[::1]:7878"] {
+    // a whole address says whom it is for
+    assert_eq!(server.ask("GET http://evil.example/", &[]).status, 403);
+    assert_eq!(server.ask("GET http://localhost/", &["Host: evil.example"]).status, 200);
+    for host in ["localhost", "localhost:1234", "[::1]:7878", "LOCALHOST", "LocalHost:7878"] {
         assert_eq!(server.ask("GET /", &[&format!("Host: {host}")]).status, 200, "{host}");
     }
 }

@@ -1,6 +1,9 @@
 //! `saescope serve`: the page on loopback, with this machine's models and runs beside it.
 
+mod connections;
+mod content;
 mod http;
+mod patient;
 mod runs;
 mod site;
 
@@ -11,10 +14,12 @@ use std::thread;
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
+use tokio::sync::Notify;
 
 use super::{args, catalog, print, say};
 use crate::error::{Error, Result};
 use crate::platform::fetch::Settings;
+use connections::Server;
 use site::Site;
 
 /// Port without `--port`, and how many after it are tried.
@@ -34,23 +39,21 @@ pub fn run(args: &args::Serve) -> Result<()> {
         places.insert(0, run.clone());
     }
     places.push(PathBuf::from("runs"));
-    let site = Arc::new(Site::new(page(args.page.as_deref())?, places, Settings::from_env()?)?);
+    let site = Site::new(page(args.page.as_deref())?, places, Settings::from_env()?)?;
 
-    let failed = |e: std::io::Error| {
-        Error::io("127.0.0.1", "listen on", e, "another program has the port; choose another with `--port`")
-    };
+    let failed =
+        |e| Error::io("127.0.0.1", "listen on", e, "another program has the port; choose another with `--port`");
     let listener = listen(args.port).map_err(failed)?;
     let port = listener.local_addr().map_err(failed)?.port();
-    let server =
-        tiny_http::Server::from_listener(listener, None).map_err(|e| failed(std::io::Error::other(e.to_string())))?;
-    let server = Arc::new(server);
+    let server = Server::new(listener).map_err(failed)?;
 
     let mut signals = Signals::new([SIGINT, SIGTERM])
         .map_err(|e| Error::io("the interrupt signal", "watch", e, "report this as a bug"))?;
-    let stopped = Arc::clone(&server);
+    let stop = Arc::new(Notify::new());
+    let signalled = Arc::clone(&stop);
     thread::spawn(move || {
         if signals.forever().next().is_some() {
-            stopped.unblock();
+            signalled.notify_one();
         }
     });
 
@@ -65,14 +68,7 @@ pub fn run(args: &args::Serve) -> Result<()> {
     {
         say(&format!("cannot open a browser ({e}); open {address} yourself"));
     }
-    // ends when the server is unblocked
-    for request in server.incoming_requests() {
-        let site = Arc::clone(&site);
-        thread::spawn(move || {
-            // the reader went away: nobody left to tell
-            let _ = http::answer(request, &site);
-        });
-    }
+    server.run(site, &stop);
     Ok(())
 }
 

@@ -1,81 +1,87 @@
 //! One request, one answer: files whole or by range, packed where a packed one lies beside it.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read, Seek, SeekFrom};
+use std::io::{Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use tiny_http::{Header, Method, Request, Response, StatusCode};
+use hyper::header::{self, HeaderName, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
 
+use super::content::Content;
 use super::site::{Found, Site};
 
 /// Names that this machine has for itself. A page of elsewhere whose name was made to point here
 /// (DNS rebinding) sends its own, and gets nothing.
 const HOSTS: [&str; 3] = ["127.0.0.1", "localhost", "[::1]"];
 
-/// Answers a request.
-///
-/// # Errors
-/// The connection broke.
-pub fn answer(request: Request, site: &Site) -> io::Result<()> {
-    let host = header(&request, "Host").unwrap_or_default();
-    if !HOSTS.contains(&without_port(&host)) {
-        return plain(request, site, 403, "this server answers to 127.0.0.1 and localhost only\n");
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
+/// Answers a request; looks at files, and so may take a while.
+pub fn answer(request: &Request<()>, site: &Site) -> Response<Content> {
+    if !is_own(host(request)) {
+        return plain(site, StatusCode::FORBIDDEN, "this server answers to 127.0.0.1 and localhost only\n");
     }
-    if !matches!(request.method(), Method::Get | Method::Head) {
-        return plain(request, site, 405, "GET and HEAD only\n");
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut answer = plain(site, StatusCode::METHOD_NOT_ALLOWED, "GET and HEAD only\n");
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return answer;
     }
-    let path = request.url().split(['?', '#']).next().unwrap_or_default().to_owned();
-    match site.find(&path) {
+    match site.find(request.uri().path()) {
         Ok(Some(Found::File { path, own, changes })) => file(request, site, &path, own, changes),
         Ok(Some(Found::Bytes(bytes))) => {
-            let headers = headers(site, &[("Content-Type", "application/json"), ("Cache-Control", "no-cache")]);
-            send(request, 200, headers, bytes.len() as u64, Cursor::new(bytes))
+            let fields = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")];
+            respond(site, StatusCode::OK, &fields, Content::bytes(bytes))
         }
-        Ok(None) => plain(request, site, 404, "nothing here\n"),
-        Err(error) => plain(request, site, 500, &format!("error: {error}\n")),
+        Ok(None) => plain(site, StatusCode::NOT_FOUND, "nothing here\n"),
+        Err(error) => plain(site, StatusCode::INTERNAL_SERVER_ERROR, &format!("error: {error}\n")),
     }
 }
 
-fn file(request: Request, site: &Site, path: &Path, own: bool, changes: bool) -> io::Result<()> {
-    let range = header(&request, "Range");
+fn file(request: &Request<()>, site: &Site, path: &Path, own: bool, changes: bool) -> Response<Content> {
+    let failed =
+        |e| plain(site, StatusCode::INTERNAL_SERVER_ERROR, &format!("error: {}: cannot read: {e}\n", path.display()));
+    let range = field(request, header::RANGE);
     // only the page's folder is the program's to look around in
-    let packed = if own && range.is_none() { packed(&request, path) } else { None };
+    let packed = if own && range.is_none() { packed(request, path) } else { None };
     let opened = File::open(packed.as_ref().map_or(path, |(path, _)| path));
     let (mut file, meta) = match opened.and_then(|file| file.metadata().map(|meta| (file, meta))) {
         Ok(found) => found,
-        Err(e) => return plain(request, site, 500, &format!("{}: {e}\n", path.display())),
+        Err(e) => return failed(e),
     };
     let modified = meta.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
     let tag = format!("\"{:x}-{:x}\"", meta.len(), modified.as_nanos());
     let mut fields = vec![
-        ("Content-Type", kind(path)),
-        ("Cache-Control", if changes { "no-cache" } else { "public, max-age=31536000, immutable" }),
-        ("Accept-Ranges", "bytes"),
-        ("Vary", "Accept-Encoding"),
-        ("ETag", &tag),
+        (header::CONTENT_TYPE, kind(path)),
+        (header::CACHE_CONTROL, if changes { "no-cache" } else { "public, max-age=31536000, immutable" }),
+        (header::ACCEPT_RANGES, "bytes"),
+        (header::VARY, "Accept-Encoding"),
+        (header::ETAG, &tag),
     ];
     if let Some((_, encoding)) = &packed {
-        fields.push(("Content-Encoding", encoding));
+        fields.push((header::CONTENT_ENCODING, encoding));
     }
-    if header(&request, "If-None-Match").is_some_and(|known| known.split(',').any(|one| one.trim() == tag)) {
-        return send(request, 304, headers(site, &fields), 0, io::empty());
+    if field(request, header::IF_NONE_MATCH).is_some_and(|known| known.split(',').any(|one| one.trim() == tag)) {
+        return respond(site, StatusCode::NOT_MODIFIED, &fields, Content::bytes(""));
     }
     // a range of another version of the file would not fit what the reader has
-    let range = range.filter(|_| header(&request, "If-Range").is_none_or(|known| known == tag));
-    match range.as_deref().map_or(Part::Whole, |range| part(range, meta.len())) {
-        Part::Whole => send(request, 200, headers(site, &fields), meta.len(), file.take(meta.len())),
+    let range = range.filter(|_| field(request, header::IF_RANGE).is_none_or(|known| known == tag));
+    match range.map_or(Part::Whole, |range| part(range, meta.len())) {
+        Part::Whole => respond(site, StatusCode::OK, &fields, Content::file(file, meta.len())),
         Part::Range(range) => {
             let content = format!("bytes {}-{}/{}", range.start, range.end - 1, meta.len());
-            fields.push(("Content-Range", &content));
-            file.seek(SeekFrom::Start(range.start))?;
+            fields.push((header::CONTENT_RANGE, &content));
+            if let Err(e) = file.seek(SeekFrom::Start(range.start)) {
+                return failed(e);
+            }
             let length = range.end - range.start;
-            send(request, 206, headers(site, &fields), length, file.take(length))
+            respond(site, StatusCode::PARTIAL_CONTENT, &fields, Content::file(file, length))
         }
         Part::Outside => {
             let content = format!("bytes */{}", meta.len());
-            send(request, 416, headers(site, &[("Content-Range", &content)]), 0, io::empty())
+            let fields = [(header::CONTENT_RANGE, content.as_str())];
+            respond(site, StatusCode::RANGE_NOT_SATISFIABLE, &fields, Content::bytes(""))
         }
     }
 }
@@ -104,8 +110,8 @@ fn part(header: &str, length: u64) -> Part {
 }
 
 /// The packed form of a file that the reader understands, where one lies beside it.
-fn packed(request: &Request, path: &Path) -> Option<(PathBuf, &'static str)> {
-    let accepted = header(request, "Accept-Encoding")?;
+fn packed(request: &Request<()>, path: &Path) -> Option<(PathBuf, &'static str)> {
+    let accepted = field(request, header::ACCEPT_ENCODING)?;
     let accepts = |name: &str| accepted.split(',').any(|one| one.split(';').next().unwrap_or("").trim() == name);
     [("br", "br"), ("gzip", "gz")].into_iter().filter(|(name, _)| accepts(name)).find_map(|(name, ending)| {
         let mut packed = path.as_os_str().to_owned();
@@ -115,31 +121,43 @@ fn packed(request: &Request, path: &Path) -> Option<(PathBuf, &'static str)> {
     })
 }
 
-fn plain(request: Request, site: &Site, status: u16, text: &str) -> io::Result<()> {
-    let fields = [("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "no-store")];
-    send(request, status, headers(site, &fields), text.len() as u64, Cursor::new(text.to_owned()))
+fn plain(site: &Site, status: StatusCode, text: &str) -> Response<Content> {
+    let fields = [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")];
+    respond(site, status, &fields, Content::bytes(text.to_owned()))
 }
 
-fn send(request: Request, status: u16, headers: Vec<Header>, length: u64, body: impl Read) -> io::Result<()> {
-    let length = usize::try_from(length).map_err(io::Error::other)?;
-    // the length is known: no chunks
-    let response = Response::new(StatusCode(status), headers, body, Some(length), None);
-    request.respond(response.with_chunked_threshold(usize::MAX))
-}
-
-/// These, and those that every answer has.
-fn headers(site: &Site, fields: &[(&str, &str)]) -> Vec<Header> {
+/// An answer with these headers, and those that every answer has.
+fn respond(site: &Site, status: StatusCode, fields: &[(HeaderName, &str)], content: Content) -> Response<Content> {
     let always = [
-        ("Content-Security-Policy", site.policy.as_str()),
-        ("X-Content-Type-Options", "nosniff"),
-        ("Cross-Origin-Resource-Policy", "same-origin"),
-        ("Referrer-Policy", "no-referrer"),
+        (header::CONTENT_SECURITY_POLICY, site.policy.as_str()),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (RESOURCE_POLICY, "same-origin"),
+        (header::REFERRER_POLICY, "no-referrer"),
     ];
-    fields.iter().chain(&always).filter_map(|(name, value)| Header::from_bytes(*name, *value).ok()).collect()
+    let mut answer = Response::new(content);
+    *answer.status_mut() = status;
+    for (name, value) in fields.iter().chain(&always) {
+        // all are made here, of characters that a header may have
+        if let Ok(value) = HeaderValue::from_str(value) {
+            answer.headers_mut().insert(name, value);
+        }
+    }
+    answer
 }
 
-fn header(request: &Request, name: &'static str) -> Option<String> {
-    request.headers().iter().find(|header| header.field.equiv(name)).map(|header| header.value.to_string())
+fn field(request: &Request<()>, name: HeaderName) -> Option<&str> {
+    request.headers().get(name)?.to_str().ok()
+}
+
+/// Whom the request is for; a whole address before the header, as the standard says.
+fn host(request: &Request<()>) -> &str {
+    let address = request.uri().scheme().and(request.uri().authority());
+    address.map(|host| host.as_str()).or_else(|| field(request, header::HOST)).unwrap_or_default()
+}
+
+/// Whether a host's name, with or without a port, is one of this machine's.
+fn is_own(host: &str) -> bool {
+    HOSTS.iter().any(|own| without_port(host).eq_ignore_ascii_case(own))
 }
 
 fn without_port(host: &str) -> &str {
@@ -187,12 +205,12 @@ mod tests {
     }
 
     #[test]
-    fn a_hosts_port_does_not_matter() {
-        for host in ["127.0.0.1:7878", "localhost", "[::1]:80"] {
-            assert!(HOSTS.contains(&without_port(host)), "{host}");
+    fn a_hosts_port_and_capitals_do_not_matter() {
+        for host in ["127.0.0.1:7878", "localhost", "[::1]:80", "LOCALHOST", "LocalHost:7878"] {
+            assert!(is_own(host), "{host}");
         }
         for host in ["evil.example:7878", "127.0.0.1.evil.example", "localhost.evil.example:80", "", "[::1"] {
-            assert!(!HOSTS.contains(&without_port(host)), "{host}");
+            assert!(!is_own(host), "{host}");
         }
     }
 }
