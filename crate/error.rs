@@ -1,9 +1,15 @@
 //! The library's one error type.
 //!
 //! Error text is lower-case and specific: it names the file or the field, what was expected and
-//! what was found, and ends with one `hint:` line.
+//! what was found, and ends with one `hint:` line. What comes from files is cut and escaped on the way in
+//! ([`shown`]), so that an error can be shown anywhere.
+
+mod text;
 
 use std::fmt;
+
+use text::{field, fields};
+pub use text::{harmless, listed, shown, spoken};
 
 /// Result with the library's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -88,11 +94,16 @@ impl Hint {
     pub fn none() -> Self {
         Self(String::new())
     }
+
+    /// A hint of several lines.
+    pub fn lines(lines: &[String]) -> Self {
+        Self(lines.iter().map(|line| field(line)).collect::<Vec<_>>().join("\n        "))
+    }
 }
 
 impl<T: Into<String>> From<T> for Hint {
     fn from(text: T) -> Self {
-        Self(text.into())
+        Self(field(&text.into()))
     }
 }
 
@@ -107,7 +118,9 @@ impl Error {
     /// What went wrong, expected against found, without the hint.
     pub fn message(&self) -> String {
         match self {
-            Self::Io { file, action, source, .. } => format!("{file}: cannot {action}: {source}"),
+            Self::Io { file, action, source, .. } => {
+                format!("{file}: cannot {action}: {}", fields(&source.to_string()))
+            }
             Self::Malformed { file, what, expected, found, .. } => {
                 format!("{file}: {what}: expected {expected}, found {found}")
             }
@@ -150,9 +163,18 @@ impl Error {
         }
     }
 
+    /// The same error with `lines` below what was found.
+    #[must_use]
+    pub fn with_lines(mut self, lines: &[String]) -> Self {
+        if let Self::Malformed { found, .. } | Self::Mismatch { found, .. } = &mut self {
+            lines.iter().for_each(|line| found.push_str(&format!("\n  {}", field(line))));
+        }
+        self
+    }
+
     /// An [`Error::Io`].
     pub fn io(file: impl Into<String>, action: &'static str, source: std::io::Error, hint: impl Into<Hint>) -> Self {
-        Self::Io { file: file.into(), action, source, hint: hint.into() }
+        Self::Io { file: field(&file.into()), action, source, hint: hint.into() }
     }
 
     /// An [`Error::Malformed`].
@@ -164,22 +186,22 @@ impl Error {
         hint: impl Into<Hint>,
     ) -> Self {
         Self::Malformed {
-            file: file.into(),
-            what: what.into(),
-            expected: expected.into(),
-            found: found.into(),
+            file: field(&file.into()),
+            what: field(&what.into()),
+            expected: field(&expected.into()),
+            found: field(&found.into()),
             hint: hint.into(),
         }
     }
 
     /// An [`Error::Missing`].
     pub fn missing(what: impl Into<String>, hint: impl Into<Hint>) -> Self {
-        Self::Missing { what: what.into(), hint: hint.into() }
+        Self::Missing { what: field(&what.into()), hint: hint.into() }
     }
 
     /// An [`Error::Unsupported`].
     pub fn unsupported(what: impl Into<String>, hint: impl Into<Hint>) -> Self {
-        Self::Unsupported { what: what.into(), hint: hint.into() }
+        Self::Unsupported { what: field(&what.into()), hint: hint.into() }
     }
 
     /// An [`Error::Mismatch`].
@@ -189,17 +211,23 @@ impl Error {
         found: impl Into<String>,
         hint: impl Into<Hint>,
     ) -> Self {
-        Self::Mismatch { what: what.into(), expected: expected.into(), found: found.into(), hint: hint.into() }
+        Self::Mismatch {
+            what: field(&what.into()),
+            expected: field(&expected.into()),
+            found: field(&found.into()),
+            hint: hint.into(),
+        }
     }
 
     /// An [`Error::Device`].
     pub fn device(what: impl Into<String>, hint: impl Into<Hint>) -> Self {
-        Self::Device { what: what.into(), hint: hint.into() }
+        // a driver's own words may have lines
+        Self::Device { what: fields(&what.into()), hint: hint.into() }
     }
 
     /// An [`Error::Usage`].
     pub fn usage(what: impl Into<String>, hint: impl Into<Hint>) -> Self {
-        Self::Usage { what: what.into(), hint: hint.into() }
+        Self::Usage { what: field(&what.into()), hint: hint.into() }
     }
 }
 
@@ -231,5 +259,31 @@ mod tests {
         assert_eq!(Error::usage("a", Hint::none()).to_string(), "a");
         // words that look like a hint stay in the message
         assert_eq!(Error::usage("a\n  hint: b", "h").hint(), Some("h"));
+        assert_eq!(Hint::lines(&["a".into(), "b\nc".into()]), Hint("a\n        b\\nc".into()));
+        let list = Error::malformed("a", "b", "c", "2 faults", "h").with_lines(&["one".into(), "two\nthree".into()]);
+        assert_eq!(list.message(), "a: b: expected c, found 2 faults\n  one\n  two\\nthree");
+    }
+
+    #[test]
+    fn an_error_is_short_and_steers_no_terminal_whatever_it_speaks_of() {
+        let evil = format!("\u{1b}]0;title\u{7}\n  hint: run this\u{202e}{}", "x".repeat(3_000_000));
+        let text = || evil.clone();
+        let system = || std::io::Error::other(text());
+        for error in [
+            Error::io(text(), "read", system(), text()),
+            Error::malformed(text(), text(), text(), text(), text()),
+            Error::malformed(text(), text(), text(), text(), text()).with_lines(&[text(), text()]),
+            Error::missing(text(), text()),
+            Error::unsupported(text(), text()),
+            Error::mismatch(text(), text(), text(), text()),
+            Error::device(text(), text()),
+            Error::usage(text(), text()),
+        ] {
+            let said = error.to_string();
+            assert!(said.chars().count() < 6000, "{} characters", said.len());
+            assert!(said.chars().all(|c| c == '\n' || !c.is_control() && c != '\u{202e}'), "{said}");
+        }
+        let forged = Error::missing(evil, "h").to_string();
+        assert_eq!(forged.lines().filter(|line| line.trim_start().starts_with("hint:")).count(), 1, "{forged}");
     }
 }

@@ -25,7 +25,7 @@ const LAYERS: &[Layer] = &[
     layer("platform", &["error", "hash"], true),
     layer("random", &["hash"], false),
     layer("geometry", &["error"], false),
-    layer("dataset", &["error", "hash", "random"], false),
+    layer("dataset", &["error", "hash", "platform", "random"], false),
     layer("metrics", &["error", "random", "geometry"], false),
     // the bootstrap runs on all cores
     layer("stats", &["error", "platform", "random", "metrics"], false),

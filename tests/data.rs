@@ -60,7 +60,7 @@ fn analyze(run: &Run, case: &str, data: &str, out: &str, more: &[&str]) -> Outpu
 }
 
 /// A copy of a golden model in the run's folder.
-fn copy_model(run: &Run, case: &str) -> std::path::PathBuf {
+pub(crate) fn copy_model(run: &Run, case: &str) -> std::path::PathBuf {
     let model = run.path("model");
     std::fs::create_dir(&model).unwrap();
     for entry in std::fs::read_dir(folder(case).join("model")).unwrap() {
@@ -71,7 +71,7 @@ fn copy_model(run: &Run, case: &str) -> std::path::PathBuf {
 }
 
 /// `--model … --sae …` with the copy in place of the golden model.
-fn copied_args(case: &str) -> Vec<String> {
+pub(crate) fn copied_args(case: &str) -> Vec<String> {
     let mut args = model_args(case);
     args[1] = "./model".to_owned();
     args

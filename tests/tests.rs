@@ -7,6 +7,7 @@ mod durable;
 mod generated;
 mod golden_models;
 mod gpu;
+mod hostile;
 mod length_control;
 mod real_models;
 mod registry;

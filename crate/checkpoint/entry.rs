@@ -3,10 +3,9 @@
 use super::TensorInfo;
 use super::dtype::DType;
 use super::layout::{Layout, Transform, reserved, zeroed};
-use super::pieces::{Compression, Pieces};
-use super::text::shown;
+use super::pieces::{Compression, Pieces, Sum};
 use super::weights::{HostTensor, Packed, Weights};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::platform::Source;
 
 /// A tensor of the index.
@@ -21,6 +20,8 @@ pub(super) struct Entry {
     pub(super) dtype: Option<DType>,
     pub(super) transform: Transform,
     pub(super) compression: Compression,
+    /// Of formats that have one.
+    pub(super) sum: Option<Sum>,
 }
 
 impl Entry {
@@ -66,6 +67,15 @@ impl Entry {
         Ok(Weights::Packed(Packed::new(layout, bytes)))
     }
 
+    /// Holds the bytes against their checksum, once, before parts of them are read. Not where they would come
+    /// over a network: then a part is all that is fetched.
+    pub(super) async fn check_sum(&self, source: &Source) -> Result<()> {
+        if self.sum.as_ref().is_none_or(Sum::held) || !source.at_hand() {
+            return Ok(());
+        }
+        self.each_part(source, &self.layout(source)?, |_, _| Ok(())).await
+    }
+
     /// Reads the stored bytes part by part; `take` is told where each begins.
     async fn each_part(
         &self,
@@ -77,7 +87,8 @@ impl Entry {
         if parts.is_empty() {
             return Ok(());
         }
-        let mut pieces = Pieces::new(source, &self.info.name, self.offset, self.compression).await?;
+        let Self { info, offset, compression, sum, .. } = self;
+        let mut pieces = Pieces::new(source, &info.name, *offset, *compression, sum.as_ref()).await?;
         let mut at = 0;
         for len in parts {
             take(&pieces.take(len).await?, at)?;

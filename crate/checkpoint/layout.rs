@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::decode::first_not_finite;
 use super::dtype::DType;
-use super::text::shown;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::platform::par_chunks_mut;
 
 /// Stored bytes taken at a time: few requests, little memory beside the result.

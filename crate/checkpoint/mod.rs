@@ -17,6 +17,7 @@ mod entry;
 mod float;
 pub mod gguf;
 mod layout;
+mod nearest;
 mod npy;
 mod npz;
 mod pieces;
@@ -25,7 +26,6 @@ mod rows;
 mod safetensors;
 #[cfg(test)]
 mod testing;
-mod text;
 mod weights;
 #[cfg(test)]
 mod weights_tests;
@@ -35,7 +35,7 @@ pub use rows::Rows;
 pub use weights::{HostTensor, Packed, Weights};
 
 use entry::Entry;
-use text::nearest;
+use nearest::nearest;
 
 /// What a checkpoint's header says of one tensor.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,7 +79,8 @@ impl Checkpoint {
     /// without `.npy`.
     ///
     /// Members that are stored are read in place; deflated ones are inflated from their beginning
-    /// whenever they are read. Checksums are not verified.
+    /// whenever they are read. A member is held against its checksum when it is first read: as a whole, even
+    /// where only rows are wanted, unless the rest would have to come over a network for that.
     ///
     /// # Errors
     /// [`Error::Malformed`] when the file is not a zip archive, is truncated, or has a member whose

@@ -7,10 +7,9 @@ use super::dtype::DType;
 use super::entry::Entry;
 use super::layout::Transform;
 use super::npy::{self, Npy};
-use super::pieces::{Compression, Inflater, fetch};
-use super::text::shown;
+use super::pieces::{Compression, Inflater, Sum, fetch};
 use super::zip::{self, Member};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::platform::Source;
 
 /// No deflated byte stands for more than this many: 258 of a two-bit match.
@@ -99,7 +98,8 @@ async fn entry(source: &Source, name: &str, member: &Member) -> Result<Entry> {
         (data + npy.len as u64, member.size - npy.len as u64, Compression::Stored)
     };
     let info = TensorInfo { name: name.to_owned(), shape, nbytes, dtype: dtype_name };
-    Ok(Entry { info, source: 0, offset, dtype, transform, compression })
+    let sum = Some(Sum::new(member.crc, npy.len));
+    Ok(Entry { info, source: 0, offset, dtype, transform, compression, sum })
 }
 
 /// The npy header of a member, of which no more is read than that takes.

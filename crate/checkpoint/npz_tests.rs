@@ -82,10 +82,59 @@ fn stored_rows_are_read_alone() {
     let ck = wait(Checkpoint::open_npz(file.clone())).unwrap();
     let total = |file: &Watched| file.asked.lock().unwrap().drain(..).map(|r| r.end - r.start).sum::<u64>();
     assert!(total(&file) < 70_000, "opening reads the directory and the headers");
-    let rows = wait(ck.read_rows("W", &[49_999, 3, 4])).unwrap();
-    assert_eq!(rows.data[..16], values[49_999 * 16..]);
-    assert_eq!(rows.data[16..], values[3 * 16..5 * 16]);
-    assert_eq!(total(&file), 3 * 64);
+    for (first, read) in [(true, array.len() as u64 + 3 * 64), (false, 3 * 64)] {
+        let rows = wait(ck.read_rows("W", &[49_999, 3, 4])).unwrap();
+        assert_eq!(rows.data[..16], values[49_999 * 16..]);
+        assert_eq!(rows.data[16..], values[3 * 16..5 * 16]);
+        assert_eq!(total(&file), read, "all of it is checked the first time: {first}");
+    }
+    // a reading as a whole counts as well; over a network, rows alone are read
+    for (at_hand, whole, read) in [(true, true, 64), (false, false, 64), (false, true, 64)] {
+        let file = Watched::remote(zip(&[Zipped::stored("W.npy", &array)], false, ""), at_hand);
+        let ck = wait(Checkpoint::open_npz(file.clone())).unwrap();
+        if whole {
+            wait(ck.read("W")).unwrap();
+        }
+        total(&file);
+        wait(ck.read_rows("W", &[7])).unwrap();
+        assert_eq!(total(&file), read, "{at_hand} {whole}");
+    }
+}
+
+#[test]
+fn a_member_is_what_its_checksum_says_or_refused() {
+    let array = npy("<f4", false, "(64, 16)", &f32_bytes(&halves(1024)));
+    let turned = npy("<f4", true, "(64, 16)", &f32_bytes(&halves(1024)));
+    for member in [Zipped::stored("W.npy", &array), Zipped::stored("W.npy", &turned), Zipped::deflated("W.npy", &array)]
+    {
+        let good = zip(std::slice::from_ref(&member), false, "");
+        assert!(wait(open(good.clone()).unwrap().read("W")).is_ok());
+        // another sign of the last value; another checksum
+        let mut flipped = member.clone();
+        if member.method == 0 {
+            *flipped.bytes.last_mut().unwrap() ^= 0x80;
+        } else {
+            flipped.crc ^= 1;
+        }
+        let ck = open(zip(&[flipped], false, "")).unwrap();
+        let rows = wait(ck.read_rows("W", &[0])).unwrap_err();
+        for error in [wait(ck.read("W")).unwrap_err(), rows] {
+            let text = error.to_string();
+            assert!(
+                text.contains(&format!(
+                    "member W: expected bytes of the checksum {:08x}",
+                    member.crc ^ u32::from(member.method != 0)
+                )),
+                "{text}"
+            );
+        }
+        assert!(wait(ck.read_packed("W", &[64, 16])).is_err());
+    }
+    // a header that was changed so that it still is one
+    let mut spaced = Zipped::stored("W.npy", &array);
+    let at = spaced.bytes.windows(9).position(|w| w == b"'shape': ").unwrap();
+    spaced.bytes[at..at + 9].copy_from_slice(b"\"shape\": ");
+    assert!(wait(open(zip(&[spaced], false, "")).unwrap().read("W")).is_err());
 }
 
 #[test]

@@ -1,10 +1,14 @@
-//! Stored bytes in order, piece by piece: as they lie, or inflated on the way.
+//! Stored bytes in order, piece by piece: as they lie, or inflated on the way, and held against the checksum
+//! that an archive has of them.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crc32fast::Hasher;
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
 
-use super::text::shown;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::platform::Source;
 
 /// Compressed bytes read at a time.
@@ -20,43 +24,106 @@ pub(super) enum Compression {
     Deflated { compressed: u64, skip: usize },
 }
 
+/// The checksum of an archive's member, of which a tensor is the end.
+#[derive(Debug, Clone)]
+pub(super) struct Sum {
+    crc: u32,
+    /// Bytes of the member before the tensor's.
+    header: usize,
+    /// Whether the bytes have been found to be those.
+    held: Arc<AtomicBool>,
+}
+
+impl Sum {
+    /// `header` bytes come before the tensor's.
+    pub(super) fn new(crc: u32, header: usize) -> Self {
+        Self { crc, header, held: Arc::default() }
+    }
+
+    /// Whether the bytes have been read as a whole, and were right.
+    pub(super) fn held(&self) -> bool {
+        self.held.load(Ordering::Relaxed)
+    }
+}
+
 /// Hands out a tensor's bytes from the first to the last.
-pub(super) enum Pieces<'a> {
-    Stored { source: &'a Source, at: u64 },
+pub(super) struct Pieces<'a> {
+    source: &'a Source,
+    name: &'a str,
+    bytes: Bytes<'a>,
+    /// What is left to be checked.
+    sum: Option<(Hasher, &'a Sum)>,
+}
+
+enum Bytes<'a> {
+    Stored { at: u64 },
     Deflated(Box<Inflater<'a>>),
 }
 
 impl<'a> Pieces<'a> {
     /// The bytes of the tensor `name` from `offset` on.
-    pub(super) async fn new(source: &'a Source, name: &'a str, offset: u64, compression: Compression) -> Result<Self> {
-        match compression {
-            Compression::Stored => Ok(Self::Stored { source, at: offset }),
+    pub(super) async fn new(
+        source: &'a Source,
+        name: &'a str,
+        offset: u64,
+        compression: Compression,
+        sum: Option<&'a Sum>,
+    ) -> Result<Self> {
+        let mut sum = sum.filter(|sum| !sum.held()).map(|sum| (Hasher::new(), sum));
+        let bytes = match compression {
+            Compression::Stored => {
+                if let Some((hasher, sum)) = &mut sum {
+                    hasher.update(&fetch(source, offset.saturating_sub(sum.header as u64), sum.header).await?);
+                }
+                Bytes::Stored { at: offset }
+            }
             Compression::Deflated { compressed, skip } => {
                 let mut inflater = Inflater::new(source, name, offset, compressed);
-                inflater.take(skip).await?;
-                Ok(Self::Deflated(Box::new(inflater)))
+                let header = inflater.take(skip).await?;
+                if let Some((hasher, _)) = &mut sum {
+                    hasher.update(&header);
+                }
+                Bytes::Deflated(Box::new(inflater))
             }
-        }
+        };
+        Ok(Self { source, name, bytes, sum })
     }
 
     /// The next `len` bytes.
     pub(super) async fn take(&mut self, len: usize) -> Result<Vec<u8>> {
-        match self {
-            Self::Stored { source, at } => {
-                let bytes = fetch(source, *at, len).await?;
+        let bytes = match &mut self.bytes {
+            Bytes::Stored { at } => {
+                let bytes = fetch(self.source, *at, len).await?;
                 *at += len as u64;
-                Ok(bytes)
+                bytes
             }
-            Self::Deflated(inflater) => inflater.take(len).await,
+            Bytes::Deflated(inflater) => inflater.take(len).await?,
+        };
+        if let Some((hasher, _)) = &mut self.sum {
+            hasher.update(&bytes);
         }
+        Ok(bytes)
     }
 
-    /// There must be nothing more (known beforehand for bytes that lie as they are).
+    /// There must be nothing more (known beforehand for bytes that lie as they are), and it must have been
+    /// what the archive says.
     pub(super) async fn finish(self) -> Result<()> {
-        match self {
-            Self::Stored { .. } => Ok(()),
-            Self::Deflated(inflater) => inflater.finish().await,
+        if let Bytes::Deflated(inflater) = self.bytes {
+            inflater.finish().await?;
         }
+        let Some((hasher, sum)) = self.sum else { return Ok(()) };
+        let found = hasher.finalize();
+        if found != sum.crc {
+            return Err(Error::malformed(
+                self.source.name(),
+                format!("member {}", shown(self.name)),
+                format!("bytes of the checksum {:08x}", sum.crc),
+                format!("{found:08x}"),
+                "the archive is damaged; fetch it again",
+            ));
+        }
+        sum.held.store(true, Ordering::Relaxed);
+        Ok(())
     }
 }
 

@@ -8,9 +8,8 @@ use futures::stream::{self, StreamExt};
 use super::entry::Entry;
 use super::layout::{Layout, Transform, zeroed};
 use super::pieces::{Compression, fetch};
-use super::text::shown;
 use super::weights::HostTensor;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::platform::{Source, par_chunks_mut};
 
 /// Bytes between two rows that are cheaper to read along than to ask for anew.
@@ -56,6 +55,7 @@ impl Entry {
         })?;
         match layout.dtype.bytes_of(columns) {
             Some(row_bytes) if self.by_rows() && row_bytes > 0 => {
+                self.check_sum(source).await?;
                 let mut out = zeroed(numel, source.name())?;
                 self.read_runs(source, rows, &layout, row_bytes, &mut out).await?;
                 Ok(out)

@@ -15,8 +15,7 @@ use super::dtype::DType;
 use super::entry::Entry;
 use super::layout::Transform;
 use super::pieces::{Compression, fetch};
-use super::text::shown;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::platform::Source;
 
 /// The format's own limit on its header.
@@ -180,6 +179,7 @@ fn entry(name: &str, tensor: &Tensor, source: usize, start: u64, file: &Source) 
         dtype,
         transform: Transform::None,
         compression: Compression::Stored,
+        sum: None,
     })
 }
 

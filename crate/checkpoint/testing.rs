@@ -23,12 +23,18 @@ pub(super) fn wait<T>(future: impl Future<Output = T>) -> T {
 #[derive(Debug)]
 pub(super) struct Watched {
     inner: MemorySource,
+    at_hand: bool,
     pub(super) asked: Mutex<Vec<Range<u64>>>,
 }
 
 impl Watched {
     pub(super) fn new(bytes: impl Into<Vec<u8>>) -> Arc<Self> {
-        Arc::new(Self { inner: MemorySource::new("watched.bin", bytes), asked: Mutex::default() })
+        Self::remote(bytes, true)
+    }
+
+    /// One that says whether it is at hand.
+    pub(super) fn remote(bytes: impl Into<Vec<u8>>, at_hand: bool) -> Arc<Self> {
+        Arc::new(Self { inner: MemorySource::new("watched.bin", bytes), at_hand, asked: Mutex::default() })
     }
 }
 
@@ -39,6 +45,10 @@ impl ByteSource for Watched {
 
     fn len(&self) -> u64 {
         self.inner.len()
+    }
+
+    fn at_hand(&self) -> bool {
+        self.at_hand
     }
 
     fn read(&self, range: Range<u64>) -> BoxFuture<'_, Result<Vec<u8>>> {
@@ -235,16 +245,19 @@ pub(super) struct Zipped {
     pub(super) bytes: Vec<u8>,
     /// As the directory claims.
     pub(super) size: u64,
+    pub(super) crc: u32,
 }
 
 impl Zipped {
     pub(super) fn stored(name: &str, bytes: &[u8]) -> Self {
-        Self { name: name.into(), method: 0, flags: 0, bytes: bytes.into(), size: bytes.len() as u64 }
+        let crc = crc32fast::hash(bytes);
+        Self { name: name.into(), method: 0, flags: 0, bytes: bytes.into(), size: bytes.len() as u64, crc }
     }
 
     pub(super) fn deflated(name: &str, bytes: &[u8]) -> Self {
         let packed = miniz_oxide::deflate::compress_to_vec(bytes, 6);
-        Self { name: name.into(), method: 8, flags: 0, bytes: packed, size: bytes.len() as u64 }
+        let crc = crc32fast::hash(bytes);
+        Self { name: name.into(), method: 8, flags: 0, bytes: packed, size: bytes.len() as u64, crc }
     }
 }
 
@@ -274,7 +287,8 @@ pub(super) fn zip(members: &[Zipped], long: bool, comment: &str) -> Vec<u8> {
         directory.extend([45, 0, 45, 0]);
         directory.extend(member.flags.to_le_bytes());
         directory.extend(member.method.to_le_bytes());
-        directory.extend([0; 8]);
+        directory.extend([0; 4]);
+        directory.extend(member.crc.to_le_bytes());
         directory.extend(short(packed).to_le_bytes());
         directory.extend(short(member.size).to_le_bytes());
         directory.extend((member.name.len() as u16).to_le_bytes());

@@ -3,8 +3,7 @@
 //! Format: PKWARE's APPNOTE 6.3.10, sections 4.3 to 4.5.
 
 use super::pieces::fetch;
-use super::text::shown;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::platform::Source;
 
 const END: u32 = 0x0605_4b50;
@@ -31,6 +30,8 @@ pub(super) struct Member {
     pub(super) compressed: u64,
     /// Bytes of the file.
     pub(super) size: u64,
+    /// CRC-32 of the file.
+    pub(super) crc: u32,
     /// Where its local header begins.
     header: u64,
 }
@@ -175,7 +176,8 @@ fn member(source: &Source, rest: &[u8]) -> Result<(Member, usize)> {
             format!("a file of {} bytes", source.len()),
         );
     }
-    Ok((Member { name, deflated, compressed, size, header }, used))
+    let crc = u32_at(rest, 16);
+    Ok((Member { name, deflated, compressed, size, crc, header }, used))
 }
 
 /// The zip64 field among an entry's extra fields; empty when there is none.

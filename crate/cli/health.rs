@@ -7,6 +7,7 @@ use crate::engine::{self, HealthOptions, SaeHealth};
 use crate::error::{Error, Result};
 use crate::metrics::Recovered;
 use crate::model::ops::Compute;
+use crate::platform::{self, ReadLimits};
 
 /// Prints the tables on stdout.
 ///
@@ -14,8 +15,10 @@ use crate::model::ops::Compute;
 /// Unreadable text; whatever the engine says.
 pub async fn run(args: &Health) -> Result<()> {
     let name = args.text.display().to_string();
-    let text = std::fs::read_to_string(&args.text)
-        .map_err(|e| Error::io(&name, "read", e, "`--text` takes JSON lines with a `text` field, or plain text"))?;
+    let text = String::from_utf8(platform::read_all(&args.text, ReadLimits::default())?).map_err(|e| {
+        let hint = "`--text` takes JSON lines with a `text` field, or plain text";
+        Error::malformed(&name, "encoding", "UTF-8 text", e.utf8_error().to_string(), hint)
+    })?;
     let passages = passages(&name, &text)?;
     let devices = setup::devices(&args.device).await?;
     let compute = devices.computes.first().cloned().unwrap_or_else(Compute::cpu);

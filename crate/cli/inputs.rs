@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::model::ModelFiles;
-use crate::platform::{FileSource, Source};
+use crate::platform::{FileSource, ReadLimits, Source, read_all};
 
 /// Opens a file as a source.
 ///
@@ -13,6 +13,20 @@ use crate::platform::{FileSource, Source};
 /// Missing or unreadable files.
 pub fn source(path: &Path) -> Result<Source> {
     Ok(Arc::new(FileSource::open(path)?))
+}
+
+/// All bytes of a data set: a file's or a pipe's.
+///
+/// # Errors
+/// As [`read_all`].
+pub fn data_set(path: &Path) -> Result<Vec<u8>> {
+    match read_all(path, ReadLimits::default()) {
+        Err(Error::Missing { .. }) => {
+            let name = path.display();
+            Err(Error::missing(format!("data set {name}"), "`--dataset` takes [DOMAIN=]FILE"))
+        }
+        read => read,
+    }
 }
 
 /// The files of a model: a Hugging Face folder, or a GGUF file. `tokenizer` replaces the model's
@@ -32,6 +46,10 @@ pub async fn model_files(path: &Path, tokenizer: Option<&Path>) -> Result<ModelF
         ));
     }
     if !path.is_dir() {
+        if path.exists() {
+            // says what it is
+            source(path)?;
+        }
         return Err(Error::missing(
             format!("model {}", path.display()),
             "`--model` takes a known name (see `saescope models`), a Hugging Face folder, or a .gguf file",
@@ -50,14 +68,14 @@ pub async fn model_files(path: &Path, tokenizer: Option<&Path>) -> Result<ModelF
 /// # Errors
 /// [`Error::Missing`] when there is nothing at `path`.
 pub fn sae_files(path: &Path) -> Result<Vec<Source>> {
-    if path.is_file() {
-        return Ok(vec![source(path)?]);
-    }
-    if !path.is_dir() {
+    if !path.exists() {
         return Err(Error::missing(
             format!("SAE {}", path.display()),
             "`--sae LAYER=PATH` takes a Gemma Scope params.npz, a SAELens folder or a Gemma Scope 2 folder",
         ));
+    }
+    if !path.is_dir() {
+        return Ok(vec![source(path)?]);
     }
     list(path)?.into_iter().filter(|p| p.is_file()).map(|p| source(&p)).collect()
 }

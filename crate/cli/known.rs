@@ -1,6 +1,6 @@
 //! A known model by its name; for another name, what is near it and how to get what was meant.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Hint, Result};
 use crate::model::registry::{self, KnownModel};
 use crate::platform::{Hub, Origin};
 
@@ -32,21 +32,21 @@ pub fn is_hub_name(name: &str) -> bool {
 fn missing(name: &str, models: &[KnownModel]) -> Error {
     let near = near(name, models);
     let known: Vec<&str> = models.iter().map(|m| m.name.as_str()).collect();
-    let mut hint = match near.as_slice() {
-        [] => String::new(),
-        near => format!("near it: {}\n        ", near.join(", ")),
-    };
-    hint.push_str(&format!("known are {}; a folder or a .gguf file is given by its path", known.join(", ")));
+    let mut hint = Vec::new();
+    if !near.is_empty() {
+        hint.push(format!("near it: {}", near.join(", ")));
+    }
+    hint.push(format!("known are {}; a folder or a .gguf file is given by its path", known.join(", ")));
     let what = if is_hub_name(name) {
-        hint.push_str(&format!(
-            "\n        repositories of the hub are not fetched by name: `hf download {name} --local-dir DIR` gets one,\n        \
-             then `--model DIR --sae LAYER=PATH` runs it"
+        hint.push(format!(
+            "repositories of the hub are not fetched by name: `hf download {name} --local-dir DIR` gets one,"
         ));
+        hint.push("then `--model DIR --sae LAYER=PATH` runs it".to_owned());
         format!("model {name} (no such folder here, and not in the registry)")
     } else {
         format!("model {name} in the registry")
     };
-    Error::missing(what, hint)
+    Error::missing(what, Hint::lines(&hint))
 }
 
 /// Known models whose name, or whose repository on the hub, is like `name`; the likest first.

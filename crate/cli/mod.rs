@@ -42,7 +42,7 @@ pub(crate) use talk::{print, say};
 pub fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_env("SAESCOPE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| talk::Stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(|| talk::Stderr).init();
     // clap prints help to stdout and usage errors, with status 2, to stderr
     let cli = Cli::parse();
     if cli.command.looks_for_adapters() {

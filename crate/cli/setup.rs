@@ -187,13 +187,7 @@ pub fn data(args: &DataArgs, seed: u64) -> Result<Dataset> {
         let mut parts = Vec::new();
         for arg in &args.datasets {
             let name = arg.path.display().to_string();
-            let bytes = match std::fs::read(&arg.path) {
-                Ok(bytes) => bytes,
-                Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-                    return Err(Error::missing(format!("data set {name}"), "`--dataset` takes [DOMAIN=]FILE"));
-                }
-                Err(e) => return Err(Error::io(name, "read", e, "check that the file is readable")),
-            };
+            let bytes = inputs::data_set(&arg.path)?;
             let format = Format::detect(&name, &bytes);
             let part = dataset::parse_as(&name, format, &bytes, arg.domain.as_deref(), &args.columns)?;
             if part.made_ids {

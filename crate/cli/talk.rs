@@ -1,10 +1,11 @@
 //! What the program says: data on stdout, talk on stderr. Whatever becomes of the two (a reader that
 //! has gone, a full disk), nothing here panics, and no talk that cannot be heard ends the work. A closed
-//! pipe is an error like any other: Rust's runtime has SIGPIPE ignored, and children get it back.
+//! pipe is an error like any other: Rust's runtime has SIGPIPE ignored, and children get it back. What
+//! files, names and texts hold may be told, but it steers no terminal: all that leaves goes through here.
 
 use std::io::{self, Write};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, harmless, spoken};
 
 /// Name of stdout in errors.
 const STDOUT: &str = "stdout";
@@ -17,7 +18,7 @@ const STDOUT: &str = "stdout";
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
     stdout
-        .write_all(text.as_bytes())
+        .write_all(harmless(text).as_bytes())
         .and_then(|()| stdout.flush())
         .map_err(|e| Error::io(STDOUT, "write", e, "free some space, or send the output elsewhere"))
 }
@@ -30,7 +31,7 @@ pub(crate) fn reader_gone(error: &Error) -> bool {
 /// One message to the user, on stderr, in one piece. A message that cannot be written is lost.
 pub(crate) fn say(text: &str) {
     // nobody is left to tell
-    let _ = io::stderr().lock().write_all(format!("{text}\n").as_bytes());
+    let _ = io::stderr().lock().write_all(format!("{}\n", spoken(text)).as_bytes());
 }
 
 /// stderr for the log: never an error, since the log's own answer to one is to panic.
@@ -39,7 +40,7 @@ pub(crate) struct Stderr;
 impl Write for Stderr {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // as `say`
-        let _ = io::stderr().lock().write_all(bytes);
+        let _ = io::stderr().lock().write_all(spoken(&String::from_utf8_lossy(bytes)).as_bytes());
         Ok(bytes.len())
     }
 

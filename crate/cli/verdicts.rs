@@ -3,6 +3,7 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::error::shown;
 use crate::stats::{ALPHA, Adjusted, Comparison, POWER, Verdict, smallest_detectable_dz};
 
 #[cfg(test)]
@@ -186,7 +187,7 @@ fn domains(rows: &[&Comparison], room: usize) -> String {
     counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
     let mut text = String::from("(");
     for (i, (domain, n)) in counts.iter().enumerate() {
-        let next = format!("{}{} {n}", if i == 0 { "" } else { ", " }, plain(domain));
+        let next = format!("{}{} {n}", if i == 0 { "" } else { ", " }, shown(domain));
         // the rest needs a mark
         let end = if i + 1 == counts.len() { ")" } else { ", …)" };
         if width(&text) + width(&next) + width(end) > room {
@@ -208,8 +209,8 @@ fn cells(c: &Comparison) -> [String; 7] {
     let scale = ends.into_iter().chain(difference).fold(0.0, |most: f64, x| most.max(x.abs()));
     let number = |x: f64| number(x, scale);
     [
-        plain(&c.metric),
-        plain(&c.domain),
+        shown(&c.metric),
+        shown(&c.domain),
         n.to_string(),
         difference.map_or_else(none, number),
         interval.map_or_else(none, |(low, high)| format!("[{}, {}]", number(low), number(high))),
@@ -285,11 +286,6 @@ impl Layout {
         });
         parts.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     }
-}
-
-/// A name of the user's data without what a terminal would obey.
-fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 /// Columns of a terminal that a text takes.

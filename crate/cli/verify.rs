@@ -7,7 +7,7 @@ use super::progress::Shown;
 use super::ready::{batching, options};
 use super::{print, say, setup};
 use crate::engine::{self, Batching, Inputs, Outcome};
-use crate::error::Result;
+use crate::error::{self, Result};
 use crate::metrics::{self, Column, Form, Part, Table, TextKind};
 
 /// The largest difference of one column.
@@ -71,7 +71,7 @@ pub async fn run(args: &Verify) -> Result<ExitCode> {
         print(&format!("{:<44} {:>12}  worst sample\n", "metric", "difference"))?;
     }
     for d in differences.iter().filter(shown) {
-        print(&format!("{:<44} {:>12.2e}  {}\n", d.column, d.relative, d.sample))?;
+        print(&format!("{:<44} {:>12.2e}  {}\n", d.column, d.relative, error::shown(&d.sample)))?;
     }
     for failed in &one.failed {
         say(&format!("failed, so not compared: {}: {}", failed.sample_id, failed.reason));

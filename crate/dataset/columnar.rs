@@ -6,13 +6,16 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 
 use super::columns::Columns;
 use super::delimited::columns;
+use super::limits::{MAX_ROWS, MAX_TEXT};
+use super::pages;
 use super::row::{COMPLEXITY, Cell, FIELDS, ID, Row};
 use crate::error::{Error, Result};
+use crate::platform::quietly;
 
 /// Rows of a Parquet file.
 ///
@@ -21,14 +24,19 @@ use crate::error::{Error, Result};
 /// [`Error::Unsupported`] for a compression that this build does not read.
 pub(super) fn read(name: &str, file: &[u8], names: &Columns) -> Result<Vec<Row>> {
     // The Parquet reader returns errors for most damage, and panics on some (a flipped byte in a
-    // level run, for one). Nothing of ours is touched by the unwinding but `file`, which is read only.
-    std::panic::catch_unwind(|| decode(name, file, names))
-        .unwrap_or_else(|_| Err(damaged(name, "a page that the Parquet reader cannot decode")))
+    // level run, for one). It makes room for what a file says it has, so that is looked at first.
+    pages::check_footer(file).map_err(|found| damaged(name, &found))?;
+    let decoded = quietly(|| decode(name, file, names));
+    decoded
+        .unwrap_or_else(|words| Err(damaged(name, &format!("a page that the Parquet reader cannot decode ({words})"))))
 }
 
 /// [`read`], as far as the Parquet reader does not panic.
 fn decode(name: &str, file: &[u8], names: &Columns) -> Result<Vec<Row>> {
-    let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::copy_from_slice(file))
+    let file = Bytes::copy_from_slice(file);
+    // what a writer noted of its own types is not needed, and would have to be trusted
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file.clone(), options)
         .map_err(|error| unreadable(name, &error))?;
     let header: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
     let columns = columns(name, &header, names)?;
@@ -38,20 +46,35 @@ fn decode(name: &str, file: &[u8], names: &Columns) -> Result<Vec<Row>> {
         }
     }
     // Other columns are not decoded: whatever is in them is no concern of the rows.
-    let wanted = columns.iter().flatten().copied();
-    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
-    let reader = builder.with_projection(mask).build().map_err(|error| unreadable(name, &error))?;
+    let wanted: Vec<usize> = columns.iter().flatten().copied().collect();
+    let schema = builder.parquet_schema();
+    let leaves: Vec<usize> =
+        (0..schema.num_columns()).filter(|&leaf| wanted.contains(&schema.get_column_root_idx(leaf))).collect();
+    let at_once = pages::batch_rows(&file, builder.metadata(), &leaves).map_err(|found| damaged(name, &found))?;
+    let mask = ProjectionMask::roots(schema, wanted);
+    let reader = builder.with_projection(mask).with_batch_size(at_once).build();
+    let reader = reader.map_err(|error| unreadable(name, &error))?;
     let mut rows = Vec::new();
+    let mut bytes = 0;
     for batch in reader {
         let batch = batch.map_err(|error| damaged(name, &error.to_string()))?;
         let first = rows.len();
         rows.resize_with(first + batch.num_rows(), Row::default);
+        if rows.len() > MAX_ROWS {
+            return Err(damaged(name, &format!("more than {MAX_ROWS} rows")));
+        }
         for (field, column) in columns.iter().enumerate() {
             let Some(array) = column.and_then(|column| batch.column_by_name(&header[column])) else { continue };
             let cells = cells(array, field).map_err(|error| damaged(name, &error.to_string()))?;
             for (row, cell) in rows[first..].iter_mut().zip(cells) {
+                if let Cell::Text(text) = &cell {
+                    bytes += text.len() as u64;
+                }
                 row.cells[field] = cell;
             }
+        }
+        if bytes > MAX_TEXT {
+            return Err(damaged(name, &format!("more than {MAX_TEXT} bytes of text")));
         }
     }
     Ok(rows)

@@ -1,8 +1,11 @@
 //! CSV and its relatives: the delimiter is the one under which the header names the columns.
 
+use std::cell::Cell as Shared;
+
 use csv::{ByteRecord, ReaderBuilder};
 
 use super::columns::Columns;
+use super::limits::{self, Metered};
 use super::row::{COMPLEXITY, Cell, FIELDS, ID, Row};
 use crate::error::{Error, Result};
 
@@ -20,22 +23,28 @@ pub(super) fn read(name: &str, text: &[u8], names: &Columns) -> Result<Vec<Row>>
     let (delimiter, header) = sniff(name, text, names)?;
     let columns = columns(name, &header, names)?;
 
+    let read = Shared::new(0);
     let mut reader = ReaderBuilder::new()
         .delimiter(delimiter)
         .has_headers(false)
         .flexible(true)
-        .from_reader(std::io::Read::chain(text, SENTINEL));
+        .from_reader(Metered::new(std::io::Read::chain(text, SENTINEL), &read));
     let mut lines = Lines { text, at: 0, line: 1 };
     let mut record = ByteRecord::new();
     let mut rows: Vec<Row> = Vec::new();
     let mut last = (0, false);
     let mut is_header = true;
     while reader.read_byte_record(&mut record).map_err(|error| unreadable(name, &error))? {
+        read.set(0);
         let start = record.position().map_or(0, csv::Position::byte) as usize;
         last = (lines.line_of(start), record.len() == 1 && record.get(0) == Some(&SENTINEL[1..]));
         if is_header {
             is_header = false;
             continue;
+        }
+        // the sentinel is one more
+        if !last.1 {
+            limits::room(name, &rows)?;
         }
         rows.push(row(last.0, &record, &columns, header.len()));
     }
@@ -57,6 +66,8 @@ fn sniff(name: &str, text: &[u8], names: &Columns) -> Result<(u8, Vec<String>)> 
     let mut best: Option<((usize, usize), u8, Vec<String>)> = None;
     for delimiter in DELIMITERS {
         let mut record = ByteRecord::new();
+        let read = Shared::new(0);
+        let text = Metered::new(text, &read);
         let mut reader = ReaderBuilder::new().delimiter(delimiter).has_headers(false).from_reader(text);
         if !reader.read_byte_record(&mut record).map_err(|error| unreadable(name, &error))? {
             continue;

@@ -33,31 +33,30 @@ fn places(group: &[&Rejected]) -> String {
     out
 }
 
-/// One line a reason, each after `indent`.
-pub(super) fn lines(rejected: &[Rejected], indent: &str) -> String {
+/// One line a reason.
+pub(super) fn lines(rejected: &[Rejected]) -> Vec<String> {
     let groups = groups(rejected);
-    let mut out = String::new();
+    let mut lines: Vec<String> = Vec::new();
     for group in groups.iter().take(REASONS) {
         let Some(first) = group.first() else { continue };
         let reason = first.reason.replace('\n', " ");
-        // writing to a `String` cannot fail
-        let _ = match group.len() {
-            1 => write!(out, "\n{indent}{}: {reason}", first.place()),
-            n => write!(out, "\n{indent}{n} rows: {reason}: {}", places(group)),
-        };
+        lines.push(match group.len() {
+            1 => format!("{}: {reason}", first.place()),
+            n => format!("{n} rows: {reason}: {}", places(group)),
+        });
     }
     if groups.len() > REASONS {
         let rows: usize = groups[REASONS..].iter().map(Vec::len).sum();
-        let _ = write!(out, "\n{indent}and {rows} more, for {} other reasons", groups.len() - REASONS);
+        lines.push(format!("and {rows} more, for {} other reasons", groups.len() - REASONS));
     }
-    out
+    lines
 }
 
 impl Dataset {
     /// The rows that cannot be used, for a terminal.
     pub fn fault_table(&self) -> String {
         let total = self.rejected.len() + self.samples.len();
-        let lines = lines(&self.rejected, "  ");
+        let lines: String = lines(&self.rejected).iter().map(|line| format!("\n  {line}")).collect();
         format!("{}: {} of {total} rows cannot be used{lines}", self.name, self.rejected.len())
     }
 }

@@ -7,6 +7,7 @@ use std::io::Read;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::columns::Columns;
+use super::limits;
 use super::row::{Cell, FIELDS, Row};
 use crate::error::{Error, Result};
 
@@ -70,6 +71,7 @@ pub(super) fn read_lines(name: &str, text: &[u8], columns: &Columns) -> Result<V
             let fault = format!("not valid JSON at column {}: {}{array}", error.column(), without_place(&error));
             Row { fault: Some(fault), ..Row::default() }
         });
+        limits::room(name, &rows)?;
         rows.push(Row { line: Some(i + 1), ..row });
     }
     keys.check(name, rows)
@@ -205,6 +207,9 @@ impl<'de> Visitor<'de> for Rows<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let mut rows = Vec::new();
         while let Some(row) = seq.next_element_seed(Object(Some(self.0), self.1))? {
+            if rows.len() == limits::MAX_ROWS {
+                return Err(A::Error::custom(format!("more than {} rows", limits::MAX_ROWS)));
+            }
             rows.push(row);
         }
         Ok(rows)

@@ -16,7 +16,7 @@
 //! | JSON that is malformed or not UTF-8; JSON that holds no array of objects | file refused, with line and column |
 //! | a column missing or doubled in a CSV header or a Parquet schema, a key that no JSON row has; a Parquet column of the wrong type | file refused |
 //! | a CSV quote that is never closed; UTF-16; a compressed text file; a damaged Parquet file | file refused |
-//! | no row at all, or none that is usable | file refused |
+//! | no row at all, or none that is usable; more than 2,000,000 rows, or 1 GiB of text | file refused |
 //!
 //! # Fields
 //! `prompt`, `fact` and `hallucination` (text, kept exactly as given) are required. `id` (text or an
@@ -34,9 +34,12 @@ mod doubts;
 mod faults;
 mod json;
 mod limit;
+mod limits;
+mod pages;
 mod row;
 #[cfg(test)]
 mod tests;
+mod thrift;
 
 use std::collections::HashMap;
 
@@ -44,7 +47,7 @@ use serde::Serialize;
 
 pub use columns::Columns;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::hash::{self, Hasher};
 
 /// What stands between prompt and completion unless something else is asked for: one ASCII space.
@@ -277,7 +280,7 @@ pub fn merge(mut datasets: Vec<Dataset>) -> Result<Dataset> {
         for sample in &part.samples {
             if let Some(first) = owner.insert(&sample.id, &part.name) {
                 return Err(Error::mismatch(
-                    format!("id {:?} in {}", sample.id, part.name),
+                    format!("id \"{}\" in {}", shown(&sample.id), part.name),
                     "ids that are unique over all data sets",
                     format!("the same id in {first}"),
                     "rename the ids in one of the files, for example with a prefix for each file",
@@ -312,14 +315,14 @@ impl Dataset {
             return Ok(self);
         }
         let total = self.samples.len() + self.rejected.len();
-        let found = format!("{} at fault{}", self.rejected.len(), faults::lines(&self.rejected, "  "));
+        let found = format!("{} at fault", self.rejected.len());
         let expected = if total == 1 { "1 usable row".to_owned() } else { format!("{total} usable rows") };
         let hint = if self.samples.is_empty() {
             "no row is usable; each needs a prompt, a fact and a hallucination, and ids have to be unique"
         } else {
             "correct these rows, or leave them out with --skip-invalid"
         };
-        Err(Error::malformed(self.name, "rows", expected, found, hint))
+        Err(Error::malformed(self.name, "rows", expected, found, hint).with_lines(&faults::lines(&self.rejected)))
     }
 }
 
@@ -330,7 +333,7 @@ impl Rejected {
             Some(line) => format!("line {line} (row {})", self.row),
             None => format!("row {}", self.row),
         };
-        self.id.as_ref().map_or(place.clone(), |id| format!("{place}, id {id:?}"))
+        self.id.as_ref().map_or(place.clone(), |id| format!("{place}, id \"{}\"", shown(id)))
     }
 }
 

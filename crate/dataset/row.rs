@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::limits::MAX_FIELD;
 use super::{Rejected, Sample, UNSPECIFIED_DOMAIN};
 use crate::error::{Error, Result};
 
@@ -125,6 +126,10 @@ fn sample(
 ) -> Result<Sample, String> {
     if let Some(fault) = row.fault {
         return Err(fault);
+    }
+    let long = |cell: &Cell| matches!(cell, Cell::Text(text) if text.len() > MAX_FIELD);
+    if let Some(field) = row.cells.iter().position(long) {
+        return Err(format!("{} is longer than {MAX_FIELD} bytes", FIELDS[field]));
     }
     let [_, own_domain, complexity, prompt, fact, hallucination] = row.cells;
     let mut faults = Vec::new();

@@ -7,6 +7,7 @@ use super::*;
 mod builtin;
 mod columns;
 mod doubts;
+mod hostile;
 mod parquet;
 
 const GOOD: &str =

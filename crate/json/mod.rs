@@ -7,7 +7,7 @@ pub use fields::{Fields, Ignored, IgnoredField, Unread};
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::platform::Source;
+use crate::platform::{self, Source};
 
 /// Largest config that is read: real ones are a few kilobytes.
 const MAX_CONFIG_BYTES: u64 = 16 << 20;
@@ -17,16 +17,7 @@ const MAX_CONFIG_BYTES: u64 = 16 << 20;
 /// # Errors
 /// [`Error::Malformed`] for what is not JSON, or too large to be a config; those of reading.
 pub async fn read(source: &Source) -> Result<Value> {
-    if source.len() > MAX_CONFIG_BYTES {
-        return Err(Error::malformed(
-            source.name(),
-            "size",
-            format!("a config of at most {MAX_CONFIG_BYTES} bytes"),
-            format!("{} bytes", source.len()),
-            "check that this is the config and not the weights",
-        ));
-    }
-    parse(source.name(), &source.read(0..source.len()).await?)
+    parse(source.name(), &platform::whole(source, MAX_CONFIG_BYTES, "a config").await?)
 }
 
 /// Parses a config; `file` is for messages.

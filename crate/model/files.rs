@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use crate::error::{Error, Result};
-use crate::platform::{Source, file_name};
+use crate::platform::{self, Source, file_name};
 
 /// The config of a Hugging Face folder.
 pub const CONFIG: &str = "config.json";
@@ -59,7 +59,8 @@ impl ModelFiles {
         let tokenizer = tokenizer
             .ok_or_else(|| missing(TOKENIZER, "it belongs to the model; name one elsewhere with `--tokenizer FILE`"))?;
         let weights = if let Some(index) = named(INDEX) {
-            shards(index.name(), &index.read(0..index.len()).await?)?
+            listed(&index)
+                .await?
                 .iter()
                 .map(|shard| {
                     let held = files.iter().find(|s| file_name(s.name()) == shard).cloned();
@@ -76,6 +77,17 @@ impl ModelFiles {
         };
         Ok(Self::HuggingFace { config, tokenizer, weights })
     }
+}
+
+/// Largest index that is read: those of the largest models are a few megabytes.
+const MAX_INDEX_BYTES: u64 = 64 << 20;
+
+/// [`shards`] of an index that has still to be read.
+///
+/// # Errors
+/// As [`shards`]; reading errors.
+pub async fn listed(index: &Source) -> Result<Vec<String>> {
+    shards(index.name(), &platform::whole(index, MAX_INDEX_BYTES, "an index of shards").await?)
 }
 
 /// File names of the shards that an [`INDEX`] lists, each once; `name` and `bytes` are the index's.

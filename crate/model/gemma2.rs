@@ -15,7 +15,7 @@ use super::architecture::{
 use super::ops::{Activation, AttentionParams, Compute, Linear, RmsNorm, attention, gated_activation, residual_add};
 use super::parts::{self, LinearSpec, NormSpec};
 use super::rope_config::Rope;
-use super::shared::{self, layer_types};
+use super::shared::{self, Sliding, layer_types};
 use crate::error::Result;
 use crate::json::Fields;
 
@@ -43,7 +43,7 @@ pub struct Config {
     /// Window of the sliding layers.
     pub sliding_window: usize,
     /// Which layers slide.
-    pub sliding: Vec<bool>,
+    pub sliding: Sliding,
     /// Soft cap of attention scores.
     pub attn_logit_softcapping: Option<f32>,
     /// Soft cap of the final logits.
@@ -92,7 +92,7 @@ impl Config {
 
 /// `sliding_window`; the hub's configs repeat it as `sliding_window_size`, which nobody reads.
 fn sliding_window(f: &mut Fields) -> Result<usize> {
-    let window = f.or("sliding_window", 4096)?;
+    let window = shared::window(f)?;
     f.only("sliding_window_size", json!(window))?;
     Ok(window)
 }
@@ -155,7 +155,7 @@ impl Architecture for Gemma2 {
             head_dim: c.head_dim,
             scale: c.query_pre_attn_scalar.powf(-0.5) as f32,
             softcap: c.attn_logit_softcapping,
-            window: c.sliding[layer].then_some(c.sliding_window),
+            window: c.sliding.holds(layer).then_some(c.sliding_window),
         }
     }
 

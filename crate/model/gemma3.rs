@@ -14,7 +14,7 @@ use super::architecture::{
 use super::ops::{Activation, AttentionParams, Compute, Linear, RmsNorm, attention, gated_activation, residual_add};
 use super::parts::{self, LinearSpec, NormSpec};
 use super::rope_config::{Rope, refuse_both};
-use super::shared::{self, layer_types};
+use super::shared::{self, Sliding, layer_types};
 use crate::error::Result;
 use crate::json::Fields;
 
@@ -44,7 +44,7 @@ pub struct Config {
     /// Window of the sliding layers.
     pub sliding_window: usize,
     /// Which layers slide.
-    pub sliding: Vec<bool>,
+    pub sliding: Sliding,
     /// Soft cap of the final logits.
     pub final_logit_softcapping: Option<f32>,
     /// Biases on q, k, v, o.
@@ -77,7 +77,7 @@ impl Config {
             global_rope,
             local_rope,
             query_pre_attn_scalar: f.or("query_pre_attn_scalar", 256.0)?,
-            sliding_window: f.or("sliding_window", 4096)?,
+            sliding_window: shared::window(&mut f)?,
             sliding: layer_types(&mut f, n_layers, 6)?,
             final_logit_softcapping: f.optional("final_logit_softcapping")?,
             attention_bias: f.or("attention_bias", false)?,
@@ -175,7 +175,7 @@ impl Architecture for Gemma3 {
             head_dim: c.head_dim,
             scale: c.query_pre_attn_scalar.powf(-0.5) as f32,
             softcap: None,
-            window: c.sliding[layer].then_some(c.sliding_window),
+            window: c.sliding.holds(layer).then_some(c.sliding_window),
         }
     }
 
@@ -198,7 +198,7 @@ impl Architecture for Gemma3 {
             k_norm,
             linears: parts::linears(self.linears(), &mut w, compute)?,
             params: self.attention(layer),
-            rope: usize::from(self.0.sliding[layer]),
+            rope: usize::from(self.0.sliding.holds(layer)),
             activation: self.0.hidden_activation,
         }))
     }

@@ -57,7 +57,8 @@ impl Config {
                 max_positions: f.or("n_positions", 1024)?,
             },
             n_head,
-            n_inner: f.or("n_inner", 4 * n_embd)?,
+            // an absurd width is found out by the embedding's
+            n_inner: f.or("n_inner", n_embd.saturating_mul(4))?,
             activation_function,
             layer_norm_epsilon: f.or("layer_norm_epsilon", 1e-5)?,
             scale_attn_weights: f.or("scale_attn_weights", true)?,

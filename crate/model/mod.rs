@@ -9,6 +9,7 @@ pub mod files;
 pub mod gemma2;
 pub mod gemma3;
 pub mod gpt2;
+mod held;
 pub mod llama;
 pub mod ops;
 mod parts;
@@ -30,6 +31,8 @@ use serde_json::Value;
 use crate::checkpoint::{Checkpoint, HostTensor};
 use crate::error::{Error, Result};
 use crate::json::{self, IgnoredField};
+use crate::platform::{self, Source};
+use tokenizer::MAX_TOKENIZER_BYTES;
 
 /// Every family that this program computes.
 static FAMILIES: [&Family; 4] = [&gemma2::FAMILY, &gemma3::FAMILY, &llama::FAMILY, &gpt2::FAMILY];
@@ -69,13 +72,13 @@ impl Model {
             ModelFiles::HuggingFace { config, tokenizer, weights } => {
                 let value = json::read(&config).await?;
                 let checkpoint = Checkpoint::open_safetensors(weights).await?;
-                let json = tokenizer.read(0..tokenizer.len()).await?;
+                let json = read_tokenizer(&tokenizer).await?;
                 Self::from_parts(config.name(), value, ignored, checkpoint, tokenizer.name(), json)
             }
             ModelFiles::Gguf { file, tokenizer } => {
                 let gguf = crate::checkpoint::gguf::open(file.clone()).await?;
                 let (name, json) = match tokenizer {
-                    Some(source) => (source.name().to_owned(), source.read(0..source.len()).await?),
+                    Some(source) => (source.name().to_owned(), read_tokenizer(&source).await?),
                     None => (
                         file.name().to_owned(),
                         gguf.tokenizer_json.ok_or_else(|| {
@@ -122,18 +125,15 @@ impl Model {
                 format!("do the weights belong to {config_name}?"),
             )
         })?;
-        let dims = architecture.dims();
-        let found = &checkpoint.info(&format!("{prefix}{embedding}"))?.shape;
-        if found != &[dims.vocab_size, dims.d_model] {
-            return Err(Error::mismatch(
-                format!("{config_name}: shape of {prefix}{embedding}"),
-                format!("[{}, {}] (vocab_size, d_model)", dims.vocab_size, dims.d_model),
-                format!("{found:?}"),
-                "the config belongs to other weights",
-            ));
-        }
+        held::check(config_name, architecture.as_ref(), &checkpoint, prefix)?;
         let tokenizer = TextTokenizer::new(tokenizer_name, &tokenizer_json, family, bos_id)?;
-        Ok(Self { architecture, checkpoint, tokenizer, tokenizer_json, ignored_fields, prefix })
+        let model = Self { architecture, checkpoint, tokenizer, tokenizer_json, ignored_fields, prefix };
+        // where it is needed and not there, its reader says so
+        let (matrix, dims) = (model.unembedding_matrix(), model.dims());
+        if model.checkpoint.contains(&matrix) {
+            held::shape(config_name, &model.checkpoint, &matrix, &[dims.vocab_size, dims.d_model])?;
+        }
+        Ok(model)
     }
 
     /// Sizes.
@@ -300,6 +300,10 @@ impl Model {
             .find(|n| self.checkpoint.contains(n))
             .unwrap_or_else(|| name.to_owned())
     }
+}
+
+async fn read_tokenizer(source: &Source) -> Result<Vec<u8>> {
+    platform::whole(source, MAX_TOKENIZER_BYTES, "a tokenizer").await
 }
 
 /// The family that a config is of, and the family's own config: the inner one of a multimodal checkpoint.

@@ -65,15 +65,34 @@ pub fn activation(f: &mut Fields, default: &str) -> Result<Activation> {
     })
 }
 
+/// Which layers see a window only.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Sliding {
+    /// Those that the config lists as such.
+    Listed(Vec<bool>),
+    /// All but each so-many-th; 0: all.
+    AllBut(usize),
+}
+
+impl Sliding {
+    /// Whether block `layer` does.
+    pub fn holds(&self, layer: usize) -> bool {
+        match self {
+            Self::Listed(list) => list.get(layer).copied().unwrap_or(false),
+            Self::AllBut(pattern) => *pattern == 0 || layer % pattern != pattern - 1,
+        }
+    }
+}
+
 /// Which layers slide: `layer_types` where the config lists them, else every layer but each
 /// `pattern`-th.
 ///
 /// # Errors
 /// [`Error::Unsupported`] for another kind of layer, [`Error::Mismatch`] for a list of another length.
-pub fn layer_types(f: &mut Fields, n_layers: usize, pattern: usize) -> Result<Vec<bool>> {
+pub fn layer_types(f: &mut Fields, n_layers: usize, pattern: usize) -> Result<Sliding> {
     let pattern = f.optional("sliding_window_pattern")?.or(f.optional("_sliding_window_pattern")?).unwrap_or(pattern);
     let Some(types) = f.optional::<Vec<String>>("layer_types")? else {
-        return Ok((1..=n_layers).map(|l| pattern == 0 || l % pattern != 0).collect());
+        return Ok(Sliding::AllBut(pattern));
     };
     if types.len() != n_layers {
         return Err(Error::mismatch(
@@ -93,10 +112,23 @@ pub fn layer_types(f: &mut Fields, n_layers: usize, pattern: usize) -> Result<Ve
                 "known: sliding_attention, full_attention",
             )),
         })
-        .collect()
+        .collect::<Result<_>>()
+        .map(Sliding::Listed)
 }
 
-/// Heads must divide into groups, and rotary embedding needs an even width.
+/// The width of a window; one of 0 would hide a token from itself.
+///
+/// # Errors
+/// [`Error::Mismatch`] for 0.
+pub fn window(f: &mut Fields) -> Result<usize> {
+    match f.or("sliding_window", 4096)? {
+        0 => Err(Error::mismatch(format!("{}: sliding_window", f.file()), "at least 1", "0", "check the config")),
+        window => Ok(window),
+    }
+}
+
+/// Heads must divide into groups, rotary embedding needs an even width, and all heads together have to be
+/// a width that can be counted.
 ///
 /// # Errors
 /// [`Error::Mismatch`] naming the field.
@@ -114,6 +146,15 @@ pub fn check_heads(file: &str, heads: usize, kv_heads: usize, head_dim: usize) -
             format!("{file}: head_dim"),
             "an even number",
             head_dim.to_string(),
+            "check the config",
+        ));
+    }
+    // the query heads are at least as many as the others
+    if heads.checked_mul(head_dim).is_none() {
+        return Err(Error::mismatch(
+            format!("{file}: num_attention_heads times head_dim"),
+            "a width that a model can have",
+            format!("{heads} times {head_dim}"),
             "check the config",
         ));
     }

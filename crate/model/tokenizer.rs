@@ -1,9 +1,19 @@
 //! Text to token ids, with the beginning-of-sequence rule of docs/METRICS.md.
+//!
+//! The library that does it trusts its files: it panics on some, and makes of a text what they say. So it is
+//! called where panics are caught, and only for what [`growth`] has found bounded.
 
-use tokenizers::Tokenizer;
+mod growth;
+
+use tokenizers::{ModelWrapper, Tokenizer};
 
 use super::architecture::Family;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
+use crate::platform::quietly;
+use growth::Growth;
+
+/// Largest tokenizer.json that is read: Gemma's takes 34 MB.
+pub const MAX_TOKENIZER_BYTES: u64 = 128 << 20;
 
 /// When a beginning-of-sequence token is put before a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +30,8 @@ pub enum BosRule {
 #[derive(Debug, Clone)]
 pub struct TextTokenizer {
     inner: Tokenizer,
+    file: String,
+    growth: Growth,
     bos: BosRule,
     /// the id that an SAE's `prepend_bos` asks for
     bos_id: Option<u32>,
@@ -33,17 +45,30 @@ impl TextTokenizer {
     /// no fixed token.
     ///
     /// # Errors
-    /// [`Error::Malformed`] when the file is no tokenizer; [`Error::Mismatch`] when the family's
-    /// BOS token is not in it.
+    /// [`Error::Malformed`] when the file is no tokenizer, or could make too much of a text;
+    /// [`Error::Unsupported`] for one that draws lots; [`Error::Mismatch`] when the family's BOS token is not
+    /// in it.
     pub fn new(file: &str, json: &[u8], family: &Family, bos_id: Option<u32>) -> Result<Self> {
-        let mut inner = Tokenizer::from_bytes(json).map_err(|e| {
-            Error::malformed(file, "tokenizer", "a Hugging Face tokenizer.json", e.to_string(), "fetch the file again")
-        })?;
+        let malformed = |found: String| {
+            Error::malformed(file, "tokenizer", "a Hugging Face tokenizer.json", found, "fetch the file again")
+        };
+        if json.len() as u64 > MAX_TOKENIZER_BYTES {
+            return Err(malformed(format!("{} bytes, more than {MAX_TOKENIZER_BYTES}", json.len())));
+        }
+        let growth = Growth::of(json).map_err(malformed)?;
+        let mut inner =
+            quietly(|| Tokenizer::from_bytes(json)).map_err(malformed)?.map_err(|e| malformed(e.to_string()))?;
+        if let ModelWrapper::BPE(model) = inner.get_model()
+            && let Some(dropout) = model.dropout.filter(|dropout| *dropout != 0.0)
+        {
+            return Err(Error::unsupported(
+                format!("{file}: model.dropout = {dropout}, merges that are left out at random,"),
+                "the same text would have other tokens every time; set it to null, as it is meant for training",
+            ));
+        }
         // a stored truncation or padding setting would cut texts or add pads
         inner.with_padding(None);
-        inner
-            .with_truncation(None)
-            .map_err(|e| Error::malformed(file, "truncation", "none", e.to_string(), "fetch the file again"))?;
+        inner.with_truncation(None).map_err(|e| malformed(e.to_string()))?;
         let (bos, reason) = match family.bos {
             Some(token) => {
                 let id = inner.token_to_id(token).ok_or_else(|| {
@@ -62,7 +87,7 @@ impl TextTokenizer {
             BosRule::Always(id) => Some(id),
             _ => bos_id,
         };
-        Ok(Self { inner, bos, bos_id, reason })
+        Ok(Self { inner, file: file.to_owned(), growth, bos, bos_id, reason })
     }
 
     /// Lets an SAE's `prepend_bos` override the family's rule.
@@ -97,12 +122,25 @@ impl TextTokenizer {
     /// Token ids of `text`, BOS included.
     ///
     /// # Errors
-    /// [`Error::Malformed`] when the tokenizer fails on the text.
+    /// [`Error::Mismatch`] for a text far longer than any model's context; [`Error::Malformed`] when the
+    /// tokenizer fails on it.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let longest = self.growth.longest_text();
+        if text.len() as u64 > longest {
+            return Err(Error::mismatch(
+                format!("text \"{}\"", shown(text)),
+                format!("at most {longest} bytes"),
+                format!("{} bytes", text.len()),
+                "shorten the text",
+            ));
+        }
         let special = self.bos == BosRule::PostProcessor;
-        let encoding = self.inner.encode_fast(text, special).map_err(|e| {
-            Error::malformed("tokenizer", format!("text {text:?}"), "tokens", e.to_string(), "look at the text")
-        })?;
+        let failed = |found: String| {
+            let what = format!("tokens of \"{}\"", shown(text));
+            Error::malformed(&self.file, what, "a tokenizer that can make them", found, "is the tokenizer damaged?")
+        };
+        let encoding = quietly(|| self.inner.encode_fast(text, special)).map_err(failed)?;
+        let encoding = encoding.map_err(|e| failed(e.to_string()))?;
         let mut ids = encoding.get_ids().to_vec();
         if let BosRule::Always(bos) = self.bos
             && ids.first() != Some(&bos)
@@ -115,13 +153,17 @@ impl TextTokenizer {
     /// The text of one token as a reader would want to see it (spaces and newlines made visible
     /// by the caller).
     pub fn token_text(&self, id: u32) -> String {
-        match self.inner.decode(&[id], false) {
-            Ok(text) if !text.is_empty() && !text.contains('\u{FFFD}') => {
+        let token = self.inner.id_to_token(id);
+        let short = token.as_ref().is_none_or(|token| token.len() as u64 <= self.growth.longest_token());
+        // a decoder that fails leaves the vocabulary's own word
+        let text = short.then(|| quietly(|| self.inner.decode(&[id], false)).ok()?.ok()).flatten();
+        match text {
+            Some(text) if !text.is_empty() && !text.contains('\u{FFFD}') => {
                 // decoders strip a leading metaspace; the vocabulary entry still shows it
-                let starts_word = self.inner.id_to_token(id).is_some_and(|t| t.starts_with('▁'));
+                let starts_word = token.is_some_and(|t| t.starts_with('▁'));
                 if starts_word && !text.starts_with(' ') { format!(" {text}") } else { text }
             }
-            _ => match self.inner.id_to_token(id) {
+            _ => match token {
                 Some(token) => byte_level(&token).map_or(token, |bytes| shown_bytes(&bytes)),
                 None => format!("<{id}>"),
             },

@@ -15,9 +15,13 @@ use crate::error::{Error, Result};
 
 mod atomic;
 mod file_journal;
+mod files;
+mod quiet;
 
 pub use atomic::{Claim, RunFiles, check_writable, claim_folder, claim_named, replaceable, write_atomic};
 pub use file_journal::FileJournal;
+pub use files::{ReadLimits, read_all};
+pub use quiet::quietly;
 
 #[path = "gpu.rs"]
 mod gpu;
@@ -148,21 +152,15 @@ impl FileSource {
     /// Opens `path` for reading.
     ///
     /// # Errors
-    /// [`Error::Missing`] when there is no such file, [`Error::Io`] otherwise.
+    /// [`Error::Missing`] when there is no such file, [`Error::Malformed`] for what is no file,
+    /// [`Error::Io`] otherwise.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        // before it is opened: a pipe would wait for its writer
+        files::regular(path)?;
         let name = path.display().to_string();
-        let failed = |e: std::io::Error| match e.kind() {
-            std::io::ErrorKind::NotFound => {
-                Error::missing(format!("file {name}"), "check the path; `saescope models` lists what is in the cache")
-            }
-            _ => Error::io(&name, "open", e, "check that the file is readable"),
-        };
-        let file = File::open(path).map_err(failed)?;
-        let meta = file.metadata().map_err(failed)?;
-        if meta.is_dir() {
-            return Err(Error::malformed(name, "path", "a file", "a folder", "name a file inside it"));
-        }
+        let file = File::open(path).map_err(|e| files::unopened(&name, e))?;
+        let meta = file.metadata().map_err(|e| files::unopened(&name, e))?;
         Ok(Self { len: meta.len(), identity: identity(&meta), path: path.to_owned(), name, file })
     }
 

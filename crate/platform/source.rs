@@ -18,6 +18,11 @@ pub trait ByteSource: Debug + MaybeSend + MaybeSync {
     /// Length in bytes.
     fn len(&self) -> u64;
 
+    /// Whether every byte can be had at a disk's pace: not where it would come over a network.
+    fn at_hand(&self) -> bool {
+        true
+    }
+
     /// Whether there are no bytes at all.
     fn is_empty(&self) -> bool {
         self.len() == 0
@@ -57,6 +62,23 @@ pub fn components(name: &str) -> impl DoubleEndedIterator<Item = &str> {
 /// Last component of a path or URL.
 pub fn file_name(name: &str) -> &str {
     components(name).next_back().unwrap_or(name)
+}
+
+/// All bytes of a source that is read as a whole; `what` says what it should be, with an article.
+///
+/// # Errors
+/// [`Error::Malformed`] for more than `most` bytes, before any is read; reading errors.
+pub async fn whole(source: &Source, most: u64, what: &str) -> Result<Vec<u8>> {
+    if source.len() > most {
+        return Err(Error::malformed(
+            source.name(),
+            "size",
+            format!("{what} of at most {most} bytes"),
+            format!("{} bytes", source.len()),
+            "check that this is the right file",
+        ));
+    }
+    source.read(0..source.len()).await
 }
 
 /// Bytes hashed at once.

@@ -92,6 +92,14 @@ pub fn threads() -> usize {
     1
 }
 
+/// Runs `work`. A panic ends the worker here, with its words on the page; none comes back.
+///
+/// # Errors
+/// None.
+pub fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    Ok(work())
+}
+
 /// Size of the WASM memory, which only grows: its peak. The device's buffers are counted apart.
 pub fn peak_memory() -> Option<u64> {
     let memory: js_sys::WebAssembly::Memory = wasm_bindgen::memory().into();

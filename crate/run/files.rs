@@ -7,7 +7,7 @@ use super::hashed::Hashed;
 use super::manifest::{Results, complete};
 use super::spool::{Base, Spool};
 use crate::engine::{Counters, FailedSample};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::metrics::{FirstPass, HealthPass, Rows, SinkPass};
 use crate::output::{self, FeaturesWriter, Manifest, TableWriter};
 use crate::platform::{self, Clock, FileSink};
@@ -46,13 +46,18 @@ pub fn finish(
     let mut sink = Hashed::new(sink);
     let Order { samples, failed } = order(&base, spools)?;
     if samples.is_empty() {
-        let reasons: Vec<String> = failed.iter().take(5).map(|f| format!("{}: {}", f.sample_id, f.reason)).collect();
+        // the first lines: what to do about each is too much, about the first is the best guess for all
+        let line = |f: &FailedSample| f.reason.lines().next().unwrap_or_default().to_owned();
+        let reasons: Vec<String> =
+            failed.iter().take(5).map(|f| format!("{}: {}", shown(&f.sample_id), line(f))).collect();
+        let hint = failed.first().and_then(|f| f.reason.lines().find_map(|l| l.trim().strip_prefix("hint: ")));
         return Err(Error::mismatch(
             "samples",
             "at least one that can be measured",
-            format!("none of {}; {}", failed.len(), reasons.join("; ")),
-            "nothing was written; look at the first reasons",
-        ));
+            format!("none of {}", failed.len()),
+            format!("nothing was written; {}", hint.unwrap_or("look at the first reasons")),
+        )
+        .with_lines(&reasons));
     }
     let mut clock = Clock::start();
     let Base { manifest, logprob, .. } = base;

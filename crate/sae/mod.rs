@@ -11,7 +11,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::{Checkpoint, HostTensor, Rows};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, listed};
 use crate::platform::{Source, file_name};
 
 mod batchtopk;
@@ -291,8 +291,8 @@ fn recognise(files: &[Source]) -> Result<Layout> {
             Ok(Layout::Folder { config, weights: (*weights).clone(), scaler: named("activation_scaler.json") })
         }
         _ => {
-            let found: Vec<String> = files.iter().map(|s| file_name(s.name()).to_owned()).collect();
-            let found = if found.is_empty() { "no files".to_owned() } else { found.join(", ") };
+            let found: Vec<&str> = files.iter().map(|s| file_name(s.name())).collect();
+            let found = if found.is_empty() { "no files".to_owned() } else { listed(&found) };
             Err(Error::missing(
                 format!("one SAE among these files ({found})"),
                 "expected one of: params.npz (Gemma Scope); config.json + params.safetensors (Gemma Scope 2); \

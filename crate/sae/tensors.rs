@@ -9,7 +9,7 @@ use super::standard::Standard;
 use super::topk::TopK;
 use super::{Architecture, Sae};
 use crate::checkpoint::{Checkpoint, HostTensor};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, listed};
 
 /// Names of the two matrices; the biases have one name everywhere.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +28,7 @@ const NORM_CHUNK_VALUES: usize = 1 << 21;
 
 /// A checkpoint that is no SAE of a known layout.
 pub(super) fn unknown_layout(file: &str, names: &[&str]) -> Error {
-    let found = if names.is_empty() { "no tensors".to_owned() } else { names.join(", ") };
+    let found = if names.is_empty() { "no tensors".to_owned() } else { listed(names) };
     let known_elsewhere = names.iter().any(|n| n.starts_with("encoder") || n.starts_with("decoder"));
     let hint = if known_elsewhere {
         "this looks like a sparsify or dictionary_learning file; load it in SAELens and save it again"
@@ -82,7 +82,7 @@ pub(super) fn check(
         if !checkpoint.contains(name) {
             return Err(Error::missing(
                 format!("tensor {name} in {file}"),
-                format!("a {architecture} SAE has it; found {}", checkpoint.names().join(", ")),
+                format!("a {architecture} SAE has it; found {}", listed(&checkpoint.names())),
             ));
         }
         let found = &checkpoint.info(name)?.shape;

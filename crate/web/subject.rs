@@ -284,7 +284,7 @@ async fn hub_model(opener: &mut Opener<'_>, repo: &str, revision: Option<&str>) 
     ];
     let weights = match opener.hub(repo, revision, &file(files::INDEX), repo).await {
         Ok(index) => {
-            let shards = files::shards(index.name(), &index.read(0..index.len()).await?)?;
+            let shards = files::listed(&index).await?;
             found.push(index);
             shards
         }

@@ -149,6 +149,8 @@ export type Manifest = {
   warnings: Array<string>,
   /** Samples without a row, with the reason; none is dropped in silence. */
   failed_samples: Array<FailedSample>,
+  /** The run's other files, as they were written; absent in earlier runs. */
+  files?: Array<FileInfo>,
 };
 
 /** The language model. */

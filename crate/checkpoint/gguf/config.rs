@@ -147,7 +147,7 @@ fn gemma2(keys: &Keys<'_>) -> Result<Value> {
     config["query_pre_attn_scalar"] =
         json!(if sizes.layers == 46 { sizes.hidden / sizes.heads } else { sizes.head_dim });
     // llama.cpp: every second layer is global, beginning with a local one
-    config["layer_types"] = layer_types(sizes.layers, |layer| layer % 2 == 1);
+    config["sliding_window_pattern"] = json!(2);
     Ok(config)
 }
 
@@ -168,31 +168,25 @@ fn gemma3(keys: &Keys<'_>) -> Result<Value> {
         json!(if sizes.layers == 62 { sizes.hidden / sizes.heads } else { sizes.head_dim });
     let window = keys.count("attention.sliding_window")?;
     let pattern = keys.get("attention.sliding_window_pattern");
-    config["layer_types"] = match (window, pattern) {
+    // each so-many-th layer is global; nothing here may be as long as the layers are said to be many
+    match (window, pattern) {
         // llama.cpp: no window, no local layers
-        (None, _) => layer_types(sizes.layers, |_| true),
+        (None, _) => config["sliding_window_pattern"] = json!(1),
         // llama.cpp: every sixth layer is global
-        (Some(_), None) => layer_types(sizes.layers, |layer| layer % 6 == 5),
-        (Some(_), Some(MetaValue::Int(n @ 1..=1024))) => {
-            let n = *n as usize;
-            layer_types(sizes.layers, |layer| layer % n == n - 1)
-        }
+        (Some(_), None) => config["sliding_window_pattern"] = json!(6),
+        (Some(_), Some(MetaValue::Int(n @ 1..=1024))) => config["sliding_window_pattern"] = json!(n),
         (Some(_), Some(MetaValue::Bools(local))) if local.len() == sizes.layers => {
-            layer_types(sizes.layers, |layer| !local[layer])
+            let kind = |local: &bool| if *local { "sliding_attention" } else { "full_attention" };
+            config["layer_types"] = local.iter().map(kind).collect();
         }
         (Some(_), Some(other)) => {
             return keys.wrong("attention.sliding_window_pattern", "a period, or a flag for every layer", other);
         }
-    };
+    }
     if let Some(window) = window {
         config["sliding_window"] = json!(window);
     }
     Ok(config)
-}
-
-fn layer_types(layers: usize, global: impl Fn(usize) -> bool) -> Value {
-    let kind = |layer| if global(layer) { "full_attention" } else { "sliding_attention" };
-    (0..layers).map(kind).collect()
 }
 
 fn gpt2(keys: &Keys<'_>) -> Result<Value> {

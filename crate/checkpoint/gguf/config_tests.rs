@@ -112,9 +112,7 @@ fn gemma2_and_what_llama_cpp_hard_codes() {
     assert_eq!(config["final_logit_softcapping"], 30.0);
     assert_eq!(config["sliding_window"], 16);
     assert_eq!(config["rope_theta"], 10000.0);
-    let types = config["layer_types"].as_array().unwrap();
-    assert_eq!(types.len(), 7);
-    assert_eq!((&types[0], &types[1]), (&json!("sliding_attention"), &json!("full_attention")));
+    assert_eq!(config["sliding_window_pattern"], 2);
 
     let mut large = metadata("gemma2", &more);
     large.insert("gemma2.block_count".into(), MetaValue::Int(46));
@@ -134,16 +132,17 @@ fn gemma3_and_what_llama_cpp_hard_codes() {
     assert_eq!(config["model_type"], "gemma3_text");
     assert_eq!(config["rope_local_base_freq"], 10000.0);
     assert_eq!(config["rope_scaling"]["factor"], 8.0);
-    let full = |config: &Value| -> Vec<usize> {
-        let types = config["layer_types"].as_array().unwrap().iter().enumerate();
-        types.filter(|(_, kind)| *kind == "full_attention").map(|(layer, _)| layer).collect()
-    };
-    assert_eq!(full(&config), [5]);
+    let pattern = |config: &Value| (config["sliding_window_pattern"].clone(), config["layer_types"].clone());
+    assert_eq!(pattern(&config), (json!(6), Value::Null));
     let mut other = metadata("gemma3", &more);
     other.insert("gemma3.attention.sliding_window_pattern".into(), MetaValue::Int(3));
-    assert_eq!(full(&build(Architecture::Gemma3, &other, None).unwrap()), [2, 5]);
+    assert_eq!(pattern(&build(Architecture::Gemma3, &other, None).unwrap()), (json!(3), Value::Null));
+    let flags = [true, false, true, true, true, true, false];
+    other.insert("gemma3.attention.sliding_window_pattern".into(), MetaValue::Bools(flags.to_vec()));
+    let kinds = flags.map(|local| if local { "sliding_attention" } else { "full_attention" });
+    assert_eq!(pattern(&build(Architecture::Gemma3, &other, None).unwrap()), (Value::Null, json!(kinds)));
     other.remove("gemma3.attention.sliding_window");
-    assert_eq!(full(&build(Architecture::Gemma3, &other, None).unwrap()), [0, 1, 2, 3, 4, 5, 6]);
+    assert_eq!(pattern(&build(Architecture::Gemma3, &other, None).unwrap()), (json!(1), Value::Null));
     other.remove("gemma3.rope.freq_base");
     assert!(build(Architecture::Gemma3, &other, None).unwrap_err().to_string().contains("gemma3.rope.freq_base"));
 }

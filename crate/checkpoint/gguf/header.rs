@@ -5,8 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::text::shown;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 
 /// A metadata value. Integers of every width become `i64`; single floats become the shortest
 /// decimal that means them (`1e-5`, not `9.999999747378752e-6`), as a config.json would have it.

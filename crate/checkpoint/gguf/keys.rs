@@ -3,9 +3,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::super::text::shown;
 use super::header::MetaValue;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 
 /// The keys under one prefix; remembers which were asked for.
 pub(super) struct Keys<'a> {

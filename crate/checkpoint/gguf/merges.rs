@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 /// Longest piece that merges are looked for in; real ones stay below 100 bytes.
 const MAX_PIECE: usize = 256;
+/// Most merges a piece on average; real vocabularies have two.
+const MAX_MERGES: usize = 16;
 
 /// The merges that build the pieces of `vocabulary`, best first.
 ///
@@ -12,8 +14,13 @@ const MAX_PIECE: usize = 256;
 /// ordered by score, then by the length of their left and right parts, all descending, and
 /// otherwise as the pieces are numbered. This is how Hugging Face turns a `tokenizer.model` into a
 /// `tokenizer.json` (`generate_merges` in transformers), and it gives Gemma 3's list exactly.
-/// `score(id)` is `None` for pieces that take no part (control and byte tokens).
-pub(super) fn merges<'a>(vocabulary: &[&'a str], score: impl Fn(usize) -> Option<f32>) -> Vec<(&'a str, &'a str)> {
+/// `score(id)` is `None` for pieces that take no part (control and byte tokens). None for more merges than
+/// a vocabulary can have that was learnt from text.
+pub(super) fn merges<'a>(
+    vocabulary: &[&'a str],
+    score: impl Fn(usize) -> Option<f32>,
+) -> Option<Vec<(&'a str, &'a str)>> {
+    let most = MAX_MERGES * vocabulary.len() + MAX_PIECE;
     let ids: HashMap<&str, usize> = vocabulary
         .iter()
         .enumerate()
@@ -36,10 +43,13 @@ pub(super) fn merges<'a>(vocabulary: &[&'a str], score: impl Fn(usize) -> Option
         }
         cuts.sort_unstable_by_key(|&(l, r, ..)| (l, r));
         all.extend(cuts.iter().map(|&(_, _, rank, left, right)| (rank, left, right)));
+        if all.len() > most {
+            return None;
+        }
     }
     // stable: ties stay in the order of the vocabulary
     all.sort_by_key(|&(rank, ..)| rank);
-    all.into_iter().map(|(_, left, right)| (left, right)).collect()
+    Some(all.into_iter().map(|(_, left, right)| (left, right)).collect())
 }
 
 /// A float in descending order; NaN has a place too.
@@ -68,14 +78,22 @@ mod tests {
     fn ordered_by_score_then_length_then_number() {
         let vocabulary = ["a", "b", "c", "ab", "bc", "abc", "<ctl>", "ba", "é", "éa"];
         let scores = [-9.0, -9.0, -9.0, -1.0, -2.0, -3.0, 0.0, -1.0, -9.0, -0.0];
-        let got = merges(&vocabulary, |id| (id != 6).then(|| scores[id]));
+        let got = merges(&vocabulary, |id| (id != 6).then(|| scores[id])).unwrap();
         assert_eq!(got, [("é", "a"), ("a", "b"), ("b", "a"), ("b", "c"), ("ab", "c"), ("a", "bc")]);
     }
 
     #[test]
     fn absurdly_long_pieces_are_left_alone() {
         let long = "a".repeat(1 << 20);
-        assert!(merges(&["a", "aa", &long], |_| Some(0.0)) == [("a", "a")]);
-        assert!(merges(&["a", "aa"], |_| Some(f32::NAN)).len() == 1);
+        assert!(merges(&["a", "aa", &long], |_| Some(0.0)).unwrap() == [("a", "a")]);
+        assert!(merges(&["a", "aa"], |_| Some(f32::NAN)).unwrap().len() == 1);
+    }
+
+    #[test]
+    fn a_vocabulary_of_nothing_but_cuts_has_no_merges() {
+        let long = "a".repeat(MAX_PIECE);
+        let mut vocabulary: Vec<&str> = (1..=MAX_PIECE).map(|n| &long[..n]).collect();
+        vocabulary.extend(vec![long.as_str(); 4000]);
+        assert_eq!(merges(&vocabulary, |_| Some(0.0)), None);
     }
 }

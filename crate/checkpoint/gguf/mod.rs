@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::entry::Entry;
 use super::layout::Transform;
+use super::nearest::nearest;
 use super::pieces::{Compression, fetch};
-use super::text::{nearest, shown};
 use super::{Checkpoint, TensorInfo};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::platform::Source;
 
 mod config;
@@ -33,6 +33,8 @@ use names::{Architecture, Place};
 const FIRST_READ: u64 = 1 << 20;
 /// No real header comes near this.
 const MAX_HEADER: u64 = 128 << 20;
+/// Most divisors of rotary frequencies; a head has half as many as it is wide.
+const MAX_ROPE_FACTORS: usize = 1 << 16;
 const AGAIN: &str = "the file is damaged; fetch it again";
 
 /// A model out of one GGUF file.
@@ -88,6 +90,14 @@ pub async fn open(source: Source) -> Result<GgufModel> {
                 continue;
             }
             Place::Derived => continue,
+            Place::Beyond => {
+                return Err(Error::mismatch(
+                    format!("{file}: tensor {}", shown(&tensor.name)),
+                    format!("one of the {layers} blocks of {}.block_count", arch.prefix()),
+                    "one past them",
+                    "with fewer blocks than it was trained with, a model gives other numbers; fetch the file again",
+                ));
+            }
             Place::Unknown => {
                 return Err(Error::unsupported(
                     format!("{file}: tensor {} in architecture {}", shown(&tensor.name), arch.prefix()),
@@ -131,7 +141,18 @@ pub async fn open(source: Source) -> Result<GgufModel> {
     refuse_overlap(file, spans)?;
 
     let rope_factors = match rope_factors {
-        Some(entry) => Some(entry.read(&source, Vec::new()).await?),
+        Some(entry) if entry.info.shape.iter().product::<usize>() <= MAX_ROPE_FACTORS => {
+            Some(entry.read(&source, Vec::new()).await?)
+        }
+        Some(entry) => {
+            return Err(Error::malformed(
+                file,
+                "tensor rope_freqs.weight",
+                format!("at most {MAX_ROPE_FACTORS} values"),
+                format!("shape {:?}", entry.info.shape),
+                AGAIN,
+            ));
+        }
         None => None,
     };
     let config = config::config(arch, file, &metadata, &facts(file, arch, &entries, rope_factors.as_deref())?)?;
@@ -229,6 +250,7 @@ fn entry(file: &str, file_len: u64, data: u64, alignment: u64, tensor: &TensorHe
         dtype: Some(dtype),
         transform: Transform::None,
         compression: Compression::Stored,
+        sum: None,
     })
 }
 

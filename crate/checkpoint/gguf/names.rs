@@ -55,6 +55,8 @@ pub(super) enum Place {
     Derived,
     /// Not part of what this architecture computes here.
     Unknown,
+    /// Of a block past the last.
+    Beyond,
 }
 
 /// Where the tensor `name` of a model with `layers` layers goes.
@@ -63,9 +65,12 @@ pub(super) fn place(arch: Architecture, name: &str, layers: u64) -> Place {
     if let Some(rest) = name.strip_prefix("blk.") {
         let Some((layer, part)) = rest.split_once('.') else { return Place::Unknown };
         // llama.cpp writes plain decimals: no sign, no leading zero
-        let Some(layer) = layer.parse::<u64>().ok().filter(|l| *l < layers && l.to_string() == layer) else {
+        let Some(layer) = layer.parse::<u64>().ok().filter(|l| l.to_string() == layer) else {
             return Place::Unknown;
         };
+        if layer >= layers {
+            return Place::Beyond;
+        }
         if part == "attn_rot_embd.weight" {
             return Place::Derived;
         }

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, HashSet};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Value, json};
 
-use super::super::text::shown;
 use super::header::MetaValue;
 use super::merges::merges;
+use crate::error::shown;
 
 /// llama.cpp's token types (`llama_token_type`).
 const UNKNOWN: i64 = 2;
@@ -223,7 +223,8 @@ fn sentencepiece(vocabulary: &Vocabulary<'_>) -> Result<Vec<u8>, String> {
         // the converter writes −1000 for these; in the original model they come first, with 0
         USER_DEFINED => Some(0.0),
         _ => None,
-    });
+    })
+    .ok_or("its tokens can be cut into one another in too many ways")?;
     let unknown = match vocabulary.token("unknown_token_id")? {
         Some((_, token)) => Some(token),
         None => (0..vocabulary.tokens.len()).find(|&id| vocabulary.kind(id) == UNKNOWN).map(|id| pieces[id]),

@@ -313,6 +313,10 @@ impl ByteSource for ChunkedSource {
         self.len
     }
 
+    fn at_hand(&self) -> bool {
+        self.here() == self.len
+    }
+
     fn read(&self, range: Range<u64>) -> BoxFuture<'_, Result<Vec<u8>>> {
         Box::pin(self.read_range(range))
     }

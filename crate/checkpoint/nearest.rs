@@ -1,14 +1,6 @@
-//! Names out of files, as messages show them.
+//! Names that are near another.
 
-/// `text` fit for a message: control characters escaped, cut when absurdly long.
-pub(super) fn shown(text: &str) -> String {
-    const MOST: usize = 120;
-    let mut shown: String = text.chars().take(MOST).flat_map(char::escape_debug).collect();
-    if text.chars().nth(MOST).is_some() {
-        shown.push('…');
-    }
-    shown
-}
+use crate::error::shown;
 
 /// The three of `names` that share the longest beginning and end with `name`.
 pub(super) fn nearest<'a>(name: &str, names: impl Iterator<Item = &'a String>) -> Vec<String> {
