@@ -29,7 +29,7 @@ pub struct RmsNorm {
 #[derive(Debug, Clone)]
 enum Scale {
     Host(Arc<[f32]>),
-    Plain(Tensor<1>),
+    Plain(Box<Tensor<1>>),
 }
 
 impl RmsNorm {
@@ -37,7 +37,7 @@ impl RmsNorm {
     pub fn new(weight: HostTensor, eps: f64, compute: &Compute) -> Self {
         let weight = match compute.form(Op::Norm) {
             Form::Host => Scale::Host(weight.data.into()),
-            Form::Plain => Scale::Plain(compute.tensor1(weight.data)),
+            Form::Plain => Scale::Plain(Box::new(compute.tensor1(weight.data))),
         };
         Self { weight, eps }
     }
@@ -58,7 +58,7 @@ impl RmsNorm {
             }),
             Scale::Plain(weight) => {
                 let mean_square = x.clone().square().mean_dim(1);
-                x / (mean_square + self.eps).sqrt() * weight.clone().unsqueeze::<2>()
+                x / (mean_square + self.eps).sqrt() * weight.as_ref().clone().unsqueeze::<2>()
             }
         }
     }
@@ -84,7 +84,7 @@ pub struct LayerNorm {
 #[derive(Debug, Clone)]
 enum Affine {
     Host(Arc<[(f32, f32)]>),
-    Plain { weight: Tensor<1>, bias: Tensor<1> },
+    Plain(Box<(Tensor<1>, Tensor<1>)>),
 }
 
 impl LayerNorm {
@@ -92,7 +92,7 @@ impl LayerNorm {
     pub fn new(weight: HostTensor, bias: HostTensor, eps: f64, compute: &Compute) -> Self {
         let affine = match compute.form(Op::Norm) {
             Form::Host => Affine::Host(weight.data.into_iter().zip(bias.data).collect()),
-            Form::Plain => Affine::Plain { weight: compute.tensor1(weight.data), bias: compute.tensor1(bias.data) },
+            Form::Plain => Affine::Plain(Box::new((compute.tensor1(weight.data), compute.tensor1(bias.data)))),
         };
         Self { affine, eps }
     }
@@ -108,7 +108,8 @@ impl LayerNorm {
                 let scale = (dot(row, row) / n + self.eps as f32).sqrt();
                 row.iter_mut().zip(affine.iter()).for_each(|(x, (w, b))| *x = *x / scale * w + b);
             }),
-            Affine::Plain { weight, bias } => {
+            Affine::Plain(affine) => {
+                let (weight, bias) = affine.as_ref();
                 let centred = x.clone() - x.mean_dim(1);
                 let variance = centred.clone().square().mean_dim(1);
                 centred / (variance + self.eps).sqrt() * weight.clone().unsqueeze::<2>() + bias.clone().unsqueeze::<2>()

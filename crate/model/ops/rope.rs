@@ -67,12 +67,8 @@ pub struct RopeTable(Table);
 enum Table {
     /// `[n, head_dim/2]`, row-major: cosine and sine.
     Host(Vec<(f32, f32)>),
-    Plain {
-        /// `[n, 1, head_dim/2]`
-        cos: Tensor<3>,
-        /// `[n, 1, head_dim/2]`
-        sin: Tensor<3>,
-    },
+    /// `[n, 1, head_dim/2]` each: cosines, and sines.
+    Plain(Box<(Tensor<3>, Tensor<3>)>),
 }
 
 impl RopeTable {
@@ -86,7 +82,7 @@ impl RopeTable {
                 let (sin, cos): (Vec<f32>, Vec<f32>) = turns.unzip();
                 let (n, half) = (positions.len(), frequencies.len());
                 let table = |values| compute.tensor2(values, n, half).reshape([n, 1, half]);
-                Table::Plain { cos: table(cos), sin: table(sin) }
+                Table::Plain(Box::new((table(cos), table(sin))))
             }
         })
     }
@@ -100,7 +96,7 @@ impl RopeTable {
         let half = width / heads.max(1) / 2;
         let (cos, sin) = match &self.0 {
             Table::Host(turns) => return turned(x, turns, half),
-            Table::Plain { cos, sin } => (cos, sin),
+            Table::Plain(table) => (&table.0, &table.1),
         };
         let x = x.reshape([n, heads, 2 * half]);
         let first = x.clone().slice([0..n, 0..heads, 0..half]);
