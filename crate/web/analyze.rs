@@ -1,7 +1,7 @@
 //! The whole run in the browser.
 
 use super::devices;
-use super::settings::{self, data_file, pass};
+use super::settings::{self, pass};
 use super::spools;
 use super::subject::{Subjects, file_infos, verify};
 use super::task::{Reporter, Task, memory};

@@ -3,7 +3,6 @@
 use crate::dataset::{self, DEFAULT_JOIN, Dataset, Format};
 use crate::engine::{Batching, Options};
 use crate::error::Result;
-use crate::output::FileInfo;
 use crate::protocol::{DataChoice, DatasetInfo, Setup};
 use crate::run::Loaded;
 
