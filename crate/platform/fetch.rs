@@ -72,6 +72,8 @@ pub struct Settings {
     pub endpoint: String,
     /// The hub's token; never printed.
     pub token: Option<String>,
+    /// Time without a new byte after which the hub is asked again.
+    pub patience: Duration,
     /// Ways to call pip, tried in order until one can be run.
     pub pip: Vec<Pip>,
     /// Variables set for pip besides the environment.
@@ -98,6 +100,7 @@ impl Settings {
             cache: cache_dir()?,
             endpoint: endpoint.trim_end_matches('/').to_owned(),
             token: token(),
+            patience: Duration::from_secs(60),
             pip: vec![python("python3"), python("python"), program("pip3"), program("pip")],
             pip_env: Vec::new(),
             // pip itself asks again after 15 s of silence, five times

@@ -1,4 +1,7 @@
 //! One file of the hub over HTTP: resumed by range, retried, checked.
+//!
+//! Beside a `.part` lies `.part.etag` with the server's name for what it is a part of: a later request goes on
+//! with it only where the server still has the same.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
@@ -26,6 +29,7 @@ struct Job<'a> {
     url: String,
     target: &'a Path,
     part: &'a Path,
+    etag: &'a Path,
     settings: &'a Settings,
 }
 
@@ -40,7 +44,8 @@ pub(super) fn download(
     let revision = hub.revision.as_deref().unwrap_or("main");
     let url = format!("{}/{}/resolve/{revision}/{}", settings.endpoint, hub.repo, file.path);
     let part = part_of(target);
-    let job = Job { hub, file, url, target, part: &part, settings };
+    let etag = part.with_added_extension("etag");
+    let job = Job { hub, file, url, target, part: &part, etag: &etag, settings };
     if hub.revision.is_none() && file.sha256.is_none() {
         // `main` may have moved since: two halves of two files could not be told from one
         let _ = std::fs::remove_file(&part);
@@ -50,14 +55,20 @@ pub(super) fn download(
         .redirect_auth_headers(RedirectAuthHeaders::SameHost)
         .user_agent(concat!("saescope/", env!("CARGO_PKG_VERSION")))
         .timeout_connect(Some(Duration::from_secs(30)))
-        .timeout_per_read(Some(Duration::from_secs(60)))
+        .timeout_recv_response(Some(settings.patience))
+        .timeout_per_read(Some(settings.patience))
         .build()
         .into();
     let mut tries = settings.retry.begin();
     loop {
         let before = job.have();
         match job.attempt(&agent, progress) {
-            Ok(()) => return finish(&job.url, job.part, target, file),
+            Ok(()) => {
+                let done = finish(&job.url, job.part, target, file);
+                // of a part that is no more
+                let _ = std::fs::remove_file(job.etag);
+                return done;
+            }
             Err(Stop::Fatal(error)) => return Err(error),
             Err(Stop::Again(reason)) => {
                 let Some(pause) = tries.failed(job.have() > before) else {
@@ -94,15 +105,24 @@ impl Job<'_> {
         if let Some(token) = &self.settings.token {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
+        let known = self.etag_of_part();
         if have > 0 {
             request = request.header("Range", format!("bytes={have}-"));
+            if let Some(known) = &known {
+                request = request.header("If-Range", known);
+            }
         }
         let mut response = request.call().map_err(|e| self.no_answer(e))?;
         let header = |name: &str| response.headers().get(name).and_then(|v| v.to_str().ok()).map(str::to_owned);
         let range = header("Content-Range").as_deref().and_then(content_range);
+        let etag = header("ETag").filter(|etag| is_strong(etag));
         let status = response.status().as_u16();
         let (start, total) = match status {
             200 => (0, header("Content-Length").and_then(|v| v.parse().ok())),
+            206 if known.is_some() && known != etag => {
+                self.discard()?;
+                return Err(Stop::Again("the file has changed at the source".to_owned()));
+            }
             206 => match range {
                 Some((Some(start), total)) if start == have => (start, total),
                 _ => {
@@ -131,6 +151,9 @@ impl Job<'_> {
                 "the file at the source has changed",
             )));
         }
+        if start == 0 {
+            self.begin(etag)?;
+        }
         let mut body = response.body_mut().with_config().limit(u64::MAX).reader();
         self.receive(&mut body, start, total, progress)
     }
@@ -143,14 +166,8 @@ impl Job<'_> {
         total: Option<u64>,
         progress: OnProgress<'_>,
     ) -> Result<(), Stop> {
-        let disk = |e| {
-            let hint = "check that the disk has room; SAESCOPE_CACHE moves the cache";
-            Stop::Fatal(Error::io(self.part.display().to_string(), "write", e, hint))
-        };
+        let disk = |e| unwritten(self.part, e);
         let mut out = OpenOptions::new().create(true).append(true).open(self.part).map_err(disk)?;
-        if start == 0 {
-            out.set_len(0).map_err(disk)?;
-        }
         let mut done = start;
         let mut buffer = vec![0; 1 << 20];
         progress(Progress { file: &self.file.path, done, total });
@@ -173,14 +190,34 @@ impl Job<'_> {
         }
     }
 
+    /// The server's name for the file of which the `.part` is one.
+    fn etag_of_part(&self) -> Option<String> {
+        std::fs::read_to_string(self.etag).ok().filter(|etag| is_strong(etag))
+    }
+
+    /// An empty `.part`, of the file that the server calls so.
+    fn begin(&self, etag: Option<String>) -> Result<(), Stop> {
+        // the part first: an old one must never lie beside the new name
+        File::create(self.part).map_err(|e| unwritten(self.part, e))?;
+        match etag {
+            Some(etag) => std::fs::write(self.etag, etag).map_err(|e| unwritten(self.etag, e)),
+            None => match std::fs::remove_file(self.etag) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(unwritten(self.etag, e)),
+                _ => Ok(()),
+            },
+        }
+    }
+
     fn discard(&self) -> Result<(), Stop> {
-        File::create(self.part).map(drop).map_err(|e| {
-            Stop::Fatal(Error::io(self.part.display().to_string(), "write", e, "check that the cache can be written"))
-        })
+        self.begin(None)
     }
 
     /// No HTTP answer came.
     fn no_answer(&self, error: ureq::Error) -> Stop {
+        if matches!(error, ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed) {
+            let hint = format!("the server sends in circles (is HF_ENDPOINT right?); {}", self.by_hand());
+            return Stop::Fatal(Error::io(&self.url, "fetch", std::io::Error::other(error.to_string()), hint));
+        }
         let fatal = matches!(error, ureq::Error::HostNotFound | ureq::Error::BadUri(_) | ureq::Error::InvalidProxyUrl);
         // the resolver's failure may also arrive as plain I/O
         let text = error.to_string();
@@ -230,6 +267,16 @@ impl Job<'_> {
             _ => fatal(std::io::ErrorKind::Other, self.by_hand()),
         }
     }
+}
+
+/// Whether an entity tag stands for the very bytes (RFC 9110, 8.8.1), in a length that a header has.
+fn is_strong(etag: &str) -> bool {
+    etag.len() <= 256 && etag.starts_with('"') && etag.bytes().all(|b| b.is_ascii_graphic())
+}
+
+fn unwritten(path: &Path, e: std::io::Error) -> Stop {
+    let hint = "check that the disk has room and the cache can be written; SAESCOPE_CACHE moves the cache";
+    Stop::Fatal(Error::io(path.display().to_string(), "write", e, hint))
 }
 
 /// `bytes 5-9/10` → (5, 10); `bytes */10` → (none, 10).
