@@ -7,9 +7,9 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-struct Server {
-    child: Child,
-    port: u16,
+pub(crate) struct Server {
+    pub(crate) child: Child,
+    pub(crate) port: u16,
     /// The address that it printed.
     address: String,
     dir: tempfile::TempDir,
@@ -19,14 +19,14 @@ struct Server {
 const SAID: &str = "said.txt";
 
 /// What came back: status, head, body.
-struct Answer {
+pub(crate) struct Answer {
     status: u16,
     head: String,
     body: Vec<u8>,
 }
 
 impl Answer {
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
@@ -39,7 +39,8 @@ impl Answer {
     }
 }
 
-const PAGE: &str = "<!doctype html><meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'self'\"><p>page";
+pub(crate) const PAGE: &str =
+    "<!doctype html><meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'self'\"><p>page";
 const MANIFEST: &str =
     r#"{"started_at": "2026-01-01T00:00:00Z", "model": {"name": "tiny"}, "dataset": {"samples": 3}}"#;
 
@@ -83,7 +84,7 @@ fn site() -> tempfile::TempDir {
 }
 
 impl Server {
-    fn start(args: &[&str]) -> Self {
+    pub(crate) fn start(args: &[&str]) -> Self {
         Self::start_in(site(), |root| program(root, &[&["serve", "--port", "0"], args].concat()))
     }
 
@@ -113,7 +114,7 @@ impl Server {
         Answer { status, head, body: bytes[end + 4..].to_vec() }
     }
 
-    fn get(&self, path: &str) -> Answer {
+    pub(crate) fn get(&self, path: &str) -> Answer {
         self.ask(&format!("GET {path}"), &[])
     }
 
@@ -200,6 +201,23 @@ fn the_catalog_lists_local_runs_newest_first() {
     // made while it runs
     write_run(&server.dir.path().join("runs/now"), MANIFEST);
     assert_eq!(server.get("/runs/now/stats.parquet").status, 200);
+}
+
+#[test]
+fn a_run_whose_files_are_others_is_told_once() {
+    let dir = site();
+    let file = |sha256: &str| format!(r#"{{"path": "stats.parquet", "bytes": 13, "sha256": "{sha256}"}}"#);
+    let manifest = |sha256: &str| MANIFEST.replacen('{', &format!(r#"{{"files": [{}], "#, file(sha256)), 1);
+    let right = saescope::hash::sha256("stats.parquet");
+    write_run(&dir.path().join("runs/right"), &manifest(&right));
+    write_run(&dir.path().join("runs/wrong"), &manifest(&right.replace(&right[..1], "x")));
+    let server = Server::start_in(dir, |root| program(root, &["serve", "--port", "0"]));
+    for _ in 0..2 {
+        let catalog = server.get("/catalog.json").text();
+        assert!(catalog.contains("runs/right/") && catalog.contains("runs/wrong/"), "{catalog}");
+    }
+    let said = server.said();
+    assert!(said.matches("wrong: stats.parquet: expected sha256 x").count() == 1 && !said.contains("right:"), "{said}");
 }
 
 #[test]

@@ -229,6 +229,25 @@ fn the_manifest_names_its_files_as_they_are() {
 }
 
 #[test]
+fn files_that_are_not_the_runs_are_told() {
+    let run = Run::new();
+    let (data, args) = (run.write("t.json", TRIPLES), model_args("llama"));
+    let tail = ["--dataset", &data, "--device", "cpu", "--shard", "1/1", "--out", "part"];
+    succeeds(&run.saescope(&with(&["analyze"], &args, &tail)));
+    std::fs::create_dir(run.path("dist")).unwrap();
+    run.write("dist/index.html", "page");
+    succeeds(&run.saescope(&["pack", "dist", "--run", "part"]));
+    assert!(!succeeds(&run.saescope(&["merge", "part", "--out", "whole"])).contains("warning: part"));
+
+    spoil(&run.path("part/metrics.parquet"));
+    let said = succeeds(&run.saescope(&["merge", "part", "--out", "again"]));
+    assert!(said.contains("warning: part: metrics.parquet: expected sha256 "), "{said}");
+    let out = run.saescope(&["pack", "dist", "--run", "part"]);
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.code() == Some(2) && text.contains("metrics.parquet: expected sha256 "), "{text}");
+}
+
+#[test]
 fn what_would_fail_at_the_end_is_found_before() {
     let run = Run::new();
     let data = run.write("t.json", TRIPLES);

@@ -1,19 +1,24 @@
 //! `catalog.json`: which models and finished runs lie beside the page.
 
 use std::fs::File;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
+
+use serde_json::Value;
 
 use super::fetch::KnownFiles;
 use crate::error::{Error, Result};
-use crate::hash;
 use crate::model::registry::KnownModel;
-use crate::output;
 use crate::platform::fetch::Fetched;
 use crate::protocol::{CATALOG_FILE, Catalog, HostedFile, HostedModel, HostedRun, HostedSae};
+use crate::{hash, output, platform};
 
 /// The files of a finished run, the manifest last: a folder with one is complete.
 pub const RUN_FILES: [&str; 4] =
     [output::METRICS_FILE, output::FEATURES_FILE, output::STATS_FILE, output::MANIFEST_FILE];
+
+/// Longest manifest that is read; one names every sample that failed.
+const MAX_MANIFEST_BYTES: u64 = 256 << 20;
 
 /// A file on disk, and the path under the page where it is offered.
 pub type Placed = (String, PathBuf);
@@ -105,12 +110,16 @@ pub fn no_run(folder: &Path) -> Error {
     Error::missing(format!("a finished run in {}", folder.display()), format!("it has {}", RUN_FILES.join(", ")))
 }
 
-/// The entry of the finished run in `folder`, which is offered as `runs/<name>/`; none if its manifest is
-/// not one.
-pub fn entry(name: &str, folder: &Path) -> Option<HostedRun> {
-    // read loosely: a run of another version is offered too, and the page says what it thinks of it
-    let manifest: serde_json::Value =
-        serde_json::from_reader(std::io::BufReader::new(File::open(folder.join(output::MANIFEST_FILE)).ok()?)).ok()?;
+/// The manifest in `folder`, read loosely: a run of another version is offered too, and the page says what it
+/// thinks of it.
+pub fn manifest(folder: &Path) -> Option<Value> {
+    // the rest of a longer one is missing, so that it is none
+    let file = platform::open_unlinked(&folder.join(output::MANIFEST_FILE)).ok()?.take(MAX_MANIFEST_BYTES);
+    serde_json::from_reader(BufReader::new(file)).ok()
+}
+
+/// The entry of the finished run with this manifest, which is offered as `runs/<name>/`.
+pub fn entry(name: &str, manifest: &Value) -> HostedRun {
     let samples = manifest["dataset"]["samples"].as_u64();
     let started_at = manifest["started_at"].as_str().map(str::to_owned);
     let model = manifest["model"]["name"].as_str().unwrap_or("unknown model");
@@ -121,7 +130,7 @@ pub fn entry(name: &str, folder: &Path) -> Option<HostedRun> {
     if let Some(day) = started_at.as_deref().and_then(|t| t.get(..10)) {
         title.push_str(&format!(", {day}"));
     }
-    Some(HostedRun { name: name.to_owned(), title, url: format!("runs/{name}/"), samples, started_at })
+    HostedRun { name: name.to_owned(), title, url: format!("runs/{name}/"), samples, started_at }
 }
 
 /// Whether a name is one plain path component that needs no escaping in a URL.

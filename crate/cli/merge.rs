@@ -6,7 +6,7 @@ use super::args::Merge;
 use super::closing::{closing, quoted};
 use super::folder::{RunFolder, remove};
 use super::progress::screen;
-use super::{print, say};
+use super::{catalog, print, say, siblings};
 use crate::error::{Error, Result};
 use crate::platform::{FileJournal, RunFiles};
 use crate::run::{self, PART_FILE, SPOOL_FILE, Spool};
@@ -37,6 +37,10 @@ pub fn run(args: &Merge) -> Result<ExitCode> {
             ));
         }
         seen.push(place);
+        // the spool has checksums of its own; what lies beside it takes no part in the merge
+        for line in catalog::manifest(folder).iter().flat_map(|m| siblings::unlike(folder, m, u64::MAX)) {
+            say(&format!("warning: {}: {line}", folder.display()));
+        }
         spools.push((folder.display().to_string(), Spool::open(Box::new(FileJournal::open(&path)?))?));
     }
     let parts: Vec<(String, &Spool)> = spools.iter().map(|(name, spool)| (name.clone(), spool)).collect();

@@ -5,7 +5,7 @@
 mod analyze;
 pub mod args;
 mod bench;
-mod catalog;
+pub mod catalog;
 mod closing;
 mod dry_run;
 mod fetch;
@@ -24,6 +24,7 @@ mod random_model;
 mod ready;
 mod serve;
 mod setup;
+mod siblings;
 mod talk;
 mod verdicts;
 mod verify;

@@ -5,8 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::catalog;
-use super::{args, fetch, known, print};
+use super::{args, catalog, fetch, known, print, siblings};
 use crate::error::{Error, Result};
 use crate::protocol::{CATALOG_FILE, Catalog};
 use crate::{output, platform};
@@ -39,8 +38,15 @@ pub fn run(args: &args::Pack) -> Result<()> {
                 "a run's folder is named with letters, digits, `-`, `_` and `.`",
             ));
         }
-        let run = catalog::is_run(folder)?.then(|| catalog::entry(&name, folder)).flatten();
-        let run = run.ok_or_else(|| catalog::no_run(folder))?;
+        let manifest = catalog::is_run(folder)?.then(|| catalog::manifest(folder)).flatten();
+        let manifest = manifest.ok_or_else(|| catalog::no_run(folder))?;
+        if let Some(line) = siblings::unlike(folder, &manifest, u64::MAX).first() {
+            return Err(Error::usage(
+                format!("{}: not the run that its manifest tells of: {line}", folder.display()),
+                "what is published has to be whole: analyse again, or pack a copy that is",
+            ));
+        }
+        let run = catalog::entry(&name, &manifest);
         let there = args.page.join(&run.url);
         for file in catalog::RUN_FILES.into_iter().filter(|file| *file != output::MANIFEST_FILE) {
             place(&folder.join(file), &there.join(file))?;

@@ -83,6 +83,25 @@ pub(super) fn regular(path: &Path) -> Result<Metadata> {
     }
 }
 
+/// Opens a file that lies at `path` itself. A link there is refused, also one that is put there meanwhile: what
+/// was opened has to be what the folder has.
+///
+/// # Errors
+/// What the system says; [`io::ErrorKind::InvalidInput`] for a link and whatever else is no file.
+pub fn open_unlinked(path: &Path) -> io::Result<File> {
+    let other = |words: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, words));
+    // before it is opened: a pipe would wait for its writer
+    if !path.symlink_metadata()?.is_file() {
+        return other("a link, or no file");
+    }
+    let file = File::open(path)?;
+    let there = path.symlink_metadata()?;
+    if !there.is_file() || super::identity(&there) != super::identity(&file.metadata()?) {
+        return other("it was replaced while it was opened");
+    }
+    Ok(file)
+}
+
 /// A path that cannot be opened.
 pub(super) fn unopened(name: &str, e: io::Error) -> Error {
     match e.kind() {
@@ -226,5 +245,51 @@ mod tests {
         let text = regular(&fifo(folder.path())).unwrap_err().to_string();
         assert!(text.contains("expected a file, found a pipe"), "{text}");
         assert!(matches!(regular(&folder.path().join("nowhere")), Err(Error::Missing { .. })));
+    }
+
+    #[test]
+    fn a_link_is_not_opened() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+        std::fs::write(&file, "text").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(open_unlinked(&file).is_ok());
+        for path in [link, dir.path().to_owned(), "/dev/null".into()] {
+            assert_eq!(open_unlinked(&path).unwrap_err().kind(), io::ErrorKind::InvalidInput, "{}", path.display());
+        }
+        assert_eq!(open_unlinked(&dir.path().join("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    /// Somebody puts a link in the file's place, and the file back, as fast as they can: what is opened is the
+    /// file, or nothing.
+    #[test]
+    fn a_link_that_comes_between_is_found_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        std::fs::write(at("secret"), "secret").unwrap();
+        std::fs::write(at("kept"), "own").unwrap();
+        std::fs::hard_link(at("kept"), at("file")).unwrap();
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    std::os::unix::fs::symlink(at("secret"), at("next")).unwrap();
+                    std::fs::rename(at("next"), at("file")).unwrap();
+                    std::fs::hard_link(at("kept"), at("next")).unwrap();
+                    std::fs::rename(at("next"), at("file")).unwrap();
+                }
+            });
+            let mut opened = 0;
+            for _ in 0..20_000 {
+                if let Ok(mut file) = open_unlinked(&at("file")) {
+                    let mut text = String::new();
+                    file.read_to_string(&mut text).unwrap();
+                    assert_eq!(text, "own");
+                    opened += 1;
+                }
+            }
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!(opened > 0);
+        });
     }
 }

@@ -20,7 +20,7 @@ mod quiet;
 
 pub use atomic::{Claim, RunFiles, check_writable, claim_folder, claim_named, replaceable, write_atomic};
 pub use file_journal::FileJournal;
-pub use files::{ReadLimits, read_all};
+pub use files::{ReadLimits, open_unlinked, read_all};
 pub use quiet::quietly;
 
 #[path = "gpu.rs"]

@@ -1,7 +1,7 @@
 //! One request, one answer: files whole or by range, packed where a packed one lies beside it.
 
 use std::fs::File;
-use std::io::{Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -11,6 +11,7 @@ use hyper::{Method, Request, Response, StatusCode};
 
 use super::content::Content;
 use super::site::{Found, Site};
+use crate::platform;
 
 /// Names that this machine has for itself. A page of elsewhere whose name was made to point here
 /// (DNS rebinding) sends its own, and gets nothing.
@@ -29,7 +30,14 @@ pub fn answer(request: &Request<()>, site: &Site) -> Response<Content> {
         return answer;
     }
     match site.find(request.uri().path()) {
-        Ok(Some(Found::File { path, own, changes })) => file(request, site, &path, own, changes),
+        Ok(Some(Found::File { path, own, changes })) => {
+            // only the page's folder is the program's to look around in
+            let packed = own && field(request, header::RANGE).is_none();
+            let packed = if packed { packed_copy(request, &path) } else { None };
+            let opened = File::open(packed.as_ref().map_or(&path, |(path, _)| path));
+            file(request, site, &path, opened, packed.map(|(_, encoding)| encoding), changes)
+        }
+        Ok(Some(Found::Run(path))) => file(request, site, &path, platform::open_unlinked(&path), None, true),
         Ok(Some(Found::Bytes(bytes))) => {
             let fields = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-cache")];
             respond(site, StatusCode::OK, &fields, Content::bytes(bytes))
@@ -39,13 +47,18 @@ pub fn answer(request: &Request<()>, site: &Site) -> Response<Content> {
     }
 }
 
-fn file(request: &Request<()>, site: &Site, path: &Path, own: bool, changes: bool) -> Response<Content> {
+/// The file at `path`, opened, or a packed copy of it.
+fn file(
+    request: &Request<()>,
+    site: &Site,
+    path: &Path,
+    opened: io::Result<File>,
+    encoding: Option<&str>,
+    changes: bool,
+) -> Response<Content> {
     let failed =
         |e| plain(site, StatusCode::INTERNAL_SERVER_ERROR, &format!("error: {}: cannot read: {e}\n", path.display()));
     let range = field(request, header::RANGE);
-    // only the page's folder is the program's to look around in
-    let packed = if own && range.is_none() { packed(request, path) } else { None };
-    let opened = File::open(packed.as_ref().map_or(path, |(path, _)| path));
     let (mut file, meta) = match opened.and_then(|file| file.metadata().map(|meta| (file, meta))) {
         Ok(found) => found,
         Err(e) => return failed(e),
@@ -59,7 +72,7 @@ fn file(request: &Request<()>, site: &Site, path: &Path, own: bool, changes: boo
         (header::VARY, "Accept-Encoding"),
         (header::ETAG, &tag),
     ];
-    if let Some((_, encoding)) = &packed {
+    if let Some(encoding) = encoding {
         fields.push((header::CONTENT_ENCODING, encoding));
     }
     if field(request, header::IF_NONE_MATCH).is_some_and(|known| known.split(',').any(|one| one.trim() == tag)) {
@@ -110,7 +123,7 @@ fn part(header: &str, length: u64) -> Part {
 }
 
 /// The packed form of a file that the reader understands, where one lies beside it.
-fn packed(request: &Request<()>, path: &Path) -> Option<(PathBuf, &'static str)> {
+fn packed_copy(request: &Request<()>, path: &Path) -> Option<(PathBuf, &'static str)> {
     let accepted = field(request, header::ACCEPT_ENCODING)?;
     let accepts = |name: &str| accepted.split(',').any(|one| one.split(';').next().unwrap_or("").trim() == name);
     [("br", "br"), ("gzip", "gz")].into_iter().filter(|(name, _)| accepts(name)).find_map(|(name, ending)| {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use crate::cli::{catalog, say};
+use crate::cli::{catalog, say, siblings};
 use crate::error::Error;
 use crate::output;
 use crate::protocol::HostedRun;
@@ -62,7 +62,7 @@ impl Runs {
             let known = known.unwrap_or_else(|| Listed {
                 size: meta.len(),
                 modified: meta.modified().ok(),
-                entry: catalog::entry(&name, &folder),
+                entry: self.entry(&name, &folder),
             });
             runs.extend(known.entry.clone());
             current.insert(folder, known);
@@ -70,6 +70,15 @@ impl Runs {
         *listed = current;
         runs.sort_by(|a, b| b.started_at.cmp(&a.started_at));
         runs
+    }
+
+    /// A run's entry; what of its files is not as its manifest says is said once, and by the page again.
+    fn entry(&self, name: &str, folder: &Path) -> Option<HostedRun> {
+        let manifest = catalog::manifest(folder)?;
+        for line in siblings::unlike(folder, &manifest, siblings::AT_ONCE) {
+            self.say_once(format!("warning: {}: {line}", folder.display()));
+        }
+        Some(catalog::entry(name, &manifest))
     }
 
     /// Name of the run in `folder`.
@@ -141,7 +150,10 @@ impl Runs {
 
     /// Says why a run is not offered, once.
     fn refuse(&self, error: &Error) {
-        let text = format!("not offered: {error}");
+        self.say_once(format!("not offered: {error}"));
+    }
+
+    fn say_once(&self, text: String) {
         if lock(&self.said).insert(text.clone()) {
             say(&text);
         }

@@ -29,6 +29,8 @@ pub struct Site {
 pub enum Found {
     /// A file; `own` if it is the page's, `changes` if it may be another one tomorrow under the same name.
     File { path: PathBuf, own: bool, changes: bool },
+    /// A file of one of this machine's runs, which must be no link to another.
+    Run(PathBuf),
     /// Something made up for this answer.
     Bytes(Vec<u8>),
 }
@@ -64,12 +66,15 @@ impl Site {
             // the build puts a hash of the content into the names of what is in assets/
             return Ok(Some(Found::File { path: own, own: true, changes: parts[0] != "assets" }));
         }
-        let file = match parts[..] {
-            ["runs", name, file] if RUN_FILES.contains(&file) => self.runs.find(name).map(|folder| folder.join(file)),
-            ["models", name, ..] => self.model_file(name, path)?,
+        Ok(match parts[..] {
+            ["runs", name, file] if RUN_FILES.contains(&file) => {
+                self.runs.find(name).map(|folder| Found::Run(folder.join(file)))
+            }
+            ["models", name, ..] => {
+                self.model_file(name, path)?.map(|path| Found::File { path, own: false, changes: true })
+            }
             _ => None,
-        };
-        Ok(file.map(|path| Found::File { path, own: false, changes: true }))
+        })
     }
 
     /// The page's own catalog, with this machine's models and runs after it.
