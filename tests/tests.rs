@@ -11,6 +11,7 @@ mod hostile;
 mod length_control;
 mod real_models;
 mod registry;
+mod reliability;
 mod rough;
 mod serve;
 mod trust;
