@@ -1,10 +1,11 @@
-//! `cargo xtask check`: formatting, lints, documentation, types of the page.
+//! `cargo xtask check`: formatting, lints, documentation, types of the page, dependencies.
 
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::browser;
+use crate::dependencies;
 use crate::paths::Paths;
 use crate::report::{Outcome, Report};
 use crate::run::{cargo, locked, shown, succeeds};
@@ -46,6 +47,7 @@ pub fn steps(paths: &Paths, report: &mut Report) {
         Ok(Outcome::Check(succeeds(&mut command)?))
     });
     browser::types(paths, report);
+    dependencies::steps(paths, report);
 }
 
 /// Whether the program is built with the same features of every dependency as the tests are. If a

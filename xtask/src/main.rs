@@ -3,9 +3,12 @@
 mod browser;
 mod check;
 mod demo;
+mod dependencies;
+mod fuzz;
 mod generate;
 mod golden;
 mod paths;
+mod reliability;
 mod report;
 mod run;
 mod test;
@@ -23,7 +26,7 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND
 
 Commands:
-  check             formatting, lints (native and web), documentation, types of the page
+  check             formatting, lints (native and web), documentation, types of the page, dependencies
   test              all that CI runs: check, every test, the page and its tests in a browser
   web [--fast]      build the page into dist/: a static folder, with the default model and a run of it;
                     --fast leaves out packed copies and the limits of size
@@ -31,6 +34,11 @@ Commands:
                     the results (where no terminal is: the command that shows it)
   generate          write anew what is made from the library: docs/METRICS.md, the page's words and types,
                     the list of columns (a test compares them)
+  fuzz [--seconds N] [TARGET…]
+                    libFuzzer over every reader of a foreign file, N seconds in all (60)
+  reliability [--full]
+                    kills, failing system calls, full disks, load, a hub's faults, as a table; --full tries all
+                    of each, which takes most of an hour, and writes docs/RELIABILITY.md
   golden [SCRIPT]   make the reference data anew with Python; without a name, list the scripts
   wasm              set up the compiler for the web target and say which one it is
 
@@ -41,6 +49,9 @@ SAESCOPE_WASM=rustup|debian chooses the web compiler; by default the first that 
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(code) = fuzz::wrapped(&args) {
+        return code;
+    }
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         [] | ["help" | "-h" | "--help"] => {
@@ -53,6 +64,9 @@ fn main() -> ExitCode {
         ["web", "--fast"] => with_paths(|paths| web::run(paths, web::Care::Fast).map(|()| true)),
         ["demo", rest @ ..] => with_paths(|paths| demo::run(paths, rest.strip_prefix(&["--"]).unwrap_or(rest))),
         ["generate"] => with_paths(generate::run),
+        ["fuzz", rest @ ..] => with_paths(|paths| fuzz::run(paths, &fuzz::Options::read(rest)?)),
+        ["reliability"] => with_paths(|paths| reliability::run(paths, false)),
+        ["reliability", "--full"] => with_paths(|paths| reliability::run(paths, true)),
         ["golden", rest @ ..] => with_paths(|paths| golden::run(paths, rest)),
         ["wasm"] => with_paths(|paths| wasm::Toolchain::find(paths).map(|_| true)),
         _ => {

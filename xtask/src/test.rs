@@ -9,14 +9,19 @@ use anyhow::{Context, Result};
 
 use crate::browser;
 use crate::check;
+use crate::fuzz;
 use crate::paths::Paths;
 use crate::report::{Outcome, Report};
-use crate::run::{cargo, in_ci, locked, shown};
+use crate::run::{cargo, in_ci, locked, output, shown};
 
 /// What an ignored test's reason holds when it needs a graphics adapter.
 const NEEDS_ADAPTER: &str = "graphics adapter";
 /// What such a test says where there is none; see tests/gpu.rs.
 const NO_ADAPTER: &str = "no Vulkan, Metal or DX12 adapter";
+/// What an ignored test's reason holds when it needs system calls that fail.
+const NEEDS_STRACE: &str = "strace";
+/// Seconds of fuzzing, over all targets.
+const FUZZING: u64 = 60;
 /// The variable that an ignored test's reason names when it needs real models.
 const MODELS: &str = "SAESCOPE_TEST_MODELS";
 
@@ -48,6 +53,20 @@ pub fn run(paths: &Paths) -> Result<bool> {
             }
             Ok(Outcome::Tests { passed: run.passed, failed: run.failed, whole: run.whole })
         });
+    }
+    let names = take(&mut ignored, |reason| reason.contains(NEEDS_STRACE));
+    if output("strace", &["--version"]).is_none() && !in_ci() {
+        let hint = "no strace; on Debian: apt-get install strace";
+        report.ignored("tests with failing system calls".to_owned(), format!("{}: {hint}", names.join(", ")));
+    } else if !names.is_empty() {
+        report.step("tests with failing system calls", || {
+            let run = tests(&mut chosen(paths, &names))?;
+            Ok(Outcome::Tests { passed: run.passed, failed: run.failed, whole: run.whole })
+        });
+    }
+    match fuzz::missing() {
+        Some(reason) if !in_ci() => report.ignored("fuzzing".to_owned(), reason),
+        _ => report.step("fuzzing", || fuzz::step(paths, &fuzz::Options { seconds: FUZZING, targets: Vec::new() })),
     }
     if env::var_os(MODELS).is_some() {
         let names = take(&mut ignored, |reason| reason.contains(MODELS));

@@ -1,0 +1,3 @@
+#![no_main]
+
+saescope_fuzz::target!(gguf);
