@@ -3,18 +3,21 @@
 use std::env;
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::paths::Paths;
 use crate::report::{Outcome, Report};
-use crate::run::{in_ci, must, native, output, own_environment, shown};
+use crate::run::{in_ci, must, native, output, own_environment, shown, succeeds};
 use crate::web::{self, Care};
 
 const NAME: &str = "tests in a browser";
 /// The test that builds in a clone of its own: last, and a step with a time of its own.
 const README: &str = "readme.test.mjs";
 const CLONE: &str = "the README's commands in a fresh clone";
+/// Seconds of damaged files.
+const FUZZING: &str = "20";
 
 /// Builds the page and tests it. Without a browser or node that is reported as ignored, and in CI,
 /// which installs them, as a failure.
@@ -39,6 +42,7 @@ pub fn steps(paths: &Paths, report: &mut Report) {
     }
     let browser =
         chromium().and_then(|program| output(program, &["--version"])).unwrap_or_else(|| "Chromium".to_owned());
+    report.step("fuzzing the page's readers", || Ok(Outcome::Check(succeeds(&mut fuzzer(paths)?)?)));
     let mut skipped = Vec::new();
     for (name, clone) in [(NAME, false), (CLONE, true)] {
         report.step(&format!("{name}, {browser}"), || {
@@ -51,6 +55,17 @@ pub fn steps(paths: &Paths, report: &mut Report) {
     for (name, reason) in skipped {
         report.ignored(name, reason);
     }
+}
+
+/// Damaged files through the page's reading code, in node.
+fn fuzzer(paths: &Paths) -> Result<Command> {
+    native(paths)?;
+    let mut node = Command::new("node");
+    node.current_dir(&paths.root).args(["tests/fuzz/parquet.mjs", "--seconds", FUZZING]);
+    node.env("SAESCOPE_PROGRAM", paths.native_program())
+        .env("SAESCOPE_ARTIFACTS", paths.target.join("browser-artifacts"));
+    own_environment(&mut node);
+    Ok(node)
 }
 
 /// Whether node and a browser are here.
@@ -94,7 +109,7 @@ fn run(paths: &Paths, files: Vec<PathBuf>) -> Result<Results> {
     let artifacts = paths.target.join("browser-artifacts");
     fs::create_dir_all(&artifacts).with_context(|| artifacts.display().to_string())?;
     let tap = artifacts.join("results.tap");
-    let mut node = std::process::Command::new("node");
+    let mut node = Command::new("node");
     node.current_dir(&paths.root);
     // one file after another: they measure time, and a browser fills two cores
     node.args(["--test", "--test-concurrency=1"]);
