@@ -5,6 +5,7 @@ import type { DatasetInfo, Setup } from "./engine/protocol";
 import { startData } from "./data/client";
 import type { Run } from "./data/run";
 import type { PageContext } from "./state/context";
+import { cut, shown as named } from "./foreign";
 import { fill, h } from "./ui/dom";
 import { Draft, fromQuery } from "./state/draft";
 import { EngineClient } from "./engine/client";
@@ -47,7 +48,7 @@ const page: PageContext = {
     location.hash = hash;
   },
   announce: (text) => {
-    live.textContent = text;
+    fill(live, cut(text));
   },
   subject: (run) => known.subject(run),
   texts: (run, id) => known.texts(run, id),
@@ -131,7 +132,7 @@ function showSample(): void {
   else {
     const waiting = document.documentElement.dataset.state === "loading";
     const text = waiting ? "Reading the run…" : ["No run is open, so there is no sample to show. Open one, or ", h("a", { href: "#/setup" }, "set one up"), "."];
-    fill(section("sample"), h("h1", null, shown.id || "Sample"), h("p", { class: waiting ? "muted loading" : "muted" }, text));
+    fill(section("sample"), h("h1", null, named(shown.id) || "Sample"), h("p", { class: waiting ? "muted loading" : "muted" }, text));
   }
 }
 
@@ -147,7 +148,7 @@ function show(next: Route): void {
     else link.removeAttribute("aria-current");
   }
   document.documentElement.dataset.view = view;
-  document.title = view === "results" ? "saescope" : `${view === "sample" ? next.id : titles[view]} · saescope`;
+  document.title = view === "results" ? "saescope" : `${view === "sample" ? named(next.id) : titles[view]} · saescope`;
   if (view === "setup" && next.query.has("model") && draft.link !== next.query.toString()) {
     // A link opened over a form that is there already: begin anew with the link's fields.
     if (built.has("setup")) location.reload();

@@ -18,7 +18,21 @@ export function startData(): void {
   calls.start();
 }
 
-/** Asks the data worker for one thing; rejects with EngineFailure. */
-export function askData<K extends DataRequest["type"]>(request: Extract<DataRequest, { type: K }>): Promise<DataResults[K]> {
-  return calls.call<K>(request);
+/** What a file may take, however small it is, and how much more by its size: far more than any does. */
+const LEAST_MS = 60_000;
+const BYTES_PER_MS = 1000;
+
+/** Asks the data worker for one thing; rejects with EngineFailure. A file that keeps it busy beyond all
+ *  measure ends it: the next call starts another. */
+export async function askData<K extends DataRequest["type"]>(request: Extract<DataRequest, { type: K }>): Promise<DataResults[K]> {
+  const size = "blob" in request ? request.blob.size : 0;
+  const late = setTimeout(
+    () => calls.end({ kind: "crashed", message: "reading this file took too long and was stopped", hint: "the file may be damaged: copy the run again" }),
+    LEAST_MS + size / BYTES_PER_MS,
+  );
+  try {
+    return await calls.call<K>(request);
+  } finally {
+    clearTimeout(late);
+  }
 }

@@ -1,8 +1,9 @@
 // features.parquet: active features by sample, text and layer. Runs in the worker.
 
-import { parquetRead, type AsyncBuffer } from "hyparquet";
+import type { AsyncBuffer } from "hyparquet";
 import { failure } from "../engine/failure";
-import { countRows, damaged, readMetadata, requireColumns } from "./parquet";
+import { shown } from "../foreign";
+import { readColumns, readMetadata, requireColumns } from "./parquet";
 
 export const FEATURES_FILE = "features.parquet";
 const COLUMNS = ["sample_id", "text", "layer", "feature", "activation"];
@@ -46,41 +47,18 @@ export class FeatureIndex {
   static async read(buffer: AsyncBuffer): Promise<FeatureIndex> {
     const metadata = await readMetadata(FEATURES_FILE, buffer);
     requireColumns(FEATURES_FILE, COLUMNS, metadata.schema.slice(1).map((element) => element.name));
-    const index = new FeatureIndex(countRows(FEATURES_FILE, metadata));
+    const index = new FeatureIndex(Number(metadata.num_rows));
     // One row group at a time: the texts of its ids are the only part that is not kept.
     let rowStart = 0;
     for (const group of metadata.row_groups) {
-      const rowEnd = rowStart + Number(group.num_rows);
-      const columns = new Map(COLUMNS.map((name) => [name, new Array<unknown>(rowEnd - rowStart)]));
-      let received = 0;
-      try {
-        await parquetRead({
-          file: buffer,
-          metadata,
-          columns: COLUMNS,
-          rowStart,
-          rowEnd,
-          geoparquet: false,
-          onChunk: ({ columnName, columnData, rowStart: first }) => {
-            const column = columns.get(columnName);
-            for (let i = 0; column !== undefined && i < columnData.length; i++) {
-              column[first - rowStart + i] = columnData[i];
-            }
-            received += columnData.length;
-          },
-        });
-      } catch (reason) {
-        throw damaged(FEATURES_FILE, "its columns", reason);
-      }
-      if (received !== COLUMNS.length * (rowEnd - rowStart)) {
-        throw failure(
-          "malformed",
-          `${FEATURES_FILE}: expected ${rowEnd - rowStart} rows in a row group, found fewer`,
-          "the file is damaged: download or copy it again",
-        );
-      }
-      index.#add(rowStart, rowEnd, columns);
-      rowStart = rowEnd;
+      const rows = Number(group.num_rows);
+      const columns = new Map(COLUMNS.map((name) => [name, new Array<unknown>(rows)]));
+      await readColumns(FEATURES_FILE, buffer, { ...metadata, row_groups: [group] }, COLUMNS, (name, first, values) => {
+        const column = columns.get(name) as unknown[];
+        for (let i = 0; i < values.length; i++) column[first + i] = values[i];
+      });
+      index.#add(rowStart, rowStart + rows, columns);
+      rowStart += rows;
     }
     return index;
   }
@@ -128,7 +106,7 @@ export class FeatureIndex {
         if (!TEXTS.includes(text)) {
           throw failure(
             "malformed",
-            `${FEATURES_FILE}: row ${first + i}: expected text to be prompt, fact or hall, found ${String(text)}`,
+            `${FEATURES_FILE}: row ${first + i}: expected text to be prompt, fact or hall, found ${shown(String(text))}`,
             "open the files that saescope wrote for one run",
           );
         }

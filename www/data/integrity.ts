@@ -1,5 +1,6 @@
 // Whether a run's files are the ones that its manifest was written with.
 
+import { shown } from "../foreign";
 import type { Manifest } from "./manifest";
 
 /** What is wrong with a file, in words; null where it is as the manifest says, or nothing can be said: an
@@ -13,5 +14,5 @@ export async function unlike(name: string, blob: Blob, manifest: Manifest | null
   if (known.sha256 === null || subtle === undefined) return null;
   const digest = new Uint8Array(await subtle.digest("SHA-256", await blob.arrayBuffer()));
   const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return found === known.sha256 ? null : `${name}: expected sha256 ${known.sha256} as manifest.json says, found ${found}`;
+  return found === known.sha256 ? null : `${name}: expected sha256 ${shown(known.sha256)} as manifest.json says, found ${found}`;
 }

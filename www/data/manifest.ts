@@ -1,14 +1,71 @@
 // Reads manifest.json. Its shape is that of crate/output/manifest.rs, from which it is written; what an
 // earlier version did not have is optional there.
 
-import { SCHEMA_VERSION, type Manifest } from "../generated/manifest";
+import { SCHEMA_VERSION, type FailedSample, type FileInfo, type IgnoredField, type LayerHealth, type Manifest, type SaeInfo, type StageTiming } from "../generated/manifest";
 import { failure } from "../engine/failure";
+import { list, maybe, number, object, text, whole } from "./shape";
 
 export type { LayerHealth, Manifest } from "../generated/manifest";
 
 const FILE = "manifest.json";
-const LISTS = ["layers", "saes", "sae_health", "warnings", "failed_samples"] as const;
-const OBJECTS = ["program", "model", "tokenizer", "dataset", "noise", "compute", "batch", "timings"] as const;
+/** Larger than that of any run whose failures anybody could read; it is parsed in one task of the page. */
+const MOST_BYTES = 32e6;
+
+const file = object<FileInfo>({ path: text, bytes: number, sha256: maybe(text) });
+const MANIFEST = object<Manifest>({
+  run_id: text,
+  started_at: text,
+  program: object<Manifest["program"]>({ name: text, version: text, git_commit: text }),
+  model: object<Manifest["model"]>({
+    name: text,
+    architecture: text,
+    source: text,
+    revision: maybe(text),
+    d_model: number,
+    n_layers: number,
+    quantization: text,
+    files: list(file),
+    ignored_config_fields: maybe(list(object<IgnoredField>({ name: text, value: text }))),
+  }),
+  tokenizer: object<Manifest["tokenizer"]>({ file, bos_rule: text }),
+  layers: list(whole),
+  saes: list(object<SaeInfo>({ layer: whole, id: text, architecture: text, d_sae: number })),
+  dataset: object<Manifest["dataset"]>({ files: list(file), samples: number, limit: maybe(number), skipped_rows: list(text) }),
+  noise: object<Manifest["noise"]>({ rule: text, seed: number }),
+  compute: object<Manifest["compute"]>({ precision: text, device: text, adapter: maybe(text), backend: text, weights: text }),
+  batch: object<Manifest["batch"]>({ texts: number, tokens: number, tokens_computed: number }),
+  timings: object<Manifest["timings"]>({
+    stages: list(object<StageTiming>({ stage: text, seconds: number })),
+    total_seconds: number,
+    samples_per_second: number,
+    peak_memory_bytes: maybe(number),
+  }),
+  sae_health: list(
+    object<LayerHealth>({
+      layer: whole,
+      texts: number,
+      sinks: maybe(number),
+      mean_l0: maybe(number),
+      declared_l0: maybe(number),
+      fvu: maybe(number),
+      dead_share: maybe(number),
+      warnings: list(text),
+    }),
+  ),
+  warnings: list(text),
+  failed_samples: list(object<FailedSample>({ sample_id: text, reason: text })),
+  files: maybe(list(file)),
+});
+
+/** The text of a manifest that was fetched or picked. */
+export async function manifestText(blob: Blob): Promise<string> {
+  if (blob.size <= MOST_BYTES) return blob.text();
+  throw failure(
+    "unsupported",
+    `${FILE}: expected at most ${MOST_BYTES.toLocaleString("en")} bytes, found ${blob.size.toLocaleString("en")}`,
+    "open the run without it: the tables are enough",
+  );
+}
 
 /** Reads a manifest, or says what is wrong with it. */
 export function readManifest(source: string | object): Manifest {
@@ -25,16 +82,10 @@ export function readManifest(source: string | object): Manifest {
     );
   }
   checkVersion(FILE, fields.schema_version);
-  const missing = [
-    ...LISTS.filter((name) => !Array.isArray(fields[name])),
-    ...OBJECTS.filter((name) => typeof fields[name] !== "object" || fields[name] === null),
-  ];
-  if (missing.length > 0) {
-    throw failure(
-      "malformed",
-      `${FILE}: expected the fields ${missing.join(", ")}, found none of that form`,
-      "the file was changed or damaged: take the run's own",
-    );
+  try {
+    MANIFEST(value, "");
+  } catch (reason) {
+    throw failure("malformed", `${FILE}: ${(reason as Error).message}`, "the file was changed or damaged: take the run's own");
   }
   return value as Manifest;
 }

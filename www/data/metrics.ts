@@ -2,6 +2,7 @@
 // in words. All of it is the library's own list of metrics; nothing here assumes a number of layers or
 // a model.
 
+import { shown } from "../foreign";
 import { ENTRIES, type Entry } from "../generated/metrics";
 import type { Table } from "./table";
 
@@ -58,7 +59,7 @@ export function splitName(name: string): { layer: number | null; base: string } 
 /** A name of either file in words, with its layer: `Gini of activations, layer 6`. */
 export function nameInWords(name: string): string {
   const found = find(name);
-  if (found === null) return name.replaceAll("_", " ");
+  if (found === null) return shown(name.replaceAll("_", " "));
   const words = found.entry.label + (TEXTS[found.part] ?? "");
   return found.layer === null ? words : `${words}, layer ${found.layer}`;
 }

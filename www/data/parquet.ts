@@ -2,11 +2,13 @@
 
 import { parquetMetadataAsync, parquetRead, type AsyncBuffer, type FileMetaData } from "hyparquet";
 import { EngineFailure, failure } from "../engine/failure";
+import { listed, shown } from "../foreign";
+import { checkFooter, checkGroup, checkShape, DAMAGED, MAGIC } from "./footer";
 import type { Column, NumberColumn, TableData } from "./table";
 
-const MAGIC = "PAR1";
-/** More rows than any run has; a damaged footer can claim anything. */
-const MOST_ROWS = 50_000_000;
+/** What texts may take in memory, in letters, whatever the file's size: a dictionary can give each row the
+ *  same megabyte. A large file may have more in proportion. */
+const MOST_LETTERS = 32e6;
 
 /** A blob as what hyparquet reads from. */
 export function blobBuffer(blob: Blob): AsyncBuffer {
@@ -35,26 +37,25 @@ export async function readMetadata(name: string, buffer: AsyncBuffer): Promise<F
       "download or copy it again",
     );
   }
+  let metadata: FileMetaData;
   try {
-    return await parquetMetadataAsync(buffer, { geoparquet: false });
+    await checkFooter(buffer);
+    metadata = await parquetMetadataAsync(buffer, { geoparquet: false });
   } catch (reason) {
     throw damaged(name, "its footer", reason);
   }
+  checkShape(name, metadata, size);
+  return metadata;
 }
 
-/** Every flat column of a Parquet file. `needed` columns must be there. */
+/** Every column of a Parquet file. `needed` columns must be there. */
 export async function readTable(name: string, buffer: AsyncBuffer, needed: string[]): Promise<TableData> {
   const metadata = await readMetadata(name, buffer);
-  const rows = countRows(name, metadata);
-  const leaves = metadata.schema.slice(1).filter((element) => element.type !== undefined);
+  const rows = Number(metadata.num_rows);
+  const leaves = metadata.schema.slice(1);
   requireColumns(name, needed, leaves.map((element) => element.name));
-  const flat = metadata.schema.length - 1 === leaves.length;
-  if (!flat) {
-    throw failure("mismatch", `${name}: expected plain columns, found nested ones`, "open files that saescope wrote");
-  }
 
   const columns = new Map<string, Column>();
-  const received = new Map<string, number>();
   for (const { name: column, type } of leaves) {
     const kind = kindOf(type);
     columns.set(
@@ -63,62 +64,87 @@ export async function readTable(name: string, buffer: AsyncBuffer, needed: strin
         ? { name: column, kind, values: new Array<string>(rows).fill("") }
         : { name: column, kind, values: new Float64Array(rows).fill(NaN) },
     );
-    received.set(column, 0);
   }
-  try {
-    await parquetRead({
-      file: buffer,
-      metadata,
-      geoparquet: false,
-      onChunk: ({ columnName, columnData, rowStart }) => {
-        const column = columns.get(columnName);
-        if (column === undefined) return;
-        for (let i = 0; i < columnData.length; i++) {
-          const value: unknown = columnData[i];
-          if (value === null || value === undefined) continue;
-          if (column.kind === "text") column.values[rowStart + i] = String(value);
-          else column.values[rowStart + i] = Number(value);
-        }
-        received.set(columnName, (received.get(columnName) ?? 0) + columnData.length);
-      },
-    });
-  } catch (reason) {
-    throw damaged(name, "its columns", reason);
-  }
-  for (const [column, count] of received) {
-    if (count !== rows) {
-      throw failure(
-        "malformed",
-        `${name}: column ${column}: expected ${rows} values, found ${count}`,
-        "the file is damaged: download or copy it again",
-      );
+  let letters = MOST_LETTERS + 8 * buffer.byteLength;
+  await readColumns(name, buffer, metadata, leaves.map((element) => element.name), (columnName, first, values) => {
+    const column = columns.get(columnName) as Column;
+    for (let i = 0; i < values.length; i++) {
+      const value = values[i];
+      if (value === null) continue;
+      if (column.kind === "text") {
+        const text = String(value);
+        letters -= text.length;
+        if (letters < 0) throw new Error(`column ${shown(columnName)} repeats long texts until they fill the memory`);
+        column.values[first + i] = text;
+      } else column.values[first + i] = Number(value);
     }
-  }
+  });
   return { rows, columns: [...columns.values()], schemaVersion: schemaVersion(metadata) };
 }
 
-/** The number of rows that a footer announces. */
-export function countRows(name: string, metadata: FileMetaData): number {
-  const rows = Number(metadata.num_rows);
-  if (!(rows >= 0 && rows <= MOST_ROWS)) {
-    throw failure(
-      "unsupported",
-      `${name}: expected at most ${MOST_ROWS.toLocaleString("en")} rows, found ${metadata.num_rows}`,
-      "read a table of this size with polars, pandas or DuckDB",
-    );
+/** Gives `take` the values of some columns, a page at a time: what it throws ends the reading, and is said
+ *  of the file. Columns of a row group come before those of the next. */
+export async function readColumns(
+  name: string,
+  buffer: AsyncBuffer,
+  metadata: FileMetaData,
+  wanted: string[],
+  take: (column: string, first: number, values: ArrayLike<unknown>) => void,
+): Promise<void> {
+  let first = 0;
+  try {
+    for (const group of metadata.row_groups) {
+      await checkGroup(buffer, metadata, group, wanted);
+      await readGroup(buffer, { ...metadata, row_groups: [group] }, wanted, first, take);
+      first += Number(group.num_rows);
+    }
+  } catch (reason) {
+    throw damaged(name, "its columns", reason);
   }
-  return rows;
+}
+
+/** A row group whose pages were looked at. */
+async function readGroup(
+  file: AsyncBuffer,
+  metadata: FileMetaData,
+  columns: string[],
+  first: number,
+  take: (column: string, first: number, values: ArrayLike<unknown>) => void,
+): Promise<void> {
+  const received = new Map(columns.map((column) => [column, 0]));
+  // hyparquet does not hear of what its callback throws
+  const thrown: unknown[] = [];
+  await parquetRead({
+    file,
+    metadata,
+    columns,
+    geoparquet: false,
+    onChunk: ({ columnName, columnData, rowStart }) => {
+      try {
+        received.set(columnName, (received.get(columnName) ?? 0) + columnData.length);
+        // a null is null
+        if (Array.isArray(columnData) && columnData.includes(undefined)) throw new Error(`column ${shown(columnName)} points outside of its dictionary`);
+        take(columnName, first + rowStart, columnData);
+      } catch (reason) {
+        thrown.push(reason);
+      }
+    },
+  });
+  if (thrown.length > 0) throw thrown[0];
+  const rows = Number(metadata.row_groups[0]?.num_rows);
+  for (const [column, count] of received) {
+    if (count !== rows) throw new Error(`column ${shown(column)}: expected ${rows} values in a row group, found ${count}`);
+  }
 }
 
 /** Fails where one of `needed` is not among `found`. */
 export function requireColumns(name: string, needed: string[], found: string[]): void {
   const missing = needed.filter((column) => !found.includes(column));
   if (missing.length === 0) return;
-  const shown = found.slice(0, 5).join(", ") + (found.length > 5 ? ` and ${found.length - 5} more` : "");
   throw failure(
     "mismatch",
     `${name}: expected ${plural(missing.length, "a column", "the columns")} ${missing.join(", ")}, ` +
-      `found a Parquet file with the columns ${shown || "(none)"}`,
+      `found a Parquet file with the columns ${listed(found, 5) || "(none)"}`,
     "open the files that saescope wrote for one run, without leaving out columns",
   );
 }
@@ -135,7 +161,7 @@ export function damaged(name: string, part: string, reason: unknown): EngineFail
       "write the file again with compression=\"snappy\"",
     );
   }
-  return failure("malformed", `${name}: ${part} cannot be read (${words})`, "the file is damaged: download or copy it again");
+  return failure("malformed", `${name}: ${part} cannot be read (${words})`, DAMAGED);
 }
 
 function schemaVersion(metadata: FileMetaData): number | null {

@@ -2,10 +2,11 @@
 // a folder on the web, from the user's files.
 
 import { asEngineError, EngineFailure, failure } from "../engine/failure";
+import { listed, shown } from "../foreign";
 import { askData } from "./client";
 import type { SampleFeatures } from "./features";
 import { unlike } from "./integrity";
-import { checkVersion, readManifest, type Manifest } from "./manifest";
+import { checkVersion, manifestText, readManifest, type Manifest } from "./manifest";
 import { layersOf } from "./metrics";
 import { Table } from "./table";
 
@@ -57,6 +58,9 @@ interface Parts {
   partial: boolean;
 }
 
+/** More than any model has. */
+const MOST_LAYERS = 256;
+
 let opened = 0;
 
 /** Opens the files that the engine wrote. */
@@ -82,6 +86,7 @@ export function openPartial(metrics: Uint8Array): Promise<Run> {
 
 /** The folder of a run by its address, which may be that of one of its files. */
 export function runFolder(url: string): URL {
+  if (!URL.canParse(url, document.baseURI)) throw failure("usage", `${shown(url)}: expected the address of a run, found none`);
   const folder = new URL(url, document.baseURI);
   folder.pathname = folder.pathname.replace(/(manifest\.json|(metrics|stats|features)\.parquet)$/, "");
   if (!folder.pathname.endsWith("/")) folder.pathname += "/";
@@ -108,7 +113,7 @@ export async function fetchRun(url: string): Promise<Run> {
     metrics: metrics as Blob,
     stats: stats ?? undefined,
     features: async () => (await fetchFile(at("features.parquet"))) as Blob,
-    manifest: await (manifest as Blob).text(),
+    manifest: await manifestText(manifest as Blob),
     origin: folder.origin === location.origin ? folder.pathname : folder.href,
     partial: false,
   });
@@ -124,7 +129,7 @@ export async function openFiles(files: File[]): Promise<Run> {
     const names = files.map((file) => file.name);
     throw new EngineFailure({
       kind: "missing",
-      message: `expected metrics.parquet among the files, found ${names.slice(0, 5).join(", ") || "no file"}${names.length > 5 ? ` and ${names.length - 5} more` : ""}`,
+      message: `expected metrics.parquet among the files, found ${listed(names, 5) || "no file"}`,
       hint: "choose metrics.parquet together with manifest.json, stats.parquet and features.parquet of the same run",
     });
   }
@@ -134,7 +139,7 @@ export async function openFiles(files: File[]): Promise<Run> {
     metrics,
     stats: find("stats", ".parquet"),
     features: features && (() => Promise.resolve(features)),
-    manifest: manifest && (await manifest.text()),
+    manifest: manifest && (await manifestText(manifest)),
     origin: manifest === undefined ? `file ${metrics.name}` : `files ${metrics.name}, ${manifest.name}`,
     partial: false,
   });
@@ -162,12 +167,15 @@ async function build({ metrics: metricsBlob, stats: statsBlob, features, manifes
       : table("stats.parquet", statsBlob, ["metric", "domain", "n", "mean_diff", "hedges_g", "q_value", "verdict"]),
   ]);
   const found = layersOf(metrics);
+  if (found.length > MOST_LAYERS) {
+    throw failure("unsupported", `metrics.parquet: expected columns of at most ${MOST_LAYERS} layers, found those of ${found.length}`);
+  }
   const layers = manifest?.layers ?? found;
   const absent = layers.filter((layer) => !found.includes(layer));
   if (absent.length > 0) {
     throw failure(
       "mismatch",
-      `metrics.parquet: expected columns of the layers ${layers.join(", ")} that manifest.json names, found the layers ${found.join(", ") || "(none)"}`,
+      `metrics.parquet: expected columns of the layers ${listed(layers.map(String))} that manifest.json names, found the layers ${listed(found.map(String)) || "(none)"}`,
       "the two files are of different runs",
     );
   }

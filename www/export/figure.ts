@@ -1,11 +1,14 @@
 // A plot as a file: SVG that needs nothing from the page, and PNG at twice its size.
 
+import { cut } from "../foreign";
 import { save } from "./save";
 
 const NAMESPACE = "http://www.w3.org/2000/svg";
 const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif";
 const HEAD = 44;
 const LEGEND_LINE = 18;
+/** A line that is longer is wider than any plot. */
+const MOST_LETTERS = 400;
 
 export interface Figure {
   /** The plot as it is shown; its colours are concrete values. */
@@ -50,7 +53,7 @@ export function figureSvg({ svg, title, subtitle, background, ink, muted, legend
   const add = (tag: string, attrs: Record<string, string | number>, text = "") => {
     const element = document.createElementNS(NAMESPACE, tag);
     for (const [name, value] of Object.entries(attrs)) element.setAttribute(name, String(value));
-    element.textContent = text;
+    element.textContent = cut(text, MOST_LETTERS);
     root.append(element);
   };
   add("title", {}, `${title}. ${subtitle}`);

@@ -1,6 +1,6 @@
 // A run's downloads: the files as they are, and the metrics as CSV and JSON.
 
-import { h } from "../ui/dom";
+import { fill, h } from "../ui/dom";
 import { asEngineError } from "../engine/failure";
 import { askData } from "../data/client";
 import type { FileName, Run } from "../data/run";
@@ -53,9 +53,10 @@ export function exportButtons(run: Run, say: (text: string) => void): HTMLElemen
       say(`${label} saved`);
     } catch (reason) {
       const { message, hint } = asEngineError(reason);
-      status.textContent = `${label} could not be saved: ${message}${hint === undefined ? "" : ` (${hint})`}`;
+      const said = `${label} could not be saved: ${message}${hint === undefined ? "" : ` (${hint})`}`;
+      fill(status, said);
       status.hidden = false;
-      say(status.textContent);
+      say(said);
     }
   }
 

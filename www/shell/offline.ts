@@ -2,7 +2,8 @@
 // data-kept on <html> is `going`, `yes` or `no`.
 
 import type { HostAnswers, Keep, Kept, ToServiceWorker } from "../keeping";
-import { h } from "../ui/dom";
+import { shown } from "../foreign";
+import { fill, h } from "../ui/dom";
 import { besidePage, deleteKeptRuns } from "../state/keptRuns";
 import { hostAnswers, network, noteAnswer } from "../state/network";
 import type { Notices } from "./notices";
@@ -125,7 +126,7 @@ let withRun = false;
 function say(kept: "going" | "yes" | "no", words: string): void {
   line ??= h("p", { class: "muted", "data-test": "kept", role: "status" });
   if (!line.isConnected) document.querySelector("#footer")!.append(line);
-  line.textContent = words;
+  fill(line, words);
   document.documentElement.dataset.kept = kept;
 }
 
@@ -136,7 +137,7 @@ function say(kept: "going" | "yes" | "no", words: string): void {
 export async function keepOffline(run: { folder: string; files: string[] } | null): Promise<void> {
   const mine = ++turn;
   withRun = run !== null;
-  const what = run ? `this page, its engine, and the run in ${besidePage(run.folder)}` : "this page and its engine";
+  const what = run ? `this page, its engine, and the run in ${shown(besidePage(run.folder))}` : "this page and its engine";
   let kept: Kept;
   const reason = whyNot();
   if (reason) kept = { kept: false, reason };

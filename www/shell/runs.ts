@@ -1,10 +1,12 @@
 // Which run is shown, and where it comes from: the address bar, the host's catalog, the user's files,
 // or the engine.
 
-import type { Catalog } from "../engine/protocol";
+import type { EngineError } from "../engine/protocol";
+import { readCatalog } from "../data/catalog";
 import { fetchRun, openFiles, openPartial, openRun, runFile, runFolder, FILES, type Run } from "../data/run";
 import { fill, h, type Child } from "../ui/dom";
 import { asEngineError } from "../engine/failure";
+import { shown } from "../foreign";
 import type { Known } from "../state/known";
 import { keepOffline } from "./offline";
 import type { RunSession } from "../state/session";
@@ -16,6 +18,9 @@ function runAddresses(address: string): { folder: string; files: string[] } {
   const folder = runFolder(address);
   return { folder: folder.href, files: FILES.map((name) => runFile(folder, name).href) };
 }
+
+/** Runs of the host that are offered where another cannot be opened. */
+const MOST_OFFERED = 12;
 
 /** Shows runs in the results view. Emits `shown`. */
 export class Runs extends EventTarget {
@@ -31,6 +36,8 @@ export class Runs extends EventTarget {
   #catalog: Promise<void> | null = null;
   /** Neither the host nor a kept copy said which runs there are. */
   #unanswered = false;
+  /** What is wrong with the host's list of runs. */
+  #damaged: EngineError | null = null;
   #waiting = h("p", { class: "notice info" }, "A run is going on; its first samples take this place when they are finished. What is shown here is the run opened before.");
 
   constructor(
@@ -55,6 +62,7 @@ export class Runs extends EventTarget {
     const runs = this.shared.catalog?.runs ?? [];
     const first = runs.find((run) => run.name === this.shared.catalog?.default_run) ?? runs[0];
     if (first) await this.openUrl(first.url);
+    else if (this.#damaged) this.#noCatalog(this.#damaged, "The host’s list of runs cannot be read");
     else if (this.#unanswered) this.#hostGone();
     else {
       this.#empty();
@@ -70,17 +78,20 @@ export class Runs extends EventTarget {
       this.#unanswered = true;
       return;
     }
+    // A host without a catalog offers no models and no runs; that is no failure.
+    if (!answer.ok || answer.headers.get("content-type")?.startsWith("text/html")) return;
     try {
-      if (answer.ok) this.shared.update({ catalog: (await answer.json()) as Catalog });
-    } catch {
-      // A host without a catalog offers no models and no runs; that is no failure.
+      this.shared.update({ catalog: readCatalog(await answer.text()) });
+    } catch (reason) {
+      this.#damaged = asEngineError(reason);
     }
   }
 
   /** Opens a run's folder. */
   async openUrl(url: string): Promise<void> {
-    const folder = new URL(url, document.baseURI).href;
-    const good = await this.#take(`Reading the run at ${folder}…`, () => fetchRun(folder), `The run at ${folder} cannot be opened`);
+    const folder = URL.canParse(url, document.baseURI) ? new URL(url, document.baseURI).href : url;
+    const named = shown(folder);
+    const good = await this.#take(`Reading the run at ${named}…`, () => fetchRun(folder), `The run at ${named} cannot be opened`);
     if (good === null) return;
     void keepOffline(good ? runAddresses(folder) : null);
   }
@@ -178,15 +189,18 @@ export class Runs extends EventTarget {
   #elsewhere(): Child[] {
     const runs = this.shared.catalog?.runs ?? [];
     return [
-      runs.map((run) => h("button", { onclick: () => void this.openUrl(run.url) }, `Open ${run.title}`)),
+      runs.slice(0, MOST_OFFERED).map((run) => h("button", { onclick: () => void this.openUrl(run.url) }, `Open ${shown(run.title)}`)),
       h("a", { class: "button", href: "#/setup" }, "Set up a run"),
     ];
   }
 
   #hostGone(): void {
+    this.#noCatalog({ kind: "network", message: "catalog.json: no answer, and no copy of it was kept in this browser" }, "The page's host does not answer");
+  }
+
+  #noCatalog(error: EngineError, title: string): void {
     enter("unreadable");
-    const error = { kind: "network" as const, message: "catalog.json: no answer, and no copy of it was kept in this browser" };
-    fill(this.message, errorBox(error, h("button", { onclick: () => location.reload() }, "Try again"), "The page's host does not answer"));
+    fill(this.message, errorBox(error, h("button", { onclick: () => location.reload() }, "Try again"), title));
     this.dispatchEvent(new Event("unreadable"));
   }
 

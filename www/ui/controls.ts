@@ -1,5 +1,6 @@
 // The two controls that panels have: a choice among few (buttons), and one among many (a list).
 
+import { shown } from "../foreign";
 import { h } from "./dom";
 
 /** Radio buttons that look like one switch. */
@@ -47,7 +48,7 @@ export function chooser(
     h(
       "select",
       { "data-test": name, value, onchange: (event: Event) => changed((event.target as HTMLSelectElement).value) },
-      options.map(([option, text]) => h("option", { value: option }, text)),
+      options.map(([option, text]) => h("option", { value: option }, shown(text))),
     ),
   );
 }
@@ -56,5 +57,5 @@ export function chooser(
 export function key(color: string, text: string, shape: "dot" | "ring" | "bar" | "diamond" | "line" = "dot"): HTMLElement {
   const mark = h("span", { class: `key key-${shape}`, "aria-hidden": "true" });
   mark.style.setProperty("--key", color);
-  return h("span", { class: "legend-item" }, mark, text);
+  return h("span", { class: "legend-item" }, mark, shown(text));
 }

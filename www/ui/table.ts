@@ -1,5 +1,6 @@
 // Plain HTML tables: what a plot shows, for reading and for screen readers.
 
+import { shown as named } from "../foreign";
 import { h } from "./dom";
 import { number } from "./format";
 
@@ -41,11 +42,12 @@ function tableCell(value: CellValue): HTMLElement {
 
 function cell(value: CellValue): Node | string {
   if (typeof value === "number") return number(value);
-  if (typeof value === "string") return value;
-  return h("a", { href: value.href }, value.text);
+  if (typeof value === "string") return named(value);
+  return h("a", { href: value.href }, named(value.text));
 }
 
 /** Address of a sample's view. */
 export function sampleHref(sampleId: string): string {
-  return `#/sample/${encodeURIComponent(sampleId)}`;
+  // half a character cannot be written in an address
+  return `#/sample/${encodeURIComponent(sampleId.replace(/\p{Surrogate}/gu, "\ufffd"))}`;
 }

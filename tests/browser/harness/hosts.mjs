@@ -26,7 +26,7 @@ function scratch() {
 }
 
 /** The built page alone: no model, no run. Its files are links, and nobody writes into them. */
-function bare(folder) {
+export function bare(folder) {
   const copy = (from, to) => {
     mkdirSync(to, { recursive: true });
     for (const entry of readdirSync(from, { withFileTypes: true })) {

@@ -104,7 +104,14 @@ export async function accessible(page, what) {
 
 /** No part of the page is wider than the window. */
 export async function fits(page, what) {
-  const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  const { wide, by } = await page.evaluate(() => {
+    const { scrollWidth, clientWidth } = document.documentElement;
+    const clipped = ({ parentElement: host }) => host !== document.body && (getComputedStyle(host).overflowX !== "visible" || clipped(host));
+    const beyond = [...document.body.querySelectorAll("*")].filter(
+      (one) => scrollWidth > clientWidth && one.getBoundingClientRect().right > clientWidth + 1 && !clipped(one),
+    );
+    return { wide: scrollWidth - clientWidth, by: beyond.slice(0, 12).map((one) => `${one.localName}.${one.getAttribute("class") ?? ""}`) };
+  });
   // less than none where room is kept for a scroll bar
-  assert.ok(wide <= 0, `${what}: ${wide} px wider than the window`);
+  assert.ok(wide <= 0, `${what}: ${wide} px wider than the window: ${by.join(", ")}`);
 }

@@ -18,6 +18,15 @@ export interface View {
 /** More points than this are thinned out evenly before drawing; means always use all. */
 export const MOST_POINTS = 800;
 
+/** More domains than this do not stand side by side. */
+const MOST_BANDS = 40;
+
+/** The domains that a plot of bands draws, and a sentence for those that it leaves out. */
+export function bands(domains: string[]): { drawn: string[]; left: string } {
+  const left = domains.length > MOST_BANDS ? ` The first ${MOST_BANDS} of ${domains.length.toLocaleString("en")} domains are drawn: choose one above to see it.` : "";
+  return { drawn: domains.slice(0, MOST_BANDS), left };
+}
+
 /** The rows of one domain, or of all. */
 export function viewOf(run: Run, domain: string | null): View {
   const byDomain = new Map<string, number[]>();

@@ -1,7 +1,8 @@
 // Bars by domain, fact beside hallucination: mean, middle half, and the samples themselves.
 
+import { shown } from "../../foreign";
 import { baseInWords, columnOf } from "../../data/metrics";
-import { anyFinite, spread, thin, thinned, type Spread, type View } from "./aggregate";
+import { anyFinite, bands, spread, thin, thinned, type Spread, type View } from "./aggregate";
 import { axis, chart, fit, grid, places, Plot, slantRoom } from "./chart";
 import { key } from "../../ui/controls";
 import { counted, number } from "../../ui/format";
@@ -25,7 +26,9 @@ export function barsPanel(id: string, title: string, base: string, how: string, 
 }
 
 function draw(view: View, theme: Theme, width: number, base: string, empty: string): Drawing {
-  const { run, rows, domains, byDomain } = view;
+  const { run, byDomain } = view;
+  const { drawn: domains, left } = bands(view.domains);
+  const rows = left === "" ? view.rows : domains.flatMap((domain) => byDomain.get(domain) ?? []);
   const fact = run.metrics.numbers(columnOf(base, "fact"));
   const hall = run.metrics.numbers(columnOf(base, "hall"));
   const columns = { fact, hall };
@@ -93,8 +96,8 @@ function draw(view: View, theme: Theme, width: number, base: string, empty: stri
     x: xAt(dot.at),
     y: yAt(dot.value),
     lines: [
-      run.sampleIds[dot.row] as string,
-      run.sampleDomains[dot.row] as string,
+      shown(run.sampleIds[dot.row] as string),
+      shown(run.sampleDomains[dot.row] as string),
       `fact ${number(fact[dot.row])}`,
       `hallucination ${number(hall[dot.row])}`,
     ],
@@ -105,7 +108,7 @@ function draw(view: View, theme: Theme, width: number, base: string, empty: stri
     points,
     reach: 14,
     legend: [key(theme.fact, "fact", "bar"), key(theme.hall, "hallucination", "bar"), key(theme.fg, "middle half of samples", "line")],
-    caption: `Mean over ${counted(rows.length, "sample")}: fact ${number(spread(fact, rows)?.mean)}, hallucination ${number(spread(hall, rows)?.mean)}.${thinned(rows, MOST_DOTS)}`,
+    caption: `Mean over ${counted(rows.length, "sample")}: fact ${number(spread(fact, rows)?.mean)}, hallucination ${number(spread(hall, rows)?.mean)}.${thinned(rows, MOST_DOTS)}${left}`,
     table,
   };
 }

@@ -2,6 +2,7 @@
 // policy allows none; the two rules stand in results.css), nothing that needs a legend of its own.
 
 import * as Plot from "@observablehq/plot";
+import { shown, tame } from "../../foreign";
 import type { Theme } from "../../ui/theme";
 
 export { Plot };
@@ -54,9 +55,11 @@ export function axis(theme: Theme, which: "x" | "y", options: Plot.AxisXOptions 
 /** A label cut in its middle to a width, at about 6.5 pixels a letter: names often differ at their end. */
 export function fit(text: string, width: number): string {
   const letters = Math.max(3, Math.floor(width / 6.5));
-  if (text.length <= letters) return text;
+  // what steers the line takes more room once it is written out
+  const whole = text.length > 2 * letters ? text : shown(text);
+  if (whole.length <= letters) return whole;
   const end = Math.floor((letters - 1) / 3);
-  return `${text.slice(0, letters - 1 - end)}…${text.slice(text.length - end)}`;
+  return tame(`${whole.slice(0, letters - 1 - end)}…${whole.slice(whole.length - end)}`);
 }
 
 /** Room under an axis of names that stand at 45 degrees. */

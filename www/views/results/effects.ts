@@ -1,6 +1,7 @@
 // Effect sizes, each beside what its length control leaves, grouped by verdict: what differs first, and
 // everything that does not differ folded into one line.
 
+import { shown } from "../../foreign";
 import { h } from "../../ui/dom";
 import { nameInWords, splitName } from "../../data/metrics";
 import type { Run } from "../../data/run";
@@ -14,6 +15,8 @@ import { comparisons, everything, isDifference, VERDICTS, verdictWord, type Comp
 
 /** More domains than this are shown only when one of them is chosen. */
 const MOST_DOMAINS = 8;
+/** More lines than this nobody reads in a plot. */
+const MOST_LINES = 1000;
 const TESTS = ["centroid_drift", "axis_twist", "stability", "entropy", "cross_layer_consistency"];
 const PER_LAYER = ["reconstruction_error", "sphericity"];
 /** Verdicts that say that nothing was found: folded at first. */
@@ -103,9 +106,14 @@ function comparisonsOf({ run, domain }: View, choice: string): { found: Comparis
 function linesOf(run: Run, found: Comparison[]): Line[] {
   // The control before what does not differ.
   const order = [...Object.keys(VERDICTS).filter((name) => !FOLDED.includes(name)), ...FOLDED];
-  const verdicts = [...new Set(found.map((c) => c.verdict))].sort((a, b) => order.indexOf(a) - order.indexOf(b));
-  return verdicts.flatMap((verdict) => {
-    const rows = found.filter((c) => c.verdict === verdict);
+  const groups = new Map<string, Comparison[]>();
+  for (const c of found) {
+    const group = groups.get(c.verdict);
+    if (group === undefined) groups.set(c.verdict, [c]);
+    else group.push(c);
+  }
+  const verdicts = [...groups].sort(([a], [b]) => order.indexOf(a) - order.indexOf(b));
+  return verdicts.flatMap(([verdict, rows]) => {
     const heading = VERDICTS[verdict]?.heading ?? verdictWord(verdict);
     return [
       { key: verdict, heading: `${heading} (${rows.length})`, comparison: null },
@@ -173,7 +181,8 @@ function draw(view: View, theme: Theme, width: number, choice: Choice): Drawing 
   if (!found.some((c) => Number.isFinite(c.g) || Number.isFinite(atEqualLength(c)))) {
     return { plot: null, empty: "Too few samples for an effect size: it needs at least three pairs that vary.", caption: "", table };
   }
-  const lines = linesOf(run, drawn(found, choice.open));
+  const wanted = drawn(found, choice.open);
+  const lines = linesOf(run, wanted.slice(0, MOST_LINES));
   const rows = lines.filter((line): line is Row => line.comparison !== null);
   if (rows.every(({ comparison }) => comparison.verdict === "control")) {
     return { plot: null, empty: "No metric tells fact from hallucination here (q ≤ 0.05).", caption: "", table };
@@ -205,6 +214,7 @@ function draw(view: View, theme: Theme, width: number, choice: Choice): Drawing 
     ],
     caption:
       `Of ${counted(found.length - of("control"), "comparison")}, ${of("survives_length_control")} survive the length control, ${of("explained_by_length")} are explained by length, ${of("no_length_control")} have no length control.` +
+      (wanted.length > MOST_LINES ? ` The first ${MOST_LINES} are drawn.` : "") +
       (choice.open && rows.length < found.length ? " Metrics that differ nowhere have one line; the table has all comparisons." : "") +
       (cut ? ` With ${run.domains.length} domains only all samples together are shown: choose a domain above to see it.` : ""),
     table,
@@ -248,7 +258,7 @@ function plotOf(run: Run, lines: Line[], rows: Row[], theme: Theme, width: numbe
 }
 
 function domainWord(run: Run, { domain }: Comparison): string {
-  return domain === everything(run) ? "all samples" : domain;
+  return domain === everything(run) ? "all samples" : shown(domain);
 }
 
 /** The difference at equal token counts: that of the length control, or where there is none, over the

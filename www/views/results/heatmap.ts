@@ -1,8 +1,9 @@
 // Heat map of one metric's mean by layer and domain, for facts, hallucinations or their difference.
 
+import { shown } from "../../foreign";
 import { columnOf } from "../../data/metrics";
 import type { View } from "./aggregate";
-import { spread } from "./aggregate";
+import { bands, spread } from "./aggregate";
 import { axis, chart, fit, places, Plot, slantRoom } from "./chart";
 import { switcher } from "../../ui/controls";
 import { number, signed } from "../../ui/format";
@@ -104,7 +105,7 @@ function draw(view: View, theme: Theme, width: number, base: string, title: stri
     x: xAt(c.domain),
     y: yAt(c.layer),
     lines: [
-      `${c.layer}, ${c.domain === ALL ? "all samples" : c.domain}`,
+      `${c.layer}, ${c.domain === ALL ? "all samples" : shown(c.domain)}`,
       `mean ${form(c.value)}`,
       `middle half ${form(c.low)} to ${form(c.high)}`,
       `${c.n} samples`,
@@ -115,14 +116,14 @@ function draw(view: View, theme: Theme, width: number, base: string, title: stri
     plot,
     points,
     reach: Math.max(column, 52),
-    caption: `Mean ${title.toLowerCase()}, ${words}.${side === "diff" ? " Orange: larger for hallucinations; blue: larger for facts." : " Stronger colour: larger."}${fontSize === undefined ? " Point at a cell for its number." : ""}`,
+    caption: `Mean ${title.toLowerCase()}, ${words}.${side === "diff" ? " Orange: larger for hallucinations; blue: larger for facts." : " Stronger colour: larger."}${fontSize === undefined ? " Point at a cell for its number." : ""}${bands(view.domains).left}`,
     table,
   };
 }
 
 function cellsOf(view: View, base: string, side: Side): Cell[] {
   const { run, rows, byDomain, domains, domain } = view;
-  const groups: [string, number[]][] = domains.map((name) => [name, byDomain.get(name) ?? []]);
+  const groups: [string, number[]][] = bands(domains).drawn.map((name) => [name, byDomain.get(name) ?? []]);
   if (domain === null && domains.length > 1) groups.push([ALL, rows]);
   const cells: Cell[] = [];
   for (const layer of run.layers) {

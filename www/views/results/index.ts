@@ -1,7 +1,8 @@
 // The results of a run: summary, downloads, domain filter, panels, comparisons.
 
 import "../../style/results.css";
-import { h } from "../../ui/dom";
+import { shown } from "../../foreign";
+import { fill, h } from "../../ui/dom";
 import type { PageContext } from "../../state/context";
 import type { Run } from "../../data/run";
 import { exportButtons } from "../../export/index";
@@ -81,7 +82,7 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
     view = viewOf(view.run, domain);
     comparisons.show(view.run, domain);
     redraw();
-    page.announce(domain === null ? "All domains" : `Domain ${domain}, ${view.rows.length} samples`);
+    page.announce(domain === null ? "All domains" : `Domain ${shown(domain)}, ${view.rows.length} samples`);
   }
 
   onThemeChange(() => {
@@ -134,14 +135,14 @@ function entitle(run: Run, title: HTMLElement, origin: HTMLElement): void {
   title.textContent = run.partial ? "Results so far" : "Results";
   if (run.partial) origin.dataset.test = "partial";
   else delete origin.dataset.test;
-  origin.textContent = originOf(run);
+  fill(origin, originOf(run));
 }
 
 /** Where the run comes from, and whether it is whole. */
 function originOf(run: Run): string {
   return run.partial
     ? `${counted(run.metrics.rows, "sample")} ${run.metrics.rows === 1 ? "is" : "are"} finished. Means and plots move as more come; explained variance and comparisons are final only at the end.`
-    : `A finished run, ${run.origin === "this page" ? "computed on this page" : `opened from ${run.origin}`}.`;
+    : `A finished run, ${run.origin === "this page" ? "computed on this page" : `opened from ${shown(run.origin)}`}.`;
 }
 
 /** Chooses one domain, or all. */
@@ -151,7 +152,7 @@ function domainFilter(run: Run, chosen: string | null, filterBy: (domain: string
   // The value of an option is its place: a domain may be called anything.
   const options: [string, string][] = [
     ["", `All domains (${run.metrics.rows})`],
-    ...run.domains.map((name, i): [string, string] => [String(i), `${name} (${counts.get(name) ?? 0})`]),
+    ...run.domains.map((name, i): [string, string] => [String(i), `${shown(name)} (${counts.get(name) ?? 0})`]),
   ];
   const value = chosen === null ? "" : String(run.domains.indexOf(chosen));
   return chooser("Domain", "domain-filter", options, value, (i) => filterBy(i === "" ? null : (run.domains[Number(i)] ?? null)));

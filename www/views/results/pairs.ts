@@ -1,6 +1,7 @@
 // Fact and hallucination as two clouds over one pair of axes: the phase plot (sphericity against L0)
 // and the token-length confound (any metric against token counts).
 
+import { shown } from "../../foreign";
 import { baseInWords, columnOf, metricsOf, nameInWords } from "../../data/metrics";
 import type { Run } from "../../data/run";
 import { thin, thinned, type View } from "./aggregate";
@@ -73,11 +74,11 @@ export function lengthPanel(run: Run): PanelSpec {
       return draw(view, theme, width, {
         x: { fact: "n_tokens_fact", hall: "n_tokens_hall", label: "tokens", shift: 0.12 },
         y: { fact: metric.fact, hall: metric.hall, label: baseInWords(metric.base, true) },
-        caption: ({ domain, run: shown }) => {
-          const r = lengthR(shown, name, domain);
-          const where = domain === null ? `over ${everything(shown)} samples` : `in ${domain}`;
+        caption: ({ domain, run: of }) => {
+          const r = lengthR(of, name, domain);
+          const where = domain === null ? `over ${everything(of)} samples` : `in ${shown(domain)}`;
           if (Number.isFinite(r)) return `${nameInWords(name)}: Pearson’s r with the token count is ${number(r)} ${where} (stats.parquet).`;
-          if (shown.stats === null) return `${nameInWords(name)}. ${shown.partial ? "r is computed when the run is complete." : "Without stats.parquet there is no r."}`;
+          if (of.stats === null) return `${nameInWords(name)}. ${of.partial ? "r is computed when the run is complete." : "Without stats.parquet there is no r."}`;
           return `${nameInWords(name)}: no r ${where}; token counts or the metric do not vary.`;
         },
       });
@@ -150,8 +151,8 @@ function draw(view: View, theme: Theme, width: number, axes: Axes): Drawing {
       x: xAt(dot.x),
       y: yAt(dot.y),
       lines: [
-        run.sampleIds[dot.row] as string,
-        `${run.sampleDomains[dot.row]}, ${dot.side === "fact" ? "fact" : "hallucination"}`,
+        shown(run.sampleIds[dot.row] as string),
+        `${shown(run.sampleDomains[dot.row] as string)}, ${dot.side === "fact" ? "fact" : "hallucination"}`,
         `${axes.x.label} ${number(value(dot.side, "x", dot.row))}`,
         `${axes.y.label} ${number(dot.y)}`,
       ],

@@ -1,6 +1,7 @@
 // A panel's frame: title, how to read it, controls, the plot, its table, and SVG and PNG buttons.
 
-import { h, type Child } from "../../ui/dom";
+import { cut, shown } from "../../foreign";
+import { fill, h, type Child } from "../../ui/dom";
 import { savePng, saveSvg, type Figure } from "../../export/index";
 import type { View } from "./aggregate";
 import type { Chart } from "./chart";
@@ -94,12 +95,12 @@ export function panel(spec: PanelSpec, context: PanelContext): Panel {
     if (plot === null) {
       plotHost.replaceChildren(h("p", { class: "empty" }, empty ?? "Nothing to draw."));
     } else {
-      plot.setAttribute("aria-label", `${title}. ${next.caption}`);
+      plot.setAttribute("aria-label", cut(`${title}. ${next.caption}`));
       plotHost.replaceChildren(plot);
       const color = context.theme().fg;
       detach = attachPointer(plotHost, plot, { points, reach, color, open: context.open, say: context.say });
     }
-    caption.textContent = next.caption;
+    fill(caption, next.caption);
     legend.replaceChildren();
     if (plot !== null) legend.append(...((next.legend ?? []).filter((item) => item instanceof Node) as Node[]));
     element.dataset.drawn = "true";
@@ -147,7 +148,7 @@ function savers({ id, title }: PanelSpec, context: PanelContext, plot: () => Cha
     const theme = context.theme();
     const part = domain === null ? "all domains" : `domain ${domain}`;
     const model = run.manifest?.model.name ?? "unknown model";
-    const subtitle = `${model}, ${part}, ${run.manifest?.run_id ?? run.origin}`;
+    const subtitle = [model, part, run.manifest?.run_id ?? run.origin].map((name) => shown(name)).join(", ");
     const keys = [...legend.querySelectorAll<HTMLElement>(".legend-item")].map((item) => ({
       color: item.querySelector<HTMLElement>(".key")?.style.getPropertyValue("--key") ?? theme.fg,
       text: item.textContent ?? "",
@@ -170,7 +171,7 @@ function savers({ id, title }: PanelSpec, context: PanelContext, plot: () => Cha
             await action(drawn, name());
             context.say(`${title} saved as ${label}`);
           } catch (reason) {
-            caption.textContent = `${label} could not be saved: ${reason instanceof Error ? reason.message : String(reason)}`;
+            fill(caption, `${label} could not be saved: ${reason instanceof Error ? reason.message : String(reason)}`);
           }
         },
       },

@@ -1,5 +1,6 @@
 // Scatter of one metric, facts against hallucinations, with the diagonal.
 
+import { shown } from "../../foreign";
 import { baseInWords, columnOf } from "../../data/metrics";
 import { anyFinite, thin, thinned, type View } from "./aggregate";
 import { axis, chart, grid, places, Plot } from "./chart";
@@ -92,8 +93,8 @@ function draw(view: View, theme: Theme, width: number, base: string): Drawing {
       x: xAt(f(row)),
       y: yAt(h(row)),
       lines: [
-        run.sampleIds[row] as string,
-        run.sampleDomains[row] as string,
+        shown(run.sampleIds[row] as string),
+        shown(run.sampleDomains[row] as string),
         `fact ${number(f(row))}`,
         `hallucination ${number(h(row))}`,
         `difference ${signed(h(row) - f(row))}`,

@@ -1,11 +1,12 @@
 // stats.parquet as a table that can be sorted; rows are added in idle slots.
 
-import { h } from "../../ui/dom";
+import { shown as named } from "../../foreign";
+import { fill as tell, h } from "../../ui/dom";
 import { described, differenceOf, nameInWords } from "../../data/metrics";
 import type { Run } from "../../data/run";
 import { STATISTICS } from "../../generated/metrics";
 import { number, probability, signed } from "../../ui/format";
-import { comparisons, group, isDifference, MATCHED, VERDICTS, verdictWord, type Comparison } from "./verdicts";
+import { comparisons, group, isDifference, MATCHED, VERDICTS, verdictClass, verdictWord, type Comparison } from "./verdicts";
 
 interface Column {
   name: string;
@@ -128,12 +129,14 @@ export function statsTable(queue: (key: string, job: () => void) => void): Stats
     const column = columns.find(({ name }) => name === sort.column) ?? COLUMNS[0]!;
     rows.sort((a, b) => order(column.value(a, run), column.value(b, run), sort.down));
     const choose = run.domains.length > 1 ? "; choose a domain above for its own" : "";
-    note.textContent =
+    tell(
+      note,
       rows.length === 0
         ? run.partial
           ? "The comparisons are computed when the run is complete."
           : "This run was opened without stats.parquet, or it has no such domain."
-        : `${rows.length} comparisons, ${domain === null ? `all samples together${choose}` : `domain ${domain}`}. Rows of a difference column ask their metric’s question again and keep that column’s sign.`;
+        : `${rows.length} comparisons, ${domain === null ? `all samples together${choose}` : `domain ${named(domain)}`}. Rows of a difference column ask their metric’s question again and keep that column’s sign.`,
+    );
     const add = (from: number): void => {
       body.append(...rows.slice(from, from + ROWS_A_SLOT).map((c) => line(columns, c, run)));
       if (from + ROWS_A_SLOT < rows.length) queue("stats-rows", () => add(from + ROWS_A_SLOT));
@@ -155,7 +158,7 @@ function line(columns: Column[], c: Comparison, run: Run): HTMLElement {
   const cells = columns.map((column, i) => {
     const text = column.text(c, run);
     if (i === 0) return h("th", { scope: "row", title: described(c.metric) }, text, again ? direction(c, run) : null);
-    if (column.name === "verdict") return h("td", null, h("span", { class: `verdict ${c.verdict}`, title: VERDICTS[c.verdict]?.meaning }, text));
+    if (column.name === "verdict") return h("td", null, h("span", { class: verdictClass(c.verdict), title: VERDICTS[c.verdict]?.meaning }, text));
     return h("td", { class: classOf(column, i) }, text);
   });
   return h("tr", again ? { class: "again" } : null, cells);
@@ -169,7 +172,7 @@ function classOf({ name }: Column, place: number): string {
 function direction(c: Comparison, run: Run): HTMLElement {
   const told = run.stats?.text(DIRECTION, c.row) ?? "";
   const words: Record<string, string> = { "": "", hall_minus_fact: ", hallucination − fact", fact_minus_hall: ", fact − hallucination" };
-  return h("small", null, `difference column${words[told] ?? `, ${told.replaceAll("_", " ")}`}`);
+  return h("small", null, `difference column${words[told] ?? `, ${named(told.replaceAll("_", " "))}`}`);
 }
 
 /** Ascending or descending; no number comes last either way. */

@@ -1,6 +1,8 @@
 // The head of the results: what was run, whether its SAEs fit, and what to know before reading on.
 
+import { listed, shown } from "../../foreign";
 import { h, type Child } from "../../ui/dom";
+import { items } from "../../ui/list";
 import type { LayerHealth, Manifest } from "../../data/manifest";
 import type { Run } from "../../data/run";
 import { bytes, counted, duration, number, percent } from "../../ui/format";
@@ -38,9 +40,9 @@ function facts(run: Run, m: Manifest): HTMLElement[] {
   const device = compute.adapter ?? (compute.device === "cpu" ? "CPU" : compute.device);
   const failedCount = m.failed_samples.length;
   return [
-    fact("Model", m.model.name, `${m.model.architecture}, ${m.model.n_layers} blocks, d ${m.model.d_model}, ${m.model.quantization}`),
+    fact("Model", shown(m.model.name), `${shown(m.model.architecture)}, ${m.model.n_layers} blocks, d ${m.model.d_model}, ${shown(m.model.quantization)}`),
     fact("Samples", run.metrics.rows.toLocaleString("en"), failedCount === 0 ? "none failed" : `${failedCount} failed`),
-    fact("Device", device, `${compute.backend}, ${compute.precision}, ${compute.weights} weights`),
+    fact("Device", shown(device), [compute.backend, compute.precision, `${compute.weights} weights`].map((name) => shown(name)).join(", ")),
     fact("Time", duration(timings.total_seconds), `${number(timings.samples_per_second)} samples/s${timings.peak_memory_bytes === null ? "" : `, ${bytes(timings.peak_memory_bytes)} at most`}`),
   ];
 }
@@ -54,7 +56,7 @@ function warnings(run: Run): Child {
     "div",
     { class: "warning", role: "alert", "data-test": "run-warnings" },
     h("h2", null, all.length === 1 ? "Read this before any number" : "Read these before any number"),
-    h("ul", null, all.map((text) => h("li", null, text))),
+    h("ul", null, items(all, (text) => text, "manifest.json")),
   );
 }
 
@@ -71,7 +73,7 @@ function failed(manifest: Manifest | null): Child {
     "details",
     { class: "failed", open: list.length <= 5, "data-test": "failed-samples" },
     h("summary", null, `${counted(list.length, "sample")} failed and ${list.length === 1 ? "has" : "have"} no row`),
-    h("ul", null, list.map(({ sample_id, reason }) => h("li", null, h("code", null, sample_id), `: ${reason}`))),
+    h("ul", null, items(list, ({ sample_id, reason }) => [h("code", null, shown(sample_id)), ": ", h("span", null, reason)], "manifest.json")),
   );
 }
 
@@ -90,7 +92,7 @@ function health(m: Manifest): HTMLElement {
       cell(number(layer.fvu)),
       cell(percent(layer.dead_share)),
       cell(h("span", { class: `health ${tone}` }, word), false),
-      cell(sae === undefined ? "–" : [`${sae.architecture}, ${sae.d_sae.toLocaleString("en")} features`, h("small", null, sae.id)], false),
+      cell(sae === undefined ? "–" : [`${shown(sae.architecture)}, ${sae.d_sae.toLocaleString("en")} features`, h("small", null, shown(sae.id))], false),
     );
   };
   const heads = ["Layer", "Mean L0", "Declared L0", "FVU", "Dead texts", "Health", "SAE"];
@@ -161,8 +163,8 @@ function headline(run: Run, total: number, found: number, survivors: number, too
 function lengths(run: Run): string {
   const equal = `Both texts have equally many tokens in ${equalLength(run)} of ${counted(run.metrics.rows, "sample")}`;
   const all = everything(run);
-  const matched = Math.max(...comparisons(run).filter((c) => c.domain === all && Number.isFinite(c.matched)).map((c) => c.matched));
-  return Number.isFinite(matched) ? `${equal}; the length control rests on ${matched}.` : `${equal}.`;
+  const matched = comparisons(run).reduce((most, c) => (c.domain === all && c.matched > most ? c.matched : most), -1);
+  return matched >= 0 ? `${equal}; the length control rests on ${matched}.` : `${equal}.`;
 }
 
 function equalLength(run: Run): number {
@@ -172,20 +174,20 @@ function equalLength(run: Run): number {
 
 function ignored(m: Manifest): [string, string][] {
   const fields = m.model.ignored_config_fields ?? [];
-  return fields.length === 0 ? [] : [["Config fields not read", fields.map(({ name, value, asked }) => `${name} = ${value}${asked ? " (on request)" : ""}`).join(", ")]];
+  return fields.length === 0 ? [] : [["Config fields not read", fields.map(({ name, value, asked }) => `${shown(name)} = ${shown(value)}${asked ? " (on request)" : ""}`).join(", ")]];
 }
 
 function provenance(run: Run, m: Manifest): HTMLElement {
   const rows: [string, string][] = [
-    ["Run", `${m.run_id}, started ${m.started_at}`],
-    ["Program", `${m.program.name} ${m.program.version}, commit ${m.program.git_commit.slice(0, 12)}`],
-    ["Model source", m.model.source + (m.model.revision === null ? "" : ` at ${m.model.revision.slice(0, 12)}`)],
+    ["Run", `${shown(m.run_id)}, started ${shown(m.started_at)}`],
+    ["Program", `${shown(m.program.name)} ${shown(m.program.version)}, commit ${m.program.git_commit.slice(0, 12)}`],
+    ["Model source", shown(m.model.source) + (m.model.revision === null ? "" : ` at ${m.model.revision.slice(0, 12)}`)],
     ...ignored(m),
     ["BOS", m.tokenizer.bos_rule],
-    ["Noise", `${m.noise.rule}, seed ${m.noise.seed}`],
-    ["Data", `${m.dataset.files.map((file) => file.path).join(", ")}${m.dataset.limit === null ? "" : `, ${m.dataset.limit} of them by domain`}`],
+    ["Noise", `${shown(m.noise.rule)}, seed ${m.noise.seed}`],
+    ["Data", `${listed(m.dataset.files.map((file) => file.path))}${m.dataset.limit === null ? "" : `, ${m.dataset.limit} of them by domain`}`],
     ["Tokens", `${m.batch.tokens.toLocaleString("en")} in ${m.batch.texts.toLocaleString("en")} texts, ${m.batch.tokens_computed.toLocaleString("en")} computed`],
-    ["Stages", m.timings.stages.map(({ stage, seconds }) => `${stage} ${duration(seconds)}`).join(", ")],
+    ["Stages", listed(m.timings.stages.map(({ stage, seconds }) => `${stage} ${duration(seconds)}`))],
     ["Opened from", run.origin],
   ];
   const files = [...m.model.files, m.tokenizer.file, ...m.dataset.files];
@@ -196,8 +198,8 @@ function provenance(run: Run, m: Manifest): HTMLElement {
     h("dl", { class: "plain" }, rows.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value)))),
     m.dataset.skipped_rows.length === 0
       ? null
-      : [h("p", null, "Rows of the data set that were skipped:"), h("ul", null, m.dataset.skipped_rows.map((text) => h("li", null, text)))],
+      : [h("p", null, "Rows of the data set that were skipped:"), h("ul", null, items(m.dataset.skipped_rows, (text) => text, "manifest.json"))],
     h("p", null, "Files and SHA-256:"),
-    h("ul", { class: "hashes" }, files.map(({ path, bytes: size, sha256 }) => h("li", null, h("code", null, path), ` ${bytes(size)} `, h("code", null, sha256 ?? "not read in full")))),
+    h("ul", { class: "hashes" }, items(files, ({ path, bytes: size, sha256 }) => [h("code", null, path), ` ${bytes(size)} `, h("code", null, sha256 ?? "not read in full")], "manifest.json")),
   );
 }

@@ -1,5 +1,6 @@
 // stats.parquet: comparisons by metric and domain, and what their verdicts mean.
 
+import { shown } from "../../foreign";
 import { differenceOf } from "../../data/metrics";
 import type { Run } from "../../data/run";
 
@@ -57,9 +58,14 @@ export const VERDICTS: Record<string, { word: string; many?: string; heading: st
   control: { word: "the control itself", heading: "The control itself", meaning: "token counts, which the others are checked against" },
 };
 
+/** A verdict's class: what a file calls otherwise gets none of the page's. */
+export function verdictClass(verdict: string): string {
+  return Object.hasOwn(VERDICTS, verdict) ? `verdict ${verdict}` : "verdict";
+}
+
 /** A verdict's word. */
 export function verdictWord(verdict: string): string {
-  return VERDICTS[verdict]?.word ?? verdict.replaceAll("_", " ");
+  return VERDICTS[verdict]?.word ?? shown(verdict.replaceAll("_", " "));
 }
 
 const names = new WeakMap<Run, string>();

@@ -1,8 +1,10 @@
 // The view Run: how far the run is, what it holds, and what to do when it broke.
 
 import type { DeviceChoice } from "../../engine/protocol";
+import { shown } from "../../foreign";
 import { fill, h } from "../../ui/dom";
 import { counted } from "../../ui/format";
+import { items } from "../../ui/list";
 import { errorBox } from "../../ui/words";
 import type { PageContext } from "../../state/context";
 import { progressPanel } from "./progress";
@@ -18,7 +20,7 @@ function asked(session: RunSession): string {
   const { model } = setup.subject;
   const name =
     model.kind === "known" ? model.name : model.kind === "hub" ? model.repo : model.kind === "url" ? model.url : "files of yours";
-  const data = setup.data.kind === "builtin" ? "built-in triples" : setup.data.name;
+  const data = setup.data.kind === "builtin" ? "built-in triples" : shown(setup.data.name);
   const limit = setup.limit ? `, ${counted(setup.limit, "sample")}` : "";
   const device = { auto: "device chosen by the self-test", webgpu: "WebGPU", cpu: "CPU" }[setup.device];
   return `${name} over ${data}${limit}; ${device}, ${setup.precision}, noise ${setup.noise}, seed ${setup.seed}.`;
@@ -75,7 +77,7 @@ export function mountRun(host: HTMLElement, page: PageContext, session: RunSessi
 
   let phase = session.phase;
   function update(): void {
-    line.textContent = asked(session);
+    fill(line, asked(session));
     message();
     panel.update(session);
     tell();
@@ -138,7 +140,7 @@ function finished(manifest: string | undefined): HTMLElement {
           h(
             "ul",
             null,
-            failed.map((one) => h("li", null, h("code", null, one.sample_id), ` ${one.reason}`)),
+            items(failed, (one) => [h("code", null, shown(one.sample_id)), " ", h("span", null, one.reason)], "manifest.json"),
           ),
         )
       : null,

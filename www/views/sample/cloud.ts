@@ -1,7 +1,7 @@
 // The cloud of active features on its principal axes: asked of the engine, drawn in 3-D where the
 // browser can, else flat.
 
-import { h } from "../../ui/dom";
+import { fill, h } from "../../ui/dom";
 import type { PageContext } from "../../state/context";
 import { asEngineError } from "../../engine/failure";
 import type { Run, SampleFeatures, TextKind } from "../../data/run";
@@ -146,7 +146,7 @@ class Section implements CloudSection {
     } catch (reason) {
       if (this.signal.aborted) return;
       const { message, hint } = asEngineError(reason);
-      this.#status.textContent = `The cloud could not be computed: ${message}${hint === undefined ? "" : ` (${hint})`}`;
+      fill(this.#status, `The cloud could not be computed: ${message}${hint === undefined ? "" : ` (${hint})`}`);
       this.#button.disabled = false;
     }
   }

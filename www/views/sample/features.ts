@@ -1,6 +1,6 @@
 // The features of the three texts side by side, one layer at a time; what they promote, on request.
 
-import { h } from "../../ui/dom";
+import { fill, h } from "../../ui/dom";
 import type { PageContext } from "../../state/context";
 import { asEngineError } from "../../engine/failure";
 import type { Run, SampleFeatures } from "../../data/run";
@@ -118,7 +118,7 @@ class Section {
   #fill(): void {
     const found = this.#found();
     const list = found.slice(0, this.#limit);
-    const most = Math.max(...this.#rows.map((row) => Math.max(row.prompt, row.fact, row.hall)), 1e-9);
+    const most = this.#rows.reduce((most, row) => Math.max(most, row.prompt, row.fact, row.hall), 1e-9);
     const withPromoted = list.some((row) => this.#promotedBy(row.feature) !== undefined);
     this.#promotesHead.hidden = !withPromoted;
     this.#body.replaceChildren(...list.map((row) => this.#line(row, most, withPromoted)));
@@ -160,7 +160,7 @@ class Section {
       this.#fill();
     } catch (reason) {
       if (this.signal.aborted) return;
-      this.#status.textContent = inWords("What features promote could not be computed", reason);
+      fill(this.#status, inWords("What features promote could not be computed", reason));
       this.#promote.disabled = false;
     }
   }
@@ -179,7 +179,7 @@ class Section {
       this.#fill();
     } catch (reason) {
       if (this.signal.aborted) return;
-      if (!quiet) this.#status.textContent = inWords("The list of known SAEs could not be read", reason);
+      if (!quiet) fill(this.#status, inWords("The list of known SAEs could not be read", reason));
       this.#lookUp.disabled = false;
     }
   }

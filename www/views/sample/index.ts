@@ -2,6 +2,7 @@
 
 import "../../style/results.css";
 import "./sample.css";
+import { shown } from "../../foreign";
 import { h } from "../../ui/dom";
 import type { PageContext } from "../../state/context";
 import { asEngineError } from "../../engine/failure";
@@ -55,7 +56,7 @@ export function mountSample(host: HTMLElement, page: PageContext): { show(run: R
       (sample) => {
         if (signal.aborted) return;
         if (sample === null) {
-          features.replaceChildren(h("p", { class: "empty" }, `features.parquet has no row of ${sampleId}: no feature was active in any of its texts, or the file is of another run.`));
+          features.replaceChildren(h("p", { class: "empty" }, `features.parquet has no row of ${shown(sampleId)}: no feature was active in any of its texts, or the file is of another run.`));
           return;
         }
         const section = cloudSection(run, row, sample, page, signal);
@@ -81,16 +82,16 @@ function head(run: Run, sampleId: string, row: number | undefined): HTMLElement 
   const step = (id: string | undefined, words: string, test: string) =>
     id === undefined
       ? h("span", { class: "step muted", "aria-hidden": "true" }, words)
-      : h("a", { class: "step", href: sampleHref(id), "data-test": test, "aria-label": `${words} sample: ${id}` }, words);
+      : h("a", { class: "step", href: sampleHref(id), "data-test": test, "aria-label": `${words} sample: ${shown(id)}` }, words);
   const complexity = row === undefined ? NaN : run.metrics.number("complexity", row);
   return h(
     "header",
     { class: "sample-head" },
     h("nav", { "aria-label": "Samples" }, h("a", { class: "step", href: "#/results" }, "All results"), step(before, "Previous", "previous-sample"), step(after, "Next", "next-sample")),
-    h("h1", { tabindex: -1, "data-test": "sample-title" }, sampleId),
+    h("h1", { tabindex: -1, "data-test": "sample-title" }, shown(sampleId)),
     row === undefined
       ? null
-      : h("p", { class: "muted" }, `${run.sampleDomains[row]}${Number.isFinite(complexity) ? `, complexity ${complexity}` : ""}, sample ${row + 1} of ${run.metrics.rows}`),
+      : h("p", { class: "muted" }, `${shown(run.sampleDomains[row] as string)}${Number.isFinite(complexity) ? `, complexity ${complexity}` : ""}, sample ${row + 1} of ${run.metrics.rows}`),
   );
 }
 

@@ -1,6 +1,7 @@
 // All numbers of a sample's row, fact beside hallucination and their difference: those of the whole
 // sample, and those of each layer, which stand side by side where there is room.
 
+import { cut } from "../../foreign";
 import { h, type Child } from "../../ui/dom";
 import { baseInWords, described, metricsOf, nameInWords, type Metric } from "../../data/metrics";
 import type { Run } from "../../data/run";
@@ -11,6 +12,9 @@ const KEYS = new Set(["sample_id", "domain", "complexity"]);
 /** Beside each other there must be room for a name and three numbers per layer. */
 const NAME_WIDTH = 220;
 const LAYER_WIDTH = 230;
+
+/** Of a word where numbers stand. */
+const LETTERS = 10;
 
 /** One line of a group: what it is called, and its three cells. */
 interface Line {
@@ -132,7 +136,8 @@ function linesOf({ metrics: table }: Run, row: number, layer: number, pairs: Met
   if (shapes.every((name) => table.has(name))) {
     const [fact = "", hall = ""] = shapes.map((name) => table.text(name, row));
     for (const name of shapes) shown.add(name);
-    lines.push({ name: "Shape class", title: shapes.join(", "), cells: [fact, hall, fact === hall ? "same" : "differs"] });
+    const cells: Line["cells"] = [cut(fact, LETTERS), cut(hall, LETTERS), fact === hall ? "same" : "differs"];
+    lines.push({ name: "Shape class", title: shapes.join(", "), cells });
   }
   // Missing features are the fact's alone, ghosts the hallucination's: one line for both.
   for (const [of, words] of [["count", "Features not in the other text"], ["energy", "Energy of these"]] as const) {

@@ -1,6 +1,6 @@
 // The three texts of a sample, in words and, on request, in the model's own tokens.
 
-import { h } from "../../ui/dom";
+import { fill, h } from "../../ui/dom";
 import type { PageContext } from "../../state/context";
 import { asEngineError } from "../../engine/failure";
 import { visible } from "../../ui/format";
@@ -58,7 +58,7 @@ export function textsSection(run: Run, row: number, texts: Sample | null, page: 
     } catch (reason) {
       if (signal.aborted) return;
       const { message, hint } = asEngineError(reason);
-      status.textContent = `The tokens could not be read: ${message}${hint === undefined ? "" : ` (${hint})`}`;
+      fill(status, `The tokens could not be read: ${message}${hint === undefined ? "" : ` (${hint})`}`);
       button.disabled = false;
     }
   }

@@ -1,6 +1,7 @@
 // The data set: the built-in triples, one typed triple, or a file; and what of it cannot be used.
 
 import type { DatasetInfo, EngineError, Rejected } from "../../engine/protocol";
+import { listed, shown } from "../../foreign";
 import { fill, h } from "../../ui/dom";
 import type { DataKind, Draft } from "../../state/draft";
 import { counted } from "../../ui/format";
@@ -11,7 +12,7 @@ const SHOWN_ROWS = 3;
 const SHOWN_REJECTED = 100;
 
 function rejectedTable(rows: Rejected[]): HTMLElement {
-  const shown = rows.slice(0, SHOWN_REJECTED);
+  const first = rows.slice(0, SHOWN_REJECTED);
   return h(
     "div",
     { class: "stack", "data-test": "rejected" },
@@ -27,18 +28,18 @@ function rejectedTable(rows: Rejected[]): HTMLElement {
         h(
           "tbody",
           null,
-          shown.map((one) =>
-            h("tr", null, h("td", null, one.row), h("td", null, one.line ?? "–"), h("td", null, one.id ?? "–"), h("td", null, one.reason)),
+          first.map((one) =>
+            h("tr", null, h("td", null, one.row), h("td", null, one.line ?? "–"), h("td", null, shown(one.id ?? "–")), h("td", null, one.reason)),
           ),
         ),
       ),
     ),
-    rows.length > shown.length ? h("p", { class: "muted small" }, `and ${rows.length - shown.length} more`) : null,
+    rows.length > first.length ? h("p", { class: "muted small" }, `and ${rows.length - first.length} more`) : null,
   );
 }
 
 function preview(data: DatasetInfo): HTMLElement {
-  const domains = data.domains.map(([name, samples]) => `${name || "no domain"} ${samples}`).join(", ");
+  const domains = listed(data.domains.map(([name, samples]) => `${shown(name) || "no domain"} ${samples}`));
   return h(
     "div",
     { class: "stack", "data-test": "data-preview" },
@@ -124,11 +125,11 @@ export function dataPart(draft: Draft): { element: HTMLElement; show(data: Datas
   );
   takesDrops(upload, (dropped) => {
     // The picker cannot name a dropped file.
-    void take(dropped).then(() => (name.textContent = `Dropped: ${dropped.name}`));
+    void take(dropped).then(() => fill(name, `Dropped: ${shown(dropped.name)}`));
   });
 
   async function take(picked: File): Promise<void> {
-    name.textContent = `Reading ${picked.name}…`;
+    fill(name, `Reading ${shown(picked.name)}…`);
     draft.set({ dataKind: "upload", upload: null });
     const bytes = new Uint8Array(await picked.arrayBuffer());
     name.textContent = "";

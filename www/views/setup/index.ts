@@ -144,7 +144,7 @@ function layout(parts: HTMLElement[], plan: HTMLElement): HTMLElement {
 function linkButton(draft: Draft): { button: HTMLElement; note: HTMLElement } {
   const note = h("p", { class: "muted small", role: "status" });
   const copy = async () => {
-    note.textContent = await copyLink(draft);
+    fill(note, await copyLink(draft));
   };
   return { button: h("button", { "data-test": "copy-link", onclick: () => void copy() }, "Copy link"), note };
 }

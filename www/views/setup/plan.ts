@@ -1,6 +1,7 @@
 // What a run would cost, before it starts.
 
 import type { EngineError, Plan } from "../../engine/protocol";
+import { shown } from "../../foreign";
 import { fill, h } from "../../ui/dom";
 import { bytes, count } from "../../ui/format";
 import { errorBox, sentence } from "../../ui/words";
@@ -27,7 +28,7 @@ export function startLabel(plan: Plan): string {
 
 function figures(plan: Plan): HTMLElement {
   const rows: [string, string][] = [
-    ["Model", `${plan.model} (${plan.architecture}, ${plan.n_layers} layers, width ${plan.d_model})`],
+    ["Model", `${shown(plan.model)} (${shown(plan.architecture)}, ${plan.n_layers} layers, width ${plan.d_model})`],
     ["SAE layers", plan.layers.join(", ")],
     ["Samples", `${count(plan.samples)} (${count(plan.texts)} texts)`],
     ["Tokens", `${count(plan.tokens)}, of which ${count(plan.tokens_computed)} are computed: shared prefixes once`],

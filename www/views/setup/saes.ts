@@ -1,5 +1,6 @@
 // The SAEs: the known model's own, or a list of layers with where each comes from.
 
+import { listed } from "../../foreign";
 import { fill, h } from "../../ui/dom";
 import { saeLine, type Draft, type SaeKind, type SaeLine } from "../../state/draft";
 import { field, picker, select, text, tick } from "../../ui/field";
@@ -44,7 +45,7 @@ export function saesPart(draft: Draft): HTMLElement {
       });
       return [field("Addresses of its files, one a line", input)];
     }
-    const names = line.files.map((file) => file.name).join(", ");
+    const names = listed(line.files.map((file) => file.name));
     return [
       picker("Its files", line.files, (files) => change({ files }), { multiple: true }),
       ...(names ? [h("p", { class: "muted small" }, names)] : []),

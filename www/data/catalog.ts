@@ -1,0 +1,27 @@
+// Reads catalog.json: what a page's host offers. Its shape is that of crate/protocol/catalog.rs.
+
+import { failure } from "../engine/failure";
+import type { Catalog, HostedRun } from "../generated/catalog";
+import { list, maybe, object, text } from "./shape";
+
+const FILE = "catalog.json";
+/** Larger than any host's list. */
+const MOST_BYTES = 8e6;
+
+const CATALOG = object<Catalog>({
+  runs: list(object<HostedRun>({ name: text, title: text, url: text })),
+  default_run: maybe(text),
+});
+
+/** Reads a catalog, or says what is wrong with it. */
+export function readCatalog(source: string): Catalog {
+  try {
+    if (source.length > MOST_BYTES) throw new Error(`expected at most ${MOST_BYTES.toLocaleString("en")} bytes, found ${source.length.toLocaleString("en")}`);
+    const value: unknown = JSON.parse(source);
+    CATALOG(value, "");
+    return value as Catalog;
+  } catch (reason) {
+    const words = reason instanceof Error ? reason.message : String(reason);
+    throw failure("malformed", `${FILE}: ${words}`, "the host’s list of runs is damaged: tell whoever publishes it");
+  }
+}

@@ -1,0 +1,49 @@
+// Whether JSON that somebody else wrote has the form that the page relies on. Only what the page reads is
+// looked at, so that a later version may add to it.
+
+import { shown } from "../foreign";
+
+/** Throws an Error in words where the value at a path has another form. */
+export type Check = (value: unknown, at: string) => void;
+
+function expected(what: string, value: unknown, at: string): never {
+  const found = value === null ? "null" : Array.isArray(value) ? "a list" : typeof value === "object" ? "an object" : shown(JSON.stringify(value) ?? "nothing");
+  throw new Error(`${at}: expected ${what}, found ${found}`);
+}
+
+export const text: Check = (value, at) => {
+  if (typeof value !== "string") expected("text", value, at);
+};
+
+export const number: Check = (value, at) => {
+  if (typeof value !== "number") expected("a number", value, at);
+};
+
+/** A number of a block, or of anything else that is counted. */
+export const whole: Check = (value, at) => {
+  if (!Number.isSafeInteger(value) || (value as number) < 0) expected("a whole number", value, at);
+};
+
+/** A value that may be null or absent. */
+export const maybe =
+  (check: Check): Check =>
+  (value, at) => {
+    if (value !== null && value !== undefined) check(value, at);
+  };
+
+export const list =
+  (check: Check): Check =>
+  (value, at) => {
+    if (!Array.isArray(value)) return expected("a list", value, at);
+    value.forEach((item, i) => check(item, `${at}[${i}]`));
+  };
+
+/** An object of type T with some of its fields. */
+export const object =
+  <T>(fields: { [K in keyof T]?: Check }): Check =>
+  (value, at) => {
+    if (typeof value !== "object" || value === null || Array.isArray(value)) return expected("an object", value, at);
+    for (const [name, check] of Object.entries(fields) as [string, Check][]) {
+      check((value as Record<string, unknown>)[name], at === "" ? name : `${at}.${name}`);
+    }
+  };
