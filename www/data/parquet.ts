@@ -10,9 +10,14 @@ import type { Column, NumberColumn, TableData } from "./table";
  *  same megabyte. A large file may have more in proportion. */
 const MOST_LETTERS = 32e6;
 
+/** Files up to this size are read at once: some hundred columns one by one are as many ways to the browser. */
+const READ_WHOLE = 64e6;
+
 /** A blob as what hyparquet reads from. */
 export function blobBuffer(blob: Blob): AsyncBuffer {
-  return { byteLength: blob.size, slice: (start, end) => blob.slice(start, end).arrayBuffer() };
+  if (blob.size > READ_WHOLE) return { byteLength: blob.size, slice: (start, end) => blob.slice(start, end).arrayBuffer() };
+  let bytes: Promise<ArrayBuffer> | null = null;
+  return { byteLength: blob.size, slice: async (start, end) => (await (bytes ??= blob.arrayBuffer())).slice(start, end) };
 }
 
 /** The footer of a file called `name`, after a look at both ends. */
