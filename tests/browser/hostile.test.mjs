@@ -2,7 +2,6 @@
 // layout and answers, and what is damaged is named.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -11,7 +10,7 @@ import { clean, DESKTOP, launch, PHONE } from "./harness/browser.mjs";
 import { saeFiles } from "./harness/engine.mjs";
 import { ARABIC, CONTROL, crowdedRun, harmless, hostileRun, LINK, LONG, SCRIPT, TURNED } from "./harness/hostile.mjs";
 import { bare } from "./harness/hosts.mjs";
-import { artifact, dist, golden, root } from "./harness/paths.mjs";
+import { artifact, dist, golden } from "./harness/paths.mjs";
 import { goldenSaes } from "./harness/run.mjs";
 import { serve } from "./harness/server.mjs";
 import { record } from "./harness/trace.mjs";
@@ -233,11 +232,6 @@ test("Parquet that says more than it holds says so, and takes no memory", TIME, 
     assert.equal(kind, "malformed", name);
   }
   clean(page, browser, /Failed to load resource/);
-});
-
-test("damaged files, some thousand of them, end in a result or in words", TIME, (t) => {
-  const said = execFileSync(process.execPath, [join(root, "tests/fuzz/parquet.mjs"), "--seconds", "8"], { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] });
-  t.diagnostic(said.trim());
 });
 
 /** A data set as the set-up is given it. */

@@ -17,7 +17,7 @@ const NAME: &str = "tests in a browser";
 const README: &str = "readme.test.mjs";
 const CLONE: &str = "the README's commands in a fresh clone";
 /// Seconds of damaged files.
-const FUZZING: &str = "20";
+const FUZZING: &str = "30";
 
 /// Builds the page and tests it. Without a browser or node that is reported as ignored, and in CI,
 /// which installs them, as a failure.
