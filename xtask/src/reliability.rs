@@ -59,10 +59,10 @@ fn page(paths: &Paths, table: &str) -> String {
     let system = env::consts::OS;
     format!(
         "# Reliability\n\n\
-         What was done to the program, how often, and what came of it. A row is printed by a test that fails where \
-         anything is lost: a finished run that is neither whole nor to be had back, a file under its name that is not \
+         What was done to the program, how often, and what came of it. A row is printed by a test that fails where\n\
+         anything is lost: a finished run that is neither whole nor to be had back, a file under its name that is not\n\
          whole, numbers of a resumed run that are not those of an unbroken one.\n\n\
-         `cargo xtask reliability --full` wrote this page ({day}, commit {version}, {system}, {cores} cores). \
+         `cargo xtask reliability --full` wrote this page ({day}, commit {version}, {system}, {cores} cores).\n\
          `cargo xtask test` tries a part of each; `cargo xtask fuzz` attacks the readers of files.\n\n{table}"
     )
 }
