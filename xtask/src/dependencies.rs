@@ -67,7 +67,9 @@ fn told(command: &mut Command, unreachable: &[&str]) -> Result<Outcome> {
     if !out.status.success()
         && let Some(line) = text.lines().find(|line| unreachable.iter().any(|word| line.contains(word)))
     {
-        return Ok(Outcome::Ignored(format!("the list cannot be had here: {}", line.trim())));
+        // without the time and the level that cargo-deny writes before it
+        let line = line.rsplit("[ERROR] ").next().unwrap_or(line).trim();
+        return Ok(Outcome::Ignored(format!("the list cannot be had here: {line}")));
     }
     print!("{text}");
     if out.status.code().is_none() {
