@@ -37,7 +37,6 @@ pub fn steps(paths: &Paths, report: &mut Report) {
 
 fn checks(paths: &Paths, deny: &Path) -> Command {
     let mut command = Command::new(deny);
-    // cargo, not the wrapper that runs this
     command.current_dir(&paths.root).args(["--all-features", "check"]);
     command
 }

@@ -60,8 +60,9 @@ pub(super) fn download(
         .build()
         .into();
     let mut tries = settings.retry.begin();
+    // what was thrown away and comes again is nothing new: a server that changes its mind each time has an end
+    let mut most = job.have();
     loop {
-        let before = job.have();
         match job.attempt(&agent, progress) {
             Ok(()) => {
                 let done = finish(&job.url, job.part, target, file);
@@ -71,7 +72,9 @@ pub(super) fn download(
             }
             Err(Stop::Fatal(error)) => return Err(error),
             Err(Stop::Again(reason)) => {
-                let Some(pause) = tries.failed(job.have() > before) else {
+                let progressed = job.have() > most;
+                most = most.max(job.have());
+                let Some(pause) = tries.failed(progressed) else {
                     return Err(Error::io(
                         &job.url,
                         "fetch",
@@ -119,7 +122,8 @@ impl Job<'_> {
         let status = response.status().as_u16();
         let (start, total) = match status {
             200 => (0, header("Content-Length").and_then(|v| v.parse().ok())),
-            206 if known.is_some() && known != etag => {
+            // without a tag of its own the rest is of the file that `If-Range` named
+            206 if known.is_some() && etag.is_some() && known != etag => {
                 self.discard()?;
                 return Err(Stop::Again("the file has changed at the source".to_owned()));
             }

@@ -155,6 +155,23 @@ fn a_file_that_changes_midway_is_begun_anew() {
     assert!(server.requests()[0].to_lowercase().contains("range: bytes=10-"));
 }
 
+/// A server whose file is another one at every request, and whose connection always breaks: it is given up.
+#[test]
+fn a_file_that_never_stays_the_same_is_given_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let changing = |tag: usize| -> Answer {
+        Box::new(move |request| {
+            let answer = ranged(BODY, 9)(request);
+            let head = answer.windows(2).position(|w| w == b"\r\n").unwrap() + 2;
+            [&answer[..head], format!("ETag: \"{tag}\"\r\n").as_bytes(), &answer[head..]].concat()
+        })
+    };
+    let server = Server::start((0..20).map(changing).collect());
+    let error = get(&hub(file(Some(36), None)), &settings(folder.path(), &server.endpoint)).unwrap_err();
+    assert!(error.to_string().contains("3 attempts without a new byte"), "{error}");
+    assert_eq!(server.requests().len(), 3);
+}
+
 #[test]
 fn the_token_goes_to_the_hub_alone() {
     let folder = tempfile::tempdir().unwrap();
