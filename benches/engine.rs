@@ -4,7 +4,7 @@ use divan::{Bencher, black_box};
 use saescope::batch::Trie;
 use saescope::geometry::Cloud;
 use saescope::model::ops::{
-    Activation, AttentionParams, Compute, Order, TrieContext, attention, gated_activation, matmul_host,
+    Activation, AttentionParams, Compute, Matrix, Panels, Rows, TrieContext, attention, gated_activation,
 };
 
 fn main() {
@@ -29,10 +29,20 @@ mod matmul {
 
     const ROWS: &[usize] = &[16, 96, 512];
 
+    fn panels(bencher: Bencher, rows: usize, panels: impl Fn(Matrix<'_, f32>) -> Panels) {
+        let (x, values) = (values(rows * 2304, 1), values(2304 * 9216, 2));
+        let w = panels(Matrix { values: &values, d_in: 2304, d_out: 9216, by_in: 1, by_out: 2304 });
+        bencher.with_inputs(|| Rows::new(x.clone(), rows)).bench_local_refs(|x| w.multiply(black_box(x)));
+    }
+
     #[divan::bench(args = ROWS)]
     fn host(bencher: Bencher, rows: usize) {
-        let (x, w) = (values(rows * 2304, 1), values(2304 * 9216, 2));
-        bencher.bench_local(|| matmul_host(black_box(&x), &w, rows, 2304, 9216, Order::OutIn));
+        panels(bencher, rows, Panels::f32);
+    }
+
+    #[divan::bench(args = ROWS)]
+    fn host_bf16(bencher: Bencher, rows: usize) {
+        panels(bencher, rows, Panels::bf16);
     }
 
     #[divan::bench(args = ROWS)]

@@ -24,7 +24,8 @@ const LAYERS: &[Layer] = &[
     layer("hash", &[], false),
     layer("platform", &["error", "hash"], true),
     layer("random", &["hash"], false),
-    layer("geometry", &["error"], false),
+    // loops that are compiled for the vectors of each kind of processor
+    layer("geometry", &["error", "platform"], false),
     layer("dataset", &["error", "hash", "platform", "random"], false),
     layer("metrics", &["error", "random", "geometry"], false),
     // the bootstrap runs on all cores

@@ -2,6 +2,7 @@
 
 mod architecture;
 mod cli;
+mod compare;
 mod data;
 mod durable;
 mod generated;

@@ -33,7 +33,7 @@ pub async fn run(args: &Analyze) -> Result<()> {
     let samples: Vec<Sample> = request.samples().cloned().collect();
     let work = request.inputs(&samples).schedule().work();
     let gpu = !devices.adapters.is_empty();
-    let half = devices.info().precision == crate::output::Precision::F16;
+    let half = devices.info().precision != crate::output::Precision::F32;
     let needs = Needs::of(&loaded.model, &loaded.saes, options.logprob, &work, gpu, half)?;
     let Work { samples, unfit, passes, batches, texts, tokens, nodes, .. } = work;
     let layers: Vec<String> = loaded.saes.iter().map(|s| s.layer.to_string()).collect();

@@ -7,6 +7,7 @@ pub mod args;
 mod bench;
 pub mod catalog;
 mod closing;
+mod compare;
 mod dry_run;
 mod fetch;
 mod folder;
@@ -67,6 +68,7 @@ fn run(command: Command) -> Result<ExitCode> {
     match command {
         Command::Analyze(args) => block_on(analyze::run(&args)),
         Command::Merge(args) => merge::run(&args),
+        Command::Compare(args) => compare::run(&args),
         Command::Verify(args) => block_on(verify::run(&args)),
         Command::Bench(args) => block_on(bench::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Inspect(args) => block_on(inspect::run(&args)).map(|()| ExitCode::SUCCESS),

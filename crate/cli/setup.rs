@@ -109,6 +109,7 @@ impl Devices {
         ComputeInfo {
             precision: match self.computes.first().map(|compute| compute.precision) {
                 Some(Precision::F16) => output::Precision::F16,
+                Some(Precision::Bf16) => output::Precision::Bf16,
                 Some(Precision::F32) | None => output::Precision::F32,
             },
             device: self.kind(),
@@ -129,6 +130,7 @@ pub async fn devices(args: &DeviceArgs) -> Result<Devices> {
     let precision = match args.precision {
         PrecisionArg::F32 => Precision::F32,
         PrecisionArg::F16 => Precision::F16,
+        PrecisionArg::Bf16 => Precision::Bf16,
     };
     let found = match args.device {
         DeviceArg::Cpu => Vec::new(),
@@ -161,11 +163,17 @@ pub async fn devices(args: &DeviceArgs) -> Result<Devices> {
     if chosen.is_empty() {
         if precision == Precision::F16 {
             return Err(Error::usage(
-                "`--precision f16` is for GPUs; the CPU computes in f32",
-                "leave it out, or choose a GPU with `--device gpu`",
+                "`--precision f16` is for GPUs; the CPU computes in f32 or bf16",
+                "leave it out, take `--precision bf16`, or choose a GPU with `--device gpu`",
             ));
         }
-        return Ok(Devices { computes: vec![Compute::cpu()], adapters: Vec::new() });
+        return Ok(Devices { computes: vec![Compute::cpu_in(precision)], adapters: Vec::new() });
+    }
+    if precision == Precision::Bf16 {
+        return Err(Error::usage(
+            "`--precision bf16` is for the CPU: shaders have no bf16",
+            "take `--precision f16`, or `--device cpu`",
+        ));
     }
     let mut computes = Vec::new();
     for adapter in &chosen {

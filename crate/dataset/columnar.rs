@@ -2,7 +2,7 @@
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
-use arrow_array::{Array, ArrayRef};
+use arrow_array::{Array, ArrayRef, RecordBatch};
 use arrow_schema::DataType;
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
@@ -78,6 +78,56 @@ fn decode(name: &str, file: &[u8], names: &Columns) -> Result<Vec<Row>> {
         }
     }
     Ok(rows)
+}
+
+/// Gives the columns of these names, batch by batch, of a file that this program wrote, or says to have.
+///
+/// # Errors
+/// [`Error::Malformed`] for a damaged file or a column that is not there; what `each` returns.
+pub fn parquet_batches(
+    name: &str,
+    file: &[u8],
+    wanted: &[&str],
+    mut each: impl FnMut(&RecordBatch) -> Result<()>,
+) -> Result<()> {
+    pages::check_footer(file).map_err(|found| damaged(name, &found))?;
+    let decoded = quietly(|| {
+        let file = Bytes::copy_from_slice(file);
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file.clone(), options)
+            .map_err(|error| unreadable(name, &error))?;
+        if let Some(missing) = wanted.iter().find(|wanted| builder.schema().column_with_name(wanted).is_none()) {
+            return Err(damaged(name, &format!("no column {missing}")));
+        }
+        let schema = builder.parquet_schema();
+        let leaves: Vec<usize> =
+            (0..schema.num_columns()).filter(|&leaf| wanted.contains(&schema.get_column_root(leaf).name())).collect();
+        let at_once = pages::batch_rows(&file, builder.metadata(), &leaves).map_err(|found| damaged(name, &found))?;
+        let mask = ProjectionMask::leaves(schema, leaves);
+        let reader = builder.with_projection(mask).with_batch_size(at_once).build();
+        for batch in reader.map_err(|error| unreadable(name, &error))? {
+            each(&batch.map_err(|error| damaged(name, &error.to_string()))?)?;
+        }
+        Ok(())
+    });
+    decoded
+        .unwrap_or_else(|words| Err(damaged(name, &format!("a page that the Parquet reader cannot decode ({words})"))))
+}
+
+/// The names of a Parquet file's columns.
+///
+/// # Errors
+/// [`Error::Malformed`] for a damaged file.
+pub fn parquet_columns(name: &str, file: &[u8]) -> Result<Vec<String>> {
+    pages::check_footer(file).map_err(|found| damaged(name, &found))?;
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let file = Bytes::copy_from_slice(file);
+    let builder = quietly(|| ParquetRecordBatchReaderBuilder::try_new_with_options(file, options));
+    match builder {
+        Ok(Ok(builder)) => Ok(builder.schema().fields().iter().map(|field| field.name().clone()).collect()),
+        Ok(Err(error)) => Err(unreadable(name, &error)),
+        Err(words) => Err(damaged(name, &format!("a footer that the Parquet reader cannot decode ({words})"))),
+    }
 }
 
 /// The type of the values, looking through dictionaries.

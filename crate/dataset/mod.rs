@@ -45,6 +45,7 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
+pub use columnar::{parquet_batches, parquet_columns};
 pub use columns::Columns;
 
 use crate::error::{Error, Result, shown};

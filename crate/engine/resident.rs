@@ -35,7 +35,7 @@ impl Resident {
         let mut encoders = Vec::with_capacity(saes.len());
         let mut bytes_read = 0;
         for layer in 0..=last {
-            let weights = model.read_packed_layer(layer).await?;
+            let weights = model.read_layer(layer).await?;
             blocks.push(model.architecture.block(layer, weights, compute)?);
             bytes_read += model.layer_bytes(layer);
             if let Some(at) = saes.iter().find(|s| s.layer == layer) {

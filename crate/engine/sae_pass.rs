@@ -3,7 +3,7 @@
 use super::progress::{Stage, Timings};
 use crate::error::Result;
 use crate::metrics::{Keep, LayerInput, LayerMeasure, measure};
-use crate::model::ops::{Compute, Linear, read_back};
+use crate::model::ops::{Compute, Linear, Precision, read_back};
 use crate::platform::{self, Clock};
 use crate::sae::{Encoder, Feature, Prepared, Sae};
 
@@ -29,8 +29,13 @@ impl DeviceEncoder {
     pub(super) fn new(mut encoder: Encoder, compute: &Compute) -> Self {
         let w_enc = encoder.take_w_enc();
         let d_sae = w_enc.shape[1];
-        let map = Linear::in_out(w_enc, None, compute);
-        Self { encoder, map, compute: compute.clone(), d_sae }
+        // bf16 is for the model: a product with the dictionary is little work, and decides what is active
+        let mut compute = compute.clone();
+        if compute.precision == Precision::Bf16 {
+            compute.precision = Precision::F32;
+        }
+        let map = Linear::in_out(w_enc, None, &compute);
+        Self { encoder, map, compute, d_sae }
     }
 
     /// Encodes residual rows, a chunk at a time.

@@ -11,8 +11,13 @@
 
 mod angle;
 mod cloud;
+mod gram;
 mod shape;
+mod symmetric;
+mod tridiagonal;
 
+#[cfg(test)]
+mod symmetric_tests;
 #[cfg(test)]
 mod tests;
 

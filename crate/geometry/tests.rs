@@ -17,18 +17,40 @@ fn covariance_spectrum(rows: &[f32], masses: &[f32], d: usize) -> Vec<f64> {
     let centroid: Vec<f64> = (0..d)
         .map(|k| masses.iter().enumerate().map(|(i, &m)| f64::from(m) / total * f64::from(rows[i * d + k])).sum())
         .collect();
-    let covariance = faer::Mat::from_fn(d, d, |a, b| {
-        masses
-            .iter()
-            .enumerate()
-            .map(|(i, &m)| {
-                let at = |k: usize| f64::from(rows[i * d + k]) - centroid[k];
-                f64::from(m) / total * at(a) * at(b)
-            })
-            .sum::<f64>()
-    });
-    let mut values = covariance.self_adjoint_eigenvalues(faer::Side::Lower).unwrap();
-    values.reverse();
+    let mut covariance = vec![0.0; d * d];
+    for (x, entry) in covariance.iter_mut().enumerate() {
+        for (i, &m) in masses.iter().enumerate() {
+            let at = |k: usize| f64::from(rows[i * d + k]) - centroid[k];
+            *entry += f64::from(m) / total * at(x / d) * at(x % d);
+        }
+    }
+    jacobi(covariance, d)
+}
+
+/// Eigenvalues of a symmetric matrix by Jacobi's rotations (Golub & Van Loan §8.5), the slow and plain way.
+fn jacobi(mut a: Vec<f64>, d: usize) -> Vec<f64> {
+    for _ in 0..60 {
+        for p in 0..d {
+            for q in p + 1..d {
+                let off = a[p * d + q];
+                if off == 0.0 {
+                    continue;
+                }
+                let tau = (a[q * d + q] - a[p * d + p]) / (2.0 * off);
+                let t = tau.signum() / (tau.abs() + tau.hypot(1.0));
+                let c = 1.0 / t.hypot(1.0);
+                let rotated = |x: f64, y: f64| (c * (x - t * y), c * (t * x + y));
+                for k in 0..d {
+                    (a[k * d + p], a[k * d + q]) = rotated(a[k * d + p], a[k * d + q]);
+                }
+                for k in 0..d {
+                    (a[p * d + k], a[q * d + k]) = rotated(a[p * d + k], a[q * d + k]);
+                }
+            }
+        }
+    }
+    let mut values: Vec<f64> = (0..d).map(|k| a[k * d + k]).collect();
+    values.sort_unstable_by(|a, b| b.total_cmp(a));
     values
 }
 

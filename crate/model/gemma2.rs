@@ -207,14 +207,14 @@ impl Block for Layer {
         let [q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj] = &self.linears;
         let rope = &batch.rope[0];
         let h = self.input_layernorm.forward(x.clone());
-        let q = rope.apply(q_proj.forward(h.clone()), self.params.heads);
-        let k = rope.apply(k_proj.forward(h.clone()), self.params.kv_heads);
-        let v = v_proj.forward(h);
+        let [q, k, v] = Linear::forward_each([q_proj, k_proj, v_proj], h);
+        let (q, k) = (rope.apply(q, self.params.heads), rope.apply(k, self.params.kv_heads));
         let mixed = keep_rows(attention(q, k, v, &batch.trie, &self.params, compute), rows.clone());
         let x = residual_add(keep_rows(x, rows), self.post_attention_layernorm.forward(o_proj.forward(mixed)), compute);
 
         let h = self.pre_feedforward_layernorm.forward(x.clone());
-        let h = gated_activation(gate_proj.forward(h.clone()), up_proj.forward(h), self.activation, compute);
+        let [gate, up] = Linear::forward_each([gate_proj, up_proj], h);
+        let h = gated_activation(gate, up, self.activation, compute);
         residual_add(x, self.post_feedforward_layernorm.forward(down_proj.forward(h)), compute)
     }
 }

@@ -141,24 +141,12 @@ impl Model {
         self.architecture.dims()
     }
 
-    /// Reads the weights of block `layer`, unpacked: for who reads ahead beside the computing.
-    ///
-    /// # Errors
-    /// Missing, misshapen or non-finite tensors, by name.
-    pub async fn read_layer(&self, layer: usize) -> Result<LayerWeights> {
-        let mut weights = LayerWeights::default();
-        for (name, (short, shape)) in self.layer_tensors(layer) {
-            weights.insert(short, self.checkpoint.read_shaped(&name, &shape).await?.into());
-        }
-        Ok(weights)
-    }
-
     /// Reads the weights of block `layer` as they are stored, to be unpacked one by one as the block is
-    /// built: less memory than [`Model::read_layer`] takes, and more time where the block is built.
+    /// built: of two blocks in memory, one is small.
     ///
     /// # Errors
     /// Missing or misshapen tensors, by name; values that are not finite are found on building.
-    pub async fn read_packed_layer(&self, layer: usize) -> Result<LayerWeights> {
+    pub async fn read_layer(&self, layer: usize) -> Result<LayerWeights> {
         let mut weights = LayerWeights::default();
         for (name, (short, shape)) in self.layer_tensors(layer) {
             weights.insert(short, self.checkpoint.read_packed(&name, &shape).await?);

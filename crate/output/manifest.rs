@@ -258,8 +258,10 @@ pub struct ComputeInfo {
 pub enum Precision {
     /// 32-bit throughout.
     F32,
-    /// 16-bit weights and matmul inputs; the residual stream stays 32-bit.
+    /// 16-bit weights and matmul inputs on a GPU; the residual stream stays 32-bit.
     F16,
+    /// The model's weights and matmul inputs rounded to bf16, on the CPU; the rest, and the SAEs, in 32 bits.
+    Bf16,
 }
 
 /// The tensor library's back end, and where it computes.

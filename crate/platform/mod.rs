@@ -10,7 +10,9 @@ mod imp;
 #[path = "web.rs"]
 mod imp;
 
+pub mod gemm;
 mod journal;
+pub mod lanes;
 mod origin;
 mod retry;
 mod sink;

@@ -219,8 +219,3 @@ impl ByteSource for FileSource {
         })
     }
 }
-
-/// How the host matmul splits its work.
-pub fn matmul_parallelism() -> faer::Par {
-    faer::Par::rayon(0)
-}

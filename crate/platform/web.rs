@@ -106,8 +106,3 @@ pub fn peak_memory() -> Option<u64> {
     let buffer: js_sys::ArrayBuffer = memory.buffer().into();
     Some(u64::from(buffer.byte_length()))
 }
-
-/// How the host matmul splits its work.
-pub fn matmul_parallelism() -> faer::Par {
-    faer::Par::Seq
-}

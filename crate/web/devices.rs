@@ -107,6 +107,9 @@ pub(super) async fn takes_gpu(choice: DeviceChoice) -> bool {
 /// [`Error::Device`] for a WebGPU that is asked for and not there, or wrong; [`Error::Usage`] for
 /// f16 where it is not computed.
 pub(super) async fn compute(choice: DeviceChoice, precision: Precision) -> Result<(Compute, ComputeInfo)> {
+    if precision == Precision::Bf16 {
+        return Err(Error::usage("bf16 is for processors with instructions for it", "choose f32 or f16"));
+    }
     let f16 = precision == Precision::F16;
     let info = |device: &str, adapter, backend| ComputeInfo {
         precision,

@@ -188,7 +188,7 @@ export type NoiseInfo = {
 export type NormalizeActivations = "none" | "expected_average_only_in" | "constant_norm_rescale" | "layer_norm";
 
 /** Number format of weights and matmuls. */
-export type Precision = "f32" | "f16";
+export type Precision = "f32" | "f16" | "bf16";
 
 /** Program version. */
 export type ProgramInfo = {

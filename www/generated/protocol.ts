@@ -273,7 +273,7 @@ export type Plan = {
 };
 
 /** Number format of weights and matmuls. */
-export type Precision = "f32" | "f16";
+export type Precision = "f32" | "f16" | "bf16";
 
 /** How far a run is. */
 export type Progress = {

@@ -2,22 +2,19 @@
 
 use std::sync::Arc;
 
-use burn::tensor::{DType, FloatDType, Tensor, TensorData};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatMut, MatRef};
-
+use super::gemm::{Matrix, Panels, Rows};
 use super::{Compute, Form, Op, Precision, host_values};
 use crate::checkpoint::{HostTensor, Weights};
 use crate::error::Result;
-use crate::platform;
+use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 
 /// The weight of a linear map, where its form wants it.
 // one a matrix: its few hundred bytes are nothing beside the values
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Clone)]
 enum Weight {
-    /// Row-major host values.
-    Host(Arc<Vec<f32>>),
+    /// In host memory.
+    Host(Arc<Panels>),
     /// On the device, as stored, in pieces along `d_out` that each fit a buffer; mostly one.
     Device(Vec<Tensor<2>>),
 }
@@ -37,6 +34,19 @@ impl Order {
         match self {
             Self::OutIn => [d_out, d_in],
             Self::InOut => [d_in, d_out],
+        }
+    }
+
+    /// A stored matrix, as the host multiplies with it.
+    fn panels(self, values: &[f32], d_in: usize, d_out: usize, precision: Precision) -> Panels {
+        let (by_in, by_out) = match self {
+            Self::OutIn => (1, d_in),
+            Self::InOut => (d_out, 1),
+        };
+        let matrix = Matrix { values, d_in, d_out, by_in, by_out };
+        match precision {
+            Precision::Bf16 => Panels::bf16(matrix),
+            Precision::F32 | Precision::F16 => Panels::f32(matrix),
         }
     }
 }
@@ -77,12 +87,12 @@ impl Linear {
             Order::InOut => (first, second),
         };
         let weight = match compute.form(Op::Linear) {
-            Form::Host => Weight::Host(Arc::new(weight.data)),
+            Form::Host => Weight::Host(Arc::new(order.panels(&weight.data, d_in, d_out, compute.precision))),
             Form::Plain => Weight::Device(
                 pieces(weight.data, d_in, d_out, order, compute)
                     .into_iter()
                     .map(|data| match compute.precision {
-                        Precision::F32 => Tensor::from_data(data, &compute.device),
+                        Precision::F32 | Precision::Bf16 => Tensor::from_data(data, &compute.device),
                         Precision::F16 => {
                             Tensor::from_data(data.convert_dtype(DType::F16), (&compute.device, DType::F16))
                         }
@@ -108,22 +118,31 @@ impl Linear {
     /// # Shapes
     /// `x` `[n, d_in]` → `[n, d_out]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        let y = match &self.weight {
-            Weight::Host(weight) => self.host(x, weight),
-            Weight::Device(pieces) => self.plain(x, pieces),
-        };
-        match &self.bias {
-            Some(bias) => y + bias.clone().unsqueeze::<2>(),
-            None => y,
-        }
+        let [y] = Self::forward_each([self], x);
+        y
     }
 
-    /// The host form: [`matmul_host`].
-    fn host(&self, x: Tensor<2>, weight: &[f32]) -> Tensor<2> {
+    /// Applies several maps to the same rows, which the host form makes ready once.
+    ///
+    /// # Shapes
+    /// `x` `[n, d_in]` → `[n, d_out]` of each.
+    pub fn forward_each<const N: usize>(maps: [&Self; N], x: Tensor<2>) -> [Tensor<2>; N] {
         let device = x.device();
         let rows = x.dims()[0];
-        let y = matmul_host(&host_values(x), weight, rows, self.d_in, self.d_out, self.order);
-        Tensor::from_data(TensorData::new(y, [rows, self.d_out]), &device)
+        let mut input = Input::Tensor(x);
+        maps.map(|map| {
+            let y = match &map.weight {
+                Weight::Host(weight) => {
+                    let y = weight.multiply(input.rows());
+                    Tensor::from_data(TensorData::new(y, [rows, map.d_out]), &device)
+                }
+                Weight::Device(pieces) => map.plain(input.tensor(&device), pieces),
+            };
+            match &map.bias {
+                Some(bias) => y + bias.clone().unsqueeze::<2>(),
+                None => y,
+            }
+        })
     }
 
     /// The plain form, piece by piece.
@@ -143,6 +162,36 @@ impl Linear {
         match (parts.next(), pieces.len()) {
             (Some(only), 1) => only,
             (first, _) => Tensor::cat(first.into_iter().chain(parts).collect(), 1),
+        }
+    }
+}
+
+/// What several maps are applied to, where the last one wanted it.
+// one at a time
+#[allow(clippy::large_enum_variant)]
+enum Input {
+    Tensor(Tensor<2>),
+    Host(Rows),
+}
+
+impl Input {
+    fn rows(&mut self) -> &mut Rows {
+        if let Self::Tensor(x) = self {
+            let rows = x.dims()[0];
+            // handed over, not shared: values that nobody else has are not copied
+            let x = std::mem::replace(x, Tensor::empty([0, 0], &x.device()));
+            *self = Self::Host(Rows::new(host_values(x), rows));
+        }
+        match self {
+            Self::Host(rows) => rows,
+            Self::Tensor(_) => unreachable!("just replaced"),
+        }
+    }
+
+    fn tensor(&self, device: &Device) -> Tensor<2> {
+        match self {
+            Self::Tensor(x) => x.clone(),
+            Self::Host(rows) => rows.tensor(device),
         }
     }
 }
@@ -169,37 +218,6 @@ fn pieces(data: Vec<f32>, d_in: usize, d_out: usize, order: Order, compute: &Com
         .collect()
 }
 
-/// `x · W` on host memory, `x` `[rows, d_in]`, `W` in one of the two orders; all row-major, f32.
-///
-/// A row's result does not depend on which other rows are there, to the last bit: every output
-/// element is accumulated over `d_in` in the same order whatever the number of rows. (Only a
-/// single row takes another path in the library; it is doubled.) That is what makes a batch of
-/// any size give the same numbers.
-pub fn matmul_host(x: &[f32], weight: &[f32], rows: usize, d_in: usize, d_out: usize, order: Order) -> Vec<f32> {
-    if rows == 0 {
-        return Vec::new();
-    }
-    if rows == 1 {
-        let mut y = matmul_host(&x.repeat(2), weight, 2, d_in, d_out, order);
-        y.truncate(d_out);
-        return y;
-    }
-    let mut y = vec![0.0; rows * d_out];
-    let weight = match order {
-        Order::OutIn => MatRef::from_row_major_slice(weight, d_out, d_in).transpose(),
-        Order::InOut => MatRef::from_row_major_slice(weight, d_in, d_out),
-    };
-    matmul(
-        MatMut::from_row_major_slice_mut(&mut y, rows, d_out),
-        Accum::Replace,
-        MatRef::from_row_major_slice(x, rows, d_in),
-        weight,
-        1.0,
-        platform::matmul_parallelism(),
-    );
-    y
-}
-
 #[cfg(test)]
 mod tests {
     use futures::executor::block_on;
@@ -207,6 +225,7 @@ mod tests {
     use super::*;
     use crate::checkpoint::Checkpoint;
     use crate::model::ops::tests_support::{assert_close, random};
+    use crate::platform;
 
     const ORDERS: [Order; 2] = [Order::OutIn, Order::InOut];
 
@@ -271,25 +290,6 @@ mod tests {
             let whole = run(None);
             for most in [1, 24 * 4, 24 * 4 * 32, 24 * 4 * 69] {
                 assert_close("pieces", &run(Some(most)), &whole, 1e-6);
-            }
-        }
-    }
-
-    #[test]
-    fn a_row_does_not_depend_on_its_neighbours() {
-        for (d_in, d_out) in [(16, 40), (33, 7), (64, 48), (576, 300), (2304, 257)] {
-            let rows = 131;
-            let x = random(rows * d_in, 4);
-            for order in ORDERS {
-                let w = random(d_in * d_out, 5);
-                let all = matmul_host(&x, &w, rows, d_in, d_out, order);
-                for (start, n) in [(0, 1), (0, 2), (3, 1), (5, 7), (17, 16), (64, 33), (100, 31), (130, 1), (1, 130)] {
-                    let part = matmul_host(&x[start * d_in..(start + n) * d_in], &w, n, d_in, d_out, order);
-                    assert!(
-                        part == all[start * d_out..(start + n) * d_out],
-                        "rows {start}+{n} of {d_in}x{d_out} {order:?} differ from the whole batch"
-                    );
-                }
             }
         }
     }

@@ -6,6 +6,7 @@
 
 mod activation;
 mod attention;
+mod gemm;
 mod linear;
 mod norm;
 mod residual;
@@ -14,7 +15,8 @@ mod sums;
 
 pub use activation::{Activation, activate, gated_activation};
 pub use attention::{AttentionParams, TrieContext, attention};
-pub use linear::{Linear, Order, matmul_host};
+pub use gemm::{Matrix, Panels, Rows};
+pub use linear::{Linear, Order};
 pub use norm::{LayerNorm, RmsNorm};
 pub use residual::residual_add;
 pub use rope::{RopeScaling, RopeTable, inverse_frequencies};
@@ -64,16 +66,20 @@ pub enum Form {
 pub enum Precision {
     /// 32-bit throughout.
     F32,
-    /// 16-bit weights and matmul inputs; the residual stream stays 32-bit.
+    /// 16-bit weights and matmul inputs on a graphics device; the residual stream stays 32-bit.
     F16,
+    /// The model's weights and matmul inputs rounded to bf16 on the CPU, sums, everything else and the SAEs
+    /// in 32 bits.
+    Bf16,
 }
 
 impl Precision {
-    /// `f32` or `f16`, as on the command line.
+    /// As on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::F16 => "f16",
+            Self::Bf16 => "bf16",
         }
     }
 
@@ -81,7 +87,7 @@ impl Precision {
     pub fn bytes(self) -> u64 {
         match self {
             Self::F32 => 4,
-            Self::F16 => 2,
+            Self::F16 | Self::Bf16 => 2,
         }
     }
 }
@@ -104,6 +110,11 @@ impl Compute {
     pub fn cpu() -> Self {
         let forms = [Form::Host; Op::ALL.len()];
         Self { device: Device::flex(), precision: Precision::F32, max_buffer: None, forms }
+    }
+
+    /// The CPU with its host forms, in bf16 where `precision` says so.
+    pub fn cpu_in(precision: Precision) -> Self {
+        Self { precision, ..Self::cpu() }
     }
 
     /// The CPU with plain tensor operations: the twin that the host forms are checked against.

@@ -3,6 +3,10 @@
 use burn::tensor::{Tensor, TensorData};
 
 use super::{Compute, Form, Op, host_values};
+use crate::platform;
+
+/// Elements that a thread takes at once.
+const CHUNK: usize = 1 << 16;
 
 /// `x + y`.
 ///
@@ -14,7 +18,9 @@ pub fn residual_add(x: Tensor<2>, y: Tensor<2>, compute: &Compute) -> Tensor<2> 
         Form::Host => {
             let shape = x.dims();
             let (x, mut sum) = (host_values(x), host_values(y));
-            sum.iter_mut().zip(x).for_each(|(y, x)| *y += x);
+            platform::par_chunks_mut(&mut sum, CHUNK, |i, sum| {
+                sum.iter_mut().zip(&x[i * CHUNK..]).for_each(|(y, x)| *y += x);
+            });
             Tensor::from_data(TensorData::new(sum, shape), &compute.device)
         }
     }

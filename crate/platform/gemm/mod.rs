@@ -1,0 +1,127 @@
+//! The inner loops of the host matmul, one form for each kind of processor.
+//!
+//! All of them compute the same chain: an output element starts at 0 and takes the products over k in
+//! ascending order, one fused multiply-add each. Neither the width of the vectors nor the shape of a block
+//! is in the result: every processor with fused multiply-add gives the same bits (AVX-512, AVX2, NEON), and
+//! a row's result does not depend on its neighbours. Processors without it (old x86, WebAssembly) round
+//! each product first, and agree among each other.
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+mod portable;
+#[cfg(target_arch = "wasm32")]
+mod wasm;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+/// Two bf16 values that follow each other in a sum, the first one in the lower half.
+pub type Pair = u32;
+
+/// A block product in the form that one kind of processor is fast at, on elements `E`: f32 or [`Pair`].
+#[derive(Debug)]
+pub struct Kernel<E: 'static> {
+    /// What it is called in a report.
+    pub name: &'static str,
+    /// Output columns that it computes at once: the width of a panel of the right side.
+    pub cols: usize,
+    /// It takes sums of multiples of this many elements.
+    pub depth: usize,
+    /// See [`Kernel::block`], which checks the contract.
+    run: unsafe fn(Block<'_, E>),
+}
+
+impl<E> Clone for Kernel<E> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<E> Copy for Kernel<E> {}
+
+/// The operands of one call.
+struct Block<'a, E> {
+    rows: usize,
+    depth: usize,
+    a: &'a [E],
+    a_stride: usize,
+    b: &'a [E],
+    c: &'a mut [f32],
+    c_stride: usize,
+    first: bool,
+}
+
+impl<E> Kernel<E> {
+    /// `C = A · B`, or `C += A · B` where this is not the `first` piece of the sum.
+    ///
+    /// # Shapes
+    /// A \[rows, depth\] with `a_stride` elements from row to row, B \[depth, [`Kernel::cols`]\] without gaps,
+    /// C \[rows, [`Kernel::cols`]\] with `c_stride`.
+    ///
+    /// # Panics
+    /// Where an operand is shorter than that: a fault of the caller.
+    pub fn block(
+        &self,
+        [rows, depth]: [usize; 2],
+        (a, a_stride): (&[E], usize),
+        b: &[E],
+        (c, c_stride): (&mut [f32], usize),
+        first: bool,
+    ) {
+        if rows == 0 {
+            return;
+        }
+        assert!(depth <= a_stride && self.cols <= c_stride && depth.is_multiple_of(self.depth), "strides");
+        assert!(a.len() >= (rows - 1) * a_stride + depth && b.len() >= depth * self.cols, "operands");
+        assert!(c.len() >= (rows - 1) * c_stride + self.cols, "result");
+        // SAFETY: every form reads and writes within the lengths that were just checked, and is in the
+        // list only where the processor has its instructions
+        unsafe { (self.run)(Block { rows, depth, a, a_stride, b, c, c_stride, first }) }
+    }
+}
+
+/// The forms for f32 that this processor can run, fastest first; the last one is plain loops.
+pub fn f32_kernels() -> Vec<Kernel<f32>> {
+    let mut kernels = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    x86::add_f32(&mut kernels);
+    #[cfg(target_arch = "wasm32")]
+    kernels.push(wasm::SIMD128);
+    kernels.push(portable::f32_kernel());
+    kernels
+}
+
+/// The forms for bf16 that this processor can run, fastest first; the last one is plain loops.
+///
+/// A sum takes a pair's second product first, then its first one, each fused, denormal operands and results
+/// taken for zero: what `VDPBF16PS` does. Matrix tiles have an order of their own ([`bf16_tiles`]), so bf16
+/// gives the same bits on every processor with tiles, and on every one without, but not on both.
+pub fn bf16_kernels() -> Vec<Kernel<Pair>> {
+    let mut kernels = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    x86::add_bf16(&mut kernels);
+    kernels.push(portable::bf16_kernel());
+    kernels
+}
+
+/// The plain form of matrix tiles, which `TDPBF16PS` is compared with: of sixteen pairs the first products and
+/// the second ones are two chains from 0, whose sum is added.
+#[cfg(test)]
+pub fn bf16_tiles() -> Kernel<Pair> {
+    portable::bf16_tiles_kernel()
+}
+
+/// Runs `$tile::<R>(&mut block, row)` over all rows of a block: as many at once as fit, of the numbers given.
+macro_rules! by_rows {
+    ($block:ident, $tile:ident, [$($rows:literal),+]) => {
+        let mut block = $block;
+        let mut row = 0;
+        while row < block.rows {
+            let left = block.rows - row;
+            row += match left {
+                $($rows.. => { $tile::<$rows>(&mut block, row); $rows })+
+                0 => break,
+            };
+        }
+    };
+}
+use by_rows;
