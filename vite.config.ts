@@ -8,6 +8,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { resolve } from "node:path";
 import { defineConfig } from "vite";
+import { fusedProduct } from "./www/build/fma.ts";
 import { precache } from "./www/build/precache.ts";
 import { noCodeFromStrings } from "./www/build/strings.ts";
 
@@ -63,6 +64,6 @@ export default defineConfig({
       },
     },
   },
-  worker: { format: "es" },
-  plugins: [precache(dist), noCodeFromStrings(dist)],
+  worker: { format: "es", plugins: () => [fusedProduct()] },
+  plugins: [fusedProduct(), precache(dist), noCodeFromStrings(dist)],
 });

@@ -11,6 +11,7 @@ use super::closing::{closing, quoted};
 use super::folder::RunFolder;
 use super::hash::hash_files;
 use super::interrupt::Interrupts;
+use super::profile::Profile;
 use super::progress::{Shown, screen};
 use super::ready::Ready;
 use super::{dry_run, print, say, talk};
@@ -131,7 +132,11 @@ async fn measure(args: &Analyze, ready: &Ready, mut folder: RunFolder, interrupt
         Ok(Parts { run_id, started_at, loaded, compute, data, limit, shard, options, hashes }.base())
     };
     let shown = Shown::new(folder.spool.header().samples);
-    let mut kept = |spool: &Spool, _: &Outcome| interrupts.kept(spool.measured());
+    let mut profile = Profile::default();
+    let mut kept = |spool: &Spool, pass: &Outcome| {
+        profile.add(&pass.spans);
+        interrupts.kept(spool.measured());
+    };
     let measured = run::execute(request, &mut folder.spool, base, &shown, &mut kept).await;
     shown.finish();
     if let Err(error) = measured {
@@ -146,6 +151,10 @@ async fn measure(args: &Analyze, ready: &Ready, mut folder: RunFolder, interrupt
     let mut files = RunFiles::begin(&folder.out)?;
     let finished = run::finish(base, &[&folder.spool], None, &mut files).map_err(|e| folder.broken(e))?;
     interrupts.writing(&folder.shown, || folder.finished(files, shard.is_some()))?;
+    if args.profile {
+        profile.write(&folder.out)?;
+        say(&profile.text());
+    }
     say(&closing(&folder.shown, &finished, &ready.doubts, screen()));
     match print(&format!("{}\n", folder.shown.display())) {
         // the run is there all the same, and its status is the run's

@@ -69,6 +69,8 @@ Examples:
 Examples:
   saescope bench
   saescope bench --batch-sizes 1,8,32 --out bench
+  saescope bench --ablation --device cpu              what each optimisation of the CPU path is worth
+  saescope bench --gemm                               GFLOP/s of the CPU's matrix products
   saescope bench --make-model /tmp/gemma-shape --shape gemma-2-2b     a random model of that shape")]
     Bench(Bench),
     /// Show one text: its tokens, the top features per layer, and the likeliest next tokens.
@@ -341,6 +343,9 @@ pub struct Analyze {
     /// Hash the weight files anew; else the hash of a file that has not changed since is remembered.
     #[arg(long)]
     pub rehash: bool,
+    /// Say where the time went, and write timeline.json beside the run's files: trace events, for Perfetto.
+    #[arg(long)]
+    pub profile: bool,
 }
 
 /// `--run-id`
@@ -439,9 +444,15 @@ pub struct Bench {
     /// Seed of the draw of --limit.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Folder for bench.parquet.
+    /// Folder for bench.parquet (gemm.parquet, ablation.parquet).
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Time the CPU's matrix products instead: every form that this processor can run.
+    #[arg(long, conflicts_with_all = ["make_model", "ablation", "against"])]
+    pub gemm: bool,
+    /// Time the run as it is and with one optimisation of the CPU path left out at a time instead.
+    #[arg(long, conflicts_with_all = ["make_model", "against"])]
+    pub ablation: bool,
     /// Write a model with random weights and three SAEs of 16k features into this folder instead
     /// of timing anything.
     #[arg(long, value_name = "DIR")]

@@ -1,18 +1,22 @@
-//! `saescope bench`: a sweep of batch sizes, beside a reference program if one is named.
+//! `saescope bench`: a sweep of batch sizes, beside a reference program if one is named; matrix products; what
+//! each optimisation is worth.
 
 use std::process::Command;
 
 use super::args::Bench;
 use super::progress::Shown;
-use super::setup::Devices;
 use super::{closing, fetch, print, random_model, say, setup};
 use crate::dataset::Dataset;
 use crate::engine::{self, Batching, Inputs, Options, Outcome, Stage};
 use crate::error::{Error, Result};
 use crate::metrics::{Cell, Column, Kind, Noise, Table};
+use crate::model::ops::Compute;
 use crate::model::registry;
 use crate::run::Loaded;
 use crate::{output, platform};
+
+mod ablation;
+mod products;
 
 /// One row of the table.
 struct Row {
@@ -50,9 +54,19 @@ pub async fn run(args: &Bench) -> Result<()> {
         print(&format!("{}\n", folder.display()))?;
         return Ok(());
     }
+    if args.gemm {
+        let products = products::time(args.repeat);
+        print(&products::text(&products))?;
+        return write(args, "gemm.parquet", &products::table(&products)?);
+    }
     let data = setup::data(&args.data, args.seed)?;
     let devices = setup::devices(&args.device).await?;
     let loaded = setup::load(&args.model, true).await?;
+    if args.ablation {
+        let variants = ablation::run(args, &loaded, &devices, &data).await?;
+        print(&ablation::text(&variants))?;
+        return write(args, "ablation.parquet", &ablation::table(&variants));
+    }
     let texts = data.samples.len() * 3;
     let mut rows = Vec::new();
     // smallest first: peak memory of a process only ever grows, and it grows with the batch
@@ -62,7 +76,7 @@ pub async fn run(args: &Bench) -> Result<()> {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let mut runs = Vec::new();
         for _ in 0..args.repeat {
-            runs.push(one_run(args, &loaded, &devices, &data, size).await?);
+            runs.push(one_run(args, &loaded, &devices.computes, &data, Batching::Triples(size)).await?);
         }
         rows.extend(summary(&runs, size, texts));
     }
@@ -70,20 +84,31 @@ pub async fn run(args: &Bench) -> Result<()> {
         rows.push(reference(command, texts)?);
     }
     print(&text(&rows))?;
+    write(args, "bench.parquet", &table(&rows))
+}
+
+/// Writes a table into the folder of `--out`, if there is one.
+fn write(args: &Bench, file: &str, table: &Table) -> Result<()> {
     if let Some(folder) = &args.out {
-        let path = folder.join("bench.parquet");
+        let path = folder.join(file);
         let mut bytes = Vec::new();
-        output::write_table("bench.parquet", &table(&rows), &mut bytes)?;
+        output::write_table(file, table, &mut bytes)?;
         platform::write_atomic(&path, &bytes)?;
         say(&format!("wrote {}", path.display()));
     }
     Ok(())
 }
 
-/// One run at one batch size; its stages go to stderr.
-async fn one_run(args: &Bench, loaded: &Loaded, devices: &Devices, data: &Dataset, size: usize) -> Result<Outcome> {
+/// One run; its stages go to stderr.
+async fn one_run(
+    args: &Bench,
+    loaded: &Loaded,
+    computes: &[Compute],
+    data: &Dataset,
+    batching: Batching,
+) -> Result<Outcome> {
     let options = Options {
-        batching: Batching::Triples(size),
+        batching,
         noise: Noise::Relative(0.1),
         seed: 0,
         logprob: false,
@@ -91,13 +116,8 @@ async fn one_run(args: &Bench, loaded: &Loaded, devices: &Devices, data: &Datase
         join: args.data.join.clone(),
     };
     let shown = Shown::new(data.samples.len());
-    let inputs = Inputs {
-        model: &loaded.model,
-        computes: &devices.computes,
-        saes: &loaded.saes,
-        samples: &data.samples,
-        options: &options,
-    };
+    let inputs =
+        Inputs { model: &loaded.model, computes, saes: &loaded.saes, samples: &data.samples, options: &options };
     let outcome = engine::analyze(inputs, &shown).await;
     shown.finish();
     let outcome = outcome?;

@@ -20,6 +20,7 @@ mod known;
 mod merge;
 mod models;
 mod pack;
+mod profile;
 mod progress;
 mod random_model;
 mod ready;
@@ -42,6 +43,7 @@ pub(crate) use talk::{print, say};
 
 /// Runs the command line and maps its outcome to an exit status.
 pub fn main() -> ExitCode {
+    platform::keep_freed_memory();
     let filter = tracing_subscriber::EnvFilter::try_from_env("SAESCOPE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(|| talk::Stderr).init();

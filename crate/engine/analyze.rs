@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use super::counters::Counters;
 use super::inputs::Inputs;
 use super::pass::{PassRun, Step};
-use super::progress::{Observer, Progress, Stage, report};
+use super::progress::{Observer, Progress, Stage, Timings, report};
 use super::schedule::Schedule;
+use super::timeline::{Span, Timer};
 use crate::error::Result;
 use crate::metrics::SampleMeasure;
 use crate::platform::Clock;
@@ -31,6 +32,8 @@ pub struct Outcome {
     pub failed: Vec<FailedSample>,
     /// Time and work.
     pub counters: Counters,
+    /// When what was done.
+    pub spans: Vec<Span>,
 }
 
 /// An analysis under way: [`Self::next`] runs a pass and hands out what it measured, so that nobody
@@ -49,7 +52,7 @@ pub struct Analysis<'a> {
     /// What has been handed out.
     total: Counters,
     /// Of the pass to come: tokenising, before the first one.
-    counters: Counters,
+    timer: Timer,
     medians: Vec<Option<f64>>,
     /// Samples that no pass takes, until they are handed out.
     unfit: HashMap<usize, String>,
@@ -61,10 +64,10 @@ impl<'a> Analysis<'a> {
     pub fn new(inputs: Inputs<'a>, before: usize, observer: &'a dyn Observer) -> Self {
         let started = Clock::start();
         let mut clock = Clock::start();
-        let mut counters = Counters::default();
+        let mut timer = Timer::start();
         let mut schedule = inputs.schedule();
         let unfit = std::mem::take(&mut schedule.unfit);
-        counters.timings.lap(Stage::Tokenize, &mut clock);
+        timer.lap(Stage::Tokenize, None, &mut clock);
         Self {
             inputs,
             schedule,
@@ -74,7 +77,7 @@ impl<'a> Analysis<'a> {
             done: 0,
             started,
             total: Counters::default(),
-            counters,
+            timer,
             medians: Vec::new(),
             unfit,
         }
@@ -90,18 +93,18 @@ impl<'a> Analysis<'a> {
         if self.pass >= self.schedule.passes() && failures.is_empty() {
             return Ok(None);
         }
-        let mut counters = std::mem::take(&mut self.counters);
+        let mut counters = Counters::default();
         let mut samples = Vec::new();
         if self.pass < self.schedule.passes() {
             let size = self.schedule.samples(self.pass).len();
-            let mut run =
-                PassRun { inputs: self.inputs, medians: &mut self.medians, failures: HashMap::new(), counters };
+            let (medians, timer) = (&mut self.medians, &mut self.timer);
+            let mut run = PassRun { inputs: self.inputs, medians, failures: HashMap::new(), counters, timer };
             let (observer, started, total) = (self.observer, self.started, self.total);
             let (done, before, all) = (self.done, self.before, self.inputs.samples.len());
-            let mut told = |step: Step, so_far: &Counters| {
+            let mut told = |step: Step, so_far: &Timings| {
                 let share = (step.layer + 1) as f64 / step.layers as f64;
                 let mut timings = total.timings;
-                timings += so_far.timings;
+                timings += *so_far;
                 report(
                     observer,
                     &Progress {
@@ -122,6 +125,8 @@ impl<'a> Analysis<'a> {
             self.done += size;
             self.pass += 1;
         }
+        counters.timings = std::mem::take(&mut self.timer.timings);
+        let spans = std::mem::take(&mut self.timer.spans);
         counters.seconds = self.started.seconds() - self.total.seconds;
         self.total += counters;
         let mut failed: Vec<(usize, String)> = failures.into_iter().collect();
@@ -130,7 +135,7 @@ impl<'a> Analysis<'a> {
             .into_iter()
             .map(|(index, reason)| FailedSample { sample_id: self.inputs.samples[index].id.clone(), reason })
             .collect();
-        Ok(Some(Outcome { samples, failed, counters }))
+        Ok(Some(Outcome { samples, failed, counters, spans }))
     }
 }
 
@@ -141,7 +146,8 @@ impl<'a> Analysis<'a> {
 pub async fn analyze(inputs: Inputs<'_>, observer: &dyn Observer) -> Result<Outcome> {
     let mut analysis = Analysis::new(inputs, 0, observer);
     let mut all = Outcome::default();
-    while let Some(Outcome { samples, failed, counters }) = analysis.next().await? {
+    while let Some(Outcome { samples, failed, counters, spans }) = analysis.next().await? {
+        all.spans.extend(spans);
         all.samples.extend(samples);
         all.failed.extend(failed);
         all.counters += counters;

@@ -8,6 +8,7 @@ use super::logprob::{Question, next_token_logprobs};
 use super::progress::{Observer, Progress, Stage, Timings, report};
 use super::sae_pass::{DeviceEncoder, Encoded};
 use super::stream::Stream;
+use super::timeline::Timer;
 use crate::batch::{Batch, BatchLimit, pack};
 use crate::error::{Error, Result};
 use crate::metrics::{PassageLoss, Recovered, draw, is_sink, median_norm, recovered, residual_norm};
@@ -219,13 +220,13 @@ async fn figures_of_all(
     let deepest = saes.iter().map(|s| s.layer).max().unwrap_or_default();
     let batches = batches(texts);
     let computes = std::slice::from_ref(compute);
-    let mut timings = Timings::default();
+    let mut timer = Timer::start();
     let hooks = saes.iter().map(|s| (s.layer, s.sae.clone())).collect();
-    let mut stream = Stream::start(model, computes, &batches, hooks, deepest, &mut timings).await?;
+    let mut stream = Stream::start(model, computes, &batches, hooks, deepest, &mut timer).await?;
     let mut out = Vec::new();
     let d = model.dims().d_model;
     for layer in 0..=deepest {
-        let encoder = stream.advance(None, Stage::Model, &mut timings).await?;
+        let encoder = stream.advance(None, Stage::Model, &mut timer).await?;
         if let (Some(at), Some(encoder)) = (saes.iter().find(|s| s.layer == layer), encoder) {
             let encoder = DeviceEncoder::new(encoder, compute);
             let rows = per_text(&stream.all_rows().await?, &batches, texts.len(), d);
@@ -333,11 +334,11 @@ impl Pass<'_> {
         let computes = std::slice::from_ref(compute);
         let last = model.dims().n_layers - 1;
         let tokens = token_count(texts);
-        let mut timings = Timings::default();
+        let mut timer = Timer::start();
         let hooks = self.splice.iter().map(|(at, ..)| (at.layer, at.sae.clone())).collect();
-        let mut stream = Stream::start(model, computes, &batches, hooks, last, &mut timings).await?;
+        let mut stream = Stream::start(model, computes, &batches, hooks, last, &mut timer).await?;
         for layer in 0..=last {
-            if let Some(encoder) = stream.advance(None, Stage::Model, &mut timings).await? {
+            if let Some(encoder) = stream.advance(None, Stage::Model, &mut timer).await? {
                 let encoder = DeviceEncoder::new(encoder, compute);
                 let mut rows = stream.all_rows().await?;
                 self.replace(&encoder, &batches, &mut rows).await?;

@@ -17,6 +17,7 @@ mod sae_pass;
 mod schedule;
 mod self_test;
 mod stream;
+mod timeline;
 
 pub use analyze::{Analysis, FailedSample, Outcome, analyze};
 pub use counters::Counters;
@@ -33,3 +34,4 @@ pub use residuals::residuals;
 pub use sae_pass::encode;
 pub use schedule::{GPU_NODES, Schedule, Work};
 pub use self_test::{TOLERANCE, self_test};
+pub use timeline::{Lane, Span};

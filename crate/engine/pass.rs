@@ -7,10 +7,11 @@ use super::fit::SaeAt;
 use super::inputs::Inputs;
 use super::logprob::{Question, next_token_logprobs};
 use super::ordinary::{ordinary_batch, ordinary_norm};
-use super::progress::Stage;
+use super::progress::{Stage, Timings};
 use super::sae_pass::{DeviceEncoder, Row, measure_rows};
 use super::schedule::Schedule;
 use super::stream::Stream;
+use super::timeline::Timer;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::metrics::{Keep, LayerMeasure, SampleMeasure, TextKind, TextMeasure, noisy};
@@ -25,6 +26,7 @@ pub(super) struct PassRun<'a> {
     /// Samples of this pass that failed, by their index in the data set.
     pub(super) failures: HashMap<usize, String>,
     pub(super) counters: Counters,
+    pub(super) timer: &'a mut Timer,
 }
 
 /// Where a pass is.
@@ -87,7 +89,7 @@ impl<'a> PassRun<'a> {
         &mut self,
         schedule: &Schedule,
         pass: usize,
-        told: &mut dyn FnMut(Step, &Counters) -> Result<()>,
+        told: &mut dyn FnMut(Step, &Timings) -> Result<()>,
     ) -> Result<Vec<SampleMeasure>> {
         let mut clock = Clock::start();
         let Inputs { model, computes, saes, options, .. } = self.inputs;
@@ -100,30 +102,30 @@ impl<'a> PassRun<'a> {
         let ordinary = if self.medians.is_empty() { ordinary_batch(model) } else { None };
         batches.extend(ordinary.clone());
         let ordinary = ordinary.as_ref();
-        self.counters.timings.lap(Stage::Tokenize, &mut clock);
+        self.timer.lap(Stage::Tokenize, None, &mut clock);
 
         let deepest_sae = saes.iter().map(|s| s.layer).max().unwrap_or_default();
         let last = if options.logprob { model.dims().n_layers - 1 } else { deepest_sae };
         let hooks = saes.iter().map(|s| (s.layer, s.sae.clone())).collect();
-        let mut stream = Stream::start(model, computes, &batches, hooks, last, &mut self.counters.timings).await?;
+        let mut stream = Stream::start(model, computes, &batches, hooks, last, self.timer).await?;
         for layer in 0..=last {
             // past the attention, the deepest block is only computed where it is read
             let kept = (layer == last).then(|| self.kept_rows(&texts, &batches, ordinary, last == deepest_sae));
             // what lies past the deepest SAE serves log-probabilities only
             let stage = if layer > deepest_sae { Stage::Logprob } else { Stage::Model };
-            let encoder = stream.advance(kept.as_deref(), stage, &mut self.counters.timings).await?;
+            let encoder = stream.advance(kept.as_deref(), stage, self.timer).await?;
             if let (Some(at), Some(encoder)) = (saes.iter().position(|s| s.layer == layer), encoder) {
                 let read = Read { kept: kept.as_deref(), batches: &batches, ordinary };
                 self.measure(at, encoder, &mut texts, &stream, read).await?;
             }
-            told(Step { layer, layers: last + 1, bytes_read: stream.bytes_read }, &self.counters)?;
+            told(Step { layer, layers: last + 1, bytes_read: stream.bytes_read }, &self.timer.timings)?;
         }
         self.counters.bytes_read += stream.bytes_read;
         if options.logprob {
             let mut clock = Clock::start();
             let kept = self.kept_rows(&texts, &batches, ordinary, last == deepest_sae);
             self.logprobs(&mut texts, &kept, stream).await?;
-            self.counters.timings.lap(Stage::Logprob, &mut clock);
+            self.timer.lap(Stage::Logprob, None, &mut clock);
         }
         Ok(self.join(texts))
     }
@@ -170,11 +172,11 @@ impl<'a> PassRun<'a> {
             })
             .collect();
         let encoder = DeviceEncoder::new(encoder, compute);
-        self.counters.timings.lap(Stage::Sae, &mut clock);
+        self.timer.lap(Stage::Sae, Some(*layer), &mut clock);
 
         let wanted: Vec<Row> =
             live.iter().zip(&xs).map(|(&i, x)| Row { x, keep: Keep::needed(at, texts[i].kind) }).collect();
-        let measured = measure_rows(*layer, sae, &encoder, &wanted, median_norm, &mut self.counters.timings).await?;
+        let measured = measure_rows(*layer, sae, &encoder, &wanted, median_norm, self.timer).await?;
         let mut clock = Clock::start();
         for (&i, measured) in live.iter().zip(measured) {
             match measured {
@@ -206,7 +208,7 @@ impl<'a> PassRun<'a> {
                 }
             }
         }
-        self.counters.timings.lap(Stage::Sae, &mut clock);
+        self.timer.lap(Stage::Sae, Some(*layer), &mut clock);
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::ops::{AddAssign, ControlFlow};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::platform::{Clock, MaybeSend, MaybeSync};
+use crate::platform::{MaybeSend, MaybeSync};
 
 /// The stages of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -102,12 +102,6 @@ impl Timings {
     /// Adds to a stage.
     pub fn add(&mut self, stage: Stage, seconds: f64) {
         self.seconds[stage as usize] += seconds;
-    }
-
-    /// Adds the time since `clock` and restarts it.
-    pub fn lap(&mut self, stage: Stage, clock: &mut Clock) {
-        self.add(stage, clock.seconds());
-        *clock = Clock::start();
     }
 
     /// Seconds of a stage.

@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::progress::{Stage, Timings};
+use super::progress::Stage;
 use super::stream::Stream;
+use super::timeline::Timer;
 use crate::batch::{BatchLimit, pack};
 use crate::error::Result;
 use crate::model::Model;
@@ -28,11 +29,11 @@ pub async fn residuals(
         return Ok(out);
     };
     let computes = std::slice::from_ref(compute);
-    let mut timings = Timings::default();
-    let mut stream = Stream::start(model, computes, &batches, Vec::new(), last, &mut timings).await?;
+    let mut timer = Timer::start();
+    let mut stream = Stream::start(model, computes, &batches, Vec::new(), last, &mut timer).await?;
     let d = model.dims().d_model;
     for layer in 0..=last {
-        stream.advance(None, Stage::Model, &mut timings).await?;
+        stream.advance(None, Stage::Model, &mut timer).await?;
         if layers.contains(&layer) {
             let rows = stream.all_rows().await?;
             let mut of_texts = vec![Vec::new(); texts.len()];

@@ -1,6 +1,9 @@
 //! The SAE at one layer: encode all rows on the device, everything after on the host in f64.
 
-use super::progress::{Stage, Timings};
+use std::collections::HashMap;
+
+use super::progress::Stage;
+use super::timeline::Timer;
 use crate::error::Result;
 use crate::metrics::{Keep, LayerInput, LayerMeasure, measure};
 use crate::model::ops::{Compute, Linear, Precision, read_back};
@@ -77,15 +80,29 @@ pub(super) struct Row<'a> {
 
 /// Encodes, decodes and measures rows at one layer. A row whose numbers cannot be used gives a
 /// reason of its own; the others go on. `median_norm` is that of ordinary text at this layer.
+///
+/// Rows of the same values, as equal texts have, are measured once: prompts of one token are often equal, and
+/// with the thousands of features of an attention sink they take longest.
 pub(super) async fn measure_rows(
     layer: usize,
     sae: &Sae,
     encoder: &DeviceEncoder,
     rows: &[Row<'_>],
     median_norm: Option<f64>,
-    timings: &mut Timings,
+    timer: &mut Timer,
 ) -> Result<Vec<Result<LayerMeasure, String>>> {
     let mut clock = Clock::start();
+    let mut places = HashMap::new();
+    let mut distinct: Vec<&Row<'_>> = Vec::new();
+    let mut place_of = Vec::with_capacity(rows.len());
+    for row in rows {
+        let place = *places.entry((bytemuck::cast_slice::<f32, u8>(row.x), row.keep)).or_insert(distinct.len());
+        if place == distinct.len() {
+            distinct.push(row);
+        }
+        place_of.push(place);
+    }
+    let rows = distinct;
     let xs: Vec<&[f32]> = rows.iter().map(|r| r.x).collect();
     let encoded = encoder.encode(&xs).await?;
     // W_dec stays where it is stored: only rows of features that are active somewhere are read
@@ -101,7 +118,7 @@ pub(super) async fn measure_rows(
         }
         Err(e) => Err(e.to_string()),
     });
-    timings.lap(Stage::Sae, &mut clock);
+    timer.lap(Stage::Sae, Some(layer), &mut clock);
     let measured = platform::par_map(decoded.len(), |i| {
         let (features, x_hat) = match (&encoded[i], &decoded[i]) {
             (Ok(row), Ok(x_hat)) => (&row.features, x_hat),
@@ -123,7 +140,8 @@ pub(super) async fn measure_rows(
         };
         measure(&input, rows[i].keep).map_err(|e| e.to_string())
     });
-    timings.lap(Stage::Geometry, &mut clock);
+    let measured = place_of.into_iter().map(|place| measured[place].clone()).collect();
+    timer.lap(Stage::Geometry, Some(layer), &mut clock);
     Ok(measured)
 }
 

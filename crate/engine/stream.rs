@@ -3,7 +3,8 @@
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::progress::{Stage, Timings};
+use super::progress::Stage;
+use super::timeline::{Lane, Span, Timer};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
 use crate::model::ops::{Compute, read_back};
@@ -11,8 +12,8 @@ use crate::model::{BatchContext, LayerWeights, Model};
 use crate::platform::{self, BoxFuture, Clock};
 use crate::sae::{Encoder, Sae};
 
-/// What is read ahead for one block: its weights and, where an SAE hangs on it, the encoder.
-type Prefetched = Result<(LayerWeights, Option<Encoder>)>;
+/// What is read ahead for one block: its weights and, where an SAE hangs on it, the encoder; and when.
+type Prefetched = Result<(LayerWeights, Option<Encoder>, Span)>;
 
 /// The residual streams of all micro-batches on their way through the model.
 pub(super) struct Stream<'a> {
@@ -38,7 +39,7 @@ impl<'a> Stream<'a> {
         batches: &[Batch],
         saes: Vec<(usize, Sae)>,
         last_layer: usize,
-        timings: &mut Timings,
+        timer: &mut Timer,
     ) -> Result<Self> {
         let mut clock = Clock::start();
         let mut x = Vec::with_capacity(batches.len());
@@ -52,7 +53,7 @@ impl<'a> Stream<'a> {
             x.push(Tensor::from_data(TensorData::new(embedded.data, shape), &compute.device));
             contexts.push(BatchContext::new(&batch.trie, model.architecture.as_ref(), compute));
         }
-        timings.lap(Stage::Weights, &mut clock);
+        timer.lap(Stage::Weights, None, &mut clock);
         let mut stream = Self {
             model,
             computes,
@@ -64,25 +65,28 @@ impl<'a> Stream<'a> {
             ahead: None,
             bytes_read: stream_bytes,
         };
-        stream.read_ahead();
+        stream.read_ahead(timer);
         Ok(stream)
     }
 
     /// Starts reading and converting the next block's weights in the background.
-    fn read_ahead(&mut self) {
+    fn read_ahead(&mut self, timer: &Timer) {
         let layer = self.next_layer;
         if layer > self.last_layer {
             return;
         }
         let model = self.model.clone();
         let sae = self.saes.iter().find(|(l, _)| *l == layer).map(|(_, sae)| sae.clone());
+        let clock = timer.origin();
         self.ahead = Some(Box::pin(platform::spawn(async move {
+            let start = clock.seconds();
             let weights = model.read_layer(layer).await?;
             let encoder = match sae {
                 Some(sae) => Some(sae.load_encoder().await?),
                 None => None,
             };
-            Ok((weights, encoder))
+            let (lane, stage) = (Lane::Reader, Stage::Weights);
+            Ok((weights, encoder, Span { lane, stage, layer: Some(layer), start, end: clock.seconds() }))
         })));
     }
 
@@ -94,15 +98,16 @@ impl<'a> Stream<'a> {
         &mut self,
         rows: Option<&[Vec<usize>]>,
         stage: Stage,
-        timings: &mut Timings,
+        timer: &mut Timer,
     ) -> Result<Option<Encoder>> {
         let mut clock = Clock::start();
         let layer = self.next_layer;
         let ahead = self.ahead.take().ok_or_else(stopped)?;
-        let (weights, encoder) = ahead.await.unwrap_or_else(|| Err(stopped()))?;
+        let (weights, encoder, read) = ahead.await.unwrap_or_else(|| Err(stopped()))?;
         self.bytes_read += self.model.layer_bytes(layer);
         self.next_layer += 1;
-        self.read_ahead();
+        timer.add(read);
+        self.read_ahead(timer);
         // one copy of the block per device; on the one CPU the weights move without a copy
         let mut blocks = Vec::with_capacity(self.computes.len());
         let (last, others) = self.computes.split_last().ok_or_else(stopped)?;
@@ -110,7 +115,7 @@ impl<'a> Stream<'a> {
             blocks.push(self.model.architecture.block(layer, weights.clone(), compute)?);
         }
         blocks.push(self.model.architecture.block(layer, weights, last)?);
-        timings.lap(Stage::Weights, &mut clock);
+        timer.lap(Stage::Weights, Some(layer), &mut clock);
         for (i, x) in self.x.iter_mut().enumerate() {
             let which = i % self.computes.len();
             let compute = &self.computes[which];
@@ -123,7 +128,7 @@ impl<'a> Stream<'a> {
         for x in self.x.iter().rev().filter(|x| x.dims()[0] > 0).take(self.computes.len()) {
             read_back(x.clone().slice([0..1, 0..1])).await?;
         }
-        timings.lap(stage, &mut clock);
+        timer.lap(stage, Some(layer), &mut clock);
         Ok(encoder)
     }
 

@@ -33,7 +33,7 @@ pub struct LayerInput<'a> {
 }
 
 /// What [`measure`] computes and keeps beyond the features themselves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Keep {
     /// Compute the geometry (needs [`LayerInput::rows`]).
     pub geometry: bool,

@@ -163,6 +163,8 @@ pub struct Hello {
     pub webgpu: WebGpu,
     /// Largest relative difference of the CPU path from the known numbers.
     pub cpu_self_test: f64,
+    /// What multiplies on the CPU path: `SIMD128`, or `relaxed SIMD` where the browser has it.
+    pub cpu_product: String,
     /// What `auto` stands for here.
     pub device: Device,
 }

@@ -55,7 +55,12 @@ fn base(ids: &[&str]) -> Base {
 fn pass(ids: &[&str], failed: &[&str], seconds: f64) -> Outcome {
     let failed = failed.iter().map(|id| FailedSample { sample_id: (*id).into(), reason: "too long".into() }).collect();
     let samples = ids.iter().map(|id| sample(id, vec![layer(5, &[(1, 0.5), (7, 2.0)])])).collect();
-    Outcome { samples, failed, counters: Counters { seconds, texts: 3 * ids.len(), ..Counters::default() } }
+    Outcome {
+        samples,
+        failed,
+        counters: Counters { seconds, texts: 3 * ids.len(), ..Counters::default() },
+        spans: Vec::new(),
+    }
 }
 
 fn header() -> Header {

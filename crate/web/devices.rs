@@ -24,7 +24,9 @@ pub(super) async fn hello() -> Result<Hello> {
     }
     let webgpu = webgpu(false).await;
     let device = if webgpu.state == State::Ok { Device::Webgpu } else { Device::Cpu };
-    Ok(Hello { version, commit: git_commit, webgpu, cpu_self_test, device })
+    // the list is never empty
+    let cpu_product = platform::gemm::f32_kernels()[0].name.to_owned();
+    Ok(Hello { version, commit: git_commit, webgpu, cpu_self_test, cpu_product, device })
 }
 
 /// Finds the adapter and, if it is a real GPU or is `wanted` all the same, tests it; once.

@@ -6,6 +6,12 @@ declare module "#engine-wasm?url" {
   export default url;
 }
 
+declare module "#fma" {
+  /** base64 */
+  const bytes: string;
+  export default bytes;
+}
+
 declare module "#engine" {
   export default function init(options: {
     module_or_path: string | URL | Response | Promise<Response>;

@@ -3,6 +3,7 @@
 
 import init, { Engine } from "#engine";
 import wasm from "#engine-wasm?url";
+import { fusedBlock, type FusedBlock } from "./fused";
 import { GpuProbe } from "./gpu-probe";
 import type { EngineError, FromWorker, ToWorker } from "./protocol";
 
@@ -10,6 +11,7 @@ const scope = self as unknown as {
   postMessage(message: FromWorker, transfer?: Transferable[]): void;
   saescopeGpu: GpuProbe;
   saescopePanic(message: string): void;
+  saescopeFusedBlock?: FusedBlock | undefined;
 };
 
 const open = new Set<number>();
@@ -97,6 +99,7 @@ async function load(): Promise<Engine> {
   const url = new URL(wasm, import.meta.url);
   const exports = (await init({ module_or_path: url })) as { memory: WebAssembly.Memory };
   memory = exports.memory;
+  scope.saescopeFusedBlock = await fusedBlock(memory);
   // scripts lie in a folder of the page's; the worker's own address is that of a blob
   const engine = new Engine(emit, new URL("../", import.meta.url).href);
   const [entry] = performance.getEntriesByName(url.href) as PerformanceResourceTiming[];

@@ -79,7 +79,7 @@ export function deviceWords(hello: Hello): string[] {
   const name = webgpu.adapter ? ` (${webgpu.adapter})` : "";
   const test = webgpu.self_test === undefined ? "" : `, largest relative difference ${short(webgpu.self_test)}`;
   const reason = webgpu.reason ? ` ${sentence(webgpu.reason)}` : "";
-  const cpu = `The CPU computes right: largest relative difference ${short(hello.cpu_self_test)}.`;
+  const cpu = `The CPU computes right (${hello.cpu_product}): largest relative difference ${short(hello.cpu_self_test)}.`;
   switch (webgpu.state) {
     case "ok":
       return [`WebGPU works${name} and computes right${test}.`, cpu];

@@ -44,18 +44,30 @@ pub struct Matrix<'a, T> {
     pub by_out: usize,
 }
 
+impl Matrix<'_, f32> {
+    fn at(&self, i: usize, j: usize) -> f32 {
+        self.values[i * self.by_in + j * self.by_out]
+    }
+}
+
 impl Panels {
     /// For f32 products.
     pub fn f32(w: Matrix<'_, f32>) -> Self {
         // no list of kernels is empty
-        Self::F32(Packed::new(f32_kernels()[0], w.d_in, w.d_out, |i, j| w.values[i * w.by_in + j * w.by_out]))
+        Self::F32(Packed::f32(f32_kernels()[0], w))
     }
 
     /// For products of values rounded to bf16, to the nearest, ties to even.
     pub fn bf16(w: Matrix<'_, f32>) -> Self {
-        let at = |i: usize, j: usize| w.values[i * w.by_in + j * w.by_out];
-        let pair = |i: usize, j: usize| pair(at(2 * i, j), if 2 * i + 1 < w.d_in { at(2 * i + 1, j) } else { 0.0 });
-        Self::Bf16(Packed::new(bf16_kernels()[0], w.d_in.div_ceil(2), w.d_out, pair))
+        Self::Bf16(Packed::bf16(bf16_kernels()[0], w))
+    }
+
+    /// For every form of product that this processor can run, by its name: f32 first, each kind from the
+    /// fastest to plain loops.
+    pub fn every(w: Matrix<'_, f32>) -> Vec<(&'static str, Self)> {
+        let f32s = f32_kernels().into_iter().map(|kernel| (kernel.name, Self::F32(Packed::f32(kernel, w))));
+        let bf16s = bf16_kernels().into_iter().map(|kernel| (kernel.name, Self::Bf16(Packed::bf16(kernel, w))));
+        f32s.chain(bf16s).collect()
     }
 
     /// `X · W`, row-major.
@@ -143,6 +155,19 @@ pub struct Packed<E: 'static> {
     /// elements of a column: of the sum, padded as the kernel wants it
     depth: usize,
     d_out: usize,
+}
+
+impl Packed<f32> {
+    fn f32(kernel: Kernel<f32>, w: Matrix<'_, f32>) -> Self {
+        Self::new(kernel, w.d_in, w.d_out, |i, j| w.at(i, j))
+    }
+}
+
+impl Packed<Pair> {
+    fn bf16(kernel: Kernel<Pair>, w: Matrix<'_, f32>) -> Self {
+        let second = |i: usize, j: usize| if 2 * i + 1 < w.d_in { w.at(2 * i + 1, j) } else { 0.0 };
+        Self::new(kernel, w.d_in.div_ceil(2), w.d_out, |i, j| pair(w.at(2 * i, j), second(i, j)))
+    }
 }
 
 impl<E: Copy + Default + Send + Sync> Packed<E> {
@@ -241,28 +266,21 @@ mod tests {
     }
 
     fn f32_forms(w: Matrix<'_, f32>) -> Vec<Packed<f32>> {
-        let at = |i: usize, j: usize| w.values[i * w.by_in + j * w.by_out];
-        f32_kernels().into_iter().map(|kernel| Packed::new(kernel, w.d_in, w.d_out, at)).collect()
+        f32_kernels().into_iter().map(|kernel| Packed::f32(kernel, w)).collect()
     }
 
     /// The forms that must give the same bits: those of single sums, and those of tiles.
     fn bf16_forms(w: Matrix<'_, f32>) -> [Vec<Packed<Pair>>; 2] {
-        let at = |i: usize, j: usize| if i < w.d_in { w.values[i * w.by_in + j * w.by_out] } else { 0.0 };
-        let pair = |i: usize, j: usize| pair(at(2 * i, j), at(2 * i + 1, j));
-        let terms = w.d_in.div_ceil(2);
         let (tiles, mut sums): (Vec<_>, Vec<_>) = bf16_kernels().into_iter().partition(|kernel| kernel.depth > 1);
         let tiles = tiles.into_iter().chain([bf16_tiles()]).collect();
         sums.retain(|kernel| kernel.depth == 1);
-        [sums, tiles].map(|kernels: Vec<Kernel<Pair>>| {
-            kernels.into_iter().map(|kernel| Packed::new(kernel, terms, w.d_out, pair)).collect()
-        })
+        [sums, tiles]
+            .map(|kernels: Vec<Kernel<Pair>>| kernels.into_iter().map(|kernel| Packed::bf16(kernel, w)).collect())
     }
 
     /// In f64.
     fn exact(x: &[f32], rows: usize, w: Matrix<'_, f32>) -> Vec<f32> {
-        let term = |row: usize, i: usize, j: usize| {
-            f64::from(x[row * w.d_in + i]) * f64::from(w.values[i * w.by_in + j * w.by_out])
-        };
+        let term = |row: usize, i: usize, j: usize| f64::from(x[row * w.d_in + i]) * f64::from(w.at(i, j));
         let sum = |at: usize| (0..w.d_in).map(|i| term(at / w.d_out, i, at % w.d_out)).sum::<f64>() as f32;
         (0..rows * w.d_out).map(sum).collect()
     }

@@ -85,7 +85,7 @@ pub fn f32_kernels() -> Vec<Kernel<f32>> {
     #[cfg(target_arch = "x86_64")]
     x86::add_f32(&mut kernels);
     #[cfg(target_arch = "wasm32")]
-    kernels.push(wasm::SIMD128);
+    wasm::add(&mut kernels);
     kernels.push(portable::f32_kernel());
     kernels
 }
@@ -93,7 +93,7 @@ pub fn f32_kernels() -> Vec<Kernel<f32>> {
 /// The forms for bf16 that this processor can run, fastest first; the last one is plain loops.
 ///
 /// A sum takes a pair's second product first, then its first one, each fused, denormal operands and results
-/// taken for zero: what `VDPBF16PS` does. Matrix tiles have an order of their own ([`bf16_tiles`]), so bf16
+/// taken for zero: what `VDPBF16PS` does. Matrix tiles have an order of their own (`bf16_tiles`), so bf16
 /// gives the same bits on every processor with tiles, and on every one without, but not on both.
 pub fn bf16_kernels() -> Vec<Kernel<Pair>> {
     let mut kernels = Vec::new();

@@ -1,11 +1,48 @@
-//! WebAssembly's 128-bit vectors: a multiplication and an addition, each rounded.
+//! WebAssembly's 128-bit vectors: a multiplication and an addition, each rounded; or one fused step, by a loop
+//! outside this module, where the browser has relaxed SIMD. (A module with an instruction of it is refused as a
+//! whole where there is none.)
 
 use std::arch::wasm32::*;
 
+use wasm_bindgen::prelude::*;
+
 use super::{Block, Kernel, by_rows};
 
+#[wasm_bindgen]
+extern "C" {
+    /// Of the worker's script: [`Kernel::block`] on this module's memory, strides in bytes.
+    #[wasm_bindgen(js_name = saescopeFusedBlock)]
+    #[allow(clippy::too_many_arguments)]
+    fn fused_block(
+        rows: usize,
+        depth: usize,
+        a: *const f32,
+        a_stride: usize,
+        b: *const f32,
+        c: *mut f32,
+        c_stride: usize,
+        first: bool,
+    );
+}
+
+/// The forms of this browser.
+pub(super) fn add(kernels: &mut Vec<Kernel<f32>>) {
+    let offered = js_sys::Reflect::get(&js_sys::global(), &JsValue::from_str("saescopeFusedBlock"));
+    if offered.is_ok_and(|block| block.is_function()) {
+        kernels.push(Kernel { name: "relaxed SIMD", cols: 8, depth: 1, run: relaxed });
+    }
+    kernels.push(SIMD128);
+}
+
+/// # Safety
+/// Lengths as [`Kernel::block`] checks them.
+unsafe fn relaxed(block: Block<'_, f32>) {
+    let Block { rows, depth, a, a_stride, b, c, c_stride, first } = block;
+    fused_block(rows, depth, a.as_ptr(), 4 * a_stride, b.as_ptr(), c.as_mut_ptr(), 4 * c_stride, first);
+}
+
 /// Four rows by two registers of columns: eight sums leave room for operands in sixteen registers.
-pub(super) const SIMD128: Kernel<f32> = Kernel { name: "SIMD128", cols: 8, depth: 1, run: simd128 };
+const SIMD128: Kernel<f32> = Kernel { name: "SIMD128", cols: 8, depth: 1, run: simd128 };
 
 /// # Safety
 /// Lengths as [`Kernel::block`] checks them.

@@ -15,11 +15,16 @@ export function workerScript() {
   return `assets/${found}`;
 }
 
-/** Starts a worker in the page, as `window.engine.call(request)`. */
-export async function startEngine(page, script = workerScript()) {
-  await page.evaluate((script) => {
+/**
+ * Starts a worker in the page, as `window.engine.call(request)`. `first` is run in the worker before its script;
+ * then the worker has to be ready before it is called.
+ */
+export async function startEngine(page, { script = workerScript(), first = "" } = {}) {
+  await page.evaluate(({ script, first }) => {
     // as the page does it: see www/engine/policy-worker.ts
-    const importing = new Blob([`import ${JSON.stringify(new URL(script, document.baseURI).href)};`], { type: "text/javascript" });
+    const address = JSON.stringify(new URL(script, document.baseURI).href);
+    const code = first ? `${first}; await import(${address});` : `import ${address};`;
+    const importing = new Blob([code], { type: "text/javascript" });
     const worker = new Worker(URL.createObjectURL(importing), { type: "module", name: "engine" });
     const open = new Map();
     let next = 1;
@@ -41,7 +46,8 @@ export async function startEngine(page, script = workerScript()) {
     };
     worker.onerror = (event) => open.forEach(({ reject }) => reject(new Error(event.message)));
     window.engine = engine;
-  }, script);
+  }, { script, first });
+  if (first) await page.waitForFunction(() => window.engine.events.some(({ type }) => type === "ready"));
 }
 
 /** Calls and gives the result, byte arrays as Buffers. `{ $file: address }` becomes a File there. */

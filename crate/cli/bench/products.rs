@@ -1,0 +1,173 @@
+//! `saescope bench --gemm`: the CPU's matrix products, every form that this processor can run.
+
+use std::time::Duration;
+
+use super::median;
+use crate::error::Result;
+use crate::metrics::{Cell, Column, Kind, Table};
+use crate::model::ops::{Matrix, Panels, Rows};
+use crate::platform::{self, Clock};
+
+/// Rows, d_in, d_out: the products of a block of Gemma-2-2B and of the default model, over many rows and few.
+const SHAPES: [[usize; 3]; 10] = [
+    [2000, 2304, 2304],
+    [2000, 2304, 9216],
+    [2000, 9216, 2304],
+    [96, 2304, 9216],
+    [16, 2304, 9216],
+    [3200, 576, 576],
+    [3200, 576, 1536],
+    [3200, 1536, 576],
+    [96, 576, 1536],
+    [600, 576, 4096],
+];
+
+/// How long a form is timed at least, after one product that is not counted.
+const LEAST: Duration = Duration::from_millis(300);
+
+/// One form at one shape.
+pub(super) struct Product {
+    shape: [usize; 3],
+    form: &'static str,
+    /// of every product
+    seconds: Vec<f64>,
+}
+
+impl Product {
+    fn gflops(&self, seconds: f64) -> f64 {
+        2.0 * self.shape.iter().map(|&n| n as f64).product::<f64>() / seconds / 1e9
+    }
+}
+
+/// Times all of them, the forms of a shape in turn, `repeat` rounds.
+pub(super) fn time(repeat: u32) -> Vec<Product> {
+    let mut out = Vec::new();
+    for shape @ [rows, d_in, d_out] in SHAPES {
+        let (x, values) = (values(rows * d_in, 1), values(d_in * d_out, 2));
+        let w = Matrix { values: &values, d_in, d_out, by_in: 1, by_out: d_in };
+        let mut forms: Vec<(Panels, Product)> = Panels::every(w)
+            .into_iter()
+            .map(|(form, panels)| (panels, Product { shape, form, seconds: Vec::new() }))
+            .collect();
+        for _ in 0..repeat {
+            for (panels, product) in &mut forms {
+                let mut x = Rows::new(x.clone(), rows);
+                panels.multiply(&mut x);
+                let begin = Clock::start();
+                while product.seconds.is_empty() || begin.seconds() < LEAST.as_secs_f64() {
+                    let clock = Clock::start();
+                    std::hint::black_box(panels.multiply(&mut x));
+                    product.seconds.push(clock.seconds());
+                }
+            }
+        }
+        out.extend(forms.into_iter().map(|(_, product)| product));
+    }
+    out
+}
+
+/// Deterministic values in [−1, 1).
+fn values(n: usize, seed: u64) -> Vec<f32> {
+    let mut s = seed;
+    (0..n)
+        .map(|_| {
+            s = s.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (s >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+/// For a terminal: the median, and the fastest; how many times the plain loops' pace.
+pub(super) fn text(products: &[Product]) -> String {
+    let mut out = format!(
+        "{:<18} {:<18} {:>9} {:>13} {:>9} {:>11}   ({} threads)\n",
+        "rows x in x out",
+        "form",
+        "products",
+        "GFLOP/s",
+        "fastest",
+        "x plain f32",
+        platform::threads(),
+    );
+    for product in products {
+        let [rows, d_in, d_out] = product.shape;
+        let pace = product.gflops(median(&product.seconds));
+        out.push_str(&format!(
+            "{:<18} {:<18} {:>9} {:>13.1} {:>9.1} {:>11.2}\n",
+            format!("{rows}x{d_in}x{d_out}"),
+            product.form,
+            product.seconds.len(),
+            pace,
+            product.gflops(fastest(product)),
+            pace / plain(products, product.shape),
+        ));
+    }
+    out
+}
+
+fn fastest(product: &Product) -> f64 {
+    product.seconds.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+/// The pace of plain f32 loops at a shape.
+fn plain(products: &[Product], shape: [usize; 3]) -> f64 {
+    let plain = products.iter().filter(|p| p.shape == shape && p.form.starts_with("plain") && !p.form.contains("bf16"));
+    plain.map(|p| p.gflops(median(&p.seconds))).fold(f64::NAN, f64::max)
+}
+
+/// `gemm.parquet`.
+///
+/// # Errors
+/// None in practice.
+pub(super) fn table(products: &[Product]) -> Result<Table> {
+    let count = |n: usize| i64::try_from(n).map_or(Cell::Null, Cell::Int);
+    Ok(Table {
+        columns: vec![
+            Column::new("rows", Kind::Int64),
+            Column::new("d_in", Kind::Int64),
+            Column::new("d_out", Kind::Int64),
+            Column::new("form", Kind::Utf8),
+            Column::new("products", Kind::Int64),
+            Column::new("gflops", Kind::Float64),
+            Column::new("gflops_fastest", Kind::Float64),
+            Column::new("threads", Kind::Int64),
+        ],
+        rows: products
+            .iter()
+            .map(|product| {
+                let [rows, d_in, d_out] = product.shape.map(count);
+                vec![
+                    rows,
+                    d_in,
+                    d_out,
+                    Cell::Text(product.form.to_owned()),
+                    count(product.seconds.len()),
+                    Cell::Float(product.gflops(median(&product.seconds))),
+                    Cell::Float(product.gflops(fastest(product))),
+                    count(platform::threads()),
+                ]
+            })
+            .collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paces_are_told_beside_the_plain_loops() {
+        let product = |form, seconds: &[f64]| Product { shape: [10, 100, 1000], form, seconds: seconds.to_vec() };
+        let products =
+            [product("AVX-512", &[1e-3, 2e-3, 1e-3]), product("plain, fused", &[1e-2]), product("plain bf16", &[1.0])];
+        let text = text(&products);
+        let row = |form: &str| {
+            text.lines().find(|l| l.contains(form)).unwrap().split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+        };
+        // 2 million operations in a millisecond
+        assert_eq!(row("AVX-512")[2..], ["3", "2.0", "2.0", "10.00"]);
+        assert_eq!(row("plain, fused")[3..], ["1", "0.2", "0.2", "1.00"]);
+        let table = table(&products).unwrap();
+        assert_eq!(table.cell(0, "gflops").and_then(Cell::number), Some(2.0));
+    }
+}
