@@ -135,6 +135,8 @@ export type Hello = {
   webgpu: WebGpu,
   /** Largest relative difference of the CPU path from the known numbers. */
   cpu_self_test: number,
+  /** What multiplies on the CPU path: `SIMD128`, or `relaxed SIMD` where the browser has it. */
+  cpu_product: string,
   /** What `auto` stands for here. */
   device: Device,
 };

@@ -35,7 +35,8 @@ fn variants() -> Result<Vec<Variant>> {
     ];
     for op in Op::ALL {
         let what = match op {
-            Op::Linear => "matmul of burn",
+            // burn's own is built without optimisation here, and would prove nothing; `--gemm` compares forms
+            Op::Linear => continue,
             Op::Attention => "attention over the square",
             Op::Activation => "activations in steps",
             Op::Norm => "norms in steps",
@@ -132,7 +133,7 @@ mod tests {
     #[test]
     fn every_operation_is_left_out_once() {
         let variants = variants().unwrap();
-        for op in Op::ALL {
+        for op in Op::ALL.into_iter().filter(|op| *op != Op::Linear) {
             let plain: Vec<_> = variants.iter().filter(|v| v.compute.form(op) == Form::Plain).collect();
             assert_eq!(plain.len(), 1, "{op:?}");
             assert!(Op::ALL.iter().all(|&other| other == op || plain[0].compute.form(other) == Form::Host), "{op:?}");
