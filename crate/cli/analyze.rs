@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use super::args::{Analyze, Cli, Command};
 use super::closing::{closing, quoted};
-use super::folder::RunFolder;
+use super::folder::{RunFolder, remove};
 use super::hash::hash_files;
 use super::interrupt::Interrupts;
-use super::profile::Profile;
+use super::profile::{self, Profile};
 use super::progress::{Shown, screen};
 use super::ready::Ready;
 use super::{dry_run, print, say, talk};
@@ -152,8 +152,14 @@ async fn measure(args: &Analyze, ready: &Ready, mut folder: RunFolder, interrupt
     let finished = run::finish(base, &[&folder.spool], None, &mut files).map_err(|e| folder.broken(e))?;
     interrupts.writing(&folder.shown, || folder.finished(files, shard.is_some()))?;
     if args.profile {
-        profile.write(&folder.out)?;
+        // the run is there, whatever becomes of this
+        if let Err(error) = profile.write(&folder.out) {
+            say(&format!("warning: {error}"));
+        }
         say(&profile.text());
+    } else {
+        // of a run that was replaced
+        remove(&folder.out.join(profile::FILE))?;
     }
     say(&closing(&folder.shown, &finished, &ready.doubts, screen()));
     match print(&format!("{}\n", folder.shown.display())) {

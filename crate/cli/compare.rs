@@ -1,6 +1,6 @@
 //! `saescope compare`: two finished runs over the same samples, number by number.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -61,7 +61,7 @@ pub fn run(args: &Compare) -> Result<ExitCode> {
         print(&format!("{line}\n"))?;
     }
     if unlike.is_empty() {
-        print("model, data, precision, device and seed: the same\n")?;
+        print("settings and files: the same\n")?;
     }
     let (differences, common) = differences(&a, &b);
     if common == 0 {
@@ -193,7 +193,7 @@ fn other_types(name: &str) -> Error {
 
 /// What the numbers depend on and differs between two manifests, a line each.
 fn settings(a: &Value, b: &Value) -> Vec<String> {
-    const SETTINGS: [(&str, &str); 8] = [
+    const SETTINGS: [(&str, &str); 10] = [
         ("program", "/program/version"),
         ("model", "/model/name"),
         ("precision", "/compute/precision"),
@@ -202,6 +202,8 @@ fn settings(a: &Value, b: &Value) -> Vec<String> {
         ("noise", "/noise/rule"),
         ("seed", "/noise/seed"),
         ("layers", "/layers"),
+        ("join", "/dataset/join"),
+        ("limit", "/dataset/limit"),
     ];
     let said = |value: Option<&Value>| match value {
         None | Some(Value::Null) => "none".to_owned(),
@@ -209,7 +211,26 @@ fn settings(a: &Value, b: &Value) -> Vec<String> {
         Some(other) => shown(&other.to_string()).to_string(),
     };
     let differing = SETTINGS.into_iter().filter(|(_, at)| a.pointer(at) != b.pointer(at));
-    differing.map(|(name, at)| format!("{name}: {} -> {}", said(a.pointer(at)), said(b.pointer(at)))).collect()
+    let mut lines: Vec<String> =
+        differing.map(|(name, at)| format!("{name}: {} -> {}", said(a.pointer(at)), said(b.pointer(at)))).collect();
+    let files =
+        [("data", "/dataset"), ("weights of the model", "/model"), ("tokenizer", "/tokenizer"), ("SAEs", "/saes")];
+    let others = files.into_iter().filter(|(_, at)| contents(a.pointer(at)) != contents(b.pointer(at)));
+    lines.extend(others.map(|(name, _)| format!("{name}: other files")));
+    lines
+}
+
+/// The hashes of the files below a part of a manifest, or their lengths where it has none.
+fn contents(part: Option<&Value>) -> Vec<String> {
+    match part {
+        Some(Value::Object(fields)) if fields.contains_key("bytes") => {
+            let hash = fields.get("sha256").and_then(Value::as_str);
+            vec![hash.map_or_else(|| fields["bytes"].to_string(), str::to_owned)]
+        }
+        Some(Value::Object(fields)) => fields.values().flat_map(|value| contents(Some(value))).collect(),
+        Some(Value::Array(values)) => values.iter().flat_map(|value| contents(Some(value))).collect(),
+        _ => Vec::new(),
+    }
 }
 
 /// Largest difference of every column that both runs have, the largest first, and the number of samples in
@@ -217,6 +238,14 @@ fn settings(a: &Value, b: &Value) -> Vec<String> {
 fn differences(a: &Side, b: &Side) -> (Vec<Difference>, usize) {
     let mut common = 0;
     let mut out = Vec::new();
+    let one_sided = |has: &Side, lacks: &Side| -> Vec<Difference> {
+        let alone = has.metrics.keys().filter(|column| !lacks.metrics.contains_key(*column));
+        alone
+            .map(|c| Difference { column: c.clone(), relative: f64::INFINITY, sample: "one run alone".to_owned() })
+            .collect()
+    };
+    out.extend(one_sided(a, b));
+    out.extend(one_sided(b, a));
     for (column, of_a) in &a.metrics {
         let Some(of_b) = b.metrics.get(column) else { continue };
         let pairs: Vec<_> = of_a.iter().filter_map(|(sample, x)| Some((sample, *x, *of_b.get(sample)?))).collect();
@@ -228,7 +257,10 @@ fn differences(a: &Side, b: &Side) -> (Vec<Difference>, usize) {
         for (sample, x, y) in pairs {
             let relative = match (x, y) {
                 (Some(x), Some(y)) if x == y => 0.0,
-                (Some(x), Some(y)) => (x - y).abs() / x.abs().max(y.abs()).max(spread).max(1e-12),
+                (Some(x), Some(y)) => {
+                    let relative = (x - y).abs() / x.abs().max(y.abs()).max(spread).max(1e-12);
+                    if relative.is_nan() { f64::INFINITY } else { relative }
+                }
                 (None, None) => 0.0,
                 _ => f64::INFINITY,
             };
@@ -247,18 +279,22 @@ fn differences(a: &Side, b: &Side) -> (Vec<Difference>, usize) {
 /// that one run lacks are left out.
 fn overlaps(a: &Side, b: &Side) -> Vec<Overlap> {
     let has = |side: &Side, sample: &str| side.metrics.values().next().is_some_and(|c| c.contains_key(sample));
-    let layers = a.features.iter().filter_map(|(layer, of_a)| Some((layer, of_a, b.features.get(layer)?)));
-    layers
-        .map(|(&layer, of_a, of_b)| {
-            let texts = of_a.keys().chain(of_b.keys().filter(|key| !of_a.contains_key(*key)));
-            let texts = texts.filter(|(sample, _)| has(a, sample) && has(b, sample));
-            let empty = Vec::new();
-            let values: Vec<f64> =
-                texts.map(|key| jaccard(of_a.get(key).unwrap_or(&empty), of_b.get(key).unwrap_or(&empty))).collect();
-            let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-            Overlap { layer, texts: values.len(), mean, lowest: values.iter().copied().fold(1.0, f64::min) }
-        })
-        .collect()
+    let layers: BTreeSet<i64> = a.features.keys().chain(b.features.keys()).copied().collect();
+    let (no_texts, no_features) = (BTreeMap::new(), Vec::new());
+    let of_layer = |layer: i64| {
+        let (of_a, of_b) = (a.features.get(&layer).unwrap_or(&no_texts), b.features.get(&layer).unwrap_or(&no_texts));
+        let texts = of_a.keys().chain(of_b.keys().filter(|key| !of_a.contains_key(*key)));
+        let texts = texts.filter(|(sample, _)| has(a, sample) && has(b, sample));
+        let features = |of: &BTreeMap<(String, String), Vec<i32>>, key: &(String, String)| {
+            of.get(key).unwrap_or(&no_features).clone()
+        };
+        let values: Vec<f64> = texts.map(|key| jaccard(&features(of_a, key), &features(of_b, key))).collect();
+        let (texts, sum) = (values.len(), values.iter().sum::<f64>());
+        let lowest = values.into_iter().fold(1.0, f64::min);
+        // nothing is active in either run where there are no texts
+        (texts > 0).then(|| Overlap { layer, texts, mean: sum / texts as f64, lowest })
+    };
+    layers.into_iter().filter_map(of_layer).collect()
 }
 
 /// |A ∩ B| / |A ∪ B| of two ascending lists; 1 for two empty ones.
@@ -295,6 +331,12 @@ mod tests {
         // a sample that one run lacks says nothing of the other's features
         let b = side(&[("s", Some(1.0))], &[("s", &[1, 2])]);
         assert_eq!(overlaps(&a, &b), [Overlap { layer: 5, texts: 1, mean: 1.0, lowest: 1.0 }]);
+        // a layer at which one run has nothing active has lost all of it
+        let mut b = side(&[("s", Some(1.0)), ("t", Some(1.0))], &[]);
+        b.features.clear();
+        assert_eq!(overlaps(&a, &b), [Overlap { layer: 5, texts: 2, mean: 0.0, lowest: 0.0 }]);
+        b.metrics.clear();
+        assert!(differences(&a, &b).0[0].relative == f64::INFINITY, "a column that one run lacks");
     }
 
     #[test]
@@ -318,5 +360,11 @@ mod tests {
         let b = serde_json::json!({"compute": {"precision": "bf16", "device": "cpu"}, "noise": {"seed": 0}});
         assert_eq!(settings(&a, &b), ["precision: f32 -> bf16"]);
         assert!(settings(&a, &a).is_empty());
+        let file =
+            |sha256: Option<&str>, bytes: u64| serde_json::json!({"path": "p", "bytes": bytes, "sha256": sha256});
+        let run = |sae, data| serde_json::json!({"saes": [{"layer": 5, "files": [sae]}], "dataset": {"files": [data]}});
+        let a = run(file(Some("a"), 1), file(None, 2));
+        assert_eq!(settings(&a, &run(file(Some("b"), 1), file(None, 2))), ["SAEs: other files"]);
+        assert_eq!(settings(&a, &run(file(Some("a"), 1), file(None, 3))), ["data: other files"]);
     }
 }

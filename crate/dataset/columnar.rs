@@ -50,7 +50,8 @@ fn decode(name: &str, file: &[u8], names: &Columns) -> Result<Vec<Row>> {
     let schema = builder.parquet_schema();
     let leaves: Vec<usize> =
         (0..schema.num_columns()).filter(|&leaf| wanted.contains(&schema.get_column_root_idx(leaf))).collect();
-    let at_once = pages::batch_rows(&file, builder.metadata(), &leaves).map_err(|found| damaged(name, &found))?;
+    let at_once =
+        pages::batch_rows(&file, builder.metadata(), &leaves, MAX_ROWS).map_err(|found| damaged(name, &found))?;
     let mask = ProjectionMask::roots(schema, wanted);
     let reader = builder.with_projection(mask).with_batch_size(at_once).build();
     let reader = reader.map_err(|error| unreadable(name, &error))?;
@@ -80,6 +81,9 @@ fn decode(name: &str, file: &[u8], names: &Columns) -> Result<Vec<Row>> {
     Ok(rows)
 }
 
+/// Most rows of a file of this program's: one for each active feature of a text at a layer.
+const MOST_ROWS: usize = 1 << 28;
+
 /// Gives the columns of these names, batch by batch, of a file that this program wrote, or says to have.
 ///
 /// # Errors
@@ -102,7 +106,8 @@ pub fn parquet_batches(
         let schema = builder.parquet_schema();
         let leaves: Vec<usize> =
             (0..schema.num_columns()).filter(|&leaf| wanted.contains(&schema.get_column_root(leaf).name())).collect();
-        let at_once = pages::batch_rows(&file, builder.metadata(), &leaves).map_err(|found| damaged(name, &found))?;
+        let at_once =
+            pages::batch_rows(&file, builder.metadata(), &leaves, MOST_ROWS).map_err(|found| damaged(name, &found))?;
         let mask = ProjectionMask::leaves(schema, leaves);
         let reader = builder.with_projection(mask).with_batch_size(at_once).build();
         for batch in reader.map_err(|error| unreadable(name, &error))? {

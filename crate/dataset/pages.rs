@@ -13,7 +13,7 @@ use parquet::column::page::{Page, PageReader};
 use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
 use parquet::file::serialized_reader::SerializedPageReader;
 
-use super::limits::{MAX_ROWS, MAX_TEXT};
+use super::limits::MAX_TEXT;
 use super::thrift::{Compact, Seen};
 
 /// Largest footer.
@@ -86,18 +86,23 @@ fn check_tree(below: &[usize]) -> Result<(), String> {
     Ok(())
 }
 
-/// How many rows may be read at once of some leaves of the schema, so that no batch explodes.
+/// How many rows may be read at once of some leaves of the schema, so that no batch explodes; `most` rows in all.
 ///
 /// # Errors
 /// What is too much, or wrong.
-pub(super) fn batch_rows(file: &Bytes, metadata: &ParquetMetaData, leaves: &[usize]) -> Result<usize, String> {
+pub(super) fn batch_rows(
+    file: &Bytes,
+    metadata: &ParquetMetaData,
+    leaves: &[usize],
+    most: usize,
+) -> Result<usize, String> {
     let (mut rows, mut total) = (0u64, 0u64);
     let mut widest = vec![1; leaves.len()];
     for group in metadata.row_groups() {
         let in_group = u64::try_from(group.num_rows()).map_err(|_| "a negative number of rows")?;
         rows = rows.saturating_add(in_group);
-        if rows > MAX_ROWS as u64 {
-            return Err(format!("{rows} rows or more, at most {MAX_ROWS} are read"));
+        if rows > most as u64 {
+            return Err(format!("{rows} rows or more, at most {most} are read"));
         }
         for (&leaf, widest) in leaves.iter().zip(&mut widest) {
             let chunk = group.columns().get(leaf).ok_or("a row group without a column")?;

@@ -10,9 +10,9 @@ mod imp;
 #[path = "web.rs"]
 mod imp;
 
-pub mod gemm;
+pub(crate) mod gemm;
 mod journal;
-pub mod lanes;
+pub(crate) mod lanes;
 mod origin;
 mod retry;
 mod sink;

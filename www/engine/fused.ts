@@ -15,10 +15,14 @@ export type FusedBlock = (
   first: number,
 ) => void;
 
-/** The loop on the engine's memory; none where the browser refuses the module. */
+/** The loop on the engine's memory; none where the browser refuses the module: the engine has its own. */
 export async function fusedBlock(memory: WebAssembly.Memory): Promise<FusedBlock | undefined> {
-  const bytes = Uint8Array.from(atob(module), (byte) => byte.charCodeAt(0));
-  if (!WebAssembly.validate(bytes)) return undefined;
-  const { instance } = await WebAssembly.instantiate(bytes, { engine: { memory } });
-  return instance.exports.block as FusedBlock;
+  try {
+    const bytes = Uint8Array.from(atob(module), (byte) => byte.charCodeAt(0));
+    if (!WebAssembly.validate(bytes)) return undefined;
+    const { instance } = await WebAssembly.instantiate(bytes, { engine: { memory } });
+    return instance.exports.block as FusedBlock;
+  } catch {
+    return undefined;
+  }
 }

@@ -73,15 +73,22 @@ impl Panels {
     /// `X · W`, row-major.
     ///
     /// A row's result does not depend on which other rows are there, to the last bit, nor on the number of
-    /// threads: each element is one chain over `d_in` (see [`crate::platform::gemm`]).
+    /// threads: each element is one chain over `d_in` (see `platform/gemm/`).
     ///
     /// # Shapes
     /// `x` \[rows, d_in\] → \[rows, d_out\].
+    ///
+    /// # Panics
+    /// Where `x` has rows of another width: a fault of the caller.
     pub fn multiply(&self, x: &mut Rows) -> Vec<f32> {
         match self {
-            Self::F32(packed) => packed.multiply(&x.values, x.rows),
+            Self::F32(packed) => {
+                assert_eq!(x.values.len(), x.rows * packed.d_in, "width of the rows");
+                packed.multiply(&x.values, x.rows)
+            }
             Self::Bf16(packed) => {
                 let rows = x.rows;
+                assert_eq!(x.values.len(), rows * packed.d_in, "width of the rows");
                 packed.multiply(x.pairs(packed.depth), rows)
             }
         }
@@ -154,27 +161,33 @@ pub struct Packed<E: 'static> {
     values: Vec<E>,
     /// elements of a column: of the sum, padded as the kernel wants it
     depth: usize,
+    d_in: usize,
     d_out: usize,
 }
 
 impl Packed<f32> {
     fn f32(kernel: Kernel<f32>, w: Matrix<'_, f32>) -> Self {
-        Self::new(kernel, w.d_in, w.d_out, |i, j| w.at(i, j))
+        Self::new(kernel, [w.d_in; 2], w.d_out, |i, j| w.at(i, j))
     }
 }
 
 impl Packed<Pair> {
     fn bf16(kernel: Kernel<Pair>, w: Matrix<'_, f32>) -> Self {
         let second = |i: usize, j: usize| if 2 * i + 1 < w.d_in { w.at(2 * i + 1, j) } else { 0.0 };
-        Self::new(kernel, w.d_in.div_ceil(2), w.d_out, |i, j| pair(w.at(2 * i, j), second(i, j)))
+        Self::new(kernel, [w.d_in, w.d_in.div_ceil(2)], w.d_out, |i, j| pair(w.at(2 * i, j), second(i, j)))
     }
 }
 
 impl<E: Copy + Default + Send + Sync> Packed<E> {
-    /// From the elements of W by row and column.
-    fn new(kernel: Kernel<E>, terms: usize, d_out: usize, at: impl Fn(usize, usize) -> E + Send + Sync) -> Self {
-        let cols = kernel.cols;
-        let depth = terms.next_multiple_of(kernel.depth);
+    /// From the elements of W by row and column: `terms` of them in a sum over `d_in`.
+    fn new(
+        kernel: Kernel<E>,
+        [d_in, terms]: [usize; 2],
+        d_out: usize,
+        at: impl Fn(usize, usize) -> E + Send + Sync,
+    ) -> Self {
+        let cols = kernel.cols();
+        let depth = terms.next_multiple_of(kernel.depth());
         let mut values = vec![E::default(); d_out.div_ceil(cols) * depth * cols];
         par_chunks_mut(&mut values, (depth * cols).max(1), |panel, out| {
             let start = panel * cols;
@@ -188,7 +201,7 @@ impl<E: Copy + Default + Send + Sync> Packed<E> {
                 }
             }
         });
-        Self { kernel, values, depth, d_out }
+        Self { kernel, values, depth, d_in, d_out }
     }
 
     /// `x` \[rows, depth\] → \[rows, d_out\].
@@ -206,7 +219,7 @@ impl<E: Copy + Default + Send + Sync> Packed<E> {
                 self.piece(&x[i * piece * self.depth..][..rows * self.depth], 0..self.d_out, y);
             });
         } else {
-            let width = self.d_out.div_ceil(threads * 2).next_multiple_of(self.kernel.cols);
+            let width = self.d_out.div_ceil(threads * 2).next_multiple_of(self.kernel.cols());
             let parts = par_map(self.d_out.div_ceil(width), |i| {
                 let columns = i * width..((i + 1) * width).min(self.d_out);
                 let mut part = vec![0.0; rows * columns.len()];
@@ -225,9 +238,9 @@ impl<E: Copy + Default + Send + Sync> Packed<E> {
 
     /// Some rows of X times some columns of W (from a panel's beginning), on this thread.
     fn piece(&self, x: &[E], columns: Range<usize>, y: &mut [f32]) {
-        let (kernel, cols, stride) = (&self.kernel, self.kernel.cols, columns.len());
+        let (kernel, cols, stride) = (&self.kernel, self.kernel.cols(), columns.len());
         let rows = x.len() / self.depth;
-        let most = (DEPTH_BYTES / size_of::<E>()).next_multiple_of(kernel.depth);
+        let most = (DEPTH_BYTES / size_of::<E>()).next_multiple_of(kernel.depth());
         let mut ragged = vec![0.0; if stride.is_multiple_of(cols) { 0 } else { rows * cols }];
         for start in columns.clone().step_by(COLS) {
             let end = (start + COLS).min(columns.end);
@@ -271,9 +284,9 @@ mod tests {
 
     /// The forms that must give the same bits: those of single sums, and those of tiles.
     fn bf16_forms(w: Matrix<'_, f32>) -> [Vec<Packed<Pair>>; 2] {
-        let (tiles, mut sums): (Vec<_>, Vec<_>) = bf16_kernels().into_iter().partition(|kernel| kernel.depth > 1);
+        let (tiles, mut sums): (Vec<_>, Vec<_>) = bf16_kernels().into_iter().partition(|kernel| kernel.depth() > 1);
         let tiles = tiles.into_iter().chain([bf16_tiles()]).collect();
-        sums.retain(|kernel| kernel.depth == 1);
+        sums.retain(|kernel| kernel.depth() == 1);
         [sums, tiles]
             .map(|kernels: Vec<Kernel<Pair>>| kernels.into_iter().map(|kernel| Packed::bf16(kernel, w)).collect())
     }

@@ -22,10 +22,8 @@ pub type Pair = u32;
 pub struct Kernel<E: 'static> {
     /// What it is called in a report.
     pub name: &'static str,
-    /// Output columns that it computes at once: the width of a panel of the right side.
-    pub cols: usize,
-    /// It takes sums of multiples of this many elements.
-    pub depth: usize,
+    cols: usize,
+    depth: usize,
     /// See [`Kernel::block`], which checks the contract.
     run: unsafe fn(Block<'_, E>),
 }
@@ -51,6 +49,16 @@ struct Block<'a, E> {
 }
 
 impl<E> Kernel<E> {
+    /// Output columns that it computes at once: the width of a panel of the right side.
+    pub fn cols(&self) -> usize {
+        self.cols
+    }
+
+    /// It takes sums of multiples of this many elements.
+    pub fn depth(&self) -> usize {
+        self.depth
+    }
+
     /// `C = A · B`, or `C += A · B` where this is not the `first` piece of the sum.
     ///
     /// # Shapes
@@ -71,8 +79,18 @@ impl<E> Kernel<E> {
             return;
         }
         assert!(depth <= a_stride && self.cols <= c_stride && depth.is_multiple_of(self.depth), "strides");
-        assert!(a.len() >= (rows - 1) * a_stride + depth && b.len() >= depth * self.cols, "operands");
-        assert!(c.len() >= (rows - 1) * c_stride + self.cols, "result");
+        // rows of `width`, `stride` apart
+        let has = |len: usize, stride: usize, width: usize| {
+            (rows - 1).checked_mul(stride).and_then(|n| n.checked_add(width)).is_some_and(|n| n <= len)
+        };
+        assert!(has(a.len(), a_stride, depth) && has(c.len(), c_stride, self.cols), "rows");
+        assert!(depth.checked_mul(self.cols).is_some_and(|n| n <= b.len()), "right side");
+        if depth == 0 {
+            if first {
+                c.chunks_mut(c_stride).take(rows).for_each(|row| row[..self.cols].fill(0.0));
+            }
+            return;
+        }
         // SAFETY: every form reads and writes within the lengths that were just checked, and is in the
         // list only where the processor has its instructions
         unsafe { (self.run)(Block { rows, depth, a, a_stride, b, c, c_stride, first }) }
@@ -125,3 +143,36 @@ macro_rules! by_rows {
     };
 }
 use by_rows;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An empty sum is 0, and adds nothing.
+    fn empty_sums<E: Copy + Default>(kernels: Vec<Kernel<E>>) {
+        for kernel in kernels {
+            let mut c = vec![7.0; 3 * (kernel.cols() + 1)];
+            let stride = kernel.cols() + 1;
+            kernel.block([3, 0], (&[], 0), &[], (&mut c, stride), false);
+            assert!(c.iter().all(|&c| c == 7.0), "{}", kernel.name);
+            kernel.block([3, 0], (&[], 0), &[], (&mut c, stride), true);
+            let between = |i: usize| i % stride == stride - 1;
+            assert!(c.iter().enumerate().all(|(i, &c)| c == if between(i) { 7.0 } else { 0.0 }), "{}", kernel.name);
+        }
+    }
+
+    #[test]
+    fn empty_sums_are_zero() {
+        empty_sums(f32_kernels());
+        empty_sums(bf16_kernels());
+    }
+
+    #[test]
+    #[should_panic(expected = "rows")]
+    fn operands_that_are_too_short_are_refused() {
+        let kernel = f32_kernels()[0];
+        let mut c = vec![0.0; 2 * kernel.cols()];
+        let b = vec![0.0; kernel.cols()];
+        kernel.block([2, 1], (&[1.0], usize::MAX), &b, (&mut c, kernel.cols()), true);
+    }
+}
