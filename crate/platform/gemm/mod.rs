@@ -99,13 +99,13 @@ impl<E> Kernel<E> {
 
 /// The forms for f32 that this processor can run, fastest first; the last one is plain loops.
 pub fn f32_kernels() -> Vec<Kernel<f32>> {
-    let mut kernels = Vec::new();
     #[cfg(target_arch = "x86_64")]
-    x86::add_f32(&mut kernels);
+    let vectors = x86::f32_kernels();
     #[cfg(target_arch = "wasm32")]
-    wasm::add(&mut kernels);
-    kernels.push(portable::f32_kernel());
-    kernels
+    let vectors = wasm::f32_kernels();
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "wasm32")))]
+    let vectors = [];
+    vectors.into_iter().chain([portable::f32_kernel()]).collect()
 }
 
 /// The forms for bf16 that this processor can run, fastest first; the last one is plain loops.
@@ -114,11 +114,11 @@ pub fn f32_kernels() -> Vec<Kernel<f32>> {
 /// taken for zero: what `VDPBF16PS` does. Matrix tiles have an order of their own (`bf16_tiles`), so bf16
 /// gives the same bits on every processor with tiles, and on every one without, but not on both.
 pub fn bf16_kernels() -> Vec<Kernel<Pair>> {
-    let mut kernels = Vec::new();
     #[cfg(target_arch = "x86_64")]
-    x86::add_bf16(&mut kernels);
-    kernels.push(portable::bf16_kernel());
-    kernels
+    let vectors = x86::bf16_kernels();
+    #[cfg(not(target_arch = "x86_64"))]
+    let vectors = [];
+    vectors.into_iter().chain([portable::bf16_kernel()]).collect()
 }
 
 /// The plain form of matrix tiles, which `TDPBF16PS` is compared with: of sixteen pairs the first products and

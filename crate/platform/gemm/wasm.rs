@@ -26,12 +26,11 @@ extern "C" {
 }
 
 /// The forms of this browser.
-pub(super) fn add(kernels: &mut Vec<Kernel<f32>>) {
+pub(super) fn f32_kernels() -> Vec<Kernel<f32>> {
     let offered = js_sys::Reflect::get(&js_sys::global(), &JsValue::from_str("saescopeFusedBlock"));
-    if offered.is_ok_and(|block| block.is_function()) {
-        kernels.push(Kernel { name: "relaxed SIMD", cols: 8, depth: 1, run: relaxed });
-    }
-    kernels.push(SIMD128);
+    let relaxed = Kernel { name: "relaxed SIMD", cols: 8, depth: 1, run: relaxed };
+    let offered = offered.is_ok_and(|block| block.is_function());
+    offered.then_some(relaxed).into_iter().chain([SIMD128]).collect()
 }
 
 /// # Safety

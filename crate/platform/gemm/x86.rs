@@ -9,24 +9,20 @@ pub(super) fn has_avx2() -> bool {
     is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
 }
 
-/// Adds what this processor can run.
-pub(super) fn add_f32(kernels: &mut Vec<Kernel<f32>>) {
-    if has_avx2() && is_x86_feature_detected!("avx512f") {
-        kernels.push(Kernel { name: "AVX-512", cols: 32, depth: 1, run: avx512 });
-    }
-    if has_avx2() {
-        kernels.push(Kernel { name: "AVX2", cols: 16, depth: 1, run: avx2 });
-    }
+/// What this processor can run.
+pub(super) fn f32_kernels() -> Vec<Kernel<f32>> {
+    let avx512 = Kernel { name: "AVX-512", cols: 32, depth: 1, run: avx512 };
+    let avx2 = Kernel { name: "AVX2", cols: 16, depth: 1, run: avx2 };
+    let wide = has_avx2() && is_x86_feature_detected!("avx512f");
+    [wide.then_some(avx512), has_avx2().then_some(avx2)].into_iter().flatten().collect()
 }
 
-/// Adds what this processor can run.
-pub(super) fn add_bf16(kernels: &mut Vec<Kernel<Pair>>) {
-    if amx::usable() {
-        kernels.push(Kernel { name: "AMX-BF16", cols: amx::COLS, depth: amx::DEPTH, run: amx::blocks });
-    }
-    if has_avx2() && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16") {
-        kernels.push(Kernel { name: "AVX512-BF16", cols: 32, depth: 1, run: avx512_bf16 });
-    }
+/// What this processor can run.
+pub(super) fn bf16_kernels() -> Vec<Kernel<Pair>> {
+    let tiles = Kernel { name: "AMX-BF16", cols: amx::COLS, depth: amx::DEPTH, run: amx::blocks };
+    let vectors = Kernel { name: "AVX512-BF16", cols: 32, depth: 1, run: avx512_bf16 };
+    let has_vectors = has_avx2() && is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16");
+    [amx::usable().then_some(tiles), has_vectors.then_some(vectors)].into_iter().flatten().collect()
 }
 
 /// A form: `$lanes` sums a register, two registers of columns, the rows that leave registers for B.
