@@ -169,12 +169,9 @@ fn median(values: &[f64]) -> f64 {
     }
 }
 
-fn fastest(row: &Row) -> f64 {
-    row.seconds.iter().copied().fold(f64::INFINITY, f64::min)
-}
-
-fn slowest(row: &Row) -> f64 {
-    row.seconds.iter().copied().fold(0.0, f64::max)
+/// The fastest and the slowest.
+fn spread(seconds: &[f64]) -> (f64, f64) {
+    seconds.iter().fold((f64::INFINITY, 0.0), |(least, most), &s| (s.min(least), s.max(most)))
 }
 
 fn known_path(known: &fetch::KnownFiles) -> Result<String> {
@@ -240,7 +237,8 @@ fn text(rows: &[Row]) -> String {
     for r in rows {
         let versus = reference.map_or_else(|| "-".to_owned(), |x| format!("{:.2}", r.texts_per_s / x));
         let peak = r.peak_memory.map_or_else(|| "-".to_owned(), |b| format!("{:.0}", b as f64 / 1e6));
-        let spread = format!("{:.2}-{:.2}", fastest(r), slowest(r));
+        let (fastest, slowest) = spread(&r.seconds);
+        let spread = format!("{fastest:.2}-{slowest:.2}");
         out.push_str(&format!(
             "{:<10} {:>6} {:>5} {:>9.2} {spread:>17} {:>10.2} {:>9.2} {:>9.2} {versus:>12} {:>11} {peak:>9}\n",
             r.what,
@@ -283,8 +281,8 @@ fn table(rows: &[Row]) -> Table {
                     Cell::Int(r.batch_size),
                     Cell::Int(r.seconds.len() as i64),
                     Cell::Float(median(&r.seconds)),
-                    Cell::Float(fastest(r)),
-                    Cell::Float(slowest(r)),
+                    Cell::Float(spread(&r.seconds).0),
+                    Cell::Float(spread(&r.seconds).1),
                     Cell::Float(r.texts_per_s / 3.0),
                     Cell::Float(r.texts_per_s),
                     Cell::Float(r.texts_per_s / first),

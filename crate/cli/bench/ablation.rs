@@ -1,6 +1,6 @@
 //! `saescope bench --ablation`: what each optimisation of the CPU path is worth, by leaving it out.
 
-use super::{median, one_run};
+use super::{median, one_run, spread};
 use crate::cli::args::Bench;
 use crate::cli::setup::Devices;
 use crate::dataset::Dataset;
@@ -89,10 +89,6 @@ pub(super) fn text(variants: &[Variant]) -> String {
         ));
     }
     out
-}
-
-fn spread(seconds: &[f64]) -> (f64, f64) {
-    seconds.iter().fold((f64::INFINITY, 0.0), |(least, most), &s| (s.min(least), s.max(most)))
 }
 
 /// `ablation.parquet`.

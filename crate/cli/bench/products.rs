@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::median;
+use super::{median, spread};
 use crate::error::Result;
 use crate::metrics::{Cell, Column, Kind, Table};
 use crate::model::ops::{Matrix, Panels, Rows};
@@ -109,15 +109,11 @@ pub(super) fn text(products: &[Product]) -> String {
             product.form,
             product.seconds.len(),
             pace,
-            product.gflops(fastest(product)),
+            product.gflops(spread(&product.seconds).0),
             pace / first,
         ));
     }
     out
-}
-
-fn fastest(product: &Product) -> f64 {
-    product.seconds.iter().copied().fold(f64::INFINITY, f64::min)
 }
 
 /// `gemm.parquet`.
@@ -148,7 +144,7 @@ pub(super) fn table(products: &[Product]) -> Result<Table> {
                     Cell::Text(product.form.to_owned()),
                     count(product.seconds.len()),
                     Cell::Float(product.gflops(median(&product.seconds))),
-                    Cell::Float(product.gflops(fastest(product))),
+                    Cell::Float(product.gflops(spread(&product.seconds).0)),
                     count(platform::threads()),
                 ]
             })

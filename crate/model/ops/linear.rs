@@ -129,7 +129,7 @@ impl Linear {
     pub fn forward_each<const N: usize>(maps: [&Self; N], x: Tensor<2>) -> [Tensor<2>; N] {
         let device = x.device();
         let rows = x.dims()[0];
-        let mut input = Input::Tensor(x);
+        let mut input = Input { x, rows: None };
         maps.map(|map| {
             let y = match &map.weight {
                 Weight::Host(weight) => {
@@ -166,33 +166,26 @@ impl Linear {
     }
 }
 
-/// What several maps are applied to, where the last one wanted it.
-// one at a time
-#[allow(clippy::large_enum_variant)]
-enum Input {
-    Tensor(Tensor<2>),
-    Host(Rows),
+/// What several maps are applied to.
+struct Input {
+    /// Empty once its values are on the host.
+    x: Tensor<2>,
+    rows: Option<Rows>,
 }
 
 impl Input {
     fn rows(&mut self) -> &mut Rows {
-        if let Self::Tensor(x) = self {
+        let Self { x, rows } = self;
+        rows.get_or_insert_with(|| {
             let rows = x.dims()[0];
             // handed over, not shared: values that nobody else has are not copied
             let x = std::mem::replace(x, Tensor::empty([0, 0], &x.device()));
-            *self = Self::Host(Rows::new(host_values(x), rows));
-        }
-        match self {
-            Self::Host(rows) => rows,
-            Self::Tensor(_) => unreachable!("just replaced"),
-        }
+            Rows::new(host_values(x), rows)
+        })
     }
 
     fn tensor(&self, device: &Device) -> Tensor<2> {
-        match self {
-            Self::Tensor(x) => x.clone(),
-            Self::Host(rows) => rows.tensor(device),
-        }
+        self.rows.as_ref().map_or_else(|| self.x.clone(), |rows| rows.tensor(device))
     }
 }
 
