@@ -1,5 +1,5 @@
-//! The same golden comparisons on a graphics adapter (a software one will do), with plain tensor
-//! operations. Ignored by a bare `cargo test`, since not every machine has an adapter;
+//! The same golden comparisons on a graphics adapter (a software one will do), with this program's kernels and
+//! with plain tensor operations. Ignored by a bare `cargo test`, since not every machine has an adapter;
 //! `cargo xtask test` runs them.
 
 use futures::executor::block_on;
@@ -8,7 +8,7 @@ use saescope::platform;
 
 use crate::golden_models::{compare_metrics, compare_residuals};
 
-fn compute() -> Compute {
+pub(crate) fn compute() -> Compute {
     let adapters = block_on(platform::adapters());
     let adapter = adapters
         .first()
@@ -18,12 +18,17 @@ fn compute() -> Compute {
     Compute::gpu(device, Precision::F32, None)
 }
 
+fn plain() -> Compute {
+    Compute::gpu_plain(compute().device, Precision::F32, None)
+}
+
 #[test]
 #[ignore = "needs a graphics adapter; cargo xtask test runs it"]
 fn gpu_residuals() {
-    let compute = compute();
-    for case in ["gemma2", "gemma3", "llama", "gpt2", "llama3_sharded_bf16"] {
-        compare_residuals(case, &compute, 1e-3);
+    for compute in [compute(), plain()] {
+        for case in ["gemma2", "gemma3", "llama", "gpt2", "llama3_sharded_bf16"] {
+            compare_residuals(case, &compute, 1e-3);
+        }
     }
 }
 
@@ -33,7 +38,8 @@ fn gpu_has_no_host_forms() {
     let compute = compute();
     assert!(!compute.on_host());
     for op in Op::ALL {
-        assert_eq!(compute.form(op), Form::Plain);
+        assert_eq!(compute.form(op), if op.has_kernel() { Form::Kernel } else { Form::Plain });
+        assert_eq!(plain().form(op), Form::Plain);
         let text = compute.clone().with(op, Form::Host).unwrap_err().to_string();
         assert!(text.contains(&format!("the host form of {op:?}")), "{text}");
     }
@@ -42,8 +48,9 @@ fn gpu_has_no_host_forms() {
 #[test]
 #[ignore = "needs a graphics adapter; cargo xtask test runs it"]
 fn gpu_metrics() {
-    let compute = compute();
-    for case in ["gemma2", "gemma3", "llama", "gpt2"] {
-        compare_metrics(case, &compute, 1e-3);
+    for compute in [compute(), plain()] {
+        for case in ["gemma2", "gemma3", "llama", "gpt2"] {
+            compare_metrics(case, &compute, 1e-3);
+        }
     }
 }

@@ -8,6 +8,7 @@ mod durable;
 mod generated;
 mod golden_models;
 mod gpu;
+mod gpu_kernels;
 mod hostile;
 mod length_control;
 mod real_models;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::layout::{Layout, zeroed};
+use super::dtype::DType;
+use super::layout::{Layout, Transform, zeroed};
 use crate::error::Result;
 
 /// A tensor in host memory, row-major f32.
@@ -51,6 +52,49 @@ impl Weights {
     }
 }
 
+impl Weights {
+    /// The values in their stored type where that has 16 bits and lies in the presented order, else dense.
+    ///
+    /// # Errors
+    /// As [`Weights::dense`].
+    pub fn narrow(self) -> Result<Narrow> {
+        let packed = match self {
+            Self::Dense(tensor) => return Ok(Narrow::Dense(tensor)),
+            Self::Packed(packed) => packed,
+        };
+        let halves: fn(Halves) -> Narrow = match packed.layout.dtype {
+            DType::BF16 => Narrow::Bf16,
+            DType::F16 => Narrow::F16,
+            _ => return packed.unpack().map(Narrow::Dense),
+        };
+        // one that is not finite is found, and named, by unpacking
+        if packed.layout.transform != Transform::None || !packed.finite_halves() {
+            return packed.unpack().map(Narrow::Dense);
+        }
+        Ok(halves(Halves { shape: packed.layout.shape, bytes: packed.bytes }))
+    }
+}
+
+/// Weights in as few bytes as they lose nothing in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Narrow {
+    /// f32.
+    Dense(HostTensor),
+    /// bf16.
+    Bf16(Halves),
+    /// f16.
+    F16(Halves),
+}
+
+/// A tensor of 16-bit values, row-major, all finite.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Halves {
+    /// Sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// Two to a value, little-endian.
+    pub bytes: Vec<u8>,
+}
+
 impl From<HostTensor> for Weights {
     fn from(tensor: HostTensor) -> Self {
         Self::Dense(tensor)
@@ -72,6 +116,16 @@ impl Packed {
     /// `bytes` are those of all of the layout's parts.
     pub(super) fn new(layout: Layout, bytes: Vec<u8>) -> Self {
         Self { layout, bytes }
+    }
+
+    /// Whether no 16-bit value has all bits of its exponent set.
+    fn finite_halves(&self) -> bool {
+        let exponent = if self.layout.dtype == DType::BF16 { 0x7f80 } else { 0x7c00 };
+        // without a branch a value, a piece at a time
+        let clean = |values: &[[u8; 2]]| {
+            !values.iter().fold(false, |bad, value| bad | (u16::from_le_bytes(*value) & exponent == exponent))
+        };
+        self.bytes.as_chunks::<2>().0.chunks(1 << 12).all(clean)
     }
 
     fn unpack(self) -> Result<HostTensor> {

@@ -6,9 +6,9 @@ use super::progress::Stage;
 use super::timeline::Timer;
 use crate::error::Result;
 use crate::metrics::{Keep, LayerInput, LayerMeasure, measure};
-use crate::model::ops::{Compute, Linear, Precision, read_back};
+use crate::model::ops::{Active, ActiveRule, Compute, Linear, Precision, Threshold, read_back};
 use crate::platform::{self, Clock};
-use crate::sae::{Encoder, Feature, Prepared, Sae};
+use crate::sae::{Encoder, Feature, Prepared, Rule, Sae};
 
 /// Most bytes of pre-activations held at once.
 const PRE_BYTES: usize = 64 << 20;
@@ -17,6 +17,8 @@ const PRE_BYTES: usize = 64 << 20;
 pub(super) struct DeviceEncoder {
     encoder: Encoder,
     map: Linear,
+    /// Chooses on the device, where that has a kernel for it.
+    active: Option<Active>,
     compute: Compute,
     d_sae: usize,
 }
@@ -38,7 +40,8 @@ impl DeviceEncoder {
             compute.precision = Precision::F32;
         }
         let map = Linear::in_out(w_enc, None, &compute);
-        Self { encoder, map, compute, d_sae }
+        let active = Active::new(&on_device(encoder.rule()), &compute);
+        Self { encoder, map, active, compute, d_sae }
     }
 
     /// Encodes residual rows, a chunk at a time.
@@ -56,9 +59,18 @@ impl DeviceEncoder {
                 }
             }
             let x = self.compute.tensor2(input, rows.len(), self.map.d_in());
-            let pre = read_back(self.map.forward(x)).await?;
-            let features =
-                platform::par_map(rows.len(), |i| self.encoder.activate(&pre[i * self.d_sae..(i + 1) * self.d_sae]));
+            let pre = self.map.forward(x);
+            let features = match &self.active {
+                Some(active) => {
+                    let rows = active.rows(pre, &self.compute).await?;
+                    rows.into_iter().map(|row| self.encoder.activated(row)).collect()
+                }
+                None => {
+                    let pre = read_back(pre).await?;
+                    let row = |i: usize| self.encoder.activate(&pre[i * self.d_sae..(i + 1) * self.d_sae]);
+                    platform::par_map(rows.len(), row)
+                }
+            };
             for (prepared, features) in prepared.into_iter().zip(features) {
                 out.push(prepared.and_then(|prepared| Ok(Encoded { prepared, features: features? })));
             }
@@ -69,6 +81,22 @@ impl DeviceEncoder {
     /// x̂ of a row, from its features' rows of `W_dec`.
     pub(super) fn decode(&self, encoded: &Encoded, rows: &[f32]) -> Result<Vec<f64>> {
         self.encoder.decode(&encoded.features, rows, &encoded.prepared)
+    }
+}
+
+/// An SAE's rule in the words of [`Active`].
+fn on_device(rule: Rule<'_>) -> ActiveRule<'_> {
+    match rule {
+        Rule::Standard { b_enc } => ActiveRule { threshold: Threshold::Zero, bias: b_enc, second: None, third: None },
+        Rule::Threshold { b_enc, threshold, norms } => {
+            ActiveRule { threshold: Threshold::Above, bias: b_enc, second: Some(threshold), third: norms }
+        }
+        Rule::TopK { b_enc, k, norms } => {
+            ActiveRule { threshold: Threshold::Largest(k), bias: b_enc, second: None, third: norms }
+        }
+        Rule::Gated { b_gate, b_mag, mag_scale } => {
+            ActiveRule { threshold: Threshold::Gate, bias: b_gate, second: Some(b_mag), third: Some(mag_scale) }
+        }
     }
 }
 

@@ -88,15 +88,29 @@ impl Encoder {
         // a NaN is never active, so it has to be looked for where it comes in
         let not_finite = pre.iter().position(|v| !v.is_finite());
         if let Some(i) = not_finite.or(features.iter().find(|f| !f.activation.is_finite()).map(|f| f.index as usize)) {
-            return Err(Error::malformed(
-                format!("SAE {}", self.name),
-                format!("pre-activation of feature {i}"),
-                "a finite number",
-                pre[i].to_string(),
-                "the input is too large for this precision; try --precision f32",
-            ));
+            return Err(self.not_finite(format!("pre-activation of feature {i}"), pre[i].to_string()));
         }
         Ok(features)
+    }
+
+    /// [`Encoder::activate`] for a row that a device has applied [`Encoder::rule`] to: its active features,
+    /// ascending, or none where a number of it is not finite.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`] for none.
+    pub fn activated(&self, row: Option<Vec<(u32, f32)>>) -> Result<Vec<Feature>> {
+        let row = row.ok_or_else(|| self.not_finite("pre-activations".to_owned(), "NaN or infinity".to_owned()))?;
+        Ok(row.into_iter().map(|(index, activation)| Feature { index, activation }).collect())
+    }
+
+    fn not_finite(&self, what: String, found: String) -> Error {
+        Error::malformed(
+            format!("SAE {}", self.name),
+            what,
+            "a finite number",
+            found,
+            "the input is too large for this precision; try --precision f32",
+        )
     }
 
     /// x̂ of one row in x's units, shape `[d_in]`, summed in f64.

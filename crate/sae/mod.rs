@@ -23,6 +23,7 @@ mod gemma_scope_2;
 mod hook;
 mod input;
 mod jumprelu;
+mod rule;
 mod saelens;
 mod standard;
 mod tensors;
@@ -35,6 +36,7 @@ mod tests;
 
 pub use encoder::Encoder;
 pub use input::{Normalization, NormalizeActivations, Prepared};
+pub use rule::Rule;
 
 /// An active feature of one text at one layer.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,4 +1,4 @@
-//! `saescope bench --ablation`: what each optimisation of the CPU path is worth, by leaving it out.
+//! `saescope bench --ablation`: what each optimisation of the CPU path is worth, or of a graphics device, by leaving it out.
 
 use super::{median, one_run, spread};
 use crate::cli::args::Bench;
@@ -19,8 +19,9 @@ pub(super) struct Variant {
     tokens: usize,
 }
 
-/// The run as it is, then with one thing left out or changed at a time.
-fn variants() -> Result<Vec<Variant>> {
+/// The run as it is, then with one thing left out or changed at a time; `device` is a graphics device, if one
+/// computes.
+fn variants(device: Option<&Compute>) -> Result<Vec<Variant>> {
     let with = |what: &str, compute: Compute, batching| Variant {
         what: what.to_owned(),
         compute,
@@ -28,6 +29,27 @@ fn variants() -> Result<Vec<Variant>> {
         seconds: Vec::new(),
         tokens: 0,
     };
+    if let Some(compute) = device {
+        let plain = Compute::gpu_plain(compute.device.clone(), compute.precision, compute.max_buffer);
+        let mut out = vec![
+            with("as it is", compute.clone(), Batching::Auto),
+            with("one text at a time", compute.clone(), Batching::OneText),
+            with("no kernel of its own", plain, Batching::Auto),
+        ];
+        for op in Op::ALL.into_iter().filter(|op| op.has_kernel()) {
+            let what = match op {
+                Op::Linear => "matmul of burn, weights widened",
+                Op::Attention => "attention over the square",
+                Op::Activation => "activations in steps",
+                Op::Norm => "norms in steps",
+                Op::Rope => "RoPE in steps",
+                Op::Active => "features chosen on the host",
+                Op::ResidualAdd => continue,
+            };
+            out.push(with(what, compute.clone().with(op, Form::Plain)?, Batching::Auto));
+        }
+        return Ok(out);
+    }
     let mut out = vec![
         with("as it is (f32)", Compute::cpu(), Batching::Auto),
         with("bf16", Compute::cpu_in(Precision::Bf16), Batching::Auto),
@@ -42,6 +64,8 @@ fn variants() -> Result<Vec<Variant>> {
             Op::Norm => "norms in steps",
             Op::Rope => "RoPE in steps",
             Op::ResidualAdd => "residual sums of burn",
+            // the host chooses in either form
+            Op::Active => continue,
         };
         out.push(with(what, Compute::cpu().with(op, Form::Plain)?, Batching::Auto));
     }
@@ -51,15 +75,18 @@ fn variants() -> Result<Vec<Variant>> {
 /// Runs every variant, in turn, `--repeat` times.
 ///
 /// # Errors
-/// [`Error::Usage`] where a graphics device computes; whatever ends a run.
+/// [`Error::Usage`] where several devices compute; whatever ends a run.
 pub(super) async fn run(args: &Bench, loaded: &Loaded, devices: &Devices, data: &Dataset) -> Result<Vec<Variant>> {
-    if !devices.adapters.is_empty() {
-        return Err(Error::usage(
-            "`--ablation` leaves out parts of the CPU path",
-            "add `--device cpu`; a graphics device runs plain tensor operations throughout",
-        ));
-    }
-    let mut variants = variants()?;
+    let device = match devices.computes.as_slice() {
+        [only] => (!only.on_host()).then_some(only),
+        _ => {
+            return Err(Error::usage(
+                "`--ablation` measures one device",
+                "name it: `--device cpu`, or `--device gpu:0`",
+            ));
+        }
+    };
+    let mut variants = variants(device)?;
     for _ in 0..args.repeat {
         for variant in &mut variants {
             let computes = [variant.compute.clone()];
@@ -128,7 +155,7 @@ mod tests {
 
     #[test]
     fn every_operation_is_left_out_once() {
-        let variants = variants().unwrap();
+        let variants = variants(None).unwrap();
         for op in Op::ALL.into_iter().filter(|op| *op != Op::Linear) {
             let plain: Vec<_> = variants.iter().filter(|v| v.compute.form(op) == Form::Plain).collect();
             assert_eq!(plain.len(), 1, "{op:?}");

@@ -2,16 +2,16 @@
 
 use burn::tensor::{Tensor, TensorData, activation as act};
 
-use super::{Compute, Form, Op, host_values};
+use super::{Compute, Form, Op, host_values, kernels};
 use crate::platform;
 
 /// √(2/π)
-const SQRT_2_OVER_PI: f32 = 0.797_884_6;
+pub(super) const SQRT_2_OVER_PI: f32 = 0.797_884_6;
 /// elements per parallel chunk: large enough to pay for a task, small enough to stay in cache
 const CHUNK: usize = 1 << 14;
 
 /// The activations that the supported families use.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Activation {
     /// `x · Φ(x)` through the error function (torch's `gelu`).
     Gelu,
@@ -87,7 +87,8 @@ fn exp(x: f32) -> f32 {
 /// `act(x)`, element by element.
 pub fn activate(x: Tensor<2>, activation: Activation, compute: &Compute) -> Tensor<2> {
     match compute.form(Op::Activation) {
-        Form::Plain => activation.tensor(x),
+        // alone it is GPT-2's, where it is a small part of a block
+        Form::Plain | Form::Kernel => activation.tensor(x),
         Form::Host => {
             let shape = x.dims();
             let mut values = host_values(x);
@@ -105,7 +106,8 @@ pub fn activate(x: Tensor<2>, activation: Activation, compute: &Compute) -> Tens
 /// `gate`, `up` `[n, d_mlp]` → `[n, d_mlp]`.
 pub fn gated_activation(gate: Tensor<2>, up: Tensor<2>, activation: Activation, compute: &Compute) -> Tensor<2> {
     match compute.form(Op::Activation) {
-        Form::Plain => activation.tensor(gate) * up,
+        Form::Kernel if gate.dims()[1].is_multiple_of(4) => kernels::gated(gate, up, activation),
+        Form::Plain | Form::Kernel => activation.tensor(gate) * up,
         Form::Host => {
             let shape = gate.dims();
             let mut values = host_values(gate);

@@ -2,6 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData, activation::softmax};
 
+use super::kernels::{self, Ancestors};
 use super::sums::dot;
 use super::{Compute, Form, Op, host_values};
 use crate::batch::{NO_PARENT, Trie};
@@ -37,6 +38,8 @@ pub struct TrieContext {
     depths: Vec<u32>,
     /// additive masks `[n, n]` per window; only for the plain-tensor form
     masks: Vec<(Option<usize>, Tensor<2>)>,
+    /// ancestors per window; only for the kernel
+    ancestors: Vec<(Option<usize>, Ancestors)>,
 }
 
 impl TrieContext {
@@ -45,9 +48,18 @@ impl TrieContext {
         let mut windows = windows.to_vec();
         windows.sort_unstable();
         windows.dedup();
-        let mut context = Self { parents: trie.parents.clone(), depths: trie.depths.clone(), masks: Vec::new() };
-        if compute.form(Op::Attention) == Form::Plain {
-            context.masks = windows.into_iter().map(|w| (w, context.mask(w, compute))).collect();
+        let mut context = Self {
+            parents: trie.parents.clone(),
+            depths: trie.depths.clone(),
+            masks: Vec::new(),
+            ancestors: Vec::new(),
+        };
+        match compute.form(Op::Attention) {
+            Form::Plain => context.masks = windows.into_iter().map(|w| (w, context.mask(w, compute))).collect(),
+            Form::Kernel => {
+                context.ancestors = windows.into_iter().map(|w| (w, context.ancestors(w, compute))).collect();
+            }
+            Form::Host => {}
         }
         context
     }
@@ -69,6 +81,19 @@ impl TrieContext {
             }
         }
         compute.tensor2(values, n, n)
+    }
+
+    /// Every node's list of what it sees within a window.
+    fn ancestors(&self, window: Option<usize>, compute: &Compute) -> Ancestors {
+        let n = self.parents.len();
+        let (mut starts, mut seen, mut longest) = (Vec::with_capacity(n + 1), Vec::new(), 0);
+        starts.push(0);
+        for node in 0..n {
+            seen.extend(self.seen_by(node, window));
+            longest = longest.max(seen.len() - starts[node]);
+            starts.push(seen.len());
+        }
+        Ancestors { starts: compute.indices(&starts), seen: compute.indices(&seen), longest }
     }
 
     /// Positions of the nodes in their texts.
@@ -95,7 +120,14 @@ pub fn attention(
             let out = host(&host_values(q), &host_values(k), &host_values(v), trie, params);
             Tensor::from_data(TensorData::new(out, shape), &compute.device)
         }
-        Form::Plain => plain(q, k, v, trie, params, compute),
+        Form::Kernel if params.head_dim.is_multiple_of(4) => {
+            match trie.ancestors.iter().find(|(w, _)| *w == params.window) {
+                Some((_, ancestors)) => kernels::trie_attention(q, k, v, ancestors, params),
+                // a window that was not announced: correct, only slower
+                None => kernels::trie_attention(q, k, v, &trie.ancestors(params.window, compute), params),
+            }
+        }
+        Form::Plain | Form::Kernel => plain(q, k, v, trie, params, compute),
     }
 }
 

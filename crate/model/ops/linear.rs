@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::gemm::{Matrix, Panels, Rows};
+use super::kernels::{self, Format};
 use super::{Compute, Form, Op, Precision, host_values};
-use crate::checkpoint::{HostTensor, Weights};
+use crate::checkpoint::{HostTensor, Narrow, Weights};
 use crate::error::Result;
-use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
+use burn::tensor::{Bytes, DType, Device, FloatDType, Int, Tensor, TensorData};
 
 /// The weight of a linear map, where its form wants it.
 // one a matrix: its few hundred bytes are nothing beside the values
@@ -15,12 +16,14 @@ use burn::tensor::{DType, Device, FloatDType, Tensor, TensorData};
 enum Weight {
     /// In host memory.
     Host(Arc<Panels>),
-    /// On the device, as stored, in pieces along `d_out` that each fit a buffer; mostly one.
+    /// On the device, in the stored order, in pieces along `d_out` that each fit a buffer; mostly one.
     Device(Vec<Tensor<2>>),
+    /// On the device, in the stored order and type, each piece with its `d_out`.
+    Words(Format, Vec<(Tensor<1, Int>, usize)>),
 }
 
 /// How a checkpoint stores the matrix of a linear map.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Order {
     /// `[d_out, d_in]`: torch's `nn.Linear`.
     OutIn,
@@ -34,6 +37,14 @@ impl Order {
         match self {
             Self::OutIn => [d_out, d_in],
             Self::InOut => [d_in, d_out],
+        }
+    }
+
+    /// `d_in` and `d_out` of a matrix of this shape.
+    fn sizes(self, shape: &[usize]) -> [usize; 2] {
+        match self {
+            Self::OutIn => [shape[1], shape[0]],
+            Self::InOut => [shape[0], shape[1]],
         }
     }
 
@@ -62,12 +73,30 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// From weights as they were read. No form computes with packed ones, so these are unpacked here.
+    /// From weights as they were read: the kernel takes 16-bit ones as they are, other forms unpacked.
     ///
     /// # Errors
     /// [`crate::Error::Malformed`] for a packed value that is not finite.
     pub fn new(weight: Weights, order: Order, bias: Option<HostTensor>, compute: &Compute) -> Result<Self> {
-        Ok(Self::dense(weight.dense()?, order, bias, compute))
+        if compute.form(Op::Linear) != Form::Kernel {
+            return Ok(Self::dense(weight.dense()?, order, bias, compute));
+        }
+        let (format, halves) = match weight.narrow()? {
+            Narrow::Dense(weight) => return Ok(Self::dense(weight, order, bias, compute)),
+            Narrow::Bf16(halves) => (Format::Bf16, halves),
+            Narrow::F16(halves) => (Format::F16, halves),
+        };
+        let [d_in, d_out] = order.sizes(&halves.shape);
+        if !kernels::multiplies(d_in, d_out) {
+            let widen: fn(&[u8; 2]) -> f32 = match format {
+                Format::F16 => |bits| half::f16::from_le_bytes(*bits).to_f32(),
+                _ => |bits| half::bf16::from_le_bytes(*bits).to_f32(),
+            };
+            let data = halves.bytes.as_chunks::<2>().0.iter().map(widen).collect();
+            return Ok(Self::dense(HostTensor { shape: halves.shape, data }, order, bias, compute));
+        }
+        let weight = words(Bytes::from_bytes_vec(halves.bytes), d_in, d_out, order, format, compute);
+        Ok(Self { weight, bias: bias.map(|b| compute.tensor1(b.data)), d_in, d_out, order })
     }
 
     /// From a dense weight `[d_out, d_in]`; see [`Order::OutIn`].
@@ -81,14 +110,19 @@ impl Linear {
     }
 
     fn dense(weight: HostTensor, order: Order, bias: Option<HostTensor>, compute: &Compute) -> Self {
-        let (first, second) = (weight.shape[0], weight.shape[1]);
-        let (d_in, d_out) = match order {
-            Order::OutIn => (second, first),
-            Order::InOut => (first, second),
-        };
+        let [d_in, d_out] = order.sizes(&weight.shape);
         let weight = match compute.form(Op::Linear) {
             Form::Host => Weight::Host(Arc::new(order.panels(&weight.data, d_in, d_out, compute.precision))),
-            Form::Plain => Weight::Device(
+            Form::Kernel if kernels::multiplies(d_in, d_out) => match compute.precision {
+                Precision::F32 | Precision::Bf16 => {
+                    words(Bytes::from_elems(weight.data), d_in, d_out, order, Format::F32, compute)
+                }
+                Precision::F16 => {
+                    let halves: Vec<half::f16> = weight.data.iter().map(|v| half::f16::from_f32(*v)).collect();
+                    words(Bytes::from_elems(halves), d_in, d_out, order, Format::F16, compute)
+                }
+            },
+            Form::Plain | Form::Kernel => Weight::Device(
                 pieces(weight.data, d_in, d_out, order, compute)
                     .into_iter()
                     .map(|data| match compute.precision {
@@ -137,6 +171,13 @@ impl Linear {
                     Tensor::from_data(TensorData::new(y, [rows, map.d_out]), &device)
                 }
                 Weight::Device(pieces) => map.plain(input.tensor(&device), pieces),
+                Weight::Words(format, pieces) => {
+                    let x = input.tensor(&device);
+                    let product = |(w, d_out): &(Tensor<1, Int>, usize)| {
+                        kernels::matmul(x.clone(), w.clone(), *d_out, *format, map.order)
+                    };
+                    joined(pieces.iter().map(product).collect())
+                }
             };
             match &map.bias {
                 Some(bias) => y + bias.clone().unsqueeze::<2>(),
@@ -147,7 +188,7 @@ impl Linear {
 
     /// The plain form, piece by piece.
     fn plain(&self, x: Tensor<2>, pieces: &[Tensor<2>]) -> Tensor<2> {
-        let mut parts = pieces.iter().map(|weight| {
+        let parts = pieces.iter().map(|weight| {
             let weight = match self.order {
                 Order::OutIn => weight.clone().transpose(),
                 Order::InOut => weight.clone(),
@@ -159,10 +200,15 @@ impl Linear {
                 x.cast(FloatDType::F16).matmul(weight).cast(FloatDType::F32)
             }
         });
-        match (parts.next(), pieces.len()) {
-            (Some(only), 1) => only,
-            (first, _) => Tensor::cat(first.into_iter().chain(parts).collect(), 1),
-        }
+        joined(parts.collect())
+    }
+}
+
+/// Parts of a result, side by side.
+fn joined(mut parts: Vec<Tensor<2>>) -> Tensor<2> {
+    match parts.len() {
+        1 => parts.remove(0),
+        _ => Tensor::cat(parts, 1),
     }
 }
 
@@ -189,26 +235,60 @@ impl Input {
     }
 }
 
-/// A matrix cut along `d_out` so that no piece is larger than a buffer of the device may be.
-fn pieces(data: Vec<f32>, d_in: usize, d_out: usize, order: Order, compute: &Compute) -> Vec<TensorData> {
-    let bytes_per_output = d_in as u64 * compute.precision.bytes();
-    let most = compute.max_buffer.map_or(d_out as u64, |most| most / bytes_per_output.max(1));
-    let width = usize::try_from(most).unwrap_or(usize::MAX).clamp(1, d_out.max(1));
-    let shape = |width: usize| order.shape(d_in, width);
-    if width >= d_out {
-        return vec![TensorData::new(data, shape(d_out))];
-    }
-    let starts = (0..d_out).step_by(width);
-    starts
+/// How many outputs a piece has, so that none is larger than a buffer of the device may be.
+fn piece_width(d_in: usize, d_out: usize, element_bytes: u64, compute: &Compute) -> usize {
+    let most = compute.max_buffer.map_or(d_out as u64, |most| most / (d_in as u64 * element_bytes).max(1));
+    usize::try_from(most).unwrap_or(usize::MAX).clamp(1, d_out.max(1))
+}
+
+/// A matrix cut along `d_out` into pieces of `width`, each with its own; `size` elements of `data` are one of
+/// the matrix.
+fn cut<T: Copy>(
+    data: &[T],
+    size: usize,
+    [d_in, d_out]: [usize; 2],
+    order: Order,
+    width: usize,
+) -> Vec<(Vec<T>, usize)> {
+    (0..d_out)
+        .step_by(width)
         .map(|start| {
             let end = (start + width).min(d_out);
             let part = match order {
-                Order::OutIn => data[start * d_in..end * d_in].to_vec(),
-                Order::InOut => data.chunks_exact(d_out).flat_map(|row| &row[start..end]).copied().collect(),
+                Order::OutIn => data[start * d_in * size..end * d_in * size].to_vec(),
+                Order::InOut => {
+                    data.chunks_exact(d_out * size).flat_map(|row| &row[start * size..end * size]).copied().collect()
+                }
             };
-            TensorData::new(part, shape(end - start))
+            (part, end - start)
         })
         .collect()
+}
+
+/// A matrix in pieces that a device takes.
+fn pieces(data: Vec<f32>, d_in: usize, d_out: usize, order: Order, compute: &Compute) -> Vec<TensorData> {
+    let width = piece_width(d_in, d_out, compute.precision.bytes(), compute);
+    if width >= d_out {
+        return vec![TensorData::new(data, order.shape(d_in, d_out))];
+    }
+    let parts = cut(&data, 1, [d_in, d_out], order, width);
+    parts.into_iter().map(|(part, width)| TensorData::new(part, order.shape(d_in, width))).collect()
+}
+
+/// The stored bytes of a matrix in pieces that a device takes, as the kernel reads them.
+fn words(bytes: Bytes, d_in: usize, d_out: usize, order: Order, format: Format, compute: &Compute) -> Weight {
+    let size = if format == Format::F32 { 4 } else { 2 };
+    // of fours, as the kernel computes them
+    let width = (piece_width(d_in, d_out, size as u64, compute) & !3).max(4);
+    let tensor = |bytes: Bytes, width: usize| {
+        let data = TensorData::from_bytes(bytes, [d_in * width * size / 4], DType::I32);
+        (Tensor::from_data(data, (&compute.device, DType::I32)), width)
+    };
+    if width >= d_out {
+        return Weight::Words(format, vec![tensor(bytes, d_out)]);
+    }
+    let parts = cut(&bytes, size, [d_in, d_out], order, width).into_iter();
+    Weight::Words(format, parts.map(|(part, width)| tensor(Bytes::from_bytes_vec(part), width)).collect())
 }
 
 #[cfg(test)]

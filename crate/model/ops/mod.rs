@@ -1,12 +1,14 @@
 //! The few tensor operations that the model families are written with.
 //!
 //! Each has a plain-tensor form, which runs on any device, and where it pays a host form for the CPU,
-//! beside it in the same file. [`Compute`] says which one runs, operation by operation; the tests
-//! compare the two through it.
+//! beside it in the same file, and a kernel for graphics devices, in a folder of their own. [`Compute`] says
+//! which one runs, operation by operation; the tests compare them through it.
 
 mod activation;
+mod active;
 mod attention;
 mod gemm;
+mod kernels;
 mod linear;
 mod norm;
 mod residual;
@@ -14,6 +16,7 @@ mod rope;
 mod sums;
 
 pub use activation::{Activation, activate, gated_activation};
+pub use active::{Active, ActiveRow, ActiveRule, Threshold};
 pub use attention::{AttentionParams, TrieContext, attention};
 pub use gemm::{Matrix, Panels, Rows};
 pub use linear::{Linear, Order};
@@ -41,24 +44,36 @@ pub enum Op {
     Rope,
     /// [`residual_add`].
     ResidualAdd,
+    /// [`Active`]; without a kernel the host chooses.
+    Active,
 }
 
 impl Op {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Linear, Self::Attention, Self::Activation, Self::Norm, Self::Rope, Self::ResidualAdd];
+    pub const ALL: [Self; 7] =
+        [Self::Linear, Self::Attention, Self::Activation, Self::Norm, Self::Rope, Self::ResidualAdd, Self::Active];
+
+    /// Whether there is a kernel of this program's own for it.
+    pub fn has_kernel(self) -> bool {
+        !matches!(self, Self::ResidualAdd)
+    }
+
+    /// The form that a graphics device runs.
+    fn on_device(self) -> Form {
+        if self.has_kernel() { Form::Kernel } else { Form::Plain }
+    }
 }
 
 /// How an operation is computed.
-///
-/// A kernel of this program's own would be a third form. It comes with the first one: until then it
-/// would be a value that every operation has to refuse.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// Plain tensor operations, on any device.
     Plain,
     /// Fused loops and a blocked matmul over host memory; only where the tensors lie there.
     Host,
+    /// A kernel of this program's own, on a graphics device. Shapes that it has no form for (odd widths) are
+    /// computed as [`Form::Plain`] does.
+    Kernel,
 }
 
 /// Number format of weights and matmuls.
@@ -124,19 +139,31 @@ impl Compute {
 
     /// A graphics device; see [`Compute::max_buffer`].
     pub fn gpu(device: Device, precision: Precision, max_buffer: Option<u64>) -> Self {
-        Self { device, precision, max_buffer, forms: [Form::Plain; Op::ALL.len()] }
+        Self { device, precision, max_buffer, forms: Op::ALL.map(Op::on_device) }
+    }
+
+    /// A graphics device with plain tensor operations: the twin that its kernels are checked against.
+    pub fn gpu_plain(device: Device, precision: Precision, max_buffer: Option<u64>) -> Self {
+        Self { forms: [Form::Plain; Op::ALL.len()], ..Self::gpu(device, precision, max_buffer) }
     }
 
     /// With another form of one operation: what a comparison or a search for the operation at fault
     /// switches.
     ///
     /// # Errors
-    /// [`Error::Usage`] for the host form on a device whose tensors are not in host memory.
+    /// [`Error::Usage`] for the host form on a device whose tensors are not in host memory, and for a kernel
+    /// on one whose tensors are, or of an operation that has none.
     pub fn with(mut self, op: Op, form: Form) -> Result<Self> {
         if form == Form::Host && !self.on_host() {
             return Err(Error::usage(
                 format!("the host form of {op:?} on {:?}", self.device),
                 "host forms read tensors in host memory: take the CPU",
+            ));
+        }
+        if form == Form::Kernel && (self.on_host() || !op.has_kernel()) {
+            return Err(Error::usage(
+                format!("a kernel for {op:?} on {:?}", self.device),
+                "kernels are for graphics devices, and not every operation has one: take the plain form",
             ));
         }
         self.forms[op as usize] = form;
@@ -188,14 +215,25 @@ pub(crate) fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 /// # Errors
 /// [`Error::Device`] when the device fails or is lost.
 pub async fn read_back<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    let failed = |e: String| {
-        Error::device(
-            format!("reading results back failed: {e}"),
-            "the device may be lost or out of memory; run again with `--device cpu` or a smaller `--batch-size`",
-        )
-    };
-    let data = tensor.into_data_async().await.map_err(|e| failed(format!("{e:?}")))?;
-    data.convert::<f32>().try_into_vec::<f32>().map_err(|e| failed(format!("{e:?}")))
+    let data = tensor.into_data_async().await.map_err(not_read)?;
+    data.convert::<f32>().try_into_vec::<f32>().map_err(not_read)
+}
+
+/// Reads a tensor of 32-bit words back to the host, row-major.
+///
+/// # Errors
+/// As [`read_back`].
+async fn read_back_words<const D: usize>(tensor: Tensor<D, Int>) -> Result<Vec<u32>> {
+    let data = tensor.into_data_async().await.map_err(not_read)?;
+    let words = data.try_into_vec::<i32>().map_err(not_read)?;
+    Ok(bytemuck::allocation::cast_vec(words))
+}
+
+fn not_read(e: impl std::fmt::Debug) -> Error {
+    Error::device(
+        format!("reading results back failed: {e:?}"),
+        "the device may be lost or out of memory; run again with `--device cpu` or a smaller `--batch-size`",
+    )
 }
 
 #[cfg(test)]
@@ -211,6 +249,7 @@ mod tests {
                     let expected = if other == op { form } else { start.form(other) };
                     assert_eq!(switched.form(other), expected, "{op:?} to {form:?}: {other:?}");
                 }
+                assert!(start.with(op, Form::Kernel).is_err(), "a kernel of {op:?} on the CPU");
             }
         }
     }

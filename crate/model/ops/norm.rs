@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{Tensor, TensorData};
 
 use super::sums::{dot, sum};
-use super::{Compute, Form, Op, host_values};
+use super::{Compute, Form, Op, host_values, kernels};
 use crate::checkpoint::HostTensor;
 use crate::platform;
 
@@ -30,6 +30,7 @@ pub struct RmsNorm {
 enum Scale {
     Host(Arc<[f32]>),
     Plain(Box<Tensor<1>>),
+    Kernel(Box<Tensor<1>>),
 }
 
 impl RmsNorm {
@@ -37,7 +38,10 @@ impl RmsNorm {
     pub fn new(weight: HostTensor, eps: f64, compute: &Compute) -> Self {
         let weight = match compute.form(Op::Norm) {
             Form::Host => Scale::Host(weight.data.into()),
-            Form::Plain => Scale::Plain(Box::new(compute.tensor1(weight.data))),
+            Form::Kernel if weight.data.len().is_multiple_of(4) => {
+                Scale::Kernel(Box::new(compute.tensor1(weight.data)))
+            }
+            Form::Plain | Form::Kernel => Scale::Plain(Box::new(compute.tensor1(weight.data))),
         };
         Self { weight, eps }
     }
@@ -60,6 +64,7 @@ impl RmsNorm {
                 let mean_square = x.clone().square().mean_dim(1);
                 x / (mean_square + self.eps).sqrt() * weight.as_ref().clone().unsqueeze::<2>()
             }
+            Scale::Kernel(weight) => kernels::rms_norm(x, weight.as_ref().clone(), self.eps as f32),
         }
     }
 
@@ -92,7 +97,9 @@ impl LayerNorm {
     pub fn new(weight: HostTensor, bias: HostTensor, eps: f64, compute: &Compute) -> Self {
         let affine = match compute.form(Op::Norm) {
             Form::Host => Affine::Host(weight.data.into_iter().zip(bias.data).collect()),
-            Form::Plain => Affine::Plain(Box::new((compute.tensor1(weight.data), compute.tensor1(bias.data)))),
+            Form::Plain | Form::Kernel => {
+                Affine::Plain(Box::new((compute.tensor1(weight.data), compute.tensor1(bias.data))))
+            }
         };
         Self { affine, eps }
     }

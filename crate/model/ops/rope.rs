@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::{Compute, Form, Op, host_values};
+use super::{Compute, Form, Op, host_values, kernels};
 use crate::platform;
 
 /// How a checkpoint stretches its rotary frequencies.
@@ -69,6 +69,8 @@ enum Table {
     Host(Vec<(f32, f32)>),
     /// `[n, 1, head_dim/2]` each: cosines, and sines.
     Plain(Box<(Tensor<3>, Tensor<3>)>),
+    /// `[n, head_dim]`: cosines, then sines.
+    Kernel(Box<Tensor<2>>),
 }
 
 impl RopeTable {
@@ -78,11 +80,16 @@ impl RopeTable {
         let turns = angles.map(libm::sincosf);
         Self(match compute.form(Op::Rope) {
             Form::Host => Table::Host(turns.map(|(sin, cos)| (cos, sin)).collect()),
-            Form::Plain => {
+            form => {
                 let (sin, cos): (Vec<f32>, Vec<f32>) = turns.unzip();
                 let (n, half) = (positions.len(), frequencies.len());
                 let table = |values| compute.tensor2(values, n, half).reshape([n, 1, half]);
-                Table::Plain(Box::new((table(cos), table(sin))))
+                let (cos, sin) = (table(cos), table(sin));
+                if form == Form::Kernel && half.is_multiple_of(4) {
+                    Table::Kernel(Box::new(Tensor::cat(vec![cos, sin], 2).reshape([n, 2 * half])))
+                } else {
+                    Table::Plain(Box::new((cos, sin)))
+                }
             }
         })
     }
@@ -96,6 +103,7 @@ impl RopeTable {
         let half = width / heads.max(1) / 2;
         let (cos, sin) = match &self.0 {
             Table::Host(turns) => return turned(x, turns, half),
+            Table::Kernel(turns) => return kernels::rope(x, turns.as_ref().clone(), heads),
             Table::Plain(table) => (&table.0, &table.1),
         };
         let x = x.reshape([n, heads, 2 * half]);

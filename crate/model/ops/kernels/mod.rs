@@ -1,0 +1,224 @@
+//! Kernels of this program's own for graphics devices, written once in cubecl and compiled there to the
+//! device's language; each is the third form of an operation whose plain twin stands in the file beside
+//! this folder.
+//!
+//! They enter burn through its backend extension: the trait [`Kernels`] has an implementation for the
+//! backend of all cubecl runtimes, and burn's dispatch finds it by the tensors' device.
+//!
+//! What they rely on: values four by four (`F4`), so widths that are multiples of four; a workgroup's
+//! shared memory of at most 16 KiB; no subgroups, no atomics, no 64-bit numbers, which browsers may lack.
+//! Barriers stand only in loops whose bounds are scalars of the launch: WGSL wants them in uniform flow.
+
+mod active;
+mod attention;
+mod elementwise;
+mod matmul;
+mod norm;
+
+pub use matmul::Format;
+
+use burn::backend::tensor::{FloatTensor, IntTensor};
+use burn::backend::{Backend, Dispatch, backend_extension};
+use burn::tensor::{DType, Int, Shape, Tensor};
+use burn_cubecl::kernel::into_contiguous;
+use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
+use burn_cubecl::tensor::CubeTensor;
+use burn_cubecl::{CubeBackend, cubecl};
+use cubecl::prelude::*;
+
+use super::{Activation, AttentionParams, Order, Threshold};
+
+/// Four values that are loaded and computed with together.
+type F4 = Vector<f32, Const<4>>;
+
+/// Most workgroups along one axis of a launch (WebGPU's own limit is 65,535).
+const GRID: u32 = 1 << 15;
+
+/// The ancestors of every node of a trie within a window, as sparse rows.
+#[derive(Debug, Clone)]
+pub(super) struct Ancestors {
+    /// `[n + 1]`: where each node's list begins in `seen`.
+    pub(super) starts: Tensor<1, Int>,
+    /// A node, its parent, and so on.
+    pub(super) seen: Tensor<1, Int>,
+    /// Nodes in the longest list.
+    pub(super) longest: usize,
+}
+
+/// The operations, on a backend's own tensors. All float tensors are f32 and `[rows, width]`.
+#[backend_extension(Cube)]
+trait Kernels: Backend {
+    /// See [`super::attention`].
+    fn trie_attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        starts: IntTensor<Self>,
+        seen: IntTensor<Self>,
+        longest: usize,
+        params: AttentionParams,
+    ) -> FloatTensor<Self>;
+
+    /// See [`super::Linear`]; `w` are the words that W is stored in.
+    fn matmul(
+        x: FloatTensor<Self>,
+        w: IntTensor<Self>,
+        d_out: usize,
+        format: Format,
+        order: Order,
+    ) -> FloatTensor<Self>;
+
+    /// See [`super::RmsNorm`].
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
+
+    /// See [`super::RopeTable`]; `turns` is `[n, head_dim]`: the cosines, then the sines.
+    fn rope(x: FloatTensor<Self>, turns: FloatTensor<Self>, heads: usize) -> FloatTensor<Self>;
+
+    /// See [`super::gated_activation`].
+    fn gated(gate: FloatTensor<Self>, up: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
+
+    /// See [`super::Active`].
+    fn active(
+        pre: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        third: FloatTensor<Self>,
+        threshold: Threshold,
+        scaled: bool,
+        most: usize,
+    ) -> IntTensor<Self>;
+}
+
+impl Kernels for CubeBackend {
+    fn trie_attention(
+        q: FloatTensor<Self>,
+        k: FloatTensor<Self>,
+        v: FloatTensor<Self>,
+        starts: IntTensor<Self>,
+        seen: IntTensor<Self>,
+        longest: usize,
+        params: AttentionParams,
+    ) -> FloatTensor<Self> {
+        attention::launch([q, k, v].map(into_contiguous), [starts, seen], longest, &params)
+    }
+
+    fn matmul(
+        x: FloatTensor<Self>,
+        w: IntTensor<Self>,
+        d_out: usize,
+        format: Format,
+        order: Order,
+    ) -> FloatTensor<Self> {
+        matmul::launch(into_contiguous(x), w, d_out, format, order)
+    }
+
+    fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
+        norm::launch(into_contiguous(x), weight, eps)
+    }
+
+    fn rope(x: FloatTensor<Self>, turns: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
+        elementwise::rope(into_contiguous(x), turns, heads)
+    }
+
+    fn gated(gate: FloatTensor<Self>, up: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        elementwise::gated(into_contiguous(gate), into_contiguous(up), activation)
+    }
+
+    fn active(
+        pre: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        third: FloatTensor<Self>,
+        threshold: Threshold,
+        scaled: bool,
+        most: usize,
+    ) -> IntTensor<Self> {
+        active::launch(into_contiguous(pre), [first, second, third], threshold, scaled, most)
+    }
+}
+
+/// Attention of every node over its ancestors; head widths must be multiples of four.
+pub(super) fn trie_attention(
+    q: Tensor<2>,
+    k: Tensor<2>,
+    v: Tensor<2>,
+    ancestors: &Ancestors,
+    params: &AttentionParams,
+) -> Tensor<2> {
+    let Ancestors { starts, seen, longest } = ancestors;
+    Tensor::from_dispatch(Dispatch::trie_attention(
+        q.into_dispatch(),
+        k.into_dispatch(),
+        v.into_dispatch(),
+        starts.clone().into_dispatch(),
+        seen.clone().into_dispatch(),
+        *longest,
+        *params,
+    ))
+}
+
+/// Whether [`matmul`] takes matrices of these sizes.
+pub(super) fn multiplies(d_in: usize, d_out: usize) -> bool {
+    d_in.is_multiple_of(matmul::DEPTH) && d_out.is_multiple_of(4)
+}
+
+/// `X · W`, of sizes that [`multiplies`] takes; `w` are the words that W is stored in.
+pub(super) fn matmul(x: Tensor<2>, w: Tensor<1, Int>, d_out: usize, format: Format, order: Order) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::matmul(x.into_dispatch(), w.into_dispatch(), d_out, format, order))
+}
+
+/// `x / √(mean(x²) + ε) · w` of every row; the width must be a multiple of four.
+pub(super) fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), weight.into_dispatch(), eps))
+}
+
+/// Rotates heads; half a head's width must be a multiple of four.
+pub(super) fn rope(x: Tensor<2>, turns: Tensor<2>, heads: usize) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::rope(x.into_dispatch(), turns.into_dispatch(), heads))
+}
+
+/// `act(gate) · up`; the width must be a multiple of four.
+pub(super) fn gated(gate: Tensor<2>, up: Tensor<2>, activation: Activation) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::gated(gate.into_dispatch(), up.into_dispatch(), activation))
+}
+
+/// `[n, 1 + 2 · most]` words: a row's number of active features, `most` indices, `most` activations' bits.
+pub(super) fn active(
+    pre: Tensor<2>,
+    vectors: [Tensor<1>; 3],
+    threshold: Threshold,
+    scaled: bool,
+    most: usize,
+) -> Tensor<2, Int> {
+    let [first, second, third] = vectors.map(Tensor::into_dispatch);
+    Tensor::from_dispatch(Dispatch::active(pre.into_dispatch(), first, second, third, threshold, scaled, most))
+}
+
+/// A result's tensor, not yet written.
+fn empty(like: &CubeTensor, shape: [usize; 2]) -> CubeTensor {
+    empty_device_contiguous_dtype(like.client.clone(), like.device.clone(), Shape::from(shape), DType::F32)
+}
+
+/// Rows and width of a tensor.
+fn dims(tensor: &CubeTensor) -> [usize; 2] {
+    let shape = tensor.meta.shape();
+    [shape[0], shape[1]]
+}
+
+/// Workgroups for `n` pieces of work, over two axes where one is too short; see [`linear`].
+fn grid(n: usize) -> CubeCount {
+    let n = n as u32;
+    CubeCount::Static(n.min(GRID), n.div_ceil(GRID), 1)
+}
+
+/// Number of this workgroup among those of [`grid`].
+#[cube]
+fn linear() -> usize {
+    (CUBE_POS_Y * GRID + CUBE_POS_X) as usize
+}
+
+/// The sum of a vector's four values.
+#[cube]
+fn total(v: F4) -> f32 {
+    (v.extract(0usize) + v.extract(1usize)) + (v.extract(2usize) + v.extract(3usize))
+}

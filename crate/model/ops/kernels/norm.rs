@@ -1,0 +1,69 @@
+//! RMS norm in one pass over each row: a workgroup a row.
+
+use burn_cubecl::cubecl;
+use burn_cubecl::tensor::CubeTensor;
+use cubecl::prelude::*;
+
+use super::{F4, dims, empty, grid, linear, total};
+
+/// Threads of a workgroup; a power of two.
+const THREADS: usize = 64;
+
+pub(super) fn launch(x: CubeTensor, weight: CubeTensor, eps: f32) -> CubeTensor {
+    let [rows, width] = dims(&x);
+    let out = empty(&x, [rows, width]);
+    if rows == 0 {
+        return out;
+    }
+    let client = x.client.clone();
+    // SAFETY: rows past the last are left out in the kernel, and the caller checked the width
+    unsafe {
+        kernel::launch_unchecked(
+            &client,
+            grid(rows),
+            CubeDim::new_1d(THREADS as u32),
+            x.into_buffer_arg(),
+            weight.into_buffer_arg(),
+            out.clone().into_buffer_arg(),
+            rows as u32,
+            eps,
+            width / 4,
+        );
+    }
+    out
+}
+
+#[cube(launch_unchecked)]
+fn kernel(x: &[F4], weight: &[F4], out: &mut [F4], rows: u32, eps: f32, #[comptime] width: usize) {
+    let row = linear();
+    if row >= rows as usize {
+        terminate!();
+    }
+    let unit = UNIT_POS as usize;
+    let start = row * width;
+    let mut squares = F4::new(0.0f32);
+    let mut i = unit;
+    while i < width {
+        let value = x[start + i];
+        squares = fma(value, value, squares);
+        i += THREADS;
+    }
+    let mut sums = Shared::<[f32]>::new_slice(THREADS);
+    sums[unit] = total(squares);
+    sync_cube();
+    let halvings = comptime!(THREADS.ilog2() as usize);
+    #[unroll]
+    for step in 0..halvings {
+        let half = comptime!(THREADS >> (step + 1));
+        if unit < half {
+            sums[unit] += sums[unit + half];
+        }
+        sync_cube();
+    }
+    let scale = (sums[0] / comptime!(4.0 * width as f32) + eps).sqrt();
+    let mut i = unit;
+    while i < width {
+        out[start + i] = x[start + i] / F4::new(scale) * weight[i];
+        i += THREADS;
+    }
+}

@@ -1,0 +1,236 @@
+//! Every kernel of this program's own against its twin on the CPU and, where the same sums are made in the same
+//! order, bit for bit. Ignored by a bare `cargo test`, as `tests/gpu.rs` is; `cargo xtask test` runs them.
+
+use futures::executor::block_on;
+use saescope::batch::Trie;
+use saescope::checkpoint::HostTensor;
+use saescope::model::ops::{
+    Activation, Active, ActiveRow, ActiveRule, AttentionParams, Compute, Linear, Order, Precision, RmsNorm,
+    RopeScaling, RopeTable, Threshold, TrieContext, attention, gated_activation, inverse_frequencies, read_back,
+};
+
+use crate::gpu::compute;
+
+/// Deterministic values in [−1, 1).
+fn random(n: usize, seed: u64) -> Vec<f32> {
+    let mut s = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    (0..n)
+        .map(|_| {
+            s ^= s << 13;
+            s ^= s >> 7;
+            s ^= s << 17;
+            (s >> 40) as f32 / (1u64 << 23) as f32 - 1.0
+        })
+        .collect()
+}
+
+fn close(name: &str, a: &[f32], b: &[f32], tolerance: f32) {
+    assert_eq!(a.len(), b.len(), "{name}: lengths");
+    let scale = b.iter().fold(1e-30f32, |m, v| m.max(v.abs()));
+    let worst = a.iter().zip(b).fold(0f32, |m, (x, y)| m.max((x - y).abs()));
+    assert!(worst <= tolerance * scale, "{name}: largest difference {worst:e} at scale {scale:e}");
+}
+
+/// Texts that share beginnings, one of them longer than several of the kernel's chunks.
+fn trie() -> Trie {
+    let mut trie = Trie::new();
+    let long: Vec<u32> = (0..300).map(|i| i * 7 % 101).collect();
+    for text in [&[0, 1, 2, 3, 4, 5, 6][..], &[0, 1, 2, 9, 9, 9], &[0, 7], &long, &long[..65], &[5, 5, 5, 5]] {
+        trie.insert(text);
+    }
+    trie
+}
+
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_kernel_attention() {
+    let (gpu, trie) = (compute(), trie());
+    let n = trie.len();
+    for (heads, kv_heads, head_dim) in [(4, 2, 12), (3, 3, 64), (8, 4, 256), (2, 1, 320)] {
+        for (softcap, window) in [(None, None), (Some(2.0), None), (None, Some(3)), (Some(50.0), Some(100))] {
+            let p = AttentionParams { heads, kv_heads, head_dim, scale: 0.4, softcap, window };
+            let (qw, kw) = (heads * head_dim, kv_heads * head_dim);
+            let run = |c: &Compute, announced: &[Option<usize>]| {
+                let q = c.tensor2(random(n * qw, 1), n, qw);
+                let k = c.tensor2(random(n * kw, 2), n, kw);
+                let v = c.tensor2(random(n * kw, 3), n, kw);
+                let context = TrieContext::new(&trie, announced, c);
+                block_on(read_back(attention(q, k, v, &context, &p, c))).unwrap()
+            };
+            let announced = run(&gpu, &[window]);
+            close(&format!("{p:?}"), &announced, &run(&Compute::cpu(), &[]), 1e-5);
+            assert_eq!(announced, run(&gpu, &[]), "a window that was not announced");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_kernel_norm_rope_and_gate() {
+    let (gpu, cpu) = (compute(), Compute::cpu());
+    // the last ones have no kernel: odd widths are computed plainly
+    for (rows, heads, head_dim) in [(1, 1, 8), (7, 4, 64), (300, 8, 256), (2, 3, 12), (3, 1, 6), (5, 1, 2)] {
+        let width = heads * head_dim;
+        let x = random(rows * width, 1);
+        let positions: Vec<u32> = (0..rows as u32).map(|i| i * 37 % 4000).collect();
+        let run = |c: &Compute| {
+            let tensor = || c.tensor2(x.clone(), rows, width);
+            let weight = |n: usize| HostTensor { shape: vec![n], data: random(n, 2) };
+            let table = RopeTable::new(&positions, &inverse_frequencies(head_dim, 1e4, RopeScaling::None), c);
+            [
+                ("norm", RmsNorm::unit_offset(weight(width), 1e-6, c).forward(tensor())),
+                ("norm of heads", RmsNorm::new(weight(head_dim), 1e-6, c).forward_heads(tensor(), heads)),
+                ("rope", table.apply(tensor(), heads)),
+            ]
+            .map(|(name, tensor)| (name, block_on(read_back(tensor)).unwrap()))
+        };
+        for ((name, gpu), (_, cpu)) in run(&gpu).iter().zip(&run(&cpu)) {
+            close(&format!("{name} {rows}x{width}"), gpu, cpu, 2e-6);
+        }
+        for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Silu, Activation::Relu] {
+            let wide: Vec<f32> = x.iter().map(|v| v * 12.0).collect();
+            let run = |c: &Compute| {
+                let (gate, up) =
+                    (c.tensor2(wide.clone(), rows, width), c.tensor2(random(rows * width, 3), rows, width));
+                block_on(read_back(gated_activation(gate, up, activation, c))).unwrap()
+            };
+            close(&format!("{activation:?} {rows}x{width}"), &run(&gpu), &run(&cpu), 2e-6);
+        }
+    }
+}
+
+/// Values that f16 and bf16 hold exactly.
+fn short(n: usize, seed: u64) -> Vec<f32> {
+    random(n, seed).iter().map(|v| (v * 128.0).round() / 128.0).collect()
+}
+
+fn product(c: &Compute, order: Order, w: &[f32], sizes: [usize; 2], x: &[f32]) -> Vec<f32> {
+    let [d_in, d_out] = sizes;
+    let weight = HostTensor { shape: order.shape(d_in, d_out).to_vec(), data: w.to_vec() };
+    let map = Linear::new(weight.into(), order, None, c).unwrap();
+    let rows = x.len() / d_in;
+    block_on(read_back(map.forward(c.tensor2(x.to_vec(), rows, d_in)))).unwrap()
+}
+
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_kernel_matmul() {
+    let gpu = compute();
+    let half = Compute::gpu(gpu.device.clone(), Precision::F16, None);
+    // whole tiles and ragged ones; the last two have no kernel
+    for sizes in [[64, 64], [16, 4], [576, 192], [48, 100], [2304, 260], [64, 65], [33, 8]] {
+        let [d_in, d_out] = sizes;
+        for order in [Order::OutIn, Order::InOut] {
+            let w = random(d_in * d_out, 2);
+            let rounded = short(d_in * d_out, 2);
+            for rows in [1, 5, 64, 131] {
+                let x = random(rows * d_in, 1);
+                let name = format!("{rows}x{d_in}x{d_out} {order:?}");
+                let y = product(&gpu, order, &w, sizes, &x);
+                close(&name, &y, &product(&Compute::cpu(), order, &w, sizes, &x), 2e-6);
+                // stored in 16 bits it is the same matrix
+                let wide = product(&gpu, order, &rounded, sizes, &x);
+                if d_in % 16 == 0 && d_out % 4 == 0 {
+                    assert!(product(&half, order, &rounded, sizes, &x) == wide, "{name}: f16");
+                    // a row does not depend on its neighbours
+                    let last = product(&gpu, order, &w, sizes, &x[(rows - 1) * d_in..]);
+                    assert!(last == y[(rows - 1) * d_out..], "{name}: the last row alone");
+                    let pieces = Compute::gpu(gpu.device.clone(), Precision::F32, Some((d_in * 4 * 24) as u64));
+                    assert!(product(&pieces, order, &w, sizes, &x) == y, "{name}: in pieces");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_kernel_reads_every_f16() {
+    // 0x3555 and its like, the small ones without a leading one, both zeros, the largest
+    let gpu = compute();
+    let half = Compute::gpu(gpu.device.clone(), Precision::F16, None);
+    let values: Vec<f32> =
+        (0..=u16::MAX).map(half::f16::from_bits).filter(|v| v.is_finite()).map(half::f16::to_f32).collect();
+    // a row with a single 1 picks the weights of one input, unrounded
+    let [d_in, d_out] = [16, values.len() / 16];
+    let x: Vec<f32> = (0..16 * 16).map(|i| if i % 17 == 0 { 1.0 } else { 0.0 }).collect();
+    let y = product(&half, Order::InOut, &values, [d_in, d_out], &x);
+    let differs = y.iter().zip(&values).position(|(a, b)| a != b);
+    assert_eq!(differs.map(|i| (y[i], values[i])), None);
+}
+
+/// What the host's rules choose.
+fn expected(rule: &ActiveRule<'_>, pre: &[f32]) -> ActiveRow {
+    let third = |i: usize| rule.third.map_or(1.0, |v| v[i]);
+    let second = |i: usize| rule.second.map_or(0.0, |v| v[i]);
+    let scaled =
+        |i: usize| if rule.third.is_some() { (pre[i] + rule.bias[i]) * third(i) } else { pre[i] + rule.bias[i] };
+    let mut chosen: Vec<usize> = (0..pre.len()).collect();
+    let value = |i: usize| match rule.threshold {
+        Threshold::Gate => pre[i] * third(i) + second(i),
+        _ => scaled(i),
+    };
+    match rule.threshold {
+        Threshold::Zero => {}
+        Threshold::Above => chosen.retain(|&i| scaled(i) > second(i)),
+        Threshold::Gate => chosen.retain(|&i| pre[i] + rule.bias[i] > 0.0),
+        Threshold::Largest(k) => {
+            chosen.sort_by(|&a, &b| scaled(b).total_cmp(&scaled(a)).then(a.cmp(&b)));
+            chosen.truncate(k);
+            chosen.sort_unstable();
+        }
+    }
+    chosen.retain(|&i| value(i) > 0.0);
+    let finite = pre.iter().all(|v| v.is_finite()) && chosen.iter().all(|&i| value(i).is_finite());
+    finite.then(|| chosen.into_iter().map(|i| (i as u32, value(i))).collect())
+}
+
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_kernel_active_features() {
+    let gpu = compute();
+    for d_sae in [4, 64, 1024, 1028, 16384] {
+        let rows = 9;
+        // coarse values, so that equal ones occur at every place
+        let mut pre: Vec<f32> = random(rows * d_sae, 1).iter().map(|v| (v * 32.0).round() / 32.0).collect();
+        // a row without any, one with all, and three that cannot be used
+        pre[..d_sae].fill(-3.0);
+        pre[d_sae..2 * d_sae].fill(0.5);
+        for (row, bad) in [(2, f32::NAN), (3, f32::INFINITY), (4, f32::NEG_INFINITY)] {
+            pre[row * d_sae + d_sae / 2] = bad;
+        }
+        let bias: Vec<f32> = random(d_sae, 2).iter().map(|v| (v * 4.0).round() / 32.0).collect();
+        let threshold: Vec<f32> = random(d_sae, 3).iter().map(|v| v.abs() * 0.5).collect();
+        let norms: Vec<f32> = random(d_sae, 4).iter().map(|v| (v * 2.0).round() + 3.0).collect();
+        let mut rules = vec![
+            ActiveRule { threshold: Threshold::Zero, bias: &bias, second: None, third: None },
+            ActiveRule { threshold: Threshold::Gate, bias: &bias, second: Some(&threshold), third: Some(&norms) },
+        ];
+        for third in [None, Some(&norms[..])] {
+            rules.push(ActiveRule { threshold: Threshold::Above, bias: &bias, second: Some(&threshold), third });
+            for k in [1, 3, 50, 700, d_sae] {
+                rules.push(ActiveRule { threshold: Threshold::Largest(k), bias: &bias, second: None, third });
+            }
+        }
+        for rule in rules {
+            let active = Active::new(&rule, &gpu).expect("a kernel");
+            let found = block_on(active.rows(gpu.tensor2(pre.clone(), rows, d_sae), &gpu)).unwrap();
+            for (row, (found, pre)) in found.iter().zip(pre.chunks_exact(d_sae)).enumerate() {
+                let expected = expected(&rule, pre);
+                let name = format!("{:?}, {d_sae} features, row {row}", rule.threshold);
+                if rule.threshold != Threshold::Gate {
+                    assert!(*found == expected, "{name}");
+                    continue;
+                }
+                // a fused multiply-add is another number in its last bit
+                let split =
+                    |row: &ActiveRow| row.clone().map(|row| row.into_iter().unzip::<u32, f32, Vec<_>, Vec<_>>());
+                let (found, expected) = (split(found), split(&expected));
+                assert_eq!(found.as_ref().map(|r| &r.0), expected.as_ref().map(|r| &r.0), "{name}");
+                if let (Some((_, found)), Some((_, expected))) = (found, expected) {
+                    close(&name, &found, &expected, 1e-6);
+                }
+            }
+        }
+    }
+}
