@@ -80,6 +80,14 @@ fn gpu_kernel_norm_rope_and_gate() {
             [
                 ("norm", RmsNorm::unit_offset(weight(width), 1e-6, c).forward(tensor())),
                 ("norm of heads", RmsNorm::new(weight(head_dim), 1e-6, c).forward_heads(tensor(), heads)),
+                (
+                    "norm added",
+                    RmsNorm::new(weight(width), 1e-6, c).add_to(
+                        c.tensor2(random(rows * width, 5), rows, width),
+                        tensor(),
+                        c,
+                    ),
+                ),
                 ("rope", table.apply(tensor(), heads)),
             ]
             .map(|(name, tensor)| (name, block_on(read_back(tensor)).unwrap()))

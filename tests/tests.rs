@@ -9,6 +9,7 @@ mod generated;
 mod golden_models;
 mod gpu;
 mod gpu_kernels;
+mod gpu_source;
 mod hostile;
 mod length_control;
 mod real_models;

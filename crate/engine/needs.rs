@@ -26,7 +26,7 @@ const WIDTHS: u64 = 24;
 impl Needs {
     /// For this much work. `gpu`: whether a graphics device computes; `half`: in 16 bits.
     ///
-    /// A block in use and one being read, an SAE's encoder, the residual streams, and the intermediate
+    /// A block in use and the next one, an SAE's encoder, the residual streams, and the intermediate
     /// results of a micro-batch.
     ///
     /// # Errors
@@ -42,7 +42,8 @@ impl Needs {
         let streams = nodes * d * 4;
         let batch = nodes.min(GPU_NODES as u64) * d * 4 * WIDTHS + SCRATCH;
         let (device, host) = if gpu {
-            let on_device = if half { block / 2 + sae / 2 } else { block + sae };
+            // a block that is computed with and the next one, which is uploaded meanwhile
+            let on_device = 2 * model.layer_bytes_on_device(0, half)? + if half { sae / 2 } else { sae };
             (on_device + streams + batch, PROGRAM + 2 * block + 2 * sae)
         } else {
             (0, PROGRAM + 2 * block + 2 * sae + streams * 4 + batch)

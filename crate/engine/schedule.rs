@@ -13,11 +13,11 @@ use crate::error::{Error, Result};
 use crate::metrics::TextKind;
 use crate::model::Model;
 
-/// Trie nodes per micro-batch when none is asked for. The CPU's attention walks ancestors, so a
-/// large batch costs nothing; dense masks grow with the square.
+/// Trie nodes per micro-batch when none is asked for. Attention walks ancestors, so a large batch costs no
+/// time, only memory for what is between the residual streams.
 const CPU_NODES: usize = 4096;
 /// The same on a graphics device.
-pub const GPU_NODES: usize = 1024;
+pub const GPU_NODES: usize = 2048;
 /// Bytes of residual streams that one pass through the model may hold.
 const STREAM_BYTES: usize = 256 << 20;
 

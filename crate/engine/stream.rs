@@ -1,5 +1,6 @@
 //! Weights stream, activations stay: all micro-batches go through a block together, its weights
-//! are read while the block before computes, used once, and dropped.
+//! are read while the block before computes, used once, and dropped. A graphics device computes a block
+//! while the next one's weights are made ready and uploaded.
 
 use burn::tensor::{Tensor, TensorData};
 
@@ -26,6 +27,8 @@ pub(super) struct Stream<'a> {
     last_layer: usize,
     saes: Vec<(usize, Sae)>,
     ahead: Option<BoxFuture<'static, Option<Prefetched>>>,
+    /// the block that a device may still be computing, and what it is for
+    computing: Option<(usize, Stage)>,
     /// bytes of f32 weights read so far
     pub(super) bytes_read: u64,
 }
@@ -63,6 +66,7 @@ impl<'a> Stream<'a> {
             last_layer,
             saes,
             ahead: None,
+            computing: None,
             bytes_read: stream_bytes,
         };
         stream.read_ahead(timer);
@@ -116,6 +120,8 @@ impl<'a> Stream<'a> {
         }
         blocks.push(self.model.architecture.block(layer, weights, last)?);
         timer.lap(Stage::Weights, Some(layer), &mut clock);
+        // the device had all this time for the block before; with more queued, uploads would pile up
+        self.finish(&mut clock, timer).await?;
         for (i, x) in self.x.iter_mut().enumerate() {
             let which = i % self.computes.len();
             let compute = &self.computes[which];
@@ -124,12 +130,23 @@ impl<'a> Stream<'a> {
             *x = blocks[which].forward(before, kept, &self.contexts[i], compute);
             platform::yield_now().await;
         }
-        // wait for the device, so that queued uploads cannot pile up and times mean something
+        timer.lap(stage, Some(layer), &mut clock);
+        self.computing = Some((layer, stage));
+        // what is read next would wait, and count as something else's time
+        if encoder.is_some() || layer == self.last_layer {
+            self.finish(&mut clock, timer).await?;
+        }
+        Ok(encoder)
+    }
+
+    /// Waits until the devices have computed what they were given.
+    async fn finish(&mut self, clock: &mut Clock, timer: &mut Timer) -> Result<()> {
+        let Some((layer, stage)) = self.computing.take() else { return Ok(()) };
         for x in self.x.iter().rev().filter(|x| x.dims()[0] > 0).take(self.computes.len()) {
             read_back(x.clone().slice([0..1, 0..1])).await?;
         }
-        timer.lap(stage, Some(layer), &mut clock);
-        Ok(encoder)
+        timer.lap(stage, Some(layer), clock);
+        Ok(())
     }
 
     /// Reads rows of the residual streams back, per micro-batch: `[rows, d_model]` row-major.

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::architecture::{
     Architecture, BatchContext, Block, Dims, Embedding, Family, LayerWeights, TensorSpec, Unembedding, keep_rows,
 };
-use super::ops::{Activation, AttentionParams, Compute, Linear, RmsNorm, attention, gated_activation, residual_add};
+use super::ops::{Activation, AttentionParams, Compute, Linear, RmsNorm, attention, gated_activation};
 use super::parts::{self, LinearSpec, NormSpec};
 use super::rope_config::{Rope, refuse_both};
 use super::shared::{self, Sliding, layer_types};
@@ -241,11 +241,11 @@ impl Block for Layer {
         let q = rope.apply(self.q_norm.forward_heads(q, heads), heads);
         let k = rope.apply(self.k_norm.forward_heads(k, kv_heads), kv_heads);
         let mixed = keep_rows(attention(q, k, v, &batch.trie, &self.params, compute), rows.clone());
-        let x = residual_add(keep_rows(x, rows), self.post_attention_layernorm.forward(o_proj.forward(mixed)), compute);
+        let x = self.post_attention_layernorm.add_to(keep_rows(x, rows), o_proj.forward(mixed), compute);
 
         let h = self.pre_feedforward_layernorm.forward(x.clone());
         let [gate, up] = Linear::forward_each([gate_proj, up_proj], h);
         let h = gated_activation(gate, up, self.activation, compute);
-        residual_add(x, self.post_feedforward_layernorm.forward(down_proj.forward(h)), compute)
+        self.post_feedforward_layernorm.add_to(x, down_proj.forward(h), compute)
     }
 }

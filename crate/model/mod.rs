@@ -202,6 +202,21 @@ impl Model {
         floats as u64 * 4
     }
 
+    /// Bytes that the weights of block `layer` take on a graphics device: as stored where that is in 16 bits, else
+    /// as f32, or in 16 bits where `half`.
+    ///
+    /// # Errors
+    /// A tensor that the checkpoint lacks.
+    pub fn layer_bytes_on_device(&self, layer: usize, half: bool) -> Result<u64> {
+        self.layer_tensors(layer)
+            .map(|(name, (_, shape))| {
+                let values = shape.iter().product::<usize>() as u64;
+                let stored = self.checkpoint.info(&name)?.nbytes;
+                Ok(if half || stored == 2 * values { 2 * values } else { 4 * values })
+            })
+            .sum()
+    }
+
     /// Bytes as stored of the embedding and the blocks up to `last`; of the whole model where it is
     /// unembedded too.
     ///

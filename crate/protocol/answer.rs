@@ -187,8 +187,6 @@ pub struct WebGpu {
     /// Largest storage buffer that a kernel may bind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_buffer: Option<u64>,
-    /// Whether its shaders have 16-bit floats.
-    pub f16: bool,
 }
 
 /// Whether WebGPU can be used.

@@ -41,9 +41,8 @@ async fn webgpu(wanted: bool) -> WebGpu {
 }
 
 async fn find(wanted: bool) -> WebGpu {
-    let mut found =
-        WebGpu { state: State::None, adapter: None, reason: None, self_test: None, max_buffer: None, f16: false };
-    let WebAdapter { name, software, max_buffer, f16 } = match platform::adapter().await {
+    let mut found = WebGpu { state: State::None, adapter: None, reason: None, self_test: None, max_buffer: None };
+    let WebAdapter { name, software, max_buffer } = match platform::adapter().await {
         Ok(Some(adapter)) => adapter,
         Ok(None) => {
             found.reason = Some("the browser offers no WebGPU adapter".to_owned());
@@ -51,7 +50,7 @@ async fn find(wanted: bool) -> WebGpu {
         }
         Err(e) => return WebGpu { state: State::Failed, reason: Some(words(&e)), ..found },
     };
-    found = WebGpu { adapter: Some(name), max_buffer: Some(max_buffer), f16, ..found };
+    found = WebGpu { adapter: Some(name), max_buffer: Some(max_buffer), ..found };
     if software {
         found.state = State::Software;
         found.reason = Some("the adapter is a rasteriser on the CPU, slower than the CPU path".to_owned());
@@ -107,7 +106,7 @@ pub(super) async fn takes_gpu(choice: DeviceChoice) -> bool {
 ///
 /// # Errors
 /// [`Error::Device`] for a WebGPU that is asked for and not there, or wrong; [`Error::Usage`] for
-/// f16 where it is not computed.
+/// f16 on the CPU, and bf16.
 pub(super) async fn compute(choice: DeviceChoice, precision: Precision) -> Result<(Compute, ComputeInfo)> {
     if precision == Precision::Bf16 {
         return Err(Error::usage("bf16 is for processors with instructions for it", "choose f32 or f16"));
@@ -133,9 +132,6 @@ pub(super) async fn compute(choice: DeviceChoice, precision: Precision) -> Resul
             found.reason.unwrap_or_else(|| "no WebGPU".to_owned()),
             "choose the CPU, or `auto`, which does so by itself",
         ));
-    }
-    if f16 && !found.f16 {
-        return Err(Error::usage("this adapter's shaders have no f16", "choose f32"));
     }
     let in_shaders = if f16 { ops::Precision::F16 } else { ops::Precision::F32 };
     let device = platform::open_webgpu().await?;

@@ -87,7 +87,7 @@ export class GpuProbe {
   }
 
   /** The adapter that the browser offers; null where there is none. */
-  async find(): Promise<{ name: string; software: boolean; max_buffer: number; f16: boolean } | null> {
+  async find(): Promise<{ name: string; software: boolean; max_buffer: number } | null> {
     const gpu = (navigator as unknown as { gpu?: Gpu }).gpu;
     const adapter = await gpu?.requestAdapter({ powerPreference: "high-performance" });
     if (!adapter) return null;
@@ -97,7 +97,6 @@ export class GpuProbe {
       name,
       software: Boolean(isFallbackAdapter ?? adapter.isFallbackAdapter) || SOFTWARE.test(`${name} ${architecture}`),
       max_buffer: Math.min(adapter.limits.maxStorageBufferBindingSize, adapter.limits.maxBufferSize),
-      f16: adapter.features.has("shader-f16"),
     };
   }
 }

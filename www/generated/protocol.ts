@@ -554,8 +554,6 @@ export type WebGpu = {
   self_test?: number,
   /** Largest storage buffer that a kernel may bind. */
   max_buffer?: number,
-  /** Whether its shaders have 16-bit floats. */
-  f16: boolean,
 };
 
 /** Whether WebGPU can be used. */

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{Tensor, TensorData};
 
 use super::sums::{dot, sum};
-use super::{Compute, Form, Op, host_values, kernels};
+use super::{Compute, Form, Op, host_values, kernels, residual_add};
 use crate::checkpoint::HostTensor;
 use crate::platform;
 
@@ -65,6 +65,17 @@ impl RmsNorm {
                 x / (mean_square + self.eps).sqrt() * weight.as_ref().clone().unsqueeze::<2>()
             }
             Scale::Kernel(weight) => kernels::rms_norm(x, weight.as_ref().clone(), self.eps as f32),
+        }
+    }
+
+    /// `residual + forward(x)`.
+    ///
+    /// # Shapes
+    /// both `[n, d]` → the same.
+    pub fn add_to(&self, residual: Tensor<2>, x: Tensor<2>, compute: &Compute) -> Tensor<2> {
+        match &self.weight {
+            Scale::Kernel(weight) => kernels::rms_norm_added(residual, x, weight.as_ref().clone(), self.eps as f32),
+            _ => residual_add(residual, self.forward(x), compute),
         }
     }
 

@@ -24,7 +24,7 @@ extern "C" {
     fn largest(this: &Probe) -> f64;
     #[wasm_bindgen(method)]
     fn reset(this: &Probe);
-    /// The adapter as `{ name, software, max_buffer, f16 }`; null where there is none.
+    /// The adapter as `{ name, software, max_buffer }`; null where there is none.
     #[wasm_bindgen(method, catch)]
     async fn find(this: &Probe) -> std::result::Result<JsValue, JsValue>;
 }
@@ -38,8 +38,6 @@ pub struct WebAdapter {
     pub software: bool,
     /// Most bytes of one storage binding.
     pub max_buffer: u64,
-    /// Whether shaders may use f16.
-    pub f16: bool,
 }
 
 /// Bytes in buffers of the graphics device.

@@ -41,9 +41,10 @@ export function devicePart(draft: Draft, shared: Shared): HTMLElement {
     const automatic = device.options[0]!;
     automatic.textContent = `Automatic: ${hello.device === "webgpu" ? "WebGPU" : "CPU"}`;
     const { state } = hello.webgpu;
-    device.options[1]!.disabled = state === "none" || state === "wrong" || state === "failed";
-    precision.options[1]!.disabled = !hello.webgpu.f16;
-    precision.options[1]!.textContent = hello.webgpu.f16 ? "f16" : "f16 (the device has none)";
+    const without = state === "none" || state === "wrong" || state === "failed";
+    device.options[1]!.disabled = without;
+    precision.options[1]!.disabled = without;
+    precision.options[1]!.textContent = without ? "f16 (for GPUs)" : "f16";
   }
   shared.addEventListener("change", refresh);
   refresh();

@@ -71,6 +71,14 @@ trait Kernels: Backend {
     /// See [`super::RmsNorm`].
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
 
+    /// See [`super::RmsNorm::add_to`].
+    fn rms_norm_added(
+        residual: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self>;
+
     /// See [`super::RopeTable`]; `turns` is `[n, head_dim]`: the cosines, then the sines.
     fn rope(x: FloatTensor<Self>, turns: FloatTensor<Self>, heads: usize) -> FloatTensor<Self>;
 
@@ -113,7 +121,16 @@ impl Kernels for CubeBackend {
     }
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
-        norm::launch(into_contiguous(x), weight, eps)
+        norm::launch(into_contiguous(x), weight, None, eps)
+    }
+
+    fn rms_norm_added(
+        residual: FloatTensor<Self>,
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self> {
+        norm::launch(into_contiguous(x), weight, Some(into_contiguous(residual)), eps)
     }
 
     fn rope(x: FloatTensor<Self>, turns: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
@@ -170,6 +187,12 @@ pub(super) fn matmul(x: Tensor<2>, w: Tensor<1, Int>, d_out: usize, format: Form
 /// `x / √(mean(x²) + ε) · w` of every row; the width must be a multiple of four.
 pub(super) fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), weight.into_dispatch(), eps))
+}
+
+/// `residual + x / √(mean(x²) + ε) · w` of every row; the width must be a multiple of four.
+pub(super) fn rms_norm_added(residual: Tensor<2>, x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
+    let (residual, x) = (residual.into_dispatch(), x.into_dispatch());
+    Tensor::from_dispatch(Dispatch::rms_norm_added(residual, x, weight.into_dispatch(), eps))
 }
 
 /// Rotates heads; half a head's width must be a multiple of four.

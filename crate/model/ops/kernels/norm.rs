@@ -1,4 +1,4 @@
-//! RMS norm in one pass over each row: a workgroup a row.
+//! RMS norm in one pass over each row, perhaps with the sum that follows it: a workgroup a row.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::tensor::CubeTensor;
@@ -9,13 +9,17 @@ use super::{F4, dims, empty, grid, linear, total};
 /// Threads of a workgroup; a power of two.
 const THREADS: usize = 64;
 
-pub(super) fn launch(x: CubeTensor, weight: CubeTensor, eps: f32) -> CubeTensor {
+/// The norm of `x`, or `residual` and the norm of `x`.
+pub(super) fn launch(x: CubeTensor, weight: CubeTensor, residual: Option<CubeTensor>, eps: f32) -> CubeTensor {
     let [rows, width] = dims(&x);
     let out = empty(&x, [rows, width]);
     if rows == 0 {
         return out;
     }
     let client = x.client.clone();
+    let added = residual.is_some();
+    // not read where there is none: the kernel wants something in its place
+    let residual = residual.unwrap_or_else(|| weight.clone());
     // SAFETY: rows past the last are left out in the kernel, and the caller checked the width
     unsafe {
         kernel::launch_unchecked(
@@ -24,17 +28,28 @@ pub(super) fn launch(x: CubeTensor, weight: CubeTensor, eps: f32) -> CubeTensor 
             CubeDim::new_1d(THREADS as u32),
             x.into_buffer_arg(),
             weight.into_buffer_arg(),
+            residual.into_buffer_arg(),
             out.clone().into_buffer_arg(),
             rows as u32,
             eps,
             width / 4,
+            added,
         );
     }
     out
 }
 
 #[cube(launch_unchecked)]
-fn kernel(x: &[F4], weight: &[F4], out: &mut [F4], rows: u32, eps: f32, #[comptime] width: usize) {
+fn kernel(
+    x: &[F4],
+    weight: &[F4],
+    residual: &[F4],
+    out: &mut [F4],
+    rows: u32,
+    eps: f32,
+    #[comptime] width: usize,
+    #[comptime] added: bool,
+) {
     let row = linear();
     if row >= rows as usize {
         terminate!();
@@ -63,7 +78,11 @@ fn kernel(x: &[F4], weight: &[F4], out: &mut [F4], rows: u32, eps: f32, #[compti
     let scale = (sums[0] / comptime!(4.0 * width as f32) + eps).sqrt();
     let mut i = unit;
     while i < width {
-        out[start + i] = x[start + i] / F4::new(scale) * weight[i];
+        let mut value = x[start + i] / F4::new(scale) * weight[i];
+        if comptime!(added) {
+            value += residual[start + i];
+        }
+        out[start + i] = value;
         i += THREADS;
     }
 }

@@ -1,0 +1,130 @@
+//! What the kernels become on a device, read from the log of cubecl: the WGSL that is compiled and every launch.
+//! What a browser lacks, what is slow on every card, and work that came back, are found here without a card.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::cli::{Run, golden, model_args, with};
+
+/// WebGPU's own limit.
+const SHARED_BYTES: usize = 16 << 10;
+
+/// A kernel of this program's own as a device gets it.
+struct Source<'a> {
+    name: &'a str,
+    text: &'a str,
+}
+
+/// Analyses a tiny checkpoint, and gives cubecl's log of it.
+fn log(case: &str) -> String {
+    let run = Run::new();
+    let file = run.path("cubecl.log");
+    let data = golden(case, "texts.json");
+    let tail = ["--dataset", &data, "--limit", "2"];
+    let out = run
+        .command(&with(&["analyze", "--device", "gpu:0", "--out", "out"], &model_args(case), &tail))
+        .env("CUBECL_DEBUG_LOG", &file)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    std::fs::read_to_string(file).unwrap()
+}
+
+fn sources(log: &str) -> Vec<Source<'_>> {
+    log.split("[START_KERNEL_COMPILATION]")
+        .filter_map(|part| {
+            let name = part.trim_start().strip_prefix("name: ")?.lines().next()?;
+            let text = part.split("```wgsl").nth(1)?.split("```").next()?;
+            name.strip_prefix("saescope::model::ops::kernels::").map(|name| Source { name, text })
+        })
+        .collect()
+}
+
+impl Source<'_> {
+    /// Names that stand for constants.
+    fn constants(&self) -> HashSet<&str> {
+        let constant = |line: &'_ &str| line.starts_with("let ") && line.contains(" = u32(") && !line.contains("(v");
+        self.text.lines().filter(constant).filter_map(|line| line.split([' ', ':']).nth(1)).collect()
+    }
+
+    /// Lists of a thread's own, and names of pointers to them: `var<function> v1_store: array<…>`.
+    fn own_lists(&self) -> HashSet<&str> {
+        let stores: HashSet<&str> = self
+            .text
+            .lines()
+            .filter(|line| line.starts_with("var<function>") && line.contains(": array<"))
+            .filter_map(|line| line.split([' ', ':']).nth(1))
+            .collect();
+        let pointer =
+            |line: &'_ &str| line.split_once(" = &").is_some_and(|(_, to)| stores.contains(to.trim_end_matches(';')));
+        self.text.lines().filter(pointer).filter_map(|line| line.split(' ').nth(1)).collect()
+    }
+
+    /// Bytes of the workgroup's shared memory.
+    fn shared_bytes(&self) -> usize {
+        self.text
+            .lines()
+            .filter(|line| line.starts_with("var<workgroup>"))
+            .map(|line| {
+                let count: usize = line.rsplit(", ").next().unwrap().trim_end_matches(">;").parse().unwrap();
+                count * if line.contains("vec4<") { 16 } else { 4 }
+            })
+            .sum()
+    }
+
+    fn count(&self, what: &str) -> usize {
+        self.text.matches(what).count()
+    }
+}
+
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_source_is_what_every_device_takes() {
+    let logs = [log("gemma2"), log("gpt2")];
+    let sources: Vec<Source> = logs.iter().flat_map(|log| sources(log)).collect();
+    for wanted in ["active", "attention", "elementwise", "matmul", "norm"] {
+        assert!(sources.iter().any(|source| source.name.starts_with(wanted)), "no kernel {wanted}");
+    }
+    for source in &sources {
+        for never in ["subgroup", "atomic", "enable ", "f16", "i64", "f64"] {
+            assert_eq!(source.count(never), 0, "{}: {never} in\n{}", source.name, source.text);
+        }
+        let shared = source.shared_bytes();
+        assert!(shared <= SHARED_BYTES, "{}: {shared} bytes of shared memory", source.name);
+        // a list whose place is not known when it is compiled lies in memory, not in registers
+        let (constants, lists) = (source.constants(), source.own_lists());
+        for line in source.text.lines() {
+            let Some((_, place)) = line.split_once("= &(*") else { continue };
+            let Some((list, index)) = place.split_once(")[") else { continue };
+            if lists.contains(list) {
+                let index = index.trim_end_matches("];");
+                assert!(constants.contains(index), "{}: {line}: not a constant", source.name);
+            }
+        }
+    }
+    for source in sources.iter().filter(|source| source.name.starts_with("matmul")) {
+        // of sixteen terms: 8 x 4 sums in vectors of four, from three vectors of shared memory each
+        assert_eq!(source.count("fma("), 16 * 8, "{}", source.text);
+        assert_eq!(source.count("workgroupBarrier()"), 2, "{}", source.text);
+    }
+}
+
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_launches_stay_few() {
+    for case in ["gemma2", "llama"] {
+        let log = log(case);
+        let launches: Vec<&str> = log.lines().filter(|line| line.starts_with("| ")).collect();
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for line in &launches {
+            *counts.entry(line.rsplit("| ").next().unwrap()).or_default() += 1;
+        }
+        let expected: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(golden(case, "expected.json")).unwrap()).unwrap();
+        let deepest = expected["saes"].as_object().unwrap().keys().map(|l| l.parse::<usize>().unwrap()).max().unwrap();
+        let saes = expected["saes"].as_object().unwrap().len();
+        // sixteen a layer of each micro-batch (the run's texts, and the ordinary ones), what is read at an SAE
+        // besides, and what they begin with
+        let bound = 2 * (deepest + 1) * 16 + saes * 10 + 4;
+        assert!(launches.len() <= bound, "{case}: {} launches, at most {bound}: {counts:?}", launches.len());
+    }
+}
