@@ -3,10 +3,11 @@
 
 use futures::executor::block_on;
 use saescope::batch::Trie;
-use saescope::checkpoint::HostTensor;
+use saescope::checkpoint::{BlockType, Blocks, HostTensor};
 use saescope::model::ops::{
     Activation, Active, ActiveRow, ActiveRule, AttentionParams, Compute, Linear, Order, Precision, RmsNorm,
     RopeScaling, RopeTable, Threshold, TrieContext, attention, gated_activation, inverse_frequencies, read_back,
+    unpack_on_device,
 };
 
 use crate::gpu::compute;
@@ -165,6 +166,28 @@ fn gpu_kernel_reads_every_f16() {
     let y = product(&half, Order::InOut, &values, [d_in, d_out], &x);
     let differs = y.iter().zip(&values).position(|(a, b)| a != b);
     assert_eq!(differs.map(|i| (y[i], values[i])), None);
+}
+
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_kernel_unpacks_as_ggml_does() {
+    let gpu = compute();
+    let golden: serde_json::Value = serde_json::from_str(include_str!("golden/quants.json")).unwrap();
+    let unhex = |hex: &serde_json::Value| saescope::hash::unhex(hex.as_str().unwrap()).unwrap();
+    for kind in BlockType::ALL {
+        let bytes = unhex(&golden[kind.name()]["bytes"]);
+        let bits: Vec<u32> =
+            unhex(&golden[kind.name()]["values"]).as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
+        // several times over, so that blocks begin at every place of a word
+        let times = 5;
+        let shape = vec![times, bits.len()];
+        let blocks = Blocks { shape, kind, bytes: bytes.repeat(times) };
+        let values = block_on(unpack_on_device(blocks, &gpu)).unwrap();
+        for (i, (value, expected)) in values.iter().zip(bits.iter().cycle()).enumerate() {
+            assert_eq!(value.to_bits(), *expected, "{} value {i}: {value}", kind.name());
+        }
+        assert_eq!(values.len(), times * bits.len());
+    }
 }
 
 /// What the host's rules choose.

@@ -32,7 +32,7 @@ mod weights_tests;
 mod zip;
 
 pub use rows::Rows;
-pub use weights::{Halves, HostTensor, Narrow, Packed, Weights};
+pub use weights::{BlockType, Blocks, Halves, HostTensor, Narrow, Packed, Weights};
 
 use entry::Entry;
 use nearest::nearest;

@@ -40,6 +40,11 @@ impl Weights {
         }
     }
 
+    /// Whether they are in quantised blocks.
+    pub fn is_quantised(&self) -> bool {
+        matches!(self, Self::Packed(packed) if BlockType::of(packed.layout.dtype).is_some())
+    }
+
     /// The values, unpacked in parallel where they are packed; no copy where they are dense.
     ///
     /// # Errors
@@ -53,7 +58,7 @@ impl Weights {
 }
 
 impl Weights {
-    /// The values in their stored type where that has 16 bits and lies in the presented order, else dense.
+    /// The values in their stored type where that is of 16 bits or quantised, in the presented order, else dense.
     ///
     /// # Errors
     /// As [`Weights::dense`].
@@ -62,16 +67,22 @@ impl Weights {
             Self::Dense(tensor) => return Ok(Narrow::Dense(tensor)),
             Self::Packed(packed) => packed,
         };
-        let halves: fn(Halves) -> Narrow = match packed.layout.dtype {
-            DType::BF16 => Narrow::Bf16,
-            DType::F16 => Narrow::F16,
-            _ => return packed.unpack().map(Narrow::Dense),
-        };
+        let dtype = packed.layout.dtype;
+        let kind = BlockType::of(dtype);
         // one that is not finite is found, and named, by unpacking
-        if packed.layout.transform != Transform::None || !packed.finite_halves() {
+        let finite = match kind {
+            Some(kind) => packed.finite_scales(kind),
+            None => matches!(dtype, DType::BF16 | DType::F16) && packed.finite_halves(),
+        };
+        if !finite || !packed.has_rows() {
             return packed.unpack().map(Narrow::Dense);
         }
-        Ok(halves(Halves { shape: packed.layout.shape, bytes: packed.bytes }))
+        let (shape, bytes) = packed.into_rows();
+        Ok(match (kind, dtype) {
+            (Some(kind), _) => Narrow::Blocks(Blocks { shape, kind, bytes }),
+            (None, DType::BF16) => Narrow::Bf16(Halves { shape, bytes }),
+            (None, _) => Narrow::F16(Halves { shape, bytes }),
+        })
     }
 }
 
@@ -84,6 +95,8 @@ pub enum Narrow {
     Bf16(Halves),
     /// f16.
     F16(Halves),
+    /// ggml's quantised blocks.
+    Blocks(Blocks),
 }
 
 /// A tensor of 16-bit values, row-major, all finite.
@@ -93,6 +106,78 @@ pub struct Halves {
     pub shape: Vec<usize>,
     /// Two to a value, little-endian.
     pub bytes: Vec<u8>,
+}
+
+/// A tensor of quantised blocks, row after row, all scales finite; rows are whole blocks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Blocks {
+    /// Sizes, outermost first.
+    pub shape: Vec<usize>,
+    /// Of all blocks.
+    pub kind: BlockType,
+    /// The blocks, one after another.
+    pub bytes: Vec<u8>,
+}
+
+/// ggml's types of quantised blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[allow(non_camel_case_types, missing_docs)]
+pub enum BlockType {
+    Q4_0,
+    Q4_1,
+    Q5_0,
+    Q5_1,
+    Q8_0,
+    Q4K,
+    Q5K,
+    Q6K,
+}
+
+impl BlockType {
+    /// All of them.
+    pub const ALL: [Self; 8] =
+        [Self::Q4_0, Self::Q4_1, Self::Q5_0, Self::Q5_1, Self::Q8_0, Self::Q4K, Self::Q5K, Self::Q6K];
+
+    fn of(dtype: DType) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.dtype() == dtype)
+    }
+
+    pub(super) fn dtype(self) -> DType {
+        match self {
+            Self::Q4_0 => DType::Q4_0,
+            Self::Q4_1 => DType::Q4_1,
+            Self::Q5_0 => DType::Q5_0,
+            Self::Q5_1 => DType::Q5_1,
+            Self::Q8_0 => DType::Q8_0,
+            Self::Q4K => DType::Q4K,
+            Self::Q5K => DType::Q5K,
+            Self::Q6K => DType::Q6K,
+        }
+    }
+
+    /// Name, as ggml calls it.
+    pub fn name(self) -> &'static str {
+        self.dtype().name()
+    }
+
+    /// Values of a block.
+    pub fn values(self) -> usize {
+        self.dtype().block_len()
+    }
+
+    /// Bytes of a block.
+    pub fn bytes(self) -> usize {
+        self.dtype().block_bytes()
+    }
+
+    /// Where in a block its f16 scales are.
+    pub(super) fn scales(self) -> &'static [usize] {
+        match self {
+            Self::Q4_0 | Self::Q5_0 | Self::Q8_0 => &[0],
+            Self::Q4_1 | Self::Q5_1 | Self::Q4K | Self::Q5K => &[0, 2],
+            Self::Q6K => &[208],
+        }
+    }
 }
 
 impl From<HostTensor> for Weights {
@@ -126,6 +211,34 @@ impl Packed {
             !values.iter().fold(false, |bad, value| bad | (u16::from_le_bytes(*value) & exponent == exponent))
         };
         self.bytes.as_chunks::<2>().0.chunks(1 << 12).all(clean)
+    }
+
+    /// Whether no block has a scale with all bits of its exponent set.
+    fn finite_scales(&self, kind: BlockType) -> bool {
+        let bad = |block: &[u8], at: usize| u16::from_le_bytes([block[at], block[at + 1]]) & 0x7c00 == 0x7c00;
+        let blocks = self.bytes.chunks_exact(kind.bytes());
+        !blocks.fold(false, |any, block| kind.scales().iter().fold(any, |any, &at| any | bad(block, at)))
+    }
+
+    /// Whether the presented rows are stored ones, in whole blocks.
+    fn has_rows(&self) -> bool {
+        let whole = self.layout.columns().is_multiple_of(self.layout.dtype.block_len());
+        matches!(self.layout.transform, Transform::None | Transform::HeadRows { .. }) && whole
+    }
+
+    /// Shape, and the bytes of the rows in the presented order.
+    fn into_rows(self) -> (Vec<usize>, Vec<u8>) {
+        let Self { layout, bytes } = self;
+        let rows = layout.shape.first().copied().unwrap_or(0);
+        if layout.transform == Transform::None || rows == 0 {
+            return (layout.shape, bytes);
+        }
+        let row_bytes = bytes.len() / rows;
+        let mut out = Vec::with_capacity(bytes.len());
+        for row in 0..rows {
+            out.extend_from_slice(&bytes[layout.stored_row(row) * row_bytes..][..row_bytes]);
+        }
+        (layout.shape, out)
     }
 
     fn unpack(self) -> Result<HostTensor> {

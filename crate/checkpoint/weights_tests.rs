@@ -1,5 +1,6 @@
+use super::dtype::DType;
 use super::testing::{Gguf, Stored, Zipped, f32_bytes, npy, safetensors, source, stored_types, wait, zip};
-use super::{Checkpoint, Packed, Weights, gguf};
+use super::{Blocks, Checkpoint, Halves, Narrow, Packed, Weights, gguf};
 use crate::error::Result;
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -14,12 +15,52 @@ fn packed(checkpoint: &Checkpoint, name: &str) -> Packed {
     }
 }
 
+/// The values of weights in few bytes, row after row.
+fn widened(narrow: Narrow) -> Vec<f32> {
+    let (dtype, bytes) = match narrow {
+        Narrow::Dense(tensor) => return tensor.data,
+        Narrow::Bf16(Halves { bytes, .. }) => (DType::BF16, bytes),
+        Narrow::F16(Halves { bytes, .. }) => (DType::F16, bytes),
+        Narrow::Blocks(Blocks { kind, bytes, .. }) => (kind.dtype(), bytes),
+    };
+    let mut values = vec![0.0; bytes.len() / dtype.block_bytes() * dtype.block_len()];
+    dtype.decode(&bytes, &mut values);
+    values
+}
+
+#[test]
+fn what_is_stored_in_few_bytes_stays_so() {
+    for Stored { dtype, kind, bytes, values } in stored_types() {
+        let width = values.len();
+        let open = |bytes: &[u8]| {
+            let file = llama(2, 1, width as i64).tensor("blk.0.attn_v.weight", &[width as u64, 1], kind, bytes);
+            Weights::Packed(packed(&opened(&file), "model.layers.0.self_attn.v_proj.weight"))
+        };
+        match open(&bytes).narrow().unwrap() {
+            Narrow::Blocks(blocks) => {
+                assert_eq!(blocks.bytes, bytes, "{}", dtype.name());
+                for &scale in blocks.kind.scales() {
+                    // infinity, in the last block
+                    let mut bad = bytes.clone();
+                    let at = bad.len() - dtype.block_bytes() + scale;
+                    bad[at..at + 2].copy_from_slice(&[0x00, 0x7c]);
+                    let error = open(&bad).narrow().map(drop).unwrap_err().to_string();
+                    assert!(error.contains("a finite value"), "{}: {error}", dtype.name());
+                }
+            }
+            Narrow::Bf16(halves) | Narrow::F16(halves) => assert_eq!(halves.bytes, bytes, "{}", dtype.name()),
+            Narrow::Dense(_) => panic!("{} came out dense", dtype.name()),
+        }
+    }
+}
+
 /// Unpacked values are those of a dense read, to the last bit.
 #[track_caller]
 fn same_as_dense(checkpoint: &Checkpoint, name: &str) -> Vec<f32> {
     let weights = Weights::Packed(packed(checkpoint, name));
     let dense = wait(checkpoint.read(name)).unwrap();
     assert_eq!(weights.shape(), dense.shape);
+    assert_eq!(bits(&widened(weights.clone().narrow().unwrap())), bits(&dense.data), "{name} in few bytes");
     let unpacked = weights.dense().unwrap();
     assert_eq!(unpacked.shape, dense.shape);
     assert_eq!(bits(&unpacked.data), bits(&dense.data));
@@ -144,6 +185,7 @@ fn errors_are_those_of_a_dense_read() {
     let unpacked = message(Weights::Packed(packed(&checkpoint, "nan")).dense().map(drop));
     assert!(unpacked.contains("tensor nan at [1, 1]"), "{unpacked}");
     assert_eq!(unpacked, message(wait(checkpoint.read("nan")).map(drop)));
+    assert_eq!(unpacked, message(Weights::Packed(packed(&checkpoint, "nan")).narrow().map(drop)));
     for (name, shape) in [("ids", &[1][..]), ("nan", &[3, 2]), ("nowhere", &[1])] {
         let as_packed = message(wait(checkpoint.read_packed(name, shape)).map(drop));
         assert_eq!(as_packed, message(wait(checkpoint.read_shaped(name, shape)).map(drop)));

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::gemm::{Matrix, Panels, Rows};
 use super::kernels::{self, Format};
-use super::{Compute, Form, Op, Precision, host_values};
-use crate::checkpoint::{HostTensor, Narrow, Weights};
+use super::{Compute, Form, Op, Precision, host_values, read_back_words};
+use crate::checkpoint::{Blocks, HostTensor, Narrow, Weights};
 use crate::error::Result;
 use burn::tensor::{Bytes, DType, Device, FloatDType, Int, Tensor, TensorData};
 
@@ -81,20 +81,22 @@ impl Linear {
         if compute.form(Op::Linear) != Form::Kernel {
             return Ok(Self::dense(weight.dense()?, order, bias, compute));
         }
+        let [d_in, d_out] = order.sizes(weight.shape());
+        let whole = piece_width(d_in, d_out, 4, compute) >= d_out;
+        if !kernels::multiplies(d_in, d_out)
+            || (weight.is_quantised() && (!whole || compute.precision != Precision::F32))
+        {
+            return Ok(Self::dense(weight.dense()?, order, bias, compute));
+        }
         let (format, halves) = match weight.narrow()? {
             Narrow::Dense(weight) => return Ok(Self::dense(weight, order, bias, compute)),
+            Narrow::Blocks(blocks) => {
+                let weight = Weight::Words(Format::F32, vec![(unpacked(blocks, compute), d_out)]);
+                return Ok(Self { weight, bias: bias.map(|b| compute.tensor1(b.data)), d_in, d_out, order });
+            }
             Narrow::Bf16(halves) => (Format::Bf16, halves),
             Narrow::F16(halves) => (Format::F16, halves),
         };
-        let [d_in, d_out] = order.sizes(&halves.shape);
-        if !kernels::multiplies(d_in, d_out) {
-            let widen: fn(&[u8; 2]) -> f32 = match format {
-                Format::F16 => |bits| half::f16::from_le_bytes(*bits).to_f32(),
-                _ => |bits| half::bf16::from_le_bytes(*bits).to_f32(),
-            };
-            let data = halves.bytes.as_chunks::<2>().0.iter().map(widen).collect();
-            return Ok(Self::dense(HostTensor { shape: halves.shape, data }, order, bias, compute));
-        }
         let weight = words(Bytes::from_bytes_vec(halves.bytes), d_in, d_out, order, format, compute);
         Ok(Self { weight, bias: bias.map(|b| compute.tensor1(b.data)), d_in, d_out, order })
     }
@@ -273,6 +275,24 @@ fn pieces(data: Vec<f32>, d_in: usize, d_out: usize, order: Order, compute: &Com
     }
     let parts = cut(&data, 1, [d_in, d_out], order, width);
     parts.into_iter().map(|(part, width)| TensorData::new(part, order.shape(d_in, width))).collect()
+}
+
+/// The values of blocks in words, made on the device from the bytes as they are stored.
+fn unpacked(blocks: Blocks, compute: &Compute) -> Tensor<1, Int> {
+    let Blocks { shape, kind, mut bytes } = blocks;
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    let words = bytes.len() / 4;
+    let data = TensorData::from_bytes_vec(bytes, [words], DType::I32);
+    kernels::unpacked(Tensor::from_data(data, (&compute.device, DType::I32)), shape.iter().product(), kind)
+}
+
+/// What a device makes of blocks, for comparison with what the host makes of them.
+///
+/// # Errors
+/// [`crate::Error::Device`] when the device fails or is lost.
+pub async fn unpack_on_device(blocks: Blocks, compute: &Compute) -> Result<Vec<f32>> {
+    let words = read_back_words(unpacked(blocks, compute)).await?;
+    Ok(bytemuck::allocation::cast_vec(words))
 }
 
 /// The stored bytes of a matrix in pieces that a device takes, as the kernel reads them.

@@ -19,7 +19,7 @@ pub use activation::{Activation, activate, gated_activation};
 pub use active::{Active, ActiveRow, ActiveRule, Threshold};
 pub use attention::{AttentionParams, TrieContext, attention};
 pub use gemm::{Matrix, Panels, Rows};
-pub use linear::{Linear, Order};
+pub use linear::{Linear, Order, unpack_on_device};
 pub use norm::{LayerNorm, RmsNorm};
 pub use residual::residual_add;
 pub use rope::{RopeScaling, RopeTable, inverse_frequencies};

@@ -192,7 +192,7 @@ fn widened<N: Size>(stored: Vector<u32, N>, #[comptime] format: Format) -> F4 {
 /// An f16's bits as f32: its 10 bits of fraction and 5 of exponent, moved and rebiased. Small values without
 /// the leading one are made of their integer: many devices take f32's own small values for zero.
 #[cube]
-fn half(bits: u32) -> f32 {
+pub(super) fn half(bits: u32) -> f32 {
     let sign = (bits & 0x8000u32) << 16u32;
     let magnitude = bits & 0x7fffu32;
     let normal = (magnitude << 13u32) + 0x3800_0000u32;

@@ -14,6 +14,7 @@ mod attention;
 mod elementwise;
 mod matmul;
 mod norm;
+mod unpack;
 
 pub use matmul::Format;
 
@@ -25,6 +26,8 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use burn_cubecl::{CubeBackend, cubecl};
 use cubecl::prelude::*;
+
+use crate::checkpoint::BlockType;
 
 use super::{Activation, AttentionParams, Order, Threshold};
 
@@ -67,6 +70,9 @@ trait Kernels: Backend {
         format: Format,
         order: Order,
     ) -> FloatTensor<Self>;
+
+    /// Bits of f32 from blocks of a type.
+    fn unpacked(blocks: IntTensor<Self>, values: usize, kind: BlockType) -> IntTensor<Self>;
 
     /// See [`super::RmsNorm`].
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
@@ -118,6 +124,10 @@ impl Kernels for CubeBackend {
         order: Order,
     ) -> FloatTensor<Self> {
         matmul::launch(into_contiguous(x), w, d_out, format, order)
+    }
+
+    fn unpacked(blocks: IntTensor<Self>, values: usize, kind: BlockType) -> IntTensor<Self> {
+        unpack::launch(blocks, values, kind)
     }
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
@@ -182,6 +192,11 @@ pub(super) fn multiplies(d_in: usize, d_out: usize) -> bool {
 /// `X · W`, of sizes that [`multiplies`] takes; `w` are the words that W is stored in.
 pub(super) fn matmul(x: Tensor<2>, w: Tensor<1, Int>, d_out: usize, format: Format, order: Order) -> Tensor<2> {
     Tensor::from_dispatch(Dispatch::matmul(x.into_dispatch(), w.into_dispatch(), d_out, format, order))
+}
+
+/// The bits of the f32 values that blocks hold; `blocks` are their bytes in words.
+pub(super) fn unpacked(blocks: Tensor<1, Int>, values: usize, kind: BlockType) -> Tensor<1, Int> {
+    Tensor::from_dispatch(Dispatch::unpacked(blocks.into_dispatch(), values, kind))
 }
 
 /// `x / √(mean(x²) + ε) · w` of every row; the width must be a multiple of four.
