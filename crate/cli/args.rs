@@ -69,8 +69,8 @@ Examples:
 Examples:
   saescope bench
   saescope bench --batch-sizes 1,8,32 --out bench
-  saescope bench --ablation --device cpu              what each optimisation of the CPU path is worth
-  saescope bench --gemm                               GFLOP/s of the CPU's matrix products
+  saescope bench --ablation --device cpu              what each optimisation is worth
+  saescope bench --gemm                               GFLOP/s of matrix products
   saescope bench --make-model /tmp/gemma-shape --shape gemma-2-2b     a random model of that shape")]
     Bench(Bench),
     /// Show one text: its tokens, the top features per layer, and the likeliest next tokens.
@@ -220,9 +220,9 @@ impl FromStr for DeviceArg {
 pub enum PrecisionArg {
     /// 32-bit throughout.
     F32,
-    /// 16-bit weights and matmul inputs, on a GPU.
+    /// Weights of at most 16 bits on a GPU: half the memory; sums stay in 32 bits.
     F16,
-    /// The same on the CPU, in bf16: several times as fast where the processor multiplies bf16.
+    /// Weights and inputs of products in bf16 on the CPU: several times as fast where the processor multiplies bf16.
     Bf16,
 }
 
@@ -447,10 +447,10 @@ pub struct Bench {
     /// Folder for bench.parquet (gemm.parquet, ablation.parquet).
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Time the CPU's matrix products instead: every form that this processor can run.
+    /// Time matrix products instead: every form that this processor, or the graphics device, can run.
     #[arg(long, conflicts_with_all = ["make_model", "ablation", "against"])]
     pub gemm: bool,
-    /// Time the run as it is and with one optimisation of the CPU path left out at a time instead.
+    /// Time the run as it is and with one optimisation left out at a time instead.
     #[arg(long, conflicts_with_all = ["make_model", "against"])]
     pub ablation: bool,
     /// Write a model with random weights and three SAEs of 16k features into this folder instead

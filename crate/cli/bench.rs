@@ -55,7 +55,14 @@ pub async fn run(args: &Bench) -> Result<()> {
         return Ok(());
     }
     if args.gemm {
-        let products = products::time(args.repeat);
+        let devices = setup::devices(&args.device).await?;
+        let products = match devices.computes.as_slice() {
+            [device, ..] if !device.on_host() => {
+                let software = devices.adapters.first().is_some_and(|adapter| adapter.software);
+                products::time_on_device(args.repeat, device, software).await?
+            }
+            _ => products::time(args.repeat),
+        };
         print(&products::text(&products))?;
         return write(args, "gemm.parquet", &products::table(&products)?);
     }

@@ -1,11 +1,12 @@
-//! `saescope bench --gemm`: the CPU's matrix products, in every form that is for this processor.
+//! `saescope bench --gemm`: matrix products in every form that is for this processor, or for a graphics device.
 
 use std::time::Duration;
 
 use super::{median, spread};
+use crate::checkpoint::HostTensor;
 use crate::error::Result;
 use crate::metrics::{Cell, Column, Kind, Table};
-use crate::model::ops::{Matrix, Panels, Rows};
+use crate::model::ops::{Compute, Linear, Matrix, Order, Panels, Precision, Rows, read_back};
 use crate::platform::{self, Clock};
 
 /// Rows, d_in, d_out: the products of a block of Gemma-2-2B and of the default model, over many rows and few.
@@ -71,6 +72,53 @@ pub(super) fn time(repeat: u32) -> Vec<Product> {
         out.extend(forms.into_iter().map(|(_, product)| product));
     }
     out
+}
+
+/// Products that a device is given before it is waited for.
+const QUEUED: u32 = 4;
+/// Multiplications of a product that a rasteriser on the CPU is still asked for.
+const FEW: usize = 1 << 30;
+
+/// The same on a graphics device, small ones only where it is a rasteriser: this program's kernel on weights stored in 32 and in 16 bits, and burn's matmul.
+///
+/// # Errors
+/// Those of the device.
+pub(super) async fn time_on_device(repeat: u32, compute: &Compute, software: bool) -> Result<Vec<Product>> {
+    let on = |precision| Compute::gpu(compute.device.clone(), precision, compute.max_buffer);
+    let plain = Compute::gpu_plain(compute.device.clone(), Precision::F32, compute.max_buffer);
+    let forms = [("kernel, f32", on(Precision::F32)), ("kernel, f16 stored", on(Precision::F16)), ("burn, f32", plain)];
+    let mut out = Vec::new();
+    let shapes = SHAPES.into_iter().filter(|shape| !software || shape.iter().product::<usize>() < FEW);
+    for shape @ [rows, d_in, d_out] in shapes {
+        let (x, w) = (values(rows * d_in, 1), values(d_in * d_out, 2));
+        let mut products: Vec<_> = forms
+            .iter()
+            .map(|(form, compute)| {
+                let weight = HostTensor { shape: Order::OutIn.shape(d_in, d_out).to_vec(), data: w.clone() };
+                let map = Linear::out_in(weight, None, compute);
+                (map, compute.tensor2(x.clone(), rows, d_in), Product { shape, form, seconds: Vec::new() })
+            })
+            .collect();
+        for _ in 0..repeat {
+            for (map, x, product) in &mut products {
+                // the first one is compiled
+                read_back(map.forward(x.clone()).slice([0..1, 0..1])).await?;
+                let begin = Clock::start();
+                let timed = product.seconds.len();
+                while product.seconds.len() == timed || begin.seconds() < LEAST.as_secs_f64() {
+                    let clock = Clock::start();
+                    let mut last = map.forward(x.clone());
+                    for _ in 1..QUEUED {
+                        last = map.forward(x.clone());
+                    }
+                    read_back(last.slice([0..1, 0..1])).await?;
+                    product.seconds.push(clock.seconds() / f64::from(QUEUED));
+                }
+            }
+        }
+        out.extend(products.into_iter().map(|(_, _, product)| product));
+    }
+    Ok(out)
 }
 
 /// Deterministic values in [−1, 1).

@@ -81,7 +81,8 @@ pub enum Form {
 pub enum Precision {
     /// 32-bit throughout.
     F32,
-    /// 16-bit weights and matmul inputs on a graphics device; the residual stream stays 32-bit.
+    /// Weights of at most 16 bits on a graphics device: f32 ones are rounded to f16, bf16 ones stay as they are.
+    /// Inputs and sums are f32; where an operation has no kernel (odd widths), inputs and products are f16 too.
     F16,
     /// The model's weights and matmul inputs rounded to bf16 on the CPU, sums, everything else and the SAEs
     /// in 32 bits.
