@@ -259,7 +259,9 @@ fn cut<T: Copy>(
             let part = match order {
                 Order::OutIn => data[start * d_in * size..end * d_in * size].to_vec(),
                 Order::InOut => {
-                    data.chunks_exact(d_out * size).flat_map(|row| &row[start * size..end * size]).copied().collect()
+                    // row by row, not element by element
+                    let rows = data.chunks_exact(d_out * size).map(|row| &row[start * size..end * size]);
+                    rows.collect::<Vec<_>>().concat()
                 }
             };
             (part, end - start)
