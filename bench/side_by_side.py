@@ -37,6 +37,10 @@ def main() -> None:
     parser.add_argument("--precisions", default="f32,bf16")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
+    # better known now than after the runs
+    results = args.out.read_text() if args.out else MARK
+    if MARK not in results:
+        raise SystemExit(f"{args.out}: no line {MARK}")
 
     same = ["--model", args.model, *(f"--sae={sae}" for sae in args.sae), "--dataset", args.dataset]
     runs: list[tuple[str, str, list[dict]]] = []
@@ -54,7 +58,7 @@ def main() -> None:
     text = table(runs, args)
     print(text)
     if args.out:
-        before, _, after = args.out.read_text().partition(MARK)
+        before, _, after = results.partition(MARK)
         _, _, after = after.partition(MARK)
         args.out.write_text(f"{before}{MARK}\n{text}\n{MARK}{after}")
 
@@ -70,7 +74,7 @@ def saescope(program: str, precision: str, same: list[str]) -> dict:
         "seconds": seconds,
         "texts": manifest["batch"]["texts"],
         "tokens": manifest["batch"]["tokens_computed"],
-        "peak": manifest["timings"]["peak_memory_bytes"],
+        "peak": manifest["timings"]["peak_memory_bytes"] or 0,
         "version": f"saescope {manifest['program']['version']}",
     }
 

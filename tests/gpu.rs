@@ -26,7 +26,9 @@ fn plain() -> Compute {
 #[ignore = "needs a graphics adapter; cargo xtask test runs it"]
 fn gpu_residuals() {
     for compute in [compute(), plain()] {
-        for case in ["gemma2", "gemma3", "llama", "gpt2", "llama3_sharded_bf16"] {
+        for case in
+            ["gemma2", "gemma3", "llama", "gpt2", "llama3_sharded_bf16", "gpt2_prefixed_f16", "gemma3_linear_f16"]
+        {
             compare_residuals(case, &compute, 1e-3);
         }
     }

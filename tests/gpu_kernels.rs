@@ -3,11 +3,12 @@
 
 use futures::executor::block_on;
 use saescope::batch::Trie;
-use saescope::checkpoint::{BlockType, Blocks, HostTensor};
+use saescope::checkpoint::{BlockType, Blocks, Halves, HostTensor, Narrow};
+use saescope::engine::self_test;
 use saescope::model::ops::{
     Activation, Active, ActiveRow, ActiveRule, AttentionParams, Compute, Linear, Order, Precision, RmsNorm,
-    RopeScaling, RopeTable, Threshold, TrieContext, attention, gated_activation, inverse_frequencies, read_back,
-    unpack_on_device,
+    RopeScaling, RopeTable, Threshold, TrieContext, attention, gated_activation, inverse_frequencies,
+    kernels_are_exact, read_back, unpack_on_device,
 };
 
 use crate::gpu::compute;
@@ -27,6 +28,7 @@ fn random(n: usize, seed: u64) -> Vec<f32> {
 
 fn close(name: &str, a: &[f32], b: &[f32], tolerance: f32) {
     assert_eq!(a.len(), b.len(), "{name}: lengths");
+    assert!(a.iter().chain(b).all(|v| v.is_finite()), "{name}: not finite");
     let scale = b.iter().fold(1e-30f32, |m, v| m.max(v.abs()));
     let worst = a.iter().zip(b).fold(0f32, |m, (x, y)| m.max((x - y).abs()));
     assert!(worst <= tolerance * scale, "{name}: largest difference {worst:e} at scale {scale:e}");
@@ -97,7 +99,7 @@ fn gpu_kernel_norm_rope_and_gate() {
             close(&format!("{name} {rows}x{width}"), gpu, cpu, 2e-6);
         }
         for activation in [Activation::Gelu, Activation::GeluTanh, Activation::Silu, Activation::Relu] {
-            let wide: Vec<f32> = x.iter().map(|v| v * 12.0).collect();
+            let wide: Vec<f32> = x.iter().map(|v| v * 200.0).collect();
             let run = |c: &Compute| {
                 let (gate, up) =
                     (c.tensor2(wide.clone(), rows, width), c.tensor2(random(rows * width, 3), rows, width));
@@ -146,6 +148,8 @@ fn gpu_kernel_matmul() {
                     assert!(last == y[(rows - 1) * d_out..], "{name}: the last row alone");
                     let pieces = Compute::gpu(gpu.device.clone(), Precision::F32, Some((d_in * 4 * 24) as u64));
                     assert!(product(&pieces, order, &w, sizes, &x) == y, "{name}: in pieces");
+                    let pieces = Compute::gpu(gpu.device.clone(), Precision::F16, Some((d_in * 4 * 24) as u64));
+                    assert!(product(&pieces, order, &rounded, sizes, &x) == wide, "{name}: f16 in pieces");
                 }
             }
         }
@@ -170,8 +174,26 @@ fn gpu_kernel_reads_every_f16() {
 
 #[test]
 #[ignore = "needs a graphics adapter; cargo xtask test runs it"]
-fn gpu_kernel_unpacks_as_ggml_does() {
+fn gpu_kernel_takes_weights_as_they_are_stored() {
     let gpu = compute();
+    let x = random(3 * 256, 5);
+    let product = |weight: Narrow, compute: &Compute| {
+        let map = Linear::narrow(weight, Order::OutIn, None, compute);
+        block_on(read_back(map.forward(compute.tensor2(x.clone(), 3, 256)))).unwrap()
+    };
+    let values = random(8 * 256, 6);
+    let halves = |bits: fn(f32) -> u16| Halves {
+        shape: vec![8, 256],
+        bytes: values.iter().flat_map(|v| bits(*v).to_le_bytes()).collect(),
+    };
+    for weight in [
+        Narrow::Bf16(halves(|v| half::bf16::from_f32(v).to_bits())),
+        Narrow::F16(halves(|v| half::f16::from_f32(v).to_bits())),
+    ] {
+        let dense = product(Narrow::Dense(weight.clone().dense()), &gpu);
+        assert!(product(weight.clone(), &gpu) == dense, "{weight:?}");
+    }
+
     let golden: serde_json::Value = serde_json::from_str(include_str!("golden/quants.json")).unwrap();
     let unhex = |hex: &serde_json::Value| saescope::hash::unhex(hex.as_str().unwrap()).unwrap();
     for kind in BlockType::ALL {
@@ -187,7 +209,24 @@ fn gpu_kernel_unpacks_as_ggml_does() {
             assert_eq!(value.to_bits(), *expected, "{} value {i}: {value}", kind.name());
         }
         assert_eq!(values.len(), times * bits.len());
+
+        // a linear map of such blocks is that of their values, also where it has to be cut
+        let row = 256 / kind.values() * kind.bytes();
+        let blocks = Blocks { shape: vec![8, 256], kind, bytes: bytes.iter().copied().cycle().take(8 * row).collect() };
+        let packed = Narrow::Blocks(blocks);
+        let dense = product(Narrow::Dense(packed.clone().dense()), &gpu);
+        assert!(product(packed.clone(), &gpu) == dense, "{}: packed", kind.name());
+        let small = Compute::gpu(gpu.device.clone(), Precision::F32, Some(256 * 4 * 4));
+        assert!(product(packed, &small) == dense, "{}: in pieces", kind.name());
     }
+}
+
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_kernels_pass_the_self_test() {
+    let worst = block_on(self_test(&compute())).unwrap();
+    assert!(worst < 1e-5, "{worst:e}");
+    assert!(block_on(kernels_are_exact(&compute())).unwrap());
 }
 
 /// What the host's rules choose.

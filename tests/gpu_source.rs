@@ -2,6 +2,7 @@
 //! What a browser lacks, what is slow on every card, and work that came back, are found here without a card.
 
 use std::collections::{HashMap, HashSet};
+use std::process::Command;
 
 use crate::cli::{Run, golden, model_args, with};
 
@@ -26,6 +27,19 @@ fn log(case: &str) -> String {
         .output()
         .unwrap();
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    std::fs::read_to_string(file).unwrap()
+}
+
+/// The log of a test beside this one, which takes weights in every type that they are stored in.
+fn log_of_stored_weights() -> String {
+    let run = Run::new();
+    let file = run.path("cubecl.log");
+    let out = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "gpu_kernels::gpu_kernel_takes_weights_as_they_are_stored", "--ignored"])
+        .env("CUBECL_DEBUG_LOG", &file)
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stdout));
     std::fs::read_to_string(file).unwrap()
 }
 
@@ -79,11 +93,14 @@ impl Source<'_> {
 #[test]
 #[ignore = "needs a graphics adapter; cargo xtask test runs it"]
 fn gpu_source_is_what_every_device_takes() {
-    let logs = [log("gemma2"), log("gpt2")];
+    let logs = [log("gemma2"), log("gpt2"), log_of_stored_weights()];
     let sources: Vec<Source> = logs.iter().flat_map(|log| sources(log)).collect();
-    for wanted in ["active", "attention", "elementwise", "matmul", "norm"] {
+    for wanted in ["active", "attention", "elementwise", "matmul", "norm", "unpack"] {
         assert!(sources.iter().any(|source| source.name.starts_with(wanted)), "no kernel {wanted}");
     }
+    let count = |name: &str| sources.iter().filter(|source| source.name.starts_with(name)).count();
+    // every type of block; f32 in either order, bf16, f16
+    assert!(count("unpack") == 8 && count("matmul") >= 4, "{} and {}", count("unpack"), count("matmul"));
     for source in &sources {
         for never in ["subgroup", "atomic", "enable ", "f16", "i64", "f64"] {
             assert_eq!(source.count(never), 0, "{}: {never} in\n{}", source.name, source.text);
@@ -102,6 +119,7 @@ fn gpu_source_is_what_every_device_takes() {
         }
     }
     for source in sources.iter().filter(|source| source.name.starts_with("matmul")) {
+        assert!(source.shared_bytes() > 0 && !source.own_lists().is_empty(), "{}", source.text);
         // of sixteen terms: 8 x 4 sums in vectors of four, from three vectors of shared memory each
         assert_eq!(source.count("fma("), 16 * 8, "{}", source.text);
         assert_eq!(source.count("workgroupBarrier()"), 2, "{}", source.text);
@@ -125,6 +143,7 @@ fn gpu_launches_stay_few() {
         // sixteen a layer of each micro-batch (the run's texts, and the ordinary ones), what is read at an SAE
         // besides, and what they begin with
         let bound = 2 * (deepest + 1) * 16 + saes * 10 + 4;
+        assert!(launches.len() >= 2 * deepest * 10, "{case}: {} launches: is the log as it was?", launches.len());
         assert!(launches.len() <= bound, "{case}: {} launches, at most {bound}: {counts:?}", launches.len());
     }
 }

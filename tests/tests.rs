@@ -11,6 +11,9 @@ mod gpu;
 mod gpu_kernels;
 mod gpu_source;
 mod hostile;
+// counted by valgrind, whose processor is an x86-64
+#[cfg(target_arch = "x86_64")]
+mod instructions;
 mod length_control;
 mod real_models;
 mod registry;

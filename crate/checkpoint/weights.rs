@@ -40,11 +40,6 @@ impl Weights {
         }
     }
 
-    /// Whether they are in quantised blocks.
-    pub fn is_quantised(&self) -> bool {
-        matches!(self, Self::Packed(packed) if BlockType::of(packed.layout.dtype).is_some())
-    }
-
     /// The values, unpacked in parallel where they are packed; no copy where they are dense.
     ///
     /// # Errors
@@ -99,6 +94,21 @@ pub enum Narrow {
     Blocks(Blocks),
 }
 
+impl Narrow {
+    /// The values as f32.
+    pub fn dense(self) -> HostTensor {
+        let (dtype, shape, bytes) = match self {
+            Self::Dense(tensor) => return tensor,
+            Self::Bf16(Halves { shape, bytes }) => (DType::BF16, shape, bytes),
+            Self::F16(Halves { shape, bytes }) => (DType::F16, shape, bytes),
+            Self::Blocks(Blocks { shape, kind, bytes }) => (kind.dtype(), shape, bytes),
+        };
+        let mut data = vec![0.0; bytes.len() / dtype.block_bytes() * dtype.block_len()];
+        dtype.decode(&bytes, &mut data);
+        HostTensor { shape, data }
+    }
+}
+
 /// A tensor of 16-bit values, row-major, all finite.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Halves {
@@ -142,7 +152,7 @@ impl BlockType {
         Self::ALL.into_iter().find(|kind| kind.dtype() == dtype)
     }
 
-    pub(super) fn dtype(self) -> DType {
+    fn dtype(self) -> DType {
         match self {
             Self::Q4_0 => DType::Q4_0,
             Self::Q4_1 => DType::Q4_1,

@@ -1,6 +1,5 @@
-use super::dtype::DType;
 use super::testing::{Gguf, Stored, Zipped, f32_bytes, npy, safetensors, source, stored_types, wait, zip};
-use super::{Blocks, Checkpoint, Halves, Narrow, Packed, Weights, gguf};
+use super::{Checkpoint, Narrow, Packed, Weights, gguf};
 use crate::error::Result;
 
 fn bits(values: &[f32]) -> Vec<u32> {
@@ -13,19 +12,6 @@ fn packed(checkpoint: &Checkpoint, name: &str) -> Packed {
         Weights::Packed(packed) => packed,
         Weights::Dense(_) => panic!("{name} came out dense"),
     }
-}
-
-/// The values of weights in few bytes, row after row.
-fn widened(narrow: Narrow) -> Vec<f32> {
-    let (dtype, bytes) = match narrow {
-        Narrow::Dense(tensor) => return tensor.data,
-        Narrow::Bf16(Halves { bytes, .. }) => (DType::BF16, bytes),
-        Narrow::F16(Halves { bytes, .. }) => (DType::F16, bytes),
-        Narrow::Blocks(Blocks { kind, bytes, .. }) => (kind.dtype(), bytes),
-    };
-    let mut values = vec![0.0; bytes.len() / dtype.block_bytes() * dtype.block_len()];
-    dtype.decode(&bytes, &mut values);
-    values
 }
 
 #[test]
@@ -60,7 +46,7 @@ fn same_as_dense(checkpoint: &Checkpoint, name: &str) -> Vec<f32> {
     let weights = Weights::Packed(packed(checkpoint, name));
     let dense = wait(checkpoint.read(name)).unwrap();
     assert_eq!(weights.shape(), dense.shape);
-    assert_eq!(bits(&widened(weights.clone().narrow().unwrap())), bits(&dense.data), "{name} in few bytes");
+    assert_eq!(bits(&weights.clone().narrow().unwrap().dense().data), bits(&dense.data), "{name} in few bytes");
     let unpacked = weights.dense().unwrap();
     assert_eq!(unpacked.shape, dense.shape);
     assert_eq!(bits(&unpacked.data), bits(&dense.data));

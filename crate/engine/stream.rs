@@ -1,6 +1,6 @@
 //! Weights stream, activations stay: all micro-batches go through a block together, its weights
 //! are read while the block before computes, used once, and dropped. A graphics device computes a block
-//! while the next one's weights are made ready and uploaded.
+//! while the next one's weights are made ready.
 
 use burn::tensor::{Tensor, TensorData};
 
@@ -120,7 +120,7 @@ impl<'a> Stream<'a> {
         }
         blocks.push(self.model.architecture.block(layer, weights, last)?);
         timer.lap(Stage::Weights, Some(layer), &mut clock);
-        // the device had all this time for the block before; with more queued, uploads would pile up
+        // a device had all this time for the block before; with more queued, uploads would pile up
         self.finish(&mut clock, timer).await?;
         for (i, x) in self.x.iter_mut().enumerate() {
             let which = i % self.computes.len();
@@ -129,6 +129,9 @@ impl<'a> Stream<'a> {
             let before = std::mem::replace(x, Tensor::empty([0, 0], &compute.device));
             *x = blocks[which].forward(before, kept, &self.contexts[i], compute);
             platform::yield_now().await;
+        }
+        for compute in self.computes {
+            compute.begin()?;
         }
         timer.lap(stage, Some(layer), &mut clock);
         self.computing = Some((layer, stage));

@@ -212,7 +212,9 @@ impl Model {
             .map(|(name, (_, shape))| {
                 let values = shape.iter().product::<usize>() as u64;
                 let stored = self.checkpoint.info(&name)?.nbytes;
-                Ok(if half || stored == 2 * values { 2 * values } else { 4 * values })
+                // quantised ones are there twice while they are unpacked
+                let twice = if stored < 2 * values { stored } else { 0 };
+                Ok(if half || stored == 2 * values { 2 * values } else { 4 * values + twice })
             })
             .sum()
     }

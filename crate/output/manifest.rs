@@ -258,7 +258,7 @@ pub struct ComputeInfo {
 pub enum Precision {
     /// 32-bit throughout.
     F32,
-    /// 16-bit weights and matmul inputs on a GPU; the residual stream stays 32-bit.
+    /// 16-bit weights on a GPU; what is computed stays 32-bit.
     F16,
     /// The model's weights and matmul inputs rounded to bf16, on the CPU; the rest, and the SAEs, in 32 bits.
     Bf16,

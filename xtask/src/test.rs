@@ -20,6 +20,8 @@ const NEEDS_ADAPTER: &str = "graphics adapter";
 const NO_ADAPTER: &str = "no Vulkan, Metal or DX12 adapter";
 /// What an ignored test's reason holds when it needs system calls that fail.
 const NEEDS_STRACE: &str = "strace";
+/// What an ignored test's reason holds when it counts instructions.
+const NEEDS_VALGRIND: &str = "valgrind";
 /// Seconds of fuzzing, over all targets.
 const FUZZING: u64 = 60;
 /// The variable that an ignored test's reason names when it needs real models.
@@ -60,6 +62,16 @@ pub fn run(paths: &Paths) -> Result<bool> {
         report.ignored("tests with failing system calls".to_owned(), format!("{}: {hint}", names.join(", ")));
     } else if !names.is_empty() {
         report.step("tests with failing system calls", || {
+            let run = tests(&mut chosen(paths, &names))?;
+            Ok(Outcome::Tests { passed: run.passed, failed: run.failed, whole: run.whole })
+        });
+    }
+    let names = take(&mut ignored, |reason| reason.contains(NEEDS_VALGRIND));
+    if output("valgrind", &["--version"]).is_none() && !in_ci() {
+        let hint = "no valgrind; on Debian: apt-get install valgrind";
+        report.ignored("counts of instructions".to_owned(), format!("{}: {hint}", names.join(", ")));
+    } else if !names.is_empty() {
+        report.step("counts of instructions", || {
             let run = tests(&mut chosen(paths, &names))?;
             Ok(Outcome::Tests { passed: run.passed, failed: run.failed, whole: run.whole })
         });

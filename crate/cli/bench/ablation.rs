@@ -156,7 +156,7 @@ mod tests {
     #[test]
     fn every_operation_is_left_out_once() {
         let variants = variants(None).unwrap();
-        for op in Op::ALL.into_iter().filter(|op| *op != Op::Linear) {
+        for op in Op::ALL.into_iter().filter(|op| !matches!(op, Op::Linear | Op::Active)) {
             let plain: Vec<_> = variants.iter().filter(|v| v.compute.form(op) == Form::Plain).collect();
             assert_eq!(plain.len(), 1, "{op:?}");
             assert!(Op::ALL.iter().all(|&other| other == op || plain[0].compute.form(other) == Form::Host), "{op:?}");

@@ -3,6 +3,8 @@
 //!
 //! The twin of the kernel is the host's own rules (`sae/`), applied to pre-activations that were read back.
 
+use std::collections::BTreeMap;
+
 use burn::tensor::{Int, Tensor};
 
 use super::{Compute, Form, Op, kernels, read_back_words};
@@ -74,21 +76,22 @@ impl Active {
     /// [`crate::Error::Device`] when the device fails or is lost.
     pub async fn rows(&self, pre: Tensor<2>, compute: &Compute) -> Result<Vec<ActiveRow>> {
         let [n, d_sae] = pre.dims();
-        let most = MOST.min(d_sae);
+        let least = if let Threshold::Largest(k) = self.threshold { k } else { 0 };
+        let most = MOST.max(least).min(d_sae);
         let words = read_back_words(self.chosen(pre.clone(), most)).await?;
         let mut rows: Vec<ActiveRow> = Vec::with_capacity(n);
-        let (mut full, mut largest) = (Vec::new(), 0);
+        // by the room that they need, so that one row of many features does not make all large
+        let mut full: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
         for (i, words) in words.chunks_exact(1 + 2 * most).enumerate() {
             let count = words[0] as usize;
             if words[0] != u32::MAX && count > most {
-                full.push(i);
-                largest = largest.max(count);
+                full.entry(count.next_power_of_two().min(d_sae)).or_default().push(i);
             }
             rows.push(row(words, most));
         }
-        if !full.is_empty() {
-            let most = largest.min(d_sae);
-            let words = read_back_words(self.chosen(pre.select(0, compute.indices(&full)), most)).await?;
+        for (most, full) in full {
+            let again = self.chosen(pre.clone().select(0, compute.indices(&full)), most);
+            let words = read_back_words(again).await?;
             for (&i, words) in full.iter().zip(words.chunks_exact(1 + 2 * most)) {
                 rows[i] = row(words, most);
             }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::gemm::{Matrix, Panels, Rows};
 use super::kernels::{self, Format};
 use super::{Compute, Form, Op, Precision, host_values, read_back_words};
-use crate::checkpoint::{Blocks, HostTensor, Narrow, Weights};
+use crate::checkpoint::{Blocks, Halves, HostTensor, Narrow, Weights};
 use crate::error::Result;
 use burn::tensor::{Bytes, DType, Device, FloatDType, Int, Tensor, TensorData};
 
@@ -73,32 +73,38 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// From weights as they were read: the kernel takes 16-bit ones as they are, other forms unpacked.
+    /// From weights as they were read: a kernel takes 16-bit ones as they are and unpacks quantised ones itself,
+    /// other forms take them unpacked.
     ///
     /// # Errors
     /// [`crate::Error::Malformed`] for a packed value that is not finite.
     pub fn new(weight: Weights, order: Order, bias: Option<HostTensor>, compute: &Compute) -> Result<Self> {
-        if compute.form(Op::Linear) != Form::Kernel {
-            return Ok(Self::dense(weight.dense()?, order, bias, compute));
-        }
-        let [d_in, d_out] = order.sizes(weight.shape());
-        let whole = piece_width(d_in, d_out, 4, compute) >= d_out;
-        if !kernels::multiplies(d_in, d_out)
-            || (weight.is_quantised() && (!whole || compute.precision != Precision::F32))
-        {
-            return Ok(Self::dense(weight.dense()?, order, bias, compute));
-        }
-        let (format, halves) = match weight.narrow()? {
-            Narrow::Dense(weight) => return Ok(Self::dense(weight, order, bias, compute)),
-            Narrow::Blocks(blocks) => {
-                let weight = Weight::Words(Format::F32, vec![(unpacked(blocks, compute), d_out)]);
-                return Ok(Self { weight, bias: bias.map(|b| compute.tensor1(b.data)), d_in, d_out, order });
-            }
-            Narrow::Bf16(halves) => (Format::Bf16, halves),
-            Narrow::F16(halves) => (Format::F16, halves),
+        let sizes = order.sizes(weight.shape());
+        let narrow = if takes_narrow(sizes, compute) { weight.narrow()? } else { Narrow::Dense(weight.dense()?) };
+        Ok(Self::narrow(narrow, order, bias, compute))
+    }
+
+    /// From weights in few bytes.
+    pub fn narrow(weight: Narrow, order: Order, bias: Option<HostTensor>, compute: &Compute) -> Self {
+        let shape = match &weight {
+            Narrow::Dense(HostTensor { shape, .. }) | Narrow::Blocks(Blocks { shape, .. }) => shape,
+            Narrow::Bf16(Halves { shape, .. }) | Narrow::F16(Halves { shape, .. }) => shape,
         };
-        let weight = words(Bytes::from_bytes_vec(halves.bytes), d_in, d_out, order, format, compute);
-        Ok(Self { weight, bias: bias.map(|b| compute.tensor1(b.data)), d_in, d_out, order })
+        let sizes @ [d_in, d_out] = order.sizes(shape);
+        let narrow = takes_narrow(sizes, compute);
+        let halves = |format, bytes| words(Bytes::from_bytes_vec(bytes), d_in, d_out, order, format, compute);
+        let weight = match weight {
+            Narrow::Bf16(Halves { bytes, .. }) if narrow => halves(Format::Bf16, bytes),
+            Narrow::F16(Halves { bytes, .. }) if narrow => halves(Format::F16, bytes),
+            // in one piece, and as f32
+            Narrow::Blocks(blocks)
+                if narrow && compute.precision == Precision::F32 && piece_width(d_in, d_out, 4, compute) >= d_out =>
+            {
+                Weight::Words(Format::F32, vec![(unpacked(blocks, compute), d_out)])
+            }
+            other => return Self::dense(other.dense(), order, bias, compute),
+        };
+        Self { weight, bias: bias.map(|b| compute.tensor1(b.data)), d_in, d_out, order }
     }
 
     /// From a dense weight `[d_out, d_in]`; see [`Order::OutIn`].
@@ -124,10 +130,12 @@ impl Linear {
                     words(Bytes::from_elems(halves), d_in, d_out, order, Format::F16, compute)
                 }
             },
-            Form::Plain | Form::Kernel => Weight::Device(
-                pieces(weight.data, d_in, d_out, order, compute)
+            form => Weight::Device(
+                // where there is no kernel for it: in f32, which every device has
+                pieces(weight.data, d_in, d_out, order, form == Form::Kernel, compute)
                     .into_iter()
                     .map(|data| match compute.precision {
+                        _ if form == Form::Kernel => Tensor::from_data(data, &compute.device),
                         Precision::F32 | Precision::Bf16 => Tensor::from_data(data, &compute.device),
                         Precision::F16 => {
                             Tensor::from_data(data.convert_dtype(DType::F16), (&compute.device, DType::F16))
@@ -176,7 +184,7 @@ impl Linear {
                 Weight::Words(format, pieces) => {
                     let x = input.tensor(&device);
                     let product = |(w, d_out): &(Tensor<1, Int>, usize)| {
-                        kernels::matmul(x.clone(), w.clone(), *d_out, *format, map.order)
+                        kernels::matmul(x.clone(), w.clone(), [map.d_in, *d_out], *format, map.order)
                     };
                     joined(pieces.iter().map(product).collect())
                 }
@@ -237,6 +245,11 @@ impl Input {
     }
 }
 
+/// Whether a matrix of these sizes is used in few bytes.
+fn takes_narrow([d_in, d_out]: [usize; 2], compute: &Compute) -> bool {
+    compute.form(Op::Linear) == Form::Kernel && kernels::multiplies(d_in, d_out)
+}
+
 /// How many outputs a piece has, so that none is larger than a buffer of the device may be.
 fn piece_width(d_in: usize, d_out: usize, element_bytes: u64, compute: &Compute) -> usize {
     let most = compute.max_buffer.map_or(d_out as u64, |most| most / (d_in as u64 * element_bytes).max(1));
@@ -270,8 +283,9 @@ fn cut<T: Copy>(
 }
 
 /// A matrix in pieces that a device takes.
-fn pieces(data: Vec<f32>, d_in: usize, d_out: usize, order: Order, compute: &Compute) -> Vec<TensorData> {
-    let width = piece_width(d_in, d_out, compute.precision.bytes(), compute);
+fn pieces(data: Vec<f32>, d_in: usize, d_out: usize, order: Order, full: bool, compute: &Compute) -> Vec<TensorData> {
+    let bytes = if full { Precision::F32.bytes() } else { compute.precision.bytes() };
+    let width = piece_width(d_in, d_out, bytes, compute);
     if width >= d_out {
         return vec![TensorData::new(data, order.shape(d_in, d_out))];
     }

@@ -7,6 +7,7 @@
 mod activation;
 mod active;
 mod attention;
+mod exact;
 mod gemm;
 mod kernels;
 mod linear;
@@ -18,6 +19,7 @@ mod sums;
 pub use activation::{Activation, activate, gated_activation};
 pub use active::{Active, ActiveRow, ActiveRule, Threshold};
 pub use attention::{AttentionParams, TrieContext, attention};
+pub use exact::kernels_are_exact;
 pub use gemm::{Matrix, Panels, Rows};
 pub use linear::{Linear, Order, unpack_on_device};
 pub use norm::{LayerNorm, RmsNorm};
@@ -81,8 +83,8 @@ pub enum Form {
 pub enum Precision {
     /// 32-bit throughout.
     F32,
-    /// Weights of at most 16 bits on a graphics device: f32 ones are rounded to f16, bf16 ones stay as they are.
-    /// Inputs and sums are f32; where an operation has no kernel (odd widths), inputs and products are f16 too.
+    /// Weights of 16 bits on a graphics device, rounded to f16; those of a block that are stored in bf16 stay as
+    /// they are. Inputs and sums are f32; so are the weights of shapes that no kernel takes.
     F16,
     /// The model's weights and matmul inputs rounded to bf16 on the CPU, sums, everything else and the SAEs
     /// in 32 bits.
@@ -181,6 +183,18 @@ impl Compute {
         self.device == Device::flex()
     }
 
+    /// Has the device begin with what it was given, which else waits until there is more of it.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the device fails or is lost.
+    pub fn begin(&self) -> Result<()> {
+        let failed = |e| {
+            let hint = "the device may be lost or out of memory; run again with `--device cpu`";
+            Error::device(format!("handing work to the device failed: {e:?}"), hint)
+        };
+        if self.on_host() { Ok(()) } else { self.device.flush().map_err(failed) }
+    }
+
     /// A `[rows, cols]` tensor from row-major host values.
     pub fn tensor2(&self, data: Vec<f32>, rows: usize, cols: usize) -> Tensor<2> {
         Tensor::from_data(TensorData::new(data, [rows, cols]), &self.device)
@@ -276,6 +290,7 @@ pub(crate) mod tests_support {
     /// The largest difference relative to the largest value is at most `tolerance`.
     pub(crate) fn assert_close(name: &str, a: &[f32], b: &[f32], tolerance: f32) {
         assert_eq!(a.len(), b.len(), "{name}: lengths");
+        assert!(a.iter().chain(b).all(|v| v.is_finite()), "{name}: not finite");
         let scale = b.iter().fold(1e-30f32, |m, v| m.max(v.abs()));
         let worst = a.iter().zip(b).fold(0f32, |m, (x, y)| m.max((x - y).abs()));
         assert!(worst <= tolerance * scale, "{name}: largest difference {worst:e} at scale {scale:e}");

@@ -174,7 +174,8 @@ fn kernel(
                     value = magnitude;
                 }
                 surely |= u32::cast_from(is) << comptime!(lane as u32);
-                bad |= not_finite(p.extract(lane)) | (u32::cast_from(is) & not_finite(value));
+                let chosen_here = u32::cast_from(is) | ((perhaps >> comptime!(lane as u32)) & 1u32);
+                bad |= not_finite(p.extract(lane)) | (chosen_here & not_finite(value));
                 values.insert(lane, value);
             }
         }

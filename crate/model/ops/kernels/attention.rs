@@ -107,7 +107,7 @@ fn kernel(
             }
             let mut score = total(sum) * scale;
             if comptime!(capped) {
-                score = (score / softcap).tanh() * softcap;
+                score = tanh(score / softcap) * softcap;
             }
             scores[unit] = score;
             places[unit] = key as u32;
@@ -144,4 +144,15 @@ fn kernel(
             out[query + column] = sums[c] / F4::new(weights);
         }
     }
+}
+
+/// tanh to about 4e-7 of itself. Some devices' own is coarser, or gives NaN where its exponential overflows.
+#[cube]
+fn tanh(x: f32) -> f32 {
+    let near = clamp(x, -40.0f32, 40.0f32);
+    let far = 1.0f32 - 2.0f32 / (1.0f32 + (near * 2.0f32).exp());
+    // the series, where the difference above would lose digits
+    let square = near * near;
+    let series = near * (1.0f32 - square * (0.333_333_34f32 - square * (0.133_333_34f32 - square * 0.053_968_254f32)));
+    select(square < 0.04f32, series, far)
 }

@@ -33,8 +33,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// Words of four elements.
-    fn words(self) -> usize {
+    /// Bytes of an element: words of four of them.
+    pub(super) fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
             Self::Bf16 | Self::F16 => 2,
@@ -51,14 +51,14 @@ pub(super) fn launch(x: CubeTensor, w: CubeTensor, d_out: usize, format: Format,
     // neighbours share columns of W, which the device's cache then holds
     let count = CubeCount::Static(rows.div_ceil(TILE) as u32, d_out.div_ceil(TILE) as u32, 1);
     let client = x.client.clone();
-    // SAFETY: rows and columns past the last are not read nor written by the kernel, and the caller checked
-    // that the widths are multiples of what it takes at once
+    // SAFETY: rows and columns past the last are not read nor written by the kernel, and the caller
+    // checked the lengths, and that the widths are multiples of what it takes at once
     unsafe {
         kernel::launch_unchecked(
             &client,
             count,
             CubeDim::new_1d(THREADS as u32),
-            format.words(),
+            format.bytes(),
             x.into_buffer_arg(),
             w.into_buffer_arg(),
             y.clone().into_buffer_arg(),
@@ -197,5 +197,7 @@ pub(super) fn half(bits: u32) -> f32 {
     let magnitude = bits & 0x7fffu32;
     let normal = (magnitude << 13u32) + 0x3800_0000u32;
     let small = u32::reinterpret(f32::cast_from(magnitude) * f32::new(5.960_464_5e-8f32));
-    f32::reinterpret(select(magnitude < 0x400u32, small, normal) | sign)
+    // what was too large for f16 stays no number, and is found
+    let finite = select(magnitude < 0x400u32, small, normal);
+    f32::reinterpret(select(magnitude >= 0x7c00u32, 0x7f80_0000u32, finite) | sign)
 }

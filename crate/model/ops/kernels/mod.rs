@@ -48,7 +48,8 @@ pub(super) struct Ancestors {
     pub(super) longest: usize,
 }
 
-/// The operations, on a backend's own tensors. All float tensors are f32 and `[rows, width]`.
+/// The operations, on a backend's own tensors: f32 and `[rows, width]`. Kernels do not look at lengths, so the
+/// functions below hold them against each other; anything else is a bug of their caller.
 #[backend_extension(Cube)]
 trait Kernels: Backend {
     /// See [`super::attention`].
@@ -173,6 +174,9 @@ pub(super) fn trie_attention(
     params: &AttentionParams,
 ) -> Tensor<2> {
     let Ancestors { starts, seen, longest } = ancestors;
+    let n = starts.dims()[0] - 1;
+    let kv = [n, params.kv_heads * params.head_dim];
+    assert_eq!([q.dims(), k.dims(), v.dims()], [[n, params.heads * params.head_dim], kv, kv], "attention");
     Tensor::from_dispatch(Dispatch::trie_attention(
         q.into_dispatch(),
         k.into_dispatch(),
@@ -190,33 +194,46 @@ pub(super) fn multiplies(d_in: usize, d_out: usize) -> bool {
 }
 
 /// `X · W`, of sizes that [`multiplies`] takes; `w` are the words that W is stored in.
-pub(super) fn matmul(x: Tensor<2>, w: Tensor<1, Int>, d_out: usize, format: Format, order: Order) -> Tensor<2> {
+pub(super) fn matmul(
+    x: Tensor<2>,
+    w: Tensor<1, Int>,
+    [d_in, d_out]: [usize; 2],
+    format: Format,
+    order: Order,
+) -> Tensor<2> {
+    assert_eq!((x.dims()[1], w.dims()[0] * 4), (d_in, d_in * d_out * format.bytes()), "matmul");
     Tensor::from_dispatch(Dispatch::matmul(x.into_dispatch(), w.into_dispatch(), d_out, format, order))
 }
 
 /// The bits of the f32 values that blocks hold; `blocks` are their bytes in words.
 pub(super) fn unpacked(blocks: Tensor<1, Int>, values: usize, kind: BlockType) -> Tensor<1, Int> {
+    let bytes = values / kind.values() * kind.bytes();
+    assert!(values.is_multiple_of(kind.values()) && bytes <= blocks.dims()[0] * 4, "blocks");
     Tensor::from_dispatch(Dispatch::unpacked(blocks.into_dispatch(), values, kind))
 }
 
 /// `x / √(mean(x²) + ε) · w` of every row; the width must be a multiple of four.
 pub(super) fn rms_norm(x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
+    assert_eq!(x.dims()[1], weight.dims()[0], "norm");
     Tensor::from_dispatch(Dispatch::rms_norm(x.into_dispatch(), weight.into_dispatch(), eps))
 }
 
 /// `residual + x / √(mean(x²) + ε) · w` of every row; the width must be a multiple of four.
 pub(super) fn rms_norm_added(residual: Tensor<2>, x: Tensor<2>, weight: Tensor<1>, eps: f32) -> Tensor<2> {
+    assert_eq!((x.dims(), x.dims()[1]), (residual.dims(), weight.dims()[0]), "norm");
     let (residual, x) = (residual.into_dispatch(), x.into_dispatch());
     Tensor::from_dispatch(Dispatch::rms_norm_added(residual, x, weight.into_dispatch(), eps))
 }
 
 /// Rotates heads; half a head's width must be a multiple of four.
 pub(super) fn rope(x: Tensor<2>, turns: Tensor<2>, heads: usize) -> Tensor<2> {
+    assert_eq!(x.dims(), [turns.dims()[0], turns.dims()[1] * heads], "rope");
     Tensor::from_dispatch(Dispatch::rope(x.into_dispatch(), turns.into_dispatch(), heads))
 }
 
 /// `act(gate) · up`; the width must be a multiple of four.
 pub(super) fn gated(gate: Tensor<2>, up: Tensor<2>, activation: Activation) -> Tensor<2> {
+    assert_eq!(gate.dims(), up.dims(), "gate");
     Tensor::from_dispatch(Dispatch::gated(gate.into_dispatch(), up.into_dispatch(), activation))
 }
 
@@ -228,6 +245,7 @@ pub(super) fn active(
     scaled: bool,
     most: usize,
 ) -> Tensor<2, Int> {
+    assert!(vectors.iter().all(|vector| vector.dims()[0] == pre.dims()[1]), "active features");
     let [first, second, third] = vectors.map(Tensor::into_dispatch);
     Tensor::from_dispatch(Dispatch::active(pre.into_dispatch(), first, second, third, threshold, scaled, most))
 }
