@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData, activation::softmax};
 
-use super::kernels::{self, Ancestors};
+use super::kernels::{self, Chains};
 use super::sums::dot;
 use super::{Compute, Form, Op, host_values};
 use crate::batch::{NO_PARENT, Trie};
@@ -38,8 +38,8 @@ pub struct TrieContext {
     depths: Vec<u32>,
     /// additive masks `[n, n]` per window; only for the plain-tensor form
     masks: Vec<(Option<usize>, Tensor<2>)>,
-    /// ancestors per window; only for the kernel
-    ancestors: Vec<(Option<usize>, Ancestors)>,
+    /// only for the kernel
+    chains: Option<Chains>,
 }
 
 impl TrieContext {
@@ -48,17 +48,11 @@ impl TrieContext {
         let mut windows = windows.to_vec();
         windows.sort_unstable();
         windows.dedup();
-        let mut context = Self {
-            parents: trie.parents.clone(),
-            depths: trie.depths.clone(),
-            masks: Vec::new(),
-            ancestors: Vec::new(),
-        };
+        let mut context =
+            Self { parents: trie.parents.clone(), depths: trie.depths.clone(), masks: Vec::new(), chains: None };
         match compute.form(Op::Attention) {
             Form::Plain => context.masks = windows.into_iter().map(|w| (w, context.mask(w, compute))).collect(),
-            Form::Kernel => {
-                context.ancestors = windows.into_iter().map(|w| (w, context.ancestors(w, compute))).collect();
-            }
+            Form::Kernel => context.chains = Some(context.chains(compute)),
             Form::Host => {}
         }
         context
@@ -83,17 +77,20 @@ impl TrieContext {
         compute.tensor2(values, n, n)
     }
 
-    /// Every node's list of what it sees within a window.
-    fn ancestors(&self, window: Option<usize>, compute: &Compute) -> Ancestors {
-        let n = self.parents.len();
-        let (mut starts, mut seen, mut longest) = (Vec::with_capacity(n + 1), Vec::new(), 0);
-        starts.push(0);
-        for node in 0..n {
-            seen.extend(self.seen_by(node, window));
-            longest = longest.max(seen.len() - starts[node]);
-            starts.push(seen.len());
+    /// The trie in pieces without a branch, each with its place above: as much memory as nodes, however long the
+    /// texts are.
+    fn chains(&self, compute: &Compute) -> Chains {
+        let (mut nodes, mut longest): (Vec<[usize; 3]>, _) = (Vec::with_capacity(self.parents.len()), 0);
+        for (node, (&parent, &depth)) in self.parents.iter().zip(&self.depths).enumerate() {
+            let count = depth as usize + 1;
+            longest = longest.max(count);
+            nodes.push(match nodes.last() {
+                Some(&[first, above, _]) if parent as usize + 1 == node => [first, above, count],
+                // nothing looks above a root
+                _ => [node, if parent == NO_PARENT { node } else { parent as usize }, count],
+            });
         }
-        Ancestors { starts: compute.indices(&starts), seen: compute.indices(&seen), longest }
+        Chains { nodes: compute.indices(nodes.as_flattened()), longest }
     }
 
     /// Positions of the nodes in their texts.
@@ -120,13 +117,11 @@ pub fn attention(
             let out = host(&host_values(q), &host_values(k), &host_values(v), trie, params);
             Tensor::from_data(TensorData::new(out, shape), &compute.device)
         }
-        Form::Kernel if params.head_dim.is_multiple_of(4) => {
-            match trie.ancestors.iter().find(|(w, _)| *w == params.window) {
-                Some((_, ancestors)) => kernels::trie_attention(q, k, v, ancestors, params),
-                // a window that was not announced: correct, only slower
-                None => kernels::trie_attention(q, k, v, &trie.ancestors(params.window, compute), params),
-            }
-        }
+        Form::Kernel if params.head_dim.is_multiple_of(4) => match &trie.chains {
+            Some(chains) => kernels::trie_attention(q, k, v, chains, params),
+            // a trie that was prepared for another form: correct, only slower
+            None => kernels::trie_attention(q, k, v, &trie.chains(compute), params),
+        },
         Form::Plain | Form::Kernel => plain(q, k, v, trie, params, compute),
     }
 }

@@ -1,4 +1,4 @@
-//! Attention over ancestor lists: a workgroup for each node and head.
+//! Attention over ancestors: a workgroup for each node and head.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::tensor::CubeTensor;
@@ -13,7 +13,7 @@ const THREADS: usize = 64;
 
 pub(super) fn launch(
     [q, k, v]: [CubeTensor; 3],
-    [starts, seen]: [CubeTensor; 2],
+    chains: CubeTensor,
     longest: usize,
     p: &AttentionParams,
 ) -> CubeTensor {
@@ -24,8 +24,9 @@ pub(super) fn launch(
     }
     let count = CubeCount::Static(p.heads as u32, (nodes as u32).min(GRID), (nodes as u32).div_ceil(GRID));
     let client = q.client.clone();
-    // SAFETY: nodes past the last are left out in the kernel, `starts` and `seen` hold nodes of this trie, and
-    // the widths were checked by the caller
+    let window = p.window.unwrap_or(longest).min(longest);
+    // SAFETY: nodes past the last are left out in the kernel, `chains` holds nodes of this trie, and the
+    // widths were checked by the caller
     unsafe {
         kernel::launch_unchecked(
             &client,
@@ -34,11 +35,11 @@ pub(super) fn launch(
             q.into_buffer_arg(),
             k.into_buffer_arg(),
             v.into_buffer_arg(),
-            starts.into_buffer_arg(),
-            seen.into_buffer_arg(),
+            chains.into_buffer_arg(),
             out.clone().into_buffer_arg(),
             nodes as u32,
-            longest.div_ceil(THREADS) as u32,
+            window as u32,
+            window.div_ceil(THREADS) as u32,
             p.scale,
             p.softcap.unwrap_or(1.0),
             p.heads,
@@ -57,10 +58,10 @@ fn kernel(
     q: &[F4],
     k: &[F4],
     v: &[F4],
-    starts: &[u32],
-    seen: &[u32],
+    chains: &[u32],
     out: &mut [F4],
     nodes: u32,
+    window: u32,
     chunks: u32,
     scale: f32,
     softcap: f32,
@@ -75,8 +76,7 @@ fn kernel(
     }
     let head = CUBE_POS_X as usize;
     let unit = UNIT_POS as usize;
-    let first = starts[node] as usize;
-    let count = starts[node + 1] as usize - first;
+    let count = min(chains[node * 3 + 2], window) as usize;
     let query = (node * heads + head) * width;
     // heads of one group are neighbours
     let of_head = head / comptime!(heads / kv_heads) * width;
@@ -99,7 +99,7 @@ fn kernel(
             here = min(count - base, THREADS);
         }
         if unit < here {
-            let place = seen[first + base + unit] as usize;
+            let place = ancestor(chains, node, base + unit);
             let key = place * row + of_head;
             let mut sum = F4::new(0.0f32);
             for i in 0..width {
@@ -144,6 +144,20 @@ fn kernel(
             out[query + column] = sums[c] / F4::new(weights);
         }
     }
+}
+
+/// The ancestor `steps` above a node.
+#[cube]
+fn ancestor(chains: &[u32], node: usize, steps: usize) -> usize {
+    let mut at = node;
+    let mut left = steps;
+    let mut length = at - chains[at * 3] as usize + 1;
+    while left >= length {
+        left -= length;
+        at = chains[at * 3 + 1] as usize;
+        length = at - chains[at * 3] as usize + 1;
+    }
+    at - left
 }
 
 /// tanh to about 4e-7 of itself. Some devices' own is coarser, or gives NaN where its exponential overflows.

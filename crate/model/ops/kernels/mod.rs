@@ -37,14 +37,14 @@ type F4 = Vector<f32, Const<4>>;
 /// Most workgroups along one axis of a launch (WebGPU's own limit is 65,535).
 const GRID: u32 = 1 << 15;
 
-/// The ancestors of every node of a trie within a window, as sparse rows.
+/// A trie as the attention kernel walks it. Nodes that follow each other by number, each the parent of the next,
+/// are one chain.
 #[derive(Debug, Clone)]
-pub(super) struct Ancestors {
-    /// `[n + 1]`: where each node's list begins in `seen`.
-    pub(super) starts: Tensor<1, Int>,
-    /// A node, its parent, and so on.
-    pub(super) seen: Tensor<1, Int>,
-    /// Nodes in the longest list.
+pub(super) struct Chains {
+    /// `[3 n]`: of every node the first one of its chain, the parent of that one, and how many there are above the
+    /// node, itself included.
+    pub(super) nodes: Tensor<1, Int>,
+    /// The largest of those numbers.
     pub(super) longest: usize,
 }
 
@@ -57,8 +57,7 @@ trait Kernels: Backend {
         q: FloatTensor<Self>,
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
-        starts: IntTensor<Self>,
-        seen: IntTensor<Self>,
+        nodes: IntTensor<Self>,
         longest: usize,
         params: AttentionParams,
     ) -> FloatTensor<Self>;
@@ -109,12 +108,11 @@ impl Kernels for CubeBackend {
         q: FloatTensor<Self>,
         k: FloatTensor<Self>,
         v: FloatTensor<Self>,
-        starts: IntTensor<Self>,
-        seen: IntTensor<Self>,
+        nodes: IntTensor<Self>,
         longest: usize,
         params: AttentionParams,
     ) -> FloatTensor<Self> {
-        attention::launch([q, k, v].map(into_contiguous), [starts, seen], longest, &params)
+        attention::launch([q, k, v].map(into_contiguous), nodes, longest, &params)
     }
 
     fn matmul(
@@ -170,19 +168,18 @@ pub(super) fn trie_attention(
     q: Tensor<2>,
     k: Tensor<2>,
     v: Tensor<2>,
-    ancestors: &Ancestors,
+    chains: &Chains,
     params: &AttentionParams,
 ) -> Tensor<2> {
-    let Ancestors { starts, seen, longest } = ancestors;
-    let n = starts.dims()[0] - 1;
+    let Chains { nodes, longest } = chains;
+    let n = nodes.dims()[0] / 3;
     let kv = [n, params.kv_heads * params.head_dim];
     assert_eq!([q.dims(), k.dims(), v.dims()], [[n, params.heads * params.head_dim], kv, kv], "attention");
     Tensor::from_dispatch(Dispatch::trie_attention(
         q.into_dispatch(),
         k.into_dispatch(),
         v.into_dispatch(),
-        starts.clone().into_dispatch(),
-        seen.clone().into_dispatch(),
+        nodes.clone().into_dispatch(),
         *longest,
         *params,
     ))
