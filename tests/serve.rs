@@ -105,7 +105,9 @@ impl Server {
         let host = format!("Host: 127.0.0.1:{}", self.port);
         let own_host = headers.iter().any(|h| h.starts_with("Host:"));
         let headers: Vec<&str> = headers.iter().copied().chain((!own_host).then_some(host.as_str())).collect();
-        write!(stream, "{line} HTTP/1.1\r\n{}\r\nConnection: close\r\n\r\n", headers.join("\r\n")).unwrap();
+        let request = format!("{line} HTTP/1.1\r\n{}\r\nConnection: close\r\n\r\n", headers.join("\r\n"));
+        // in one write: the server may answer and close at the first byte that is not allowed
+        stream.write_all(request.as_bytes()).unwrap();
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).unwrap();
         let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap();

@@ -40,6 +40,11 @@ impl Weights {
         }
     }
 
+    /// Whether they are stored in bf16.
+    pub fn is_bf16(&self) -> bool {
+        matches!(self, Self::Packed(packed) if packed.layout.dtype == DType::BF16)
+    }
+
     /// The values, unpacked in parallel where they are packed; no copy where they are dense.
     ///
     /// # Errors

@@ -70,6 +70,7 @@ Examples:
   saescope bench
   saescope bench --batch-sizes 1,8,32 --out bench
   saescope bench --ablation --device cpu              what each optimisation is worth
+  saescope bench --growth                             with samples, tokens, blocks, SAE width
   saescope bench --gemm                               GFLOP/s of matrix products
   saescope bench --make-model /tmp/gemma-shape --shape gemma-2-2b     a random model of that shape")]
     Bench(Bench),
@@ -444,7 +445,7 @@ pub struct Bench {
     /// Seed of the draw of --limit.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Folder for bench.parquet (gemm.parquet, ablation.parquet).
+    /// Folder for bench.parquet (gemm.parquet, ablation.parquet, growth.parquet).
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Time matrix products instead: every form that this processor, or the graphics device, can run.
@@ -453,6 +454,9 @@ pub struct Bench {
     /// Time the run as it is and with one optimisation left out at a time instead.
     #[arg(long, conflicts_with_all = ["make_model", "against"])]
     pub ablation: bool,
+    /// Time how a run grows with samples, tokens, blocks and SAE width instead; fit the exponents.
+    #[arg(long, conflicts_with_all = ["make_model", "against", "gemm", "ablation"])]
+    pub growth: bool,
     /// Write a model with random weights and three SAEs of 16k features into this folder instead
     /// of timing anything.
     #[arg(long, value_name = "DIR")]

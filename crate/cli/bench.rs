@@ -1,5 +1,5 @@
 //! `saescope bench`: a sweep of batch sizes, beside a reference program if one is named; matrix products; what
-//! each optimisation is worth.
+//! each optimisation is worth; how time grows.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use super::args::Bench;
 use super::progress::Shown;
 use super::{closing, fetch, print, random_model, say, setup};
 use crate::dataset::Dataset;
-use crate::engine::{self, Batching, Inputs, Options, Outcome, Stage};
+use crate::engine::{self, Batching, Inputs, Options, Outcome, SaeAt, Stage};
 use crate::error::{Error, Result};
 use crate::metrics::{Cell, Column, Kind, Noise, Table};
 use crate::model::ops::Compute;
@@ -16,6 +16,7 @@ use crate::run::Loaded;
 use crate::{output, platform};
 
 mod ablation;
+mod growth;
 mod products;
 
 /// One row of the table.
@@ -74,6 +75,11 @@ pub async fn run(args: &Bench) -> Result<()> {
         print(&ablation::text(&variants))?;
         return write(args, "ablation.parquet", &ablation::table(&variants));
     }
+    if args.growth {
+        let sweeps = growth::run(args, &loaded, &devices, &data).await?;
+        print(&growth::text(&sweeps))?;
+        return write(args, "growth.parquet", &growth::table(&sweeps));
+    }
     let texts = data.samples.len() * 3;
     let mut rows = Vec::new();
     // smallest first: peak memory of a process only ever grows, and it grows with the batch
@@ -83,7 +89,8 @@ pub async fn run(args: &Bench) -> Result<()> {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let mut runs = Vec::new();
         for _ in 0..args.repeat {
-            runs.push(one_run(args, &loaded, &devices.computes, &data, Batching::Triples(size)).await?);
+            let batching = Batching::Triples(size);
+            runs.push(one_run(args, &loaded, &loaded.saes, &devices.computes, &data, batching).await?);
         }
         rows.extend(summary(&runs, size, texts));
     }
@@ -110,6 +117,7 @@ fn write(args: &Bench, file: &str, table: &Table) -> Result<()> {
 async fn one_run(
     args: &Bench,
     loaded: &Loaded,
+    saes: &[SaeAt],
     computes: &[Compute],
     data: &Dataset,
     batching: Batching,
@@ -123,8 +131,7 @@ async fn one_run(
         join: args.data.join.clone(),
     };
     let shown = Shown::new(data.samples.len());
-    let inputs =
-        Inputs { model: &loaded.model, computes, saes: &loaded.saes, samples: &data.samples, options: &options };
+    let inputs = Inputs { model: &loaded.model, computes, saes, samples: &data.samples, options: &options };
     let outcome = engine::analyze(inputs, &shown).await;
     shown.finish();
     let outcome = outcome?;

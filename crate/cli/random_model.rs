@@ -99,9 +99,17 @@ pub async fn write(folder: &Path, shape: ShapeArg, tokenizer: &[u8], vocab: usiz
         let path = folder.join(format!("sae_{layer}"));
         std::fs::create_dir_all(&path).map_err(|e| failed(&path, e))?;
         say(&format!("writing {}", path.display()));
-        write_sae(&path, &s, layer, norm).map_err(|e| failed(&path, e))?;
+        write_random_sae(&path, s.d_model, s.d_sae, layer, norm)?;
     }
     Ok(())
+}
+
+/// Writes an SAE with random weights for a residual stream of about this norm, in SAELens's folder form.
+///
+/// # Errors
+/// Writing errors.
+pub(super) fn write_random_sae(folder: &Path, d_in: usize, d_sae: usize, layer: usize, norm: f64) -> Result<()> {
+    write_sae(folder, [d_in, d_sae], layer, norm).map_err(|e| failed(folder, e))
 }
 
 fn failed(path: &Path, e: std::io::Error) -> Error {
@@ -184,8 +192,7 @@ fn write_weights(path: &Path, model: &Gemma2) -> std::io::Result<()> {
 }
 
 /// An SAE in SAELens's folder form: JumpReLU, F32.
-fn write_sae(folder: &Path, s: &Shape, layer: usize, norm: f64) -> std::io::Result<()> {
-    let (d, f) = (s.d_model, s.d_sae);
+fn write_sae(folder: &Path, [d, f]: [usize; 2], layer: usize, norm: f64) -> std::io::Result<()> {
     let deviation = 1.0 / (d as f32).sqrt();
     // a pre-activation is x · w with w of variance 1/d: normal with deviation ‖x‖/√d
     let threshold = (ACTIVE_Z * norm / (d as f64).sqrt()) as f32;

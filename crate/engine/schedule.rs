@@ -15,7 +15,7 @@ use crate::model::Model;
 
 /// Trie nodes per micro-batch when none is asked for. Attention walks ancestors, so a large batch costs no
 /// time, only memory for what is between the residual streams.
-const CPU_NODES: usize = 4096;
+const CPU_NODES: usize = 1024;
 /// The same on a graphics device.
 pub const GPU_NODES: usize = 2048;
 /// Bytes of residual streams that one pass through the model may hold.

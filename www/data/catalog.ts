@@ -1,6 +1,6 @@
 // Reads catalog.json: what a page's host offers. Its shape is that of crate/protocol/catalog.rs.
 
-import { failure } from "../engine/failure";
+import { failure, wordsOf } from "../engine/failure";
 import type { Catalog, HostedRun } from "../generated/catalog";
 import { list, maybe, object, text } from "./shape";
 
@@ -21,7 +21,6 @@ export function readCatalog(source: string): Catalog {
     CATALOG(value, "");
     return value as Catalog;
   } catch (reason) {
-    const words = reason instanceof Error ? reason.message : String(reason);
-    throw failure("malformed", `${FILE}: ${words}`, "the host’s list of runs is damaged: tell whoever publishes it");
+    throw failure("malformed", `${FILE}: ${wordsOf(reason)}`, "the host’s list of runs is damaged: tell whoever publishes it");
   }
 }

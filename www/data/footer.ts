@@ -2,7 +2,7 @@
 // room for it.
 
 import type { AsyncBuffer, FileMetaData, RowGroup } from "hyparquet";
-import { failure } from "../engine/failure";
+import { failure, wordsOf } from "../engine/failure";
 import { shown } from "../foreign";
 import { checkPages } from "./pages";
 import { readStruct } from "./thrift";
@@ -83,7 +83,7 @@ export async function checkGroup(file: AsyncBuffer, { schema }: FileMetaData, { 
     try {
       checkPages(new Uint8Array(await file.slice(start, end)), { type: meta.type, optional, codec }, Number(num_rows));
     } catch (reason) {
-      throw new Error(`column ${shown(column)}: ${reason instanceof Error ? reason.message : String(reason)}`);
+      throw new Error(`column ${shown(column)}: ${wordsOf(reason)}`);
     }
   }
   const [missing] = left;

@@ -2,7 +2,7 @@
 // earlier version did not have is optional there.
 
 import { SCHEMA_VERSION, type FailedSample, type FileInfo, type IgnoredField, type LayerHealth, type Manifest, type SaeInfo, type StageTiming } from "../generated/manifest";
-import { failure } from "../engine/failure";
+import { failure, wordsOf } from "../engine/failure";
 import { list, maybe, number, object, text, whole } from "./shape";
 
 export type { LayerHealth, Manifest } from "../generated/manifest";
@@ -116,7 +116,7 @@ function parse(text: string): unknown {
     const web = text.trimStart().startsWith("<");
     throw failure(
       "malformed",
-      `${FILE}: expected JSON, found ${web ? "a web page" : `something else (${reason instanceof Error ? reason.message : String(reason)})`}`,
+      `${FILE}: expected JSON, found ${web ? "a web page" : `something else (${wordsOf(reason)})`}`,
       web ? "check the address: it must be the folder of a run" : "download or copy it again",
     );
   }

@@ -1,7 +1,7 @@
 // Parquet to columns, with errors that say what was expected and what was found. Runs in the worker.
 
 import { parquetMetadataAsync, parquetRead, type AsyncBuffer, type FileMetaData } from "hyparquet";
-import { EngineFailure, failure } from "../engine/failure";
+import { EngineFailure, failure, wordsOf } from "../engine/failure";
 import { listed, shown } from "../foreign";
 import { checkFooter, checkGroup, checkShape, DAMAGED, MAGIC } from "./footer";
 import type { Column, NumberColumn, TableData } from "./table";
@@ -157,7 +157,7 @@ export function requireColumns(name: string, needed: string[], found: string[]):
 /** What a failed read of `part` of the file amounts to. */
 export function damaged(name: string, part: string, reason: unknown): EngineFailure {
   if (reason instanceof EngineFailure) return reason;
-  const words = reason instanceof Error ? reason.message : String(reason);
+  const words = wordsOf(reason);
   const codec = /compression codec: (\w+)/.exec(words)?.[1];
   if (codec !== undefined) {
     return failure(

@@ -25,3 +25,8 @@ export function asEngineError(reason: unknown, otherwise: EngineError["kind"] = 
   if (reason instanceof EngineFailure) return reason.error;
   return { kind: otherwise, message: cut(reason instanceof Error ? reason.message : String(reason), MOST_LETTERS) };
 }
+
+/** The words of what was thrown, on one line: a parser quotes what it did not expect, line breaks too. */
+export function wordsOf(reason: unknown): string {
+  return (reason instanceof Error ? reason.message : String(reason)).replace(/\p{Cc}+/gu, " ");
+}

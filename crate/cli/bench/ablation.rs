@@ -90,7 +90,8 @@ pub(super) async fn run(args: &Bench, loaded: &Loaded, devices: &Devices, data: 
     for _ in 0..args.repeat {
         for variant in &mut variants {
             let computes = [variant.compute.clone()];
-            let Outcome { counters, .. } = one_run(args, loaded, &computes, data, variant.batching).await?;
+            let Outcome { counters, .. } =
+                one_run(args, loaded, &loaded.saes, &computes, data, variant.batching).await?;
             variant.seconds.push(counters.seconds);
             variant.tokens = counters.nodes;
         }

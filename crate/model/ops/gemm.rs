@@ -44,8 +44,8 @@ pub struct Matrix<'a, T> {
     pub by_out: usize,
 }
 
-impl Matrix<'_, f32> {
-    fn at(&self, i: usize, j: usize) -> f32 {
+impl<T: Copy> Matrix<'_, T> {
+    fn at(&self, i: usize, j: usize) -> T {
         self.values[i * self.by_in + j * self.by_out]
     }
 }
@@ -60,6 +60,19 @@ impl Panels {
     /// For products of values rounded to bf16, to the nearest, ties to even.
     pub fn bf16(w: Matrix<'_, f32>) -> Self {
         Self::Bf16(Packed::bf16(bf16_kernels()[0], w))
+    }
+
+    /// For f32 products, from bf16 values: no pass over them as f32.
+    pub fn f32_of_bf16(w: Matrix<'_, u16>) -> Self {
+        let at = |i: usize, j: usize| f32::from_bits(u32::from(w.at(i, j)) << 16);
+        Self::F32(Packed::new(f32_kernels()[0], [w.d_in; 2], w.d_out, at))
+    }
+
+    /// For products of bf16 values.
+    pub fn bf16_of_bf16(w: Matrix<'_, u16>) -> Self {
+        let second = |i: usize, j: usize| if 2 * i + 1 < w.d_in { Pair::from(w.at(2 * i + 1, j)) << 16 } else { 0 };
+        let at = |i: usize, j: usize| Pair::from(w.at(2 * i, j)) | second(i, j);
+        Self::Bf16(Packed::new(bf16_kernels()[0], [w.d_in, w.d_in.div_ceil(2)], w.d_out, at))
     }
 
     /// For every form of product that this processor can run, by its name: f32 first, each kind from the

@@ -50,15 +50,36 @@ impl Order {
 
     /// A stored matrix, as the host multiplies with it.
     fn panels(self, values: &[f32], d_in: usize, d_out: usize, precision: Precision) -> Panels {
-        let (by_in, by_out) = match self {
-            Self::OutIn => (1, d_in),
-            Self::InOut => (d_out, 1),
-        };
-        let matrix = Matrix { values, d_in, d_out, by_in, by_out };
+        let matrix = self.matrix(values, d_in, d_out);
         match precision {
             Precision::Bf16 => Panels::bf16(matrix),
             Precision::F32 | Precision::F16 => Panels::f32(matrix),
         }
+    }
+
+    /// The same of one that is stored in bf16.
+    fn panels_of_bf16(self, bytes: &[u8], d_in: usize, d_out: usize, precision: Precision) -> Panels {
+        let copied;
+        let values = match bytemuck::try_cast_slice(bytes) {
+            Ok(values) => values,
+            Err(_) => {
+                copied = bytemuck::pod_collect_to_vec::<u8, u16>(bytes);
+                &copied
+            }
+        };
+        let matrix = self.matrix(values, d_in, d_out);
+        match precision {
+            Precision::Bf16 => Panels::bf16_of_bf16(matrix),
+            Precision::F32 | Precision::F16 => Panels::f32_of_bf16(matrix),
+        }
+    }
+
+    fn matrix<T>(self, values: &[T], d_in: usize, d_out: usize) -> Matrix<'_, T> {
+        let (by_in, by_out) = match self {
+            Self::OutIn => (1, d_in),
+            Self::InOut => (d_out, 1),
+        };
+        Matrix { values, d_in, d_out, by_in, by_out }
     }
 }
 
@@ -73,14 +94,16 @@ pub struct Linear {
 }
 
 impl Linear {
-    /// From weights as they were read: a kernel takes 16-bit ones as they are and unpacks quantised ones itself,
-    /// other forms take them unpacked.
+    /// From weights as they were read: a kernel takes 16-bit ones as they are and unpacks quantised ones itself, the
+    /// host takes bf16 ones as they are, and all else is unpacked.
     ///
     /// # Errors
     /// [`crate::Error::Malformed`] for a packed value that is not finite.
     pub fn new(weight: Weights, order: Order, bias: Option<HostTensor>, compute: &Compute) -> Result<Self> {
         let sizes = order.sizes(weight.shape());
-        let narrow = if takes_narrow(sizes, compute) { weight.narrow()? } else { Narrow::Dense(weight.dense()?) };
+        let host = compute.form(Op::Linear) == Form::Host && weight.is_bf16();
+        let narrow =
+            if host || takes_narrow(sizes, compute) { weight.narrow()? } else { Narrow::Dense(weight.dense()?) };
         Ok(Self::narrow(narrow, order, bias, compute))
     }
 
@@ -94,6 +117,9 @@ impl Linear {
         let narrow = takes_narrow(sizes, compute);
         let halves = |format, bytes| words(Bytes::from_bytes_vec(bytes), d_in, d_out, order, format, compute);
         let weight = match weight {
+            Narrow::Bf16(Halves { bytes, .. }) if compute.form(Op::Linear) == Form::Host => {
+                Weight::Host(Arc::new(order.panels_of_bf16(&bytes, d_in, d_out, compute.precision)))
+            }
             Narrow::Bf16(Halves { bytes, .. }) if narrow => halves(Format::Bf16, bytes),
             Narrow::F16(Halves { bytes, .. }) if narrow => halves(Format::F16, bytes),
             // in one piece, and as f32
@@ -358,25 +384,30 @@ mod tests {
 
     #[test]
     fn packed_weights_give_the_map_of_the_dense_ones() {
-        let (rows, d_in, d_out) = (5, 12, 20);
-        let stored: Vec<u8> =
-            random(d_in * d_out, 8).iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect();
-        let header =
-            serde_json::json!({"w": {"dtype": "BF16", "shape": [d_out, d_in], "data_offsets": [0, stored.len()]}});
-        let header = header.to_string().into_bytes();
-        let file = [&(header.len() as u64).to_le_bytes(), &header[..], &stored].concat();
-        let source = Arc::new(platform::MemorySource::new("w.safetensors", file));
-        let checkpoint = block_on(Checkpoint::open_safetensors(vec![source])).unwrap();
-        let packed = block_on(checkpoint.read_packed("w", &[d_out, d_in])).unwrap();
-        assert!(matches!(packed, Weights::Packed(_)), "{packed:?}");
-        let dense = block_on(checkpoint.read("w")).unwrap();
-        let x = random(rows * d_in, 9);
-        for compute in [Compute::cpu(), Compute::cpu_plain()] {
-            let run = |weight: Weights| {
-                let map = Linear::new(weight, Order::OutIn, None, &compute).unwrap();
-                host_values(map.forward(compute.tensor2(x.clone(), rows, d_in)))
-            };
-            assert_eq!(run(packed.clone()), run(dense.clone().into()));
+        let rows = 5;
+        for (d_in, d_out) in [(12, 20), (13, 7), (64, 130)] {
+            for order in ORDERS {
+                let shape = order.shape(d_in, d_out);
+                let stored: Vec<u8> =
+                    random(d_in * d_out, 8).iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect();
+                let header =
+                    serde_json::json!({"w": {"dtype": "BF16", "shape": shape, "data_offsets": [0, stored.len()]}});
+                let header = header.to_string().into_bytes();
+                let file = [&(header.len() as u64).to_le_bytes(), &header[..], &stored].concat();
+                let source = Arc::new(platform::MemorySource::new("w.safetensors", file));
+                let checkpoint = block_on(Checkpoint::open_safetensors(vec![source])).unwrap();
+                let packed = block_on(checkpoint.read_packed("w", &shape)).unwrap();
+                assert!(matches!(packed, Weights::Packed(_)), "{packed:?}");
+                let dense = block_on(checkpoint.read("w")).unwrap();
+                let x = random(rows * d_in, 9);
+                for compute in [Compute::cpu(), Compute::cpu_in(Precision::Bf16), Compute::cpu_plain()] {
+                    let run = |weight: Weights| {
+                        let map = Linear::new(weight, order, None, &compute).unwrap();
+                        host_values(map.forward(compute.tensor2(x.clone(), rows, d_in)))
+                    };
+                    assert_eq!(run(packed.clone()), run(dense.clone().into()), "{d_in}x{d_out} {order:?}");
+                }
+            }
         }
     }
 

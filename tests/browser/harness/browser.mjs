@@ -50,6 +50,8 @@ export async function launch({ webgpu = true, viewport = DESKTOP, ...options } =
   });
   proxy.on("connect", (request, socket) => {
     note(request.url);
+    // the browser may have hung up by then, which is no fault of a test's
+    socket.on("error", () => {});
     socket.end("HTTP/1.1 502 refused\r\n\r\n");
   });
   await new Promise((ready) => proxy.listen(0, "127.0.0.1", ready));
