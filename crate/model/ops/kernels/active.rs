@@ -111,33 +111,14 @@ fn kernel(
         least = 0u32;
         for bit in 0..32u32 {
             let trial = least | (ZERO >> bit);
-            let mut reached = 0u32;
-            for piece in 0..pieces {
-                let i = piece * THREADS + unit;
-                if i < width {
-                    let h = shifted(pre[start + i], first[i], third[i], scaled);
-                    #[unroll]
-                    for lane in 0..4usize {
-                        reached += u32::cast_from(ordered(h.extract(lane)) >= trial);
-                    }
-                }
-            }
-            if sum(&mut counts, reached) >= k {
+            let mine = reached(pre, first, third, start, width, trial, scaled);
+            if sum(&mut counts, mine) >= k {
                 least = trial;
             }
         }
-        let mut above = 0u32;
-        for piece in 0..pieces {
-            let i = piece * THREADS + unit;
-            if i < width {
-                let h = shifted(pre[start + i], first[i], third[i], scaled);
-                #[unroll]
-                for lane in 0..4usize {
-                    above += u32::cast_from(ordered(h.extract(lane)) > least);
-                }
-            }
-        }
-        chosen = k - sum(&mut counts, above);
+        // one more than the least is no number's place only for a NaN, and such a row is refused
+        let mine = reached(pre, first, third, start, width, least + 1u32, scaled);
+        chosen = k - sum(&mut counts, mine);
         // ReLU comes after the choice
         if least <= ZERO {
             least = ZERO;
@@ -208,6 +189,30 @@ fn kernel(
     if unit == 0 {
         out[to] = select(bad > 0u32, 0xffff_ffffu32, active + min(equal, chosen));
     }
+}
+
+/// How many of this thread's values are at least `trial`, in [`ordered`]'s order.
+#[cube]
+fn reached(
+    pre: &[F4],
+    bias: &[F4],
+    norm: &[F4],
+    start: usize,
+    width: usize,
+    trial: u32,
+    #[comptime] scaled: bool,
+) -> u32 {
+    let mut count = 0u32;
+    let mut i = UNIT_POS as usize;
+    while i < width {
+        let h = shifted(pre[start + i], bias[i], norm[i], scaled);
+        #[unroll]
+        for lane in 0..4usize {
+            count += u32::cast_from(ordered(h.extract(lane)) >= trial);
+        }
+        i += THREADS;
+    }
+    count
 }
 
 /// The pre-activation with its bias, times its decoder row's norm where the SAE was trained so.
