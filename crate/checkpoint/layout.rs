@@ -11,7 +11,7 @@ use crate::platform::par_chunks_mut;
 /// Stored bytes taken at a time: few requests, little memory beside the result.
 const PIECE_BYTES: usize = 8 << 20;
 /// Values decoded by one parallel task; a multiple of every block length.
-const TASK_VALUES: usize = 1 << 16;
+pub(super) const TASK_VALUES: usize = 1 << 16;
 /// Values decoded, then checked while they are still in the nearest cache.
 const CHECK_VALUES: usize = 1 << 12;
 

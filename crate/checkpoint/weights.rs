@@ -3,8 +3,9 @@
 use std::fmt;
 
 use super::dtype::DType;
-use super::layout::{Layout, Transform, zeroed};
+use super::layout::{Layout, TASK_VALUES, Transform, zeroed};
 use crate::error::Result;
+use crate::platform::par_chunks_mut;
 
 /// A tensor in host memory, row-major f32.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,7 +101,7 @@ pub enum Narrow {
 }
 
 impl Narrow {
-    /// The values as f32.
+    /// The values as f32, unpacked in parallel.
     pub fn dense(self) -> HostTensor {
         let (dtype, shape, bytes) = match self {
             Self::Dense(tensor) => return tensor,
@@ -109,7 +110,8 @@ impl Narrow {
             Self::Blocks(Blocks { shape, kind, bytes }) => (kind.dtype(), shape, bytes),
         };
         let mut data = vec![0.0; bytes.len() / dtype.block_bytes() * dtype.block_len()];
-        dtype.decode(&bytes, &mut data);
+        let task_bytes = TASK_VALUES / dtype.block_len() * dtype.block_bytes();
+        par_chunks_mut(&mut data, TASK_VALUES, |task, out| dtype.decode(&bytes[task * task_bytes..], out));
         HostTensor { shape, data }
     }
 }
