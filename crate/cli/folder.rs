@@ -77,12 +77,8 @@ impl RunFolder {
     pub fn begin(claim: Claim, force: bool, header: Header, interrupts: &Interrupts) -> Result<Self> {
         let out = claim.path().to_owned();
         let path = out.join(SPOOL_FILE);
-        if force && path.exists() {
-            // whoever is writing it keeps it
-            drop(FileJournal::open(&path)?);
-            std::fs::remove_file(&path).map_err(|e| Error::io(path.display().to_string(), "replace", e, ""))?;
-        }
-        let journal = FileJournal::create(&path)?;
+        // whoever is writing it keeps it
+        let journal = if force { FileJournal::replace(&path) } else { FileJournal::create(&path) }?;
         // nobody else writes here now
         RunFiles::clear(&out);
         interrupts.began(&out, path.clone(), header.samples, Some(claim));

@@ -1,0 +1,127 @@
+//! Arguments of the commands that make runs, and join or compare them.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{DataArgs, DeviceArgs, MeasureArgs, ModelArgs};
+use crate::run::Shard;
+
+/// `analyze`
+#[derive(Debug, Args)]
+pub struct Analyze {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub data: DataArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub device: DeviceArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub measure: MeasureArgs,
+    /// Triples per batch. The numbers do not depend on it; without it the device decides.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub batch_size: Option<u64>,
+    /// Folder for the run's files; without it runs/YYYYMMDD_HHMMSS.
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Replace a run that --out already holds.
+    #[arg(long, requires = "out")]
+    pub force: bool,
+    /// Go on with a run that was broken, by its folder, as it was asked for.
+    #[arg(long, value_name = "RUN", exclusive = true)]
+    pub resume: Option<PathBuf>,
+    /// Only part I of N, from 1: which samples these are depends on their ids alone. `saescope merge` joins
+    /// the parts.
+    #[arg(long, value_name = "I/N")]
+    pub shard: Option<Shard>,
+    /// The run's name, in every row of metrics.parquet; without it the time of its beginning. Parts of one
+    /// run need one name.
+    #[arg(long, value_name = "NAME", value_parser = run_id)]
+    pub run_id: Option<String>,
+    /// Say what would be done, read, fetched and needed; measure nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Samples per pass through the model, which reads the weights once: so many are lost at most when the
+    /// run is broken. The numbers do not depend on it.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub pass: Option<u64>,
+    /// Hash the weight files anew; else the hash of a file that has not changed since is remembered.
+    #[arg(long)]
+    pub rehash: bool,
+    /// Say where the time went, and write timeline.json beside the run's files: trace events, for Perfetto.
+    #[arg(long)]
+    pub profile: bool,
+}
+
+/// `--run-id`
+fn run_id(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() { Err("the name is empty".to_owned()) } else { Ok(text.to_owned()) }
+}
+
+/// `merge`
+#[derive(Debug, Args)]
+pub struct Merge {
+    /// Folders of all parts of a run: of `analyze --shard 1/N` to `--shard N/N`.
+    #[arg(value_name = "RUN", required = true)]
+    pub parts: Vec<PathBuf>,
+    /// Folder for the merged run's files.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace a run that --out already holds.
+    #[arg(long)]
+    pub force: bool,
+    /// The merged run's name, where the parts do not share one.
+    #[arg(long, value_name = "NAME", value_parser = run_id)]
+    pub run_id: Option<String>,
+}
+
+/// `compare`
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// Folder of a finished run.
+    #[arg(value_name = "RUN")]
+    pub first: PathBuf,
+    /// Folder of the run to compare it with.
+    #[arg(value_name = "RUN")]
+    pub second: PathBuf,
+    /// Largest relative difference of a metric that passes.
+    #[arg(long, value_name = "X")]
+    pub tolerance: Option<f64>,
+    /// Least mean Jaccard index of a layer's active features that passes.
+    #[arg(long, value_name = "X")]
+    pub jaccard: Option<f64>,
+    /// List every metric, those without a difference too.
+    #[arg(long)]
+    pub all: bool,
+}
+
+/// `verify`
+#[derive(Debug, Args)]
+pub struct Verify {
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub model: ModelArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub data: DataArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub device: DeviceArgs,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub measure: MeasureArgs,
+    /// Triples per batch of the batched run.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub batch_size: Option<u64>,
+    /// Largest relative difference that passes; by default 1e-6 on the CPU, 1e-3 on a GPU.
+    #[arg(long, value_name = "X")]
+    pub tolerance: Option<f64>,
+    /// Show metrics without a difference too.
+    #[arg(long)]
+    pub all: bool,
+}
