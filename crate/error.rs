@@ -74,6 +74,13 @@ pub enum Error {
         /// What to do about it.
         hint: Hint,
     },
+    /// A device had no memory left for what it was asked to hold: less at once may fit.
+    OutOfMemory {
+        /// On what, in the driver's words.
+        what: String,
+        /// What to do about it.
+        hint: Hint,
+    },
     /// An argument or setting that cannot be meant.
     Usage {
         /// What is wrong with it.
@@ -128,6 +135,7 @@ impl Error {
             Self::Unsupported { what, .. } => format!("{what} is not supported"),
             Self::Mismatch { what, expected, found, .. } => format!("{what}: expected {expected}, found {found}"),
             Self::Device { what, .. } => format!("device: {what}"),
+            Self::OutOfMemory { what, .. } => format!("out of memory: {what}"),
             Self::Usage { what, .. } => what.clone(),
             Self::Cancelled => "cancelled".to_owned(),
         }
@@ -158,6 +166,7 @@ impl Error {
             | Self::Unsupported { hint, .. }
             | Self::Mismatch { hint, .. }
             | Self::Device { hint, .. }
+            | Self::OutOfMemory { hint, .. }
             | Self::Usage { hint, .. } => Some(hint.0.as_str()).filter(|text| !text.is_empty()),
             Self::Cancelled => None,
         }
@@ -217,6 +226,11 @@ impl Error {
             found: field(&found.into()),
             hint: hint.into(),
         }
+    }
+
+    /// An [`Error::OutOfMemory`].
+    pub fn out_of_memory(what: impl Into<String>, hint: impl Into<Hint>) -> Self {
+        Self::OutOfMemory { what: fields(&what.into()), hint: hint.into() }
     }
 
     /// An [`Error::Device`].

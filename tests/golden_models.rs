@@ -120,6 +120,7 @@ pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
         seed: 0,
         logprob: true,
         pass: None,
+        halvings: 0,
         join: dataset::DEFAULT_JOIN.to_owned(),
     };
     let inputs = Inputs {

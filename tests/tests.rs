@@ -4,6 +4,7 @@ mod architecture;
 mod cli;
 mod compare;
 mod data;
+mod devices;
 mod durable;
 mod generated;
 mod golden_models;

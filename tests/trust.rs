@@ -9,14 +9,14 @@ use std::process::{Output, Stdio};
 
 use futures::executor::block_on;
 use saescope::cli::inputs;
-use saescope::dataset::{self, Format};
-use saescope::engine::{Batching, Options, Silent};
+use saescope::dataset::{self, Dataset, Format};
+use saescope::engine::{Batching, Observer, Options, Silent};
 use saescope::hash;
 use saescope::metrics::Noise;
 use saescope::model::ops::Compute;
 use saescope::output::{Backend, ComputeInfo, FileInfo, Precision, Weights};
 use saescope::platform::{MemoryJournal, Source};
-use saescope::run::{self, Header, Loaded, Parts, Request, SaeFiles, Spool};
+use saescope::run::{self, Header, Loaded, Parts, Reopen, Request, SaeFiles, Spool};
 
 use crate::cli::{Run, TRIPLES, model_args, with};
 use crate::golden_models::folder;
@@ -59,7 +59,7 @@ fn succeeds(out: &Output) -> String {
     text
 }
 
-fn loaded(model: &Path, pinned: BTreeMap<String, String>) -> Loaded {
+pub(crate) fn loaded(model: &Path, pinned: BTreeMap<String, String>) -> Loaded {
     let files = block_on(inputs::model_files(model, None)).unwrap();
     let saes = inputs::sae_files(&folder("llama").join("saes/layer_1")).unwrap();
     let origin = run::Origin { name: "m".into(), known: None, origin: "local".into(), revision: None, pinned };
@@ -70,11 +70,24 @@ fn loaded(model: &Path, pinned: BTreeMap<String, String>) -> Loaded {
 /// what ended the run.
 fn passes(loaded: &Loaded, after: &mut dyn FnMut()) -> (usize, saescope::Result<()>) {
     let data = dataset::parse("t.json", Format::Json, TRIPLES.as_bytes(), None).unwrap();
-    let (noise, join) = (Noise::Relative(0.1), " ".to_owned());
-    let options = Options { batching: Batching::Auto, noise, seed: 0, logprob: false, pass: Some(1), join };
     let computes = [Compute::cpu()];
-    let request =
-        Request { loaded, computes: &computes, data: &data, options: &options, shard: None, any_device: false };
+    let (spool, result) = measured(loaded, &data, &computes, None, &Silent, after);
+    (spool.measured(), result)
+}
+
+/// Runs data on devices, one sample a pass.
+pub(crate) fn measured(
+    loaded: &Loaded,
+    data: &Dataset,
+    computes: &[Compute],
+    reopen: Option<&Reopen>,
+    observer: &dyn Observer,
+    after: &mut dyn FnMut(),
+) -> (Spool, saescope::Result<()>) {
+    let (noise, join) = (Noise::Relative(0.1), " ".to_owned());
+    let options =
+        Options { batching: Batching::Auto, noise, seed: 0, logprob: false, pass: Some(1), halvings: 0, join };
+    let request = Request { loaded, computes, data, options: &options, shard: None, any_device: false, reopen };
     let compute = ComputeInfo {
         precision: Precision::F32,
         device: "cpu".into(),
@@ -92,23 +105,14 @@ fn passes(loaded: &Loaded, after: &mut dyn FnMut()) -> (usize, saescope::Result<
         let saes = loaded.saes.iter().map(|at| at.sae.sources().iter().map(info).collect()).collect();
         let hashes = (loaded.model_files().iter().map(info).collect(), saes);
         let (run_id, started_at) = ("r".to_owned(), jiff::Timestamp::UNIX_EPOCH);
-        let parts = Parts {
-            run_id,
-            started_at,
-            loaded,
-            compute,
-            data: &data,
-            limit: None,
-            shard: None,
-            options: &options,
-            hashes,
-        };
+        let parts =
+            Parts { run_id, started_at, loaded, compute, data, limit: None, shard: None, options: &options, hashes };
         Ok(parts.base())
     };
-    let header = Header::new("r".into(), jiff::Timestamp::UNIX_EPOCH, 2, String::new());
+    let header = Header::new("r".into(), jiff::Timestamp::UNIX_EPOCH, data.samples.len(), String::new());
     let mut spool = Spool::create(Box::new(MemoryJournal::default()), header).unwrap();
-    let result = block_on(run::execute(request, &mut spool, base, &Silent, &mut |_, _| after()));
-    (spool.measured(), result)
+    let result = block_on(run::execute(request, &mut spool, base, observer, &mut |_, _| after()));
+    (spool, result)
 }
 
 #[test]

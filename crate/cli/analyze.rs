@@ -149,7 +149,8 @@ async fn measure(args: &Analyze, ready: &Ready, mut folder: RunFolder, interrupt
         )
     })?;
     let mut files = RunFiles::begin(&folder.out)?;
-    let finished = run::finish(base, &[&folder.spool], None, &mut files).map_err(|e| folder.broken(e))?;
+    let finished =
+        run::finish(base, &[&folder.spool], platform::peak_buffers(), &mut files).map_err(|e| folder.broken(e))?;
     interrupts.writing(&folder.shown, || folder.finished(files, shard.is_some()))?;
     if args.profile {
         // the run is there, whatever becomes of this

@@ -128,6 +128,7 @@ async fn one_run(
         seed: 0,
         logprob: false,
         pass: None,
+        halvings: 0,
         join: args.data.join.clone(),
     };
     let shown = Shown::new(data.samples.len());

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::args::Analyze;
 use super::ready::Ready;
-use super::{known, print, setup};
+use super::{known, memory, print, setup};
 use crate::dataset::Sample;
-use crate::engine::{Needs, Work};
+use crate::engine::Work;
 use crate::error::Result;
 use crate::model::registry;
 use crate::platform::fetch::{Settings, is_at_hand};
@@ -32,9 +32,7 @@ pub async fn run(args: &Analyze) -> Result<()> {
     let (request, Ready { devices, loaded, options, .. }) = (ready.request(), &ready);
     let samples: Vec<Sample> = request.samples().cloned().collect();
     let work = request.inputs(&samples).schedule().work();
-    let gpu = !devices.adapters.is_empty();
-    let half = devices.info().precision != crate::output::Precision::F32;
-    let needs = Needs::of(&loaded.model, &loaded.saes, options.logprob, &work, gpu, half)?;
+    let needs = memory::needs_of(request, devices, options, &work)?;
     let Work { samples, unfit, passes, batches, texts, tokens, nodes, .. } = work;
     let layers: Vec<String> = loaded.saes.iter().map(|s| s.layer.to_string()).collect();
     let shard = args.shard.map_or_else(String::new, |s| format!(" in part {s}"));
@@ -47,7 +45,7 @@ pub async fn run(args: &Analyze) -> Result<()> {
         options.pass.unwrap_or(samples)
     ))?;
     print(&format!("weights read: {} a pass\n", megabytes(needs.weights)))?;
-    if gpu {
+    if needs.device > 0 {
         print(&format!("memory of the device: at most {}\n", megabytes(needs.device)))?;
     }
     print(&format!("memory: at most {}\n", megabytes(needs.host)))?;

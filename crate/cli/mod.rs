@@ -17,6 +17,7 @@ pub mod inputs;
 mod inspect;
 mod interrupt;
 mod known;
+mod memory;
 mod merge;
 mod models;
 mod pack;

@@ -75,6 +75,13 @@ impl Shown {
 }
 
 impl Observer for Shown {
+    fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| say(text)),
+            None => say(text),
+        }
+    }
+
     fn progress(&self, p: &Progress) -> ControlFlow<()> {
         match &self.bar {
             Some(bar) => {

@@ -2,11 +2,11 @@
 
 use super::args::{Analyze, MeasureArgs};
 use super::setup::Devices;
-use super::{say, setup};
+use super::{memory, say, setup};
 use crate::dataset::Dataset;
 use crate::engine::{Batching, Options, SaeAt};
 use crate::error::Result;
-use crate::run::{Loaded, Request, Shard};
+use crate::run::{Loaded, Reopen, Request, Shard};
 
 /// Samples per pass where `--pass` does not say: few enough that little is lost with the process and that
 /// their numbers take little memory, many enough that reading the weights again costs little.
@@ -23,7 +23,7 @@ pub fn batching(size: Option<u64>) -> Batching {
 /// Engine settings of the common arguments.
 pub fn options(measure: &MeasureArgs, batching: Batching, join: &str) -> Options {
     let MeasureArgs { noise, seed, logprob, .. } = *measure;
-    Options { batching, noise, seed, logprob, pass: None, join: join.to_owned() }
+    Options { batching, noise, seed, logprob, pass: None, halvings: 0, join: join.to_owned() }
 }
 
 /// Engine settings of `analyze`.
@@ -41,6 +41,7 @@ pub struct Ready {
     pub(super) loaded: Loaded,
     pub(super) options: Options,
     shard: Option<Shard>,
+    reopen: Box<Reopen>,
 }
 
 impl Ready {
@@ -54,7 +55,10 @@ impl Ready {
         doubts.iter().for_each(|doubt| say(&format!("WARNING: {doubt}")));
         let devices = setup::devices(&args.device).await?;
         let loaded = setup::load(&args.model, true).await?;
-        Ok(Self { data, doubts, devices, loaded, options: settings(args), shard: args.shard })
+        let reopen = Box::new(devices.reopening());
+        let mut ready = Self { data, doubts, devices, loaded, options: settings(args), shard: args.shard, reopen };
+        ready.options.halvings = memory::halvings(ready.request(), &ready.devices, args.memory_budget)?;
+        Ok(ready)
     }
 
     /// Bytes that so many samples take on the disk, at least: per text and layer the residual and the features
@@ -69,7 +73,8 @@ impl Ready {
 
     /// The run.
     pub fn request(&self) -> Request<'_> {
-        let Self { data, doubts: _, devices, loaded, options, shard } = self;
-        Request { loaded, computes: &devices.computes, data, options, shard: *shard, any_device: false }
+        let Self { data, doubts: _, devices, loaded, options, shard, reopen } = self;
+        let (computes, shard, reopen) = (&devices.computes, *shard, Some(reopen.as_ref()));
+        Request { loaded, computes, data, options, shard, any_device: false, reopen }
     }
 }

@@ -12,7 +12,7 @@ use crate::model::ops::{Compute, Precision};
 use crate::model::registry;
 use crate::output::{self, Backend, ComputeInfo, Weights};
 use crate::platform::fetch::Fetched;
-use crate::platform::{self, Adapter, Interface};
+use crate::platform::{self, Adapter, BoxFuture, Interface};
 use crate::run::{self, Loaded, SaeFiles};
 
 /// Loads what `--model`, `--sae` and `--tokenizer` name; a known model is fetched if need be.
@@ -76,15 +76,17 @@ pub struct Devices {
     pub computes: Vec<Compute>,
     /// The adapters, where they are GPUs.
     pub adapters: Vec<Adapter>,
+    /// Whether all were asked for.
+    all: bool,
 }
 
 impl Devices {
-    /// `cpu`, `gpu:N` or `all`, for the manifest.
+    /// `cpu`, `gpu:N`, `gpu:N,gpu:M` or `all`, for the manifest.
     pub fn kind(&self) -> String {
         match &self.adapters[..] {
             [] => "cpu".to_owned(),
-            [one] => format!("gpu:{}", one.index),
-            _ => "all".to_owned(),
+            _ if self.all => "all".to_owned(),
+            several => several.iter().map(|one| format!("gpu:{}", one.index)).collect::<Vec<_>>().join(","),
         }
     }
 
@@ -101,6 +103,19 @@ impl Devices {
             Some(Interface::Vulkan) => Backend::WgpuVulkan,
             Some(Interface::Metal) => Backend::WgpuMetal,
             Some(Interface::Dx12) => Backend::WgpuDx12,
+        }
+    }
+
+    /// Opens them anew, where a device has no memory left; the old ones' memory goes back first.
+    pub fn reopening(&self) -> impl Fn(Vec<Compute>) -> BoxFuture<'static, Result<Vec<Compute>>> + Sync + use<> {
+        let adapters = self.adapters.clone();
+        move |old| {
+            let adapters = adapters.clone();
+            Box::pin(async move {
+                let precision = old.first().map_or(Precision::F32, |compute| compute.precision);
+                old.iter().for_each(|compute| platform::close_device(&compute.device));
+                opened(&adapters, precision).await
+            })
         }
     }
 
@@ -145,21 +160,38 @@ pub async fn devices(args: &DeviceArgs) -> Result<Devices> {
             "run with `--device cpu`, or install the GPU's Vulkan driver",
         )
     };
-    let chosen: Vec<Adapter> = match args.device {
+    let chosen: Vec<Adapter> = match &args.device {
         DeviceArg::Cpu => Vec::new(),
         DeviceArg::Auto => real().take(1).collect(),
         DeviceArg::FirstGpu => vec![real().next().ok_or_else(|| none("no real GPU for `--device gpu`"))?],
-        DeviceArg::Gpu(n) => {
-            vec![found.iter().find(|a| a.index == n).cloned().ok_or_else(|| none(&format!("no adapter gpu:{n}")))?]
+        DeviceArg::Gpus(numbers) => {
+            let one =
+                |n| found.iter().find(|a| a.index == n).cloned().ok_or_else(|| none(&format!("no adapter gpu:{n}")));
+            numbers.iter().map(|&n| one(n)).collect::<Result<_>>()?
         }
         DeviceArg::All => {
-            let all: Vec<Adapter> = real().collect();
-            if all.is_empty() {
-                return Err(none("no real GPU for `--device all`"));
+            let first = real().next().ok_or_else(|| none("no real GPU for `--device all`"))?;
+            let (all, others): (Vec<Adapter>, Vec<Adapter>) = real().partition(|adapter| adapter.is_like(&first));
+            for other in others {
+                say(&format!(
+                    "note: {} is left out, its numbers differ from those of {} by rounding",
+                    other.name, first.name
+                ));
             }
             all
         }
     };
+    if let [first, others @ ..] = &chosen[..]
+        && let Some(other) = others.iter().find(|adapter| !adapter.is_like(first))
+    {
+        return Err(Error::usage(
+            format!(
+                "gpu:{} {} and gpu:{} {} are of different kinds: their numbers differ by rounding, and which sample went where would depend on the time that each took",
+                first.index, first.name, other.index, other.name
+            ),
+            "run parts of the data on each with `--shard`, or take devices of one kind",
+        ));
+    }
     if chosen.is_empty() {
         if precision == Precision::F16 {
             return Err(Error::usage(
@@ -167,7 +199,7 @@ pub async fn devices(args: &DeviceArgs) -> Result<Devices> {
                 "leave it out, take `--precision bf16`, or choose a GPU with `--device gpu`",
             ));
         }
-        return Ok(Devices { computes: vec![Compute::cpu_in(precision)], adapters: Vec::new() });
+        return Ok(Devices { computes: vec![Compute::cpu_in(precision)], adapters: Vec::new(), all: false });
     }
     if precision == Precision::Bf16 {
         return Err(Error::usage(
@@ -175,12 +207,22 @@ pub async fn devices(args: &DeviceArgs) -> Result<Devices> {
             "take `--precision f16`, or `--device cpu`",
         ));
     }
-    let mut computes = Vec::new();
-    for adapter in &chosen {
-        let device = platform::open_adapter(adapter).await?;
+    let computes = opened(&chosen, precision).await?;
+    Ok(Devices { computes, adapters: chosen, all: args.device == DeviceArg::All })
+}
+
+/// Opens adapters; one that is named again gives a device of its own.
+async fn opened(adapters: &[Adapter], precision: Precision) -> Result<Vec<Compute>> {
+    let mut computes = Vec::with_capacity(adapters.len());
+    for (i, adapter) in adapters.iter().enumerate() {
+        let device = if adapters[..i].contains(adapter) {
+            platform::open_anew(adapter).await?
+        } else {
+            platform::open_adapter(adapter).await?
+        };
         computes.push(Compute::gpu(device, precision, Some(adapter.max_binding)));
     }
-    Ok(Devices { computes, adapters: chosen })
+    Ok(computes)
 }
 
 /// Reads the data sets, or takes the built-in one. Rows that cannot be used end the command unless

@@ -1,6 +1,8 @@
 //! The whole analysis: triples in, measured samples out, pass by pass.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +36,27 @@ pub struct Outcome {
     pub counters: Counters,
     /// When what was done.
     pub spans: Vec<Span>,
+    /// How often a device had run out of memory before.
+    pub shortages: u32,
+}
+
+/// Which pass is next: analyses that share it, of the same samples on one device each, share the passes.
+#[derive(Debug, Clone, Default)]
+pub struct Turns(Arc<AtomicUsize>);
+
+impl Turns {
+    /// Far beyond the passes of any schedule, and far from where the count would begin again.
+    const OVER: usize = usize::MAX / 2;
+
+    /// The number of a pass that nobody has taken, from 0.
+    fn take(&self) -> usize {
+        self.0.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// No pass is begun any more.
+    pub fn end(&self) {
+        self.0.store(Self::OVER, Ordering::Relaxed);
+    }
 }
 
 /// An analysis under way: [`Self::next`] runs a pass and hands out what it measured, so that nobody
@@ -42,8 +65,7 @@ pub struct Analysis<'a> {
     inputs: Inputs<'a>,
     schedule: Schedule,
     observer: &'a dyn Observer,
-    /// The next pass.
-    pass: usize,
+    turns: Turns,
     /// Samples that an earlier part of the run finished.
     before: usize,
     /// Samples whose passes are done.
@@ -62,6 +84,11 @@ impl<'a> Analysis<'a> {
     /// Tokenises and plans. `before`: samples that an earlier part of the run finished; progress counts
     /// them.
     pub fn new(inputs: Inputs<'a>, before: usize, observer: &'a dyn Observer) -> Self {
+        Self::sharing(inputs, before, observer, Turns::default())
+    }
+
+    /// [`Self::new`], of whose passes others take theirs.
+    pub fn sharing(inputs: Inputs<'a>, before: usize, observer: &'a dyn Observer, turns: Turns) -> Self {
         let started = Clock::start();
         let mut clock = Clock::start();
         let mut timer = Timer::start();
@@ -72,7 +99,7 @@ impl<'a> Analysis<'a> {
             inputs,
             schedule,
             observer,
-            pass: 0,
+            turns,
             before,
             done: 0,
             started,
@@ -89,14 +116,16 @@ impl<'a> Analysis<'a> {
     /// # Errors
     /// What ends the whole run: unreadable weights, a lost device, cancellation.
     pub async fn next(&mut self) -> Result<Option<Outcome>> {
-        let mut failures = std::mem::take(&mut self.unfit);
-        if self.pass >= self.schedule.passes() && failures.is_empty() {
+        let pass = self.turns.take();
+        // with the first pass alone, or where there is none
+        let mut failures = if pass == 0 { std::mem::take(&mut self.unfit) } else { HashMap::new() };
+        if pass >= self.schedule.passes() && failures.is_empty() {
             return Ok(None);
         }
         let mut counters = Counters::default();
         let mut samples = Vec::new();
-        if self.pass < self.schedule.passes() {
-            let size = self.schedule.samples(self.pass).len();
+        if pass < self.schedule.passes() {
+            let size = self.schedule.samples(pass).len();
             let (medians, timer) = (&mut self.medians, &mut self.timer);
             let mut run = PassRun { inputs: self.inputs, medians, failures: HashMap::new(), counters, timer };
             let (observer, started, total) = (self.observer, self.started, self.total);
@@ -119,11 +148,10 @@ impl<'a> Analysis<'a> {
                     },
                 )
             };
-            samples = run.run(&self.schedule, self.pass, &mut told).await?;
+            samples = run.run(&self.schedule, pass, &mut told).await?;
             counters = run.counters;
             failures.extend(run.failures);
             self.done += size;
-            self.pass += 1;
         }
         counters.timings = std::mem::take(&mut self.timer.timings);
         let spans = std::mem::take(&mut self.timer.spans);
@@ -135,7 +163,7 @@ impl<'a> Analysis<'a> {
             .into_iter()
             .map(|(index, reason)| FailedSample { sample_id: self.inputs.samples[index].id.clone(), reason })
             .collect();
-        Ok(Some(Outcome { samples, failed, counters, spans }))
+        Ok(Some(Outcome { samples, failed, counters, spans, shortages: 0 }))
     }
 }
 
@@ -146,7 +174,7 @@ impl<'a> Analysis<'a> {
 pub async fn analyze(inputs: Inputs<'_>, observer: &dyn Observer) -> Result<Outcome> {
     let mut analysis = Analysis::new(inputs, 0, observer);
     let mut all = Outcome::default();
-    while let Some(Outcome { samples, failed, counters, spans }) = analysis.next().await? {
+    while let Some(Outcome { samples, failed, counters, spans, shortages: _ }) = analysis.next().await? {
         all.spans.extend(spans);
         all.samples.extend(samples);
         all.failed.extend(failed);

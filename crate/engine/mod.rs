@@ -19,7 +19,7 @@ mod self_test;
 mod stream;
 mod timeline;
 
-pub use analyze::{Analysis, FailedSample, Outcome, analyze};
+pub use analyze::{Analysis, FailedSample, Outcome, Turns, analyze};
 pub use counters::Counters;
 pub use fit::{SaeAt, fit};
 pub use health::{CrossEntropy, HealthOptions, SaeHealth, health};
@@ -32,6 +32,6 @@ pub use progress::{Observer, Progress, Silent, Stage, Timings};
 pub use resident::Resident;
 pub use residuals::residuals;
 pub use sae_pass::encode;
-pub use schedule::{GPU_NODES, Schedule, Work};
+pub use schedule::{MOST_HALVINGS, Schedule, Work};
 pub use self_test::{TOLERANCE, self_test};
 pub use timeline::{Lane, Span};

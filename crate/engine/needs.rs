@@ -1,7 +1,7 @@
 //! What an analysis reads and holds, from headers and shapes alone.
 
 use super::fit::SaeAt;
-use super::schedule::{GPU_NODES, Work};
+use super::schedule::{MOST_HALVINGS, Work};
 use crate::error::Result;
 use crate::model::Model;
 
@@ -24,6 +24,27 @@ const SCRATCH: u64 = 128 << 20;
 const WIDTHS: u64 = 24;
 
 impl Needs {
+    /// At once, of the memory that is short as a rule: the device's where there is one.
+    pub fn most(&self) -> u64 {
+        if self.device > 0 { self.device } else { self.host }
+    }
+
+    /// How often micro-batches have to be halved for a run to take at most `budget` bytes, and what it takes
+    /// then; `of` gives what it takes with so many halvings. Where no number of them suffices, the last one's.
+    ///
+    /// # Errors
+    /// Those of `of`.
+    pub fn within(budget: u64, of: impl Fn(u32) -> Result<Self>) -> Result<(u32, Self)> {
+        let mut halvings = 0;
+        loop {
+            let needs = of(halvings)?;
+            if needs.most() <= budget || halvings == MOST_HALVINGS {
+                return Ok((halvings, needs));
+            }
+            halvings += 1;
+        }
+    }
+
     /// For this much work. `gpu`: whether a graphics device computes; `half`: in 16 bits.
     ///
     /// A block in use and the next one, an SAE's encoder, the residual streams, and the intermediate
@@ -40,7 +61,7 @@ impl Needs {
         let sae = saes.iter().map(|s| s.sae.d_in as u64 * s.sae.d_sae as u64 * 4).max().unwrap_or_default();
         let nodes = work.largest_pass as u64;
         let streams = nodes * d * 4;
-        let batch = nodes.min(GPU_NODES as u64) * d * 4 * WIDTHS + SCRATCH;
+        let batch = work.largest_batch as u64 * d * 4 * WIDTHS + SCRATCH;
         let (device, host) = if gpu {
             // a block that is computed with and the next one, which is uploaded meanwhile
             let on_device = 2 * model.layer_bytes_on_device(0, half)? + if half { sae / 2 } else { sae };

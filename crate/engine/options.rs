@@ -27,6 +27,9 @@ pub struct Options {
     /// Samples per pass through the model, where not as many as memory allows: their numbers are
     /// there ([`super::Analysis::next`]) before the next pass, which reads the weights again.
     pub pass: Option<usize>,
+    /// How often micro-batches and the residual streams of a pass are halved, from what suits the device:
+    /// where memory is short. The numbers do not depend on it.
+    pub halvings: u32,
     /// What stands between prompt and completion; [`crate::dataset::DEFAULT_JOIN`] as a rule.
     pub join: String,
 }

@@ -89,7 +89,7 @@ impl<'a> PassRun<'a> {
         &mut self,
         schedule: &Schedule,
         pass: usize,
-        told: &mut dyn FnMut(Step, &Timings) -> Result<()>,
+        told: &mut impl FnMut(Step, &Timings) -> Result<()>,
     ) -> Result<Vec<SampleMeasure>> {
         let mut clock = Clock::start();
         let Inputs { model, computes, saes, options, .. } = self.inputs;

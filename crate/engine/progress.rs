@@ -80,6 +80,9 @@ impl Progress {
 pub trait Observer: MaybeSend + MaybeSync {
     /// Called after every block. [`ControlFlow::Break`] cancels the run.
     fn progress(&self, progress: &Progress) -> ControlFlow<()>;
+
+    /// Something that the user should know, in a sentence: the run goes on otherwise than it began.
+    fn note(&self, _text: &str) {}
 }
 
 /// Nobody listening.

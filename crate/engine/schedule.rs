@@ -17,9 +17,13 @@ use crate::model::Model;
 /// time, only memory for what is between the residual streams.
 const CPU_NODES: usize = 1024;
 /// The same on a graphics device.
-pub const GPU_NODES: usize = 2048;
+const GPU_NODES: usize = 2048;
+/// Micro-batches of fewer trie nodes save no memory that a block of weights does not take.
+const FEWEST_NODES: usize = 64;
 /// Bytes of residual streams that one pass through the model may hold.
 const STREAM_BYTES: usize = 256 << 20;
+/// As often a schedule can be halved: CPU and device come to [`FEWEST_NODES`].
+pub const MOST_HALVINGS: u32 = (GPU_NODES / FEWEST_NODES).ilog2();
 
 /// A sample's three token sequences.
 #[derive(Debug, Clone)]
@@ -55,6 +59,8 @@ pub struct Work {
     pub batches: usize,
     /// Trie nodes of the largest pass.
     pub largest_pass: usize,
+    /// Trie nodes of the largest micro-batch.
+    pub largest_batch: usize,
     /// Texts.
     pub texts: usize,
     /// Their tokens, counted one text at a time.
@@ -78,10 +84,12 @@ impl Schedule {
                 }
             }
         }
-        let passes = passes(&tokenized, model.dims().d_model, options.pass);
+        let stream_bytes = STREAM_BYTES >> options.halvings.min(MOST_HALVINGS);
+        let passes = passes(&tokenized, model.dims().d_model, stream_bytes, options.pass);
+        let halved = |n: usize, least: usize| (n >> options.halvings.min(MOST_HALVINGS)).max(least);
         let limit = match options.batching {
-            Batching::Auto => BatchLimit::Nodes(if on_host { CPU_NODES } else { GPU_NODES }),
-            Batching::Triples(n) => BatchLimit::Groups(n),
+            Batching::Auto => BatchLimit::Nodes(halved(if on_host { CPU_NODES } else { GPU_NODES }, FEWEST_NODES)),
+            Batching::Triples(n) => BatchLimit::Groups(halved(n, 1)),
             Batching::OneText => BatchLimit::Groups(1),
         };
         let per_group = if options.batching == Batching::OneText { 1 } else { 3 };
@@ -101,6 +109,7 @@ impl Schedule {
             work.batches += batches.len();
             work.nodes += nodes;
             work.largest_pass = work.largest_pass.max(nodes);
+            work.largest_batch = batches.iter().map(|b| b.trie.len()).fold(work.largest_batch, usize::max);
         }
         work
     }
@@ -152,8 +161,8 @@ fn tokenize(model: &Model, sample: &Sample, join: &str) -> Result<[Vec<u32>; 3]>
 
 /// Splits a large data set so that the residual streams of one pass stay within bounds, and into
 /// passes of at most `samples` where that is asked for.
-fn passes(tokenized: &[Tokenized], d_model: usize, samples: Option<usize>) -> Vec<Range<usize>> {
-    let most = STREAM_BYTES / 4 / d_model.max(1);
+fn passes(tokenized: &[Tokenized], d_model: usize, stream_bytes: usize, samples: Option<usize>) -> Vec<Range<usize>> {
+    let most = stream_bytes / 4 / d_model.max(1);
     let most_samples = samples.unwrap_or(usize::MAX).max(1);
     let mut out = Vec::new();
     let (mut start, mut tokens) = (0, 0);

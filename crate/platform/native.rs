@@ -25,7 +25,10 @@ pub use quiet::quietly;
 
 #[path = "gpu.rs"]
 mod gpu;
-pub use gpu::{Adapter, Interface, adapters, no_display_for_adapters, open as open_adapter};
+pub use gpu::{
+    Adapter, Interface, adapters, check_device, close_device, no_display_for_adapters, open as open_adapter, open_anew,
+    peak_buffers,
+};
 pub mod fetch;
 
 /// A list of numbers for the page, where it is a `Float32Array`.
@@ -57,6 +60,11 @@ pub fn spawn<T: Send + 'static>(
         let _ = tx.send(futures::executor::block_on(future));
     });
     async move { rx.await.ok() }
+}
+
+/// Makes a future on a thread of its own, and runs it there: it need not be one that goes from thread to thread.
+pub fn spawn_from<F: Future<Output = ()>>(make: impl FnOnce() -> F + Send + 'static) {
+    std::thread::spawn(move || futures::executor::block_on(make()));
 }
 
 /// Waits without blocking the thread that polls.
@@ -111,6 +119,28 @@ pub fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|l| l.starts_with("VmHWM:"))?;
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
+}
+
+/// Bytes of memory that this process can take before the system runs short, where it tells: what is available on
+/// Linux, or what a control group has left.
+pub fn free_memory() -> Option<u64> {
+    let meminfo = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = meminfo.lines().find(|l| l.starts_with("MemAvailable:"))?;
+    let available = line.split_whitespace().nth(1)?.parse::<u64>().ok()? * 1024;
+    Some(available.min(group_memory().unwrap_or(u64::MAX)))
+}
+
+/// What this process' control group has left, where it has a limit; file pages that it can drop are not counted.
+fn group_memory() -> Option<u64> {
+    let group = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = group.lines().find_map(|line| line.strip_prefix("0::/"))?.trim_end_matches('/');
+    let read = |name: &str| std::fs::read_to_string(format!("/sys/fs/cgroup/{path}/{name}")).ok();
+    // without a limit it says `max`
+    let limit = read("memory.max")?.trim().parse::<u64>().ok()?;
+    let used = read("memory.current")?.trim().parse::<u64>().ok()?;
+    let stat = read("memory.stat").unwrap_or_default();
+    let files = stat.lines().find_map(|line| line.strip_prefix("inactive_file ")?.parse::<u64>().ok()).unwrap_or(0);
+    Some(limit.saturating_sub(used.saturating_sub(files)))
 }
 
 /// Has freed memory kept for the next tensor instead of given back to the system: fresh memory comes a page at a

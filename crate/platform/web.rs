@@ -51,6 +51,11 @@ pub fn spawn<T: 'static>(future: impl Future<Output = T> + 'static) -> impl Futu
     async move { rx.await.ok() }
 }
 
+/// Makes a future and runs it on the event loop.
+pub fn spawn_from<F: Future<Output = ()> + 'static>(make: impl FnOnce() -> F + 'static) {
+    wasm_bindgen_futures::spawn_local(make());
+}
+
 /// Waits on the browser's timer.
 pub async fn sleep(duration: Duration) {
     gloo_timers::future::sleep(duration).await;
@@ -98,6 +103,14 @@ pub fn threads() -> usize {
 /// None.
 pub fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     Ok(work())
+}
+
+/// The browser tells of a device's errors elsewhere: the page listens for them.
+///
+/// # Errors
+/// None.
+pub fn check_device(_: &burn::tensor::Device) -> crate::error::Result<()> {
+    Ok(())
 }
 
 /// Size of the WASM memory, which only grows: its peak. The device's buffers are counted apart.

@@ -133,6 +133,7 @@ impl From<&Error> for EngineError {
             Error::Unsupported { .. } => ErrorKind::Unsupported,
             Error::Mismatch { .. } => ErrorKind::Mismatch,
             Error::Device { .. } => ErrorKind::Device,
+            Error::OutOfMemory { .. } => ErrorKind::OutOfMemory,
             Error::Usage { .. } => ErrorKind::Usage,
             Error::Cancelled => ErrorKind::Cancelled,
         };

@@ -6,21 +6,22 @@ use std::future::Future;
 
 use super::Loaded;
 use super::fingerprint::same;
+use super::several;
 use super::shard::Shard;
 use super::sources::{as_pinned, unchanged};
 use super::spool::{Base, Spool};
 use crate::dataset::{Dataset, Sample};
-use crate::engine::{Analysis, Inputs, Observer, Options, Outcome};
-use crate::error::Result;
+use crate::engine::{Analysis, Inputs, MOST_HALVINGS, Observer, Options, Outcome};
+use crate::error::{Error, Result};
 use crate::model::ops::Compute;
-use crate::platform;
+use crate::platform::{self, BoxFuture};
 
 /// What is run, and on what.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
     /// Model and SAEs.
     pub loaded: &'a Loaded,
-    /// Devices.
+    /// Devices of one kind; passes are dealt out among them.
     pub computes: &'a [Compute],
     /// All of the data.
     pub data: &'a Dataset,
@@ -31,7 +32,12 @@ pub struct Request<'a> {
     /// Whether a run may go on on another kind of device than it began on: its numbers then agree to that
     /// device's tolerance only, and the manifest says so.
     pub any_device: bool,
+    /// Opens the devices anew once one had no memory left: a run goes on there with half as much at once.
+    pub reopen: Option<&'a Reopen>,
 }
+
+/// See [`Request::reopen`].
+pub type Reopen = dyn Fn(Vec<Compute>) -> BoxFuture<'static, Result<Vec<Compute>>> + Sync;
 
 impl<'a> Request<'a> {
     /// Its samples.
@@ -52,6 +58,9 @@ impl<'a> Request<'a> {
 /// computed: both must be of one run. A pass is kept only if no file has changed since it was opened.
 /// `on_pass` is told of every pass that is kept.
 ///
+/// Where a device has no memory left, what is not kept yet is measured with micro-batches of half the size
+/// ([`Request::reopen`]); `observer` is told, and the manifest says so.
+///
 /// # Errors
 /// What ends a run; [`crate::error::Error::Mismatch`] where something that the numbers depend on has
 /// changed since the run began, by its name, or is not what the registry says. What the spool has stays.
@@ -62,35 +71,92 @@ pub async fn execute(
     observer: &dyn Observer,
     on_pass: &mut dyn FnMut(&Spool, &Outcome),
 ) -> Result<()> {
-    let mut coming = Some(base);
-    let mut device = String::new();
-    if let Some(there) = spool.base()
-        && let Some(base) = coming.take()
-    {
-        let base = base.await?;
-        let hint = "put back what was there, or begin a new run";
-        same("changed since the run began", there, &base, request.any_device, hint)?;
-        device = base.manifest.compute.device;
+    let mut options = request.options.clone();
+    let mut computes = Cow::Borrowed(request.computes);
+    let mut keeper = Keeper { request, spool, coming: Some(base), device: String::new(), shortages: 0, on_pass };
+    keeper.check().await?;
+    loop {
+        let done = keeper.spool.done();
+        let before = done.len();
+        let samples: Cow<'_, [Sample]> = if done.is_empty() && request.shard.is_none() {
+            Cow::Borrowed(&request.data.samples)
+        } else {
+            request.samples().filter(|s| !done.contains(s.id.as_str())).cloned().collect()
+        };
+        let Loaded { model, saes, .. } = request.loaded;
+        let inputs = Inputs { model, computes: &computes, saes, samples: &samples, options: &options };
+        let measured = if computes.len() > 1 {
+            several::measure(inputs, before, observer, &mut keeper).await
+        } else {
+            alone(inputs, before, observer, &mut keeper).await
+        };
+        let short = match (measured, request.reopen) {
+            (Err(short @ Error::OutOfMemory { .. }), Some(_)) if options.halvings < MOST_HALVINGS => short,
+            (measured, _) => return measured,
+        };
+        let Some(reopen) = request.reopen else { return Err(short) };
+        options.halvings += 1;
+        keeper.shortages += 1;
+        observer.note(&format!("{}; going on with half as much at once", short.message()));
+        computes = Cow::Owned(reopen(computes.into_owned()).await?);
     }
-    let done = spool.done();
-    let remaining: Cow<'_, [Sample]> = if done.is_empty() && request.shard.is_none() {
-        Cow::Borrowed(&request.data.samples)
-    } else {
-        request.samples().filter(|s| !done.contains(s.id.as_str())).cloned().collect()
-    };
-    let mut analysis = Analysis::new(request.inputs(&remaining), done.len(), observer);
+}
+
+/// Pass by pass on one device.
+async fn alone<B: Future<Output = Result<Base>>>(
+    inputs: Inputs<'_>,
+    before: usize,
+    observer: &dyn Observer,
+    keeper: &mut Keeper<'_, B>,
+) -> Result<()> {
+    let mut analysis = Analysis::new(inputs, before, observer);
     while let Some(pass) = analysis.next().await? {
-        if let Some(base) = coming.take() {
-            let base = base.await?;
-            as_pinned(request.loaded, &base.manifest)?;
-            device = base.manifest.compute.device.clone();
-            spool.begin(base)?;
-        }
-        if let Some(base) = spool.base() {
-            unchanged(request.loaded, &base.manifest).await?;
-        }
-        spool.append(&pass, &device, platform::peak_memory())?;
-        on_pass(spool, &pass);
+        keeper.keep(pass).await?;
     }
     Ok(())
+}
+
+/// Puts passes into the spool.
+pub(super) struct Keeper<'a, B> {
+    request: Request<'a>,
+    spool: &'a mut Spool,
+    /// What stands before the passes, until it is there.
+    coming: Option<B>,
+    /// What measures, as the manifest names it.
+    device: String,
+    /// How often memory has run out.
+    shortages: u32,
+    on_pass: &'a mut dyn FnMut(&Spool, &Outcome),
+}
+
+impl<B: Future<Output = Result<Base>>> Keeper<'_, B> {
+    /// What the spool has is of this run.
+    async fn check(&mut self) -> Result<()> {
+        if let Some(there) = self.spool.base()
+            && let Some(base) = self.coming.take()
+        {
+            let base = base.await?;
+            let hint = "put back what was there, or begin a new run";
+            same("changed since the run began", there, &base, self.request.any_device, hint)?;
+            self.device = base.manifest.compute.device;
+        }
+        Ok(())
+    }
+
+    /// The pass is on the disk when this returns.
+    pub(super) async fn keep(&mut self, mut pass: Outcome) -> Result<()> {
+        pass.shortages = self.shortages;
+        if let Some(base) = self.coming.take() {
+            let base = base.await?;
+            as_pinned(self.request.loaded, &base.manifest)?;
+            self.device = base.manifest.compute.device.clone();
+            self.spool.begin(base)?;
+        }
+        if let Some(base) = self.spool.base() {
+            unchanged(self.request.loaded, &base.manifest).await?;
+        }
+        self.spool.append(&pass, &self.device, platform::peak_memory())?;
+        (self.on_pass)(self.spool, &pass);
+        Ok(())
+    }
 }

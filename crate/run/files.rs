@@ -109,6 +109,7 @@ pub fn finish(
             // this process' own, tables and statistics included, and those of earlier parts
             peak_memory: spools.iter().map(|s| s.peak_memory()).max().flatten().max(platform::peak_memory()),
             peak_gpu_buffer,
+            shortages: spools.iter().map(|s| s.shortages()).max().unwrap_or_default(),
             health: health.finish(),
             sink_warnings: sinks.finish(),
             devices: spools.iter().flat_map(|s| s.devices().iter().cloned()).collect::<BTreeSet<_>>(),

@@ -176,6 +176,8 @@ pub(super) struct Results {
     pub(super) more_stages: Vec<(&'static str, f64)>,
     pub(super) peak_memory: Option<u64>,
     pub(super) peak_gpu_buffer: Option<u64>,
+    /// How often a device ran out of memory.
+    pub(super) shortages: u32,
     /// Per layer.
     pub(super) health: Vec<LayerHealth>,
     /// Of attention sinks.
@@ -196,6 +198,7 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
         more_stages,
         peak_memory,
         peak_gpu_buffer,
+        shortages,
         health,
         sink_warnings,
         devices,
@@ -224,6 +227,10 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
         peak_memory_bytes: peak_memory,
         peak_gpu_buffer_bytes: peak_gpu_buffer,
     };
+    let of_shortages = (shortages > 0).then(|| {
+        let times = if shortages == 1 { "once".to_owned() } else { format!("{shortages} times") };
+        format!("the device ran out of memory {times}; smaller batches measured the rest, with the same numbers")
+    });
     let of_failures = (!failed.is_empty()).then(|| format!("{} samples failed", failed.len()));
     manifest.warnings = health
         .iter()
@@ -231,6 +238,7 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
         .chain(sink_warnings)
         .chain(manifest.warnings)
         .chain(of_devices)
+        .chain(of_shortages)
         .chain(of_failures)
         .collect();
     manifest.sae_health = health;

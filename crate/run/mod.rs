@@ -11,6 +11,7 @@ mod hashed;
 mod loaded;
 mod manifest;
 mod merge;
+mod several;
 mod shard;
 mod sources;
 mod spool;
@@ -18,7 +19,7 @@ mod spool;
 #[cfg(test)]
 mod tests;
 
-pub use execute::{Request, execute};
+pub use execute::{Reopen, Request, execute};
 pub use files::{Finished, finish};
 pub use fingerprint::data_sha256;
 pub use loaded::{Loaded, Origin, SaeFiles, load, load_ignoring};

@@ -80,6 +80,9 @@ struct Mark {
     device: String,
     /// Most memory that the process had taken by then.
     peak_memory: Option<u64>,
+    /// How often a device had run out of memory by then.
+    #[serde(default)]
+    shortages: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +119,7 @@ pub struct Spool {
     failed: Vec<FailedSample>,
     counters: Counters,
     peak_memory: Option<u64>,
+    shortages: u32,
     /// What measured it, each once.
     devices: Vec<String>,
     /// Processes that have finished a pass.
@@ -139,6 +143,7 @@ impl Spool {
             failed: Vec::new(),
             counters: Counters::default(),
             peak_memory: None,
+            shortages: 0,
             devices: Vec::new(),
             parts: 0,
             part: 0,
@@ -206,13 +211,14 @@ impl Spool {
         Ok(spool)
     }
 
-    fn count(&mut self, Mark { part, counters, device, peak_memory }: Mark) {
+    fn count(&mut self, Mark { part, counters, device, peak_memory, shortages }: Mark) {
         if !self.devices.contains(&device) {
             self.devices.push(device);
         }
         self.counters += counters;
         self.parts = part + 1;
         self.peak_memory = self.peak_memory.max(peak_memory);
+        self.shortages = self.shortages.max(shortages);
     }
 
     /// What was asked for.
@@ -243,7 +249,8 @@ impl Spool {
     pub fn append(&mut self, pass: &Outcome, device: &str, peak_memory: Option<u64>) -> Result<()> {
         let mut at = self.end;
         let mut entries = Vec::with_capacity(pass.samples.len());
-        let mark = Mark { part: self.part, counters: pass.counters, device: device.to_owned(), peak_memory };
+        let (part, counters, shortages) = (self.part, pass.counters, pass.shortages);
+        let mark = Mark { part, counters, device: device.to_owned(), peak_memory, shortages };
         self.add(|append| {
             for sample in &pass.samples {
                 entries.push(Entry { id: sample.sample_id.clone(), at });
@@ -300,6 +307,11 @@ impl Spool {
     /// Ids of all samples that are done, measured or not.
     pub fn done(&self) -> HashSet<&str> {
         self.samples.iter().map(|e| e.id.as_str()).chain(self.failed.iter().map(|f| f.sample_id.as_str())).collect()
+    }
+
+    /// How often a device had run out of memory while it was measured.
+    pub fn shortages(&self) -> u32 {
+        self.shortages
     }
 
     /// Time and work of all passes.

@@ -38,8 +38,15 @@ pub(super) async fn analyze(
     let mut spool = spools::open(header).await?;
     let started_at = spool.header().started_at;
     let computes = [compute];
-    let request =
-        Request { loaded, computes: &computes, data: &data, options: &options, shard: None, any_device: true };
+    let request = Request {
+        loaded,
+        computes: &computes,
+        data: &data,
+        options: &options,
+        shard: None,
+        any_device: true,
+        reopen: None,
+    };
     let base = async {
         let mut saes = Vec::new();
         for at in &loaded.saes {

@@ -32,7 +32,15 @@ pub(super) fn data(setup: &Setup) -> Result<Dataset> {
 pub(super) fn options(setup: &Setup) -> Result<Options> {
     let batching = setup.batch_size.map_or(Batching::Auto, |n| Batching::Triples(n.max(1)));
     let Setup { seed, logprob, .. } = *setup;
-    Ok(Options { batching, noise: setup.noise.parse()?, seed, logprob, pass: None, join: DEFAULT_JOIN.to_owned() })
+    Ok(Options {
+        batching,
+        noise: setup.noise.parse()?,
+        seed,
+        logprob,
+        pass: None,
+        halvings: 0,
+        join: DEFAULT_JOIN.to_owned(),
+    })
 }
 
 /// Samples per pass through a model of this size.

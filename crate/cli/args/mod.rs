@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub use parts::{DataArgs, DatasetArg, DeviceArg, DeviceArgs, MeasureArgs, ModelArgs, PrecisionArg, SaeArg};
+pub use parts::{Bytes, DataArgs, DatasetArg, DeviceArg, DeviceArgs, MeasureArgs, ModelArgs, PrecisionArg, SaeArg};
 pub use runs::{Analyze, Compare, Merge, Verify};
 
 use crate::metrics::SINK_MEDIANS;
@@ -303,7 +303,7 @@ mod tests {
     fn arguments_parse_as_documented() {
         assert_eq!("5=a/b=c.npz".parse(), Ok(SaeArg { layer: 5, path: "a/b=c.npz".into() }));
         assert!("a/b.npz".parse::<SaeArg>().is_err() && "x=a".parse::<SaeArg>().is_err());
-        assert_eq!("gpu:2".parse(), Ok(DeviceArg::Gpu(2)));
+        assert_eq!("gpu:2".parse(), Ok(DeviceArg::Gpus(vec![2])));
         assert!("tpu".parse::<DeviceArg>().is_err() && "gpu:x".parse::<DeviceArg>().is_err());
         assert_eq!(
             "entity=people.csv".parse(),

@@ -54,8 +54,8 @@ impl FromStr for DatasetArg {
     }
 }
 
-/// `--device auto|cpu|gpu|gpu:N|all`
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// `--device auto|cpu|gpu|gpu:N|gpu:N,gpu:M|all`
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeviceArg {
     /// The first real GPU, else the CPU.
     Auto,
@@ -63,9 +63,9 @@ pub enum DeviceArg {
     Cpu,
     /// The first real GPU.
     FirstGpu,
-    /// Adapter N; software rasterisers count too.
-    Gpu(usize),
-    /// All real GPUs, micro-batches dealt out among them.
+    /// These adapters, of one kind; software rasterisers count too.
+    Gpus(Vec<usize>),
+    /// All real GPUs that are like the first one.
     All,
 }
 
@@ -78,11 +78,18 @@ impl FromStr for DeviceArg {
             "cpu" => Ok(Self::Cpu),
             "gpu" => Ok(Self::FirstGpu),
             "all" => Ok(Self::All),
-            other => other
-                .strip_prefix("gpu:")
-                .and_then(|n| n.parse().ok())
-                .map(Self::Gpu)
-                .ok_or_else(|| format!("expected auto, cpu, gpu, gpu:N or all, found {other:?}")),
+            other => {
+                let numbers = other.split(',').map(|one| one.trim().strip_prefix("gpu:")?.parse().ok());
+                numbers.collect::<Option<_>>().map(Self::Gpus).ok_or_else(|| {
+                    if other.split(',').any(|one| one.trim() == "cpu") {
+                        // shown together with what was given
+                        return "the CPU beside a graphics device: their numbers agree to 1e-3, and which sample \
+                                went where would depend on the time that each took"
+                            .to_owned();
+                    }
+                    format!("expected auto, cpu, gpu, gpu:N, gpu:N,gpu:M or all, found {other:?}")
+                })
+            }
         }
     }
 }
@@ -120,12 +127,37 @@ pub struct ModelArgs {
 /// Which device, and how.
 #[derive(Debug, Args)]
 pub struct DeviceArgs {
-    /// auto takes a GPU only if it is a real one.
+    /// auto takes a GPU only if it is a real one; several must be of one kind.
     #[arg(long, value_name = "auto|cpu|gpu|gpu:N|all", default_value = "auto")]
     pub device: DeviceArg,
     /// Number format of weights and matmuls.
     #[arg(long, value_enum, default_value = "f32")]
     pub precision: PrecisionArg,
+}
+
+/// Bytes: `800MB`, `1.5 GiB`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes(pub u64);
+
+impl FromStr for Bytes {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("expected a size such as 800MB or 1.5GiB, found {text:?}");
+        let text = text.trim();
+        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let unit: f64 = match unit.trim().to_ascii_lowercase().as_str() {
+            "mb" | "m" => 1e6,
+            "gb" | "g" => 1e9,
+            "mib" => f64::from(1 << 20),
+            "gib" => f64::from(1 << 30),
+            _ => return Err(wrong()),
+        };
+        let bytes = number.parse::<f64>().map_err(|_| wrong())? * unit;
+        // beyond 2⁵³ no machine
+        if bytes >= 1.0 && bytes < 9e15 { Ok(Self(bytes as u64)) } else { Err(wrong()) }
+    }
 }
 
 /// Which triples.

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DataArgs, DeviceArgs, MeasureArgs, ModelArgs};
+use super::{Bytes, DataArgs, DeviceArgs, MeasureArgs, ModelArgs};
 use crate::run::Shard;
 
 /// `analyze`
@@ -49,6 +49,11 @@ pub struct Analyze {
     /// run is broken. The numbers do not depend on it.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub pass: Option<u64>,
+    /// Take so much memory at most, of the device that computes (or of this machine, on the CPU): batches are
+    /// made smaller until the run fits. Without it: what is free, where the system tells. The numbers do not
+    /// depend on it.
+    #[arg(long, value_name = "SIZE")]
+    pub memory_budget: Option<Bytes>,
     /// Hash the weight files anew; else the hash of a file that has not changed since is remembered.
     #[arg(long)]
     pub rehash: bool,

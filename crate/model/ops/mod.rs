@@ -30,6 +30,7 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use futures::FutureExt;
 
 use crate::error::{Error, Result};
+use crate::platform;
 
 /// An operation that has more than one form: every entry can be switched, and every pair is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,7 +193,13 @@ impl Compute {
             let hint = "the device may be lost or out of memory; run again with `--device cpu`";
             Error::device(format!("handing work to the device failed: {e:?}"), hint)
         };
-        if self.on_host() { Ok(()) } else { self.device.flush().map_err(failed) }
+        if self.on_host() {
+            return Ok(());
+        }
+        let begun = self.device.flush().map_err(failed);
+        // what the driver said tells more than what follows from it
+        platform::check_device(&self.device)?;
+        begun
     }
 
     /// A `[rows, cols]` tensor from row-major host values.
@@ -230,7 +237,10 @@ pub(crate) fn host_values<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
 /// # Errors
 /// [`Error::Device`] when the device fails or is lost.
 pub async fn read_back<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
-    let data = tensor.into_data_async().await.map_err(not_read)?;
+    let device = tensor.device();
+    let data = tensor.into_data_async().await;
+    platform::check_device(&device)?;
+    let data = data.map_err(not_read)?;
     data.convert::<f32>().try_into_vec::<f32>().map_err(not_read)
 }
 
@@ -239,7 +249,10 @@ pub async fn read_back<const D: usize>(tensor: Tensor<D>) -> Result<Vec<f32>> {
 /// # Errors
 /// As [`read_back`].
 async fn read_back_words<const D: usize>(tensor: Tensor<D, Int>) -> Result<Vec<u32>> {
-    let data = tensor.into_data_async().await.map_err(not_read)?;
+    let device = tensor.device();
+    let data = tensor.into_data_async().await;
+    platform::check_device(&device)?;
+    let data = data.map_err(not_read)?;
     let words = data.try_into_vec::<i32>().map_err(not_read)?;
     Ok(bytemuck::allocation::cast_vec(words))
 }

@@ -1,0 +1,63 @@
+//! How much memory a run may take, before anything of it is taken.
+
+use super::args::Bytes;
+use super::say;
+use super::setup::Devices;
+use crate::dataset::Sample;
+use crate::engine::{Inputs, Needs, Options, Work};
+use crate::error::{Error, Result};
+use crate::output::Precision;
+use crate::platform;
+use crate::run::Request;
+
+/// Samples that the need is told from, where there are more.
+const ENOUGH: usize = 1000;
+
+/// What a run takes with these settings: upper bounds, told from a thousand samples where there are more.
+///
+/// # Errors
+/// A tensor that the checkpoint lacks.
+pub fn needs(request: Request<'_>, devices: &Devices, options: &Options) -> Result<Needs> {
+    let all: Vec<&Sample> = request.samples().collect();
+    let every = all.len().div_ceil(ENOUGH).max(1);
+    let some: Vec<Sample> = all.into_iter().step_by(every).cloned().collect();
+    let inputs: Inputs<'_> = Inputs { options, ..request.inputs(&some) };
+    needs_of(request, devices, options, &inputs.schedule().work())
+}
+
+/// The same for work that is known.
+///
+/// # Errors
+/// As [`needs`].
+pub fn needs_of(request: Request<'_>, devices: &Devices, options: &Options, work: &Work) -> Result<Needs> {
+    let gpu = !devices.adapters.is_empty();
+    let half = devices.info().precision != Precision::F32;
+    Needs::of(&request.loaded.model, &request.loaded.saes, options.logprob, work, gpu, half)
+}
+
+/// How often micro-batches are halved for the run to stay within `budget`, or within what is free.
+///
+/// # Errors
+/// [`Error::OutOfMemory`] where the smallest ones take more than what was asked for.
+pub fn halvings(request: Request<'_>, devices: &Devices, budget: Option<Bytes>) -> Result<u32> {
+    let asked = budget.map(|Bytes(bytes)| bytes);
+    // what a graphics device has left, its interface does not tell
+    let free = if devices.adapters.is_empty() { platform::free_memory() } else { None };
+    let Some(budget) = asked.or(free) else { return Ok(0) };
+    let of = |halvings| needs(request, devices, &Options { halvings, ..request.options.clone() });
+    let (halvings, needs) = Needs::within(budget, of)?;
+    let megabytes = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
+    if needs.most() > budget {
+        let what = format!("the run takes up to {} with the smallest batches", megabytes(needs.most()));
+        if asked.is_some() {
+            let over = format!("{what}, the budget is {}", megabytes(budget));
+            let hint = "give more with `--memory-budget`, or take fewer layers or a smaller model";
+            return Err(Error::out_of_memory(over, hint));
+        }
+        say(&format!("WARNING: {what}, {} are free", megabytes(budget)));
+    } else if halvings > 0 {
+        let parts = 1 << halvings;
+        say(&format!("memory: at most {} with batches of 1/{parts} of the usual size", megabytes(needs.most())));
+    }
+    Ok(halvings)
+}
