@@ -102,7 +102,9 @@ fn a_killed_run_goes_on_to_the_same_bytes() {
         }
         assert_eq!(tables(&run.path("out")), whole, "killed at {} of {length} bytes", draw % length);
         let manifest = manifest(&run.path("out"));
-        parts = parts.max(manifest["timings"]["parts"].as_u64().unwrap());
+        let measured = manifest["timings"]["parts"].as_u64().unwrap();
+        assert_eq!(manifest["timeline"]["parts"].as_array().unwrap().len() as u64, measured);
+        parts = parts.max(measured);
         assert_eq!(manifest["batch"]["texts"], 39 * 3, "every sample was counted once");
         let left: Vec<_> = std::fs::read_dir(run.path("out")).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left.len(), 4, "{left:?}");
@@ -134,6 +136,7 @@ fn three_parts_are_the_whole() {
         assert_eq!(merged[field], whole[field], "{field}");
     }
     assert_eq!(merged["timings"]["parts"], 3);
+    assert_eq!(merged["timeline"]["parts"].as_array().unwrap().len(), 3);
 
     let refused = |args: &[&str], words: &[&str]| {
         let out = run.saescope(&[args, &["--out", "out"]].concat());

@@ -16,6 +16,7 @@ mod hostile;
 #[cfg(target_arch = "x86_64")]
 mod instructions;
 mod length_control;
+mod profile;
 mod real_models;
 mod registry;
 mod reliability;

@@ -132,13 +132,14 @@ async fn measure(args: &Analyze, ready: &Ready, mut folder: RunFolder, interrupt
         Ok(Parts { run_id, started_at, loaded, compute, data, limit, shard, options, hashes }.base())
     };
     let shown = Shown::new(folder.spool.header().samples);
-    let mut profile = Profile::default();
+    let mut profile = Profile::begin(args.profile, request.computes);
     let mut kept = |spool: &Spool, pass: &Outcome| {
         profile.add(&pass.spans);
         interrupts.kept(spool.measured());
     };
     let measured = run::execute(request, &mut folder.spool, base, &shown, &mut kept).await;
     shown.finish();
+    profile.finish(request.computes).await;
     if let Err(error) = measured {
         return Err(folder.broken(error));
     }

@@ -5,24 +5,48 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::engine::{Lane, Span, Stage};
+use crate::engine::{Lane, Span, Stage, busy};
 use crate::error::{Error, Result};
+use crate::model::ops::{Compute, KernelTime, Launches, OpTime};
 use crate::platform;
 
 /// Name of the timeline in a run's folder.
 pub const FILE: &str = "timeline.json";
 
-/// Collects the spans of a run's passes.
+/// Most kernels that are told.
+const MOST_KERNELS: usize = 16;
+
+/// Collects the spans of a run's passes, and what its operations took.
 #[derive(Debug, Default)]
 pub struct Profile {
     spans: Vec<Span>,
     /// of the passes, when the last one ended
     seconds: f64,
+    watching: Option<Launches>,
+    ops: Vec<OpTime>,
+    kernels: Vec<KernelTime>,
 }
 
 impl Profile {
+    /// Of a run that begins now; with `asked`, kernels on graphics devices are timed.
+    pub fn begin(asked: bool, computes: &[Compute]) -> Self {
+        let devices = computes.iter().any(|compute| !compute.on_host());
+        Self { watching: (asked && devices).then(Launches::watch), ..Self::default() }
+    }
+
+    /// Takes what the devices computed with [`Compute::metered`] tell, and ends the watching of kernels.
+    pub async fn finish(&mut self, computes: &[Compute]) {
+        self.ops = computes.iter().flat_map(Compute::times).collect();
+        if let Some(watching) = self.watching.take() {
+            self.kernels = watching.finish().await;
+        }
+    }
+
     /// Adds those of a pass.
     pub fn add(&mut self, spans: &[Span]) {
+        if let Some(watching) = &self.watching {
+            watching.collect();
+        }
         self.spans.extend_from_slice(spans);
         self.seconds = spans.iter().fold(self.seconds, |last, span| last.max(span.end));
     }
@@ -40,24 +64,24 @@ impl Profile {
     }
 
     fn events(&self) -> serde_json::Value {
-        let lane = |lane: Lane| lane as u32 + 1;
-        let names = [Lane::Compute, Lane::Reader].map(
+        let lane = |lane: Lane| Lane::ALL.iter().position(|of| *of == lane).map_or(0, |i| i + 1);
+        let there = Lane::ALL.into_iter().filter(|of| self.of(*of).next().is_some());
+        let names = there.map(
             |of| json!({"ph": "M", "name": "thread_name", "pid": 1, "tid": lane(of), "args": {"name": of.as_str()}}),
         );
         let micros = |seconds: f64| (seconds * 1e6).round();
         let spans = self.spans.iter().map(|span| {
-            let name = match span.layer {
-                Some(layer) => format!("{} {layer}", span.stage.as_str()),
-                None => span.stage.as_str().to_owned(),
-            };
+            let name = if span.waits { format!("wait: {}", span.name()) } else { span.name() };
+            let kind = if span.waits { "wait" } else { span.stage.as_str() };
             let (start, end) = (micros(span.start), micros(span.end));
             let (pid, tid) = (1, lane(span.lane));
-            json!({"ph": "X", "name": name, "cat": span.stage.as_str(), "pid": pid, "tid": tid, "ts": start, "dur": end - start})
+            json!({"ph": "X", "name": name, "cat": kind, "pid": pid, "tid": tid, "ts": start, "dur": end - start})
         });
-        json!({"traceEvents": names.into_iter().chain(spans).collect::<Vec<_>>(), "displayTimeUnit": "ms"})
+        json!({"traceEvents": names.chain(spans).collect::<Vec<_>>(), "displayTimeUnit": "ms"})
     }
 
-    /// For a terminal: seconds per stage with the slowest block, and how much of the reading was hidden.
+    /// For a terminal: seconds per stage with the slowest block, how long each lane was idle, and how much of the
+    /// reading was hidden.
     pub fn text(&self) -> String {
         let mut out = format!("{:<10} {:>9} {:>8} {:>7}  slowest block\n", "stage", "seconds", "share", "spans");
         for stage in Stage::ALL {
@@ -81,16 +105,84 @@ impl Profile {
                 spans.len()
             ));
         }
-        let length = |span: &Span| span.end - span.start;
-        let busy: f64 = self.of(Lane::Compute).map(length).sum();
-        let idle = (100.0 * (1.0 - busy / self.seconds.max(1e-9))).max(0.0);
-        let read: f64 = self.of(Lane::Reader).map(length).sum();
-        let hidden: f64 = self.of(Lane::Reader).map(|read| self.beside(read)).sum();
+        out.push_str(&self.lanes());
+        let known: f64 = self.of(Lane::Compute).map(Span::seconds).sum();
+        let unknown = (100.0 * (1.0 - known / self.seconds.max(1e-9))).max(0.0);
+        let read: f64 = self.of(Lane::Reader).map(Span::seconds).sum();
+        let work = self.work();
+        let hidden: f64 = self.of(Lane::Reader).map(|read| within(read, &work)).sum();
         out.push_str(&format!(
-            "in all {:.3} s, {idle:.1} % of it in no stage; {read:.3} s of reading ahead, {:.0} % of it beside the computing\n",
+            "in all {:.3} s, {unknown:.1} % of it in no stage; {read:.3} s of reading ahead, {:.0} % of it beside other work\n",
             self.seconds,
             100.0 * hidden / read.max(1e-9),
         ));
+        out.push_str(&self.operations());
+        out.push_str(&self.launches());
+        out
+    }
+
+    /// What the operations took on the host.
+    fn operations(&self) -> String {
+        if self.ops.is_empty() {
+            return String::new();
+        }
+        let mut ops = self.ops.clone();
+        ops.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
+        let mut out = format!("{:<12} {:>9} {:>8} {:>9}\n", "operation", "seconds", "share", "calls");
+        for OpTime { op, calls, seconds } in ops {
+            let share = 100.0 * seconds / self.seconds.max(1e-9);
+            out.push_str(&format!("{:<12} {seconds:>9.3} {share:>6.1} % {calls:>9}\n", op.as_str()));
+        }
+        out
+    }
+
+    /// What the kernels took on graphics devices.
+    fn launches(&self) -> String {
+        if self.kernels.is_empty() {
+            return String::new();
+        }
+        let sum = |of: fn(&KernelTime) -> usize| self.kernels.iter().map(of).sum::<usize>();
+        let all: f64 = self.kernels.iter().map(|kernel| kernel.seconds).sum();
+        let mut out = format!("{:<32} {:>9} {:>8} {:>9}\n", "kernel", "seconds", "share", "launches");
+        for KernelTime { name, launches, seconds, .. } in self.kernels.iter().take(MOST_KERNELS) {
+            let share = 100.0 * seconds / all.max(1e-9);
+            out.push_str(&format!("{name:<32} {seconds:>9.3} {share:>6.1} % {launches:>9}\n"));
+        }
+        let (launches, timed, outside) = (sum(|k| k.launches), sum(|k| k.timed), sum(|k| k.from_outside));
+        let others = self.kernels.len().saturating_sub(MOST_KERNELS);
+        let more = if others > 0 { format!(" ({others} more kernels are not shown)") } else { String::new() };
+        out.push_str(&format!("in all {all:.3} s in {launches} launches{more}"));
+        if timed < launches {
+            out.push_str(&format!(", {} of them not timed", launches - timed));
+        }
+        out.push_str(match outside {
+            0 => {
+                ", by the device's own clock. Each kernel is handed over alone to be timed, which takes the host longer:\n\
+                 this run's seconds are not those of a run without --profile, whose timeline is in manifest.json\n"
+            }
+            _ => {
+                ", timed from outside: the device has no clock for it. Kernels ran one at a time, each waited for:\n\
+                 this run's seconds are not those of a run without --profile, whose timeline is in manifest.json\n"
+            }
+        });
+        out
+    }
+
+    /// How long each lane was at work, and what share of the time it was idle for certain.
+    fn lanes(&self) -> String {
+        let mut out = format!("{:<10} {:>9} {:>13}\n", "lane", "seconds", "idle at least");
+        for (lane, busy) in busy(&self.spans) {
+            let idle = (100.0 * (1.0 - busy / self.seconds.max(1e-9))).max(0.0);
+            out.push_str(&format!("{:<10} {busy:>9.3} {idle:>11.1} %", lane.as_str()));
+            if lane == Lane::Compute {
+                let (mut weights, mut device) = (0.0, 0.0);
+                for span in self.of(lane).filter(|span| span.waits) {
+                    *(if span.stage == Stage::Weights { &mut weights } else { &mut device }) += span.seconds();
+                }
+                out.push_str(&format!("  (waited {weights:.3} s for weights, {device:.3} s for a device)"));
+            }
+            out.push('\n');
+        }
         out
     }
 
@@ -98,31 +190,46 @@ impl Profile {
         self.spans.iter().filter(move |span| span.lane == lane)
     }
 
-    /// Seconds of a span during which the computing was at something else than waiting for weights.
-    fn beside(&self, read: &Span) -> f64 {
-        let computing = self.of(Lane::Compute).filter(|span| span.stage != Stage::Weights);
-        computing.map(|span| (span.end.min(read.end) - span.start.max(read.start)).max(0.0)).sum()
+    /// When the host or a device was at work, apart from reading: intervals that do not touch, in their order.
+    fn work(&self) -> Vec<(f64, f64)> {
+        let at_work = self.spans.iter().filter(|span| span.lane != Lane::Reader && !span.waits);
+        let mut all: Vec<(f64, f64)> = at_work.map(|span| (span.start, span.end)).collect();
+        all.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let mut out: Vec<(f64, f64)> = Vec::new();
+        for (start, end) in all {
+            match out.last_mut() {
+                Some(last) if start <= last.1 => last.1 = last.1.max(end),
+                _ => out.push((start, end)),
+            }
+        }
+        out
     }
+}
+
+/// Seconds of a span that fall into any of these intervals.
+fn within(span: &Span, intervals: &[(f64, f64)]) -> f64 {
+    intervals.iter().map(|(start, end)| (end.min(span.end) - start.max(span.start)).max(0.0)).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ops::Op;
 
-    fn span(lane: Lane, stage: Stage, layer: usize, start: f64, end: f64) -> Span {
-        Span { lane, stage, layer: Some(layer), start, end }
+    fn span(lane: Lane, stage: Stage, layer: usize, waits: bool, start: f64, end: f64) -> Span {
+        Span { lane, stage, layer: Some(layer), waits, start, end }
     }
 
     fn profile() -> Profile {
         let mut profile = Profile::default();
         profile.add(&[
-            span(Lane::Compute, Stage::Weights, 0, 0.0, 1.0),
-            span(Lane::Reader, Stage::Weights, 0, 0.0, 1.0),
-            span(Lane::Compute, Stage::Model, 0, 1.0, 3.0),
-            span(Lane::Reader, Stage::Weights, 1, 1.0, 2.0),
-            span(Lane::Compute, Stage::Model, 1, 3.0, 6.0),
+            span(Lane::Compute, Stage::Weights, 0, true, 0.0, 1.0),
+            span(Lane::Reader, Stage::Weights, 0, false, 0.0, 1.0),
+            span(Lane::Compute, Stage::Model, 0, false, 1.0, 3.0),
+            span(Lane::Reader, Stage::Weights, 1, false, 1.0, 2.0),
+            span(Lane::Compute, Stage::Model, 1, false, 3.0, 6.0),
         ]);
-        profile.add(&[span(Lane::Compute, Stage::Geometry, 1, 6.0, 8.0)]);
+        profile.add(&[span(Lane::Compute, Stage::Geometry, 1, false, 6.0, 8.0)]);
         profile
     }
 
@@ -139,7 +246,55 @@ mod tests {
             row("in all 8.000").contains("0.0 % of it in no stage; 2.000 s of reading ahead, 50 % of it"),
             "{text}"
         );
-        assert!(!text.contains("logprob"), "{text}");
+        // a second of waiting is no work
+        assert!(row("compute").contains("7.000") && row("compute").contains("12.5 %"), "{text}");
+        assert!(row("compute").contains("waited 1.000 s for weights, 0.000 s for a device"), "{text}");
+        assert!(row("reader").contains("75.0 %"), "{text}");
+        assert!(!text.contains("logprob") && !text.lines().any(|l| l.starts_with("device")), "{text}");
+    }
+
+    #[test]
+    fn reading_beside_a_device_is_hidden_though_the_host_waits() {
+        let mut profile = Profile::default();
+        profile.add(&[
+            span(Lane::Compute, Stage::Model, 0, false, 0.0, 1.0),
+            span(Lane::Device, Stage::Model, 0, false, 0.5, 3.0),
+            span(Lane::Reader, Stage::Weights, 1, false, 1.0, 4.0),
+            // for the weights, which come at 4; the device was done at 3
+            span(Lane::Compute, Stage::Weights, 1, true, 1.0, 4.0),
+            // it uploads what was read while the next is read
+            span(Lane::Compute, Stage::Weights, 1, false, 4.0, 5.0),
+            span(Lane::Reader, Stage::Weights, 2, false, 4.0, 5.0),
+        ]);
+        let text = profile.text();
+        assert!(text.contains("4.000 s of reading ahead, 75 % of it beside other work"), "{text}");
+        let device = text.lines().find(|l| l.starts_with("device")).unwrap();
+        assert!(device.contains("2.500") && device.contains("50.0 %"), "{text}");
+    }
+
+    #[test]
+    fn operations_and_kernels_are_told() {
+        let kernel = |name: &str, seconds: f64, from_outside: usize| KernelTime {
+            name: name.to_owned(),
+            launches: 10,
+            timed: 9,
+            seconds,
+            from_outside,
+        };
+        let mut profile = profile();
+        assert!(!profile.text().contains("kernel") && !profile.text().contains("operation"));
+        profile.ops =
+            vec![OpTime { op: Op::Norm, calls: 4, seconds: 1.0 }, OpTime { op: Op::Linear, calls: 14, seconds: 4.0 }];
+        profile.kernels = (0..18).map(|i| kernel(&format!("kernel{i}"), 0.5, 0)).collect();
+        let text = profile.text();
+        let (linear, norm) = (text.find("\nlinear ").unwrap(), text.find("\nnorm ").unwrap());
+        assert!(linear < norm && text[linear..].contains("4.000   50.0 %        14"), "the longest first: {text}");
+        assert!(text.contains("kernel15 ") && !text.contains("kernel16"), "{text}");
+        let last =
+            "in all 9.000 s in 180 launches (2 more kernels are not shown), 18 of them not timed, by the device's own";
+        assert!(text.contains(last), "{text}");
+        profile.kernels[0].from_outside = 9;
+        assert!(profile.text().contains("timed from outside"));
     }
 
     #[test]
@@ -149,7 +304,13 @@ mod tests {
         assert_eq!(events.iter().filter(|e| e["ph"] == "M").count(), 2);
         let model = events.iter().find(|e| e["name"] == "model 1").unwrap();
         assert_eq!((&model["ts"], &model["dur"], &model["ph"]), (&json!(3e6), &json!(3e6), &json!("X")));
+        let lane = |name: &str| {
+            let named = |e: &&serde_json::Value| e["ph"] == "M" && e["args"]["name"] == name;
+            events.iter().find(named).unwrap()["tid"].clone()
+        };
         let lanes: Vec<_> = events.iter().filter(|e| e["name"] == "weights 1").map(|e| e["tid"].clone()).collect();
-        assert_eq!(lanes, [json!(2)]);
+        assert_eq!(lanes, [lane("reader")]);
+        let waits = events.iter().find(|e| e["name"] == "wait: weights 0").unwrap();
+        assert_eq!((&waits["cat"], &waits["tid"]), (&json!("wait"), &lane("compute")));
     }
 }

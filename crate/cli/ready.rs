@@ -6,6 +6,7 @@ use super::{memory, say, setup};
 use crate::dataset::Dataset;
 use crate::engine::{Batching, Options, SaeAt};
 use crate::error::Result;
+use crate::model::ops::Compute;
 use crate::run::{Loaded, Reopen, Request, Shard};
 
 /// Samples per pass where `--pass` does not say: few enough that little is lost with the process and that
@@ -53,7 +54,10 @@ impl Ready {
         let data = setup::data(&args.data, args.measure.seed)?;
         let doubts = data.warnings(&args.data.join);
         doubts.iter().for_each(|doubt| say(&format!("WARNING: {doubt}")));
-        let devices = setup::devices(&args.device).await?;
+        let mut devices = setup::devices(&args.device).await?;
+        if args.profile {
+            devices.computes = devices.computes.into_iter().map(Compute::metered).collect();
+        }
         let loaded = setup::load(&args.model, true).await?;
         let reopen = Box::new(devices.reopening());
         let mut ready = Self { data, doubts, devices, loaded, options: settings(args), shard: args.shard, reopen };

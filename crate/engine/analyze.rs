@@ -91,7 +91,7 @@ impl<'a> Analysis<'a> {
     pub fn sharing(inputs: Inputs<'a>, before: usize, observer: &'a dyn Observer, turns: Turns) -> Self {
         let started = Clock::start();
         let mut clock = Clock::start();
-        let mut timer = Timer::start();
+        let mut timer = Timer::start(inputs.computes);
         let mut schedule = inputs.schedule();
         let unfit = std::mem::take(&mut schedule.unfit);
         timer.lap(Stage::Tokenize, None, &mut clock);

@@ -220,7 +220,7 @@ async fn figures_of_all(
     let deepest = saes.iter().map(|s| s.layer).max().unwrap_or_default();
     let batches = batches(texts);
     let computes = std::slice::from_ref(compute);
-    let mut timer = Timer::start();
+    let mut timer = Timer::start(computes);
     let hooks = saes.iter().map(|s| (s.layer, s.sae.clone())).collect();
     let mut stream = Stream::start(model, computes, &batches, hooks, deepest, &mut timer).await?;
     let mut out = Vec::new();
@@ -334,7 +334,7 @@ impl Pass<'_> {
         let computes = std::slice::from_ref(compute);
         let last = model.dims().n_layers - 1;
         let tokens = token_count(texts);
-        let mut timer = Timer::start();
+        let mut timer = Timer::start(computes);
         let hooks = self.splice.iter().map(|(at, ..)| (at.layer, at.sae.clone())).collect();
         let mut stream = Stream::start(model, computes, &batches, hooks, last, &mut timer).await?;
         for layer in 0..=last {

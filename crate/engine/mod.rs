@@ -34,4 +34,4 @@ pub use residuals::residuals;
 pub use sae_pass::encode;
 pub use schedule::{MOST_HALVINGS, Schedule, Work};
 pub use self_test::{TOLERANCE, self_test};
-pub use timeline::{Lane, Span};
+pub use timeline::{Lane, Span, busy};

@@ -124,7 +124,9 @@ impl<'a> PassRun<'a> {
         if options.logprob {
             let mut clock = Clock::start();
             let kept = self.kept_rows(&texts, &batches, ordinary, last == deepest_sae);
+            self.timer.hands(Stage::Logprob, None);
             self.logprobs(&mut texts, &kept, stream).await?;
+            self.timer.drained();
             self.timer.lap(Stage::Logprob, None, &mut clock);
         }
         Ok(self.join(texts))
@@ -156,7 +158,9 @@ impl<'a> PassRun<'a> {
         if let (Some(batch), Some(all)) = (ordinary, wanted.last_mut()) {
             all.extend(0..batch.trie.len());
         }
+        self.timer.hands(Stage::Sae, Some(*layer));
         let rows = stream.rows(&wanted).await?;
+        self.timer.drained();
         let d = sae.d_in;
         if let (Some(batch), Some(rows)) = (ordinary, rows.last()) {
             self.medians.push(ordinary_norm(batch, rows, d));
@@ -171,6 +175,7 @@ impl<'a> PassRun<'a> {
                 &rows[b][(taken[b] - 1) * d..taken[b] * d]
             })
             .collect();
+        self.timer.hands(Stage::Sae, Some(*layer));
         let encoder = DeviceEncoder::new(encoder, compute);
         self.timer.lap(Stage::Sae, Some(*layer), &mut clock);
 
@@ -198,7 +203,7 @@ impl<'a> PassRun<'a> {
                 })
                 .collect();
             let xs: Vec<&[f32]> = noisy_texts.iter().map(|(_, x)| x.as_slice()).collect();
-            for ((i, _), encoded) in noisy_texts.iter().zip(encoder.encode(&xs).await?) {
+            for ((i, _), encoded) in noisy_texts.iter().zip(encoder.encode_in(&xs, *layer, self.timer).await?) {
                 match encoded {
                     Ok(row) => texts[*i].noisy = Some(row.features.iter().map(|f| (f.index, f.activation)).unzip()),
                     Err(e) => {

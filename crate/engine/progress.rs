@@ -8,7 +8,8 @@ use crate::error::{Error, Result};
 use crate::platform::{MaybeSend, MaybeSync};
 
 /// The stages of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Stage {
     /// Texts to tokens, tokens to tries.
     Tokenize,

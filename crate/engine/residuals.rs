@@ -29,7 +29,7 @@ pub async fn residuals(
         return Ok(out);
     };
     let computes = std::slice::from_ref(compute);
-    let mut timer = Timer::start();
+    let mut timer = Timer::start(computes);
     let mut stream = Stream::start(model, computes, &batches, Vec::new(), last, &mut timer).await?;
     let d = model.dims().d_model;
     for layer in 0..=last {

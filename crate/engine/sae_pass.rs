@@ -6,7 +6,7 @@ use super::progress::Stage;
 use super::timeline::Timer;
 use crate::error::Result;
 use crate::metrics::{Keep, LayerInput, LayerMeasure, measure};
-use crate::model::ops::{Active, ActiveRule, Compute, Linear, Precision, Threshold, read_back};
+use crate::model::ops::{Active, ActiveRule, Compute, Linear, Op, Precision, Threshold, read_back};
 use crate::platform::{self, Clock};
 use crate::sae::{Encoder, Feature, Prepared, Rule, Sae};
 
@@ -47,6 +47,16 @@ impl DeviceEncoder {
     /// Encodes residual rows, a chunk at a time.
     /// A row that the SAE cannot take gives an error of its own.
     pub(super) async fn encode(&self, rows: &[&[f32]]) -> Result<Vec<Result<Encoded>>> {
+        self.encode_in(rows, 0, &mut Timer::start(&[])).await
+    }
+
+    /// [`Self::encode`] in a run's timeline.
+    pub(super) async fn encode_in(
+        &self,
+        rows: &[&[f32]],
+        layer: usize,
+        timer: &mut Timer,
+    ) -> Result<Vec<Result<Encoded>>> {
         let chunk = (PRE_BYTES / 4 / self.d_sae.max(1)).max(1);
         let mut out = Vec::with_capacity(rows.len());
         for rows in rows.chunks(chunk) {
@@ -58,17 +68,20 @@ impl DeviceEncoder {
                     slot.copy_from_slice(&prepared.input);
                 }
             }
+            timer.hands(Stage::Sae, Some(layer));
             let x = self.compute.tensor2(input, rows.len(), self.map.d_in());
             let pre = self.map.forward(x);
             let features = match &self.active {
                 Some(active) => {
                     let rows = active.rows(pre, &self.compute).await?;
+                    timer.drained();
                     rows.into_iter().map(|row| self.encoder.activated(row)).collect()
                 }
                 None => {
                     let pre = read_back(pre).await?;
+                    timer.drained();
                     let row = |i: usize| self.encoder.activate(&pre[i * self.d_sae..(i + 1) * self.d_sae]);
-                    platform::par_map(rows.len(), row)
+                    self.compute.meter().time(Op::Active, || platform::par_map(rows.len(), row))
                 }
             };
             for (prepared, features) in prepared.into_iter().zip(features) {
@@ -132,7 +145,7 @@ pub(super) async fn measure_rows(
     }
     let rows = distinct;
     let xs: Vec<&[f32]> = rows.iter().map(|r| r.x).collect();
-    let encoded = encoder.encode(&xs).await?;
+    let encoded = encoder.encode_in(&xs, layer, timer).await?;
     // W_dec stays where it is stored: only rows of features that are active somewhere are read
     let used = encoded.iter().flatten().flat_map(|e| e.features.iter().map(|f| f.index as usize));
     let decoder = sae.distinct_decoder_rows(used).await?;

@@ -51,6 +51,7 @@ impl<'a> Stream<'a> {
         for (i, batch) in batches.iter().enumerate() {
             let compute = &computes[i % computes.len()];
             let embedded = model.embed(&batch.trie.tokens, &batch.trie.depths).await?;
+            timer.hands(Stage::Weights, None);
             stream_bytes += embedded.data.len() as u64 * 4;
             let shape = [embedded.shape[0], embedded.shape[1]];
             x.push(Tensor::from_data(TensorData::new(embedded.data, shape), &compute.device));
@@ -89,8 +90,8 @@ impl<'a> Stream<'a> {
                 Some(sae) => Some(sae.load_encoder().await?),
                 None => None,
             };
-            let (lane, stage) = (Lane::Reader, Stage::Weights);
-            Ok((weights, encoder, Span { lane, stage, layer: Some(layer), start, end: clock.seconds() }))
+            let (lane, stage, end) = (Lane::Reader, Stage::Weights, clock.seconds());
+            Ok((weights, encoder, Span { lane, stage, layer: Some(layer), waits: false, start, end }))
         })));
     }
 
@@ -108,10 +109,12 @@ impl<'a> Stream<'a> {
         let layer = self.next_layer;
         let ahead = self.ahead.take().ok_or_else(stopped)?;
         let (weights, encoder, read) = ahead.await.unwrap_or_else(|| Err(stopped()))?;
+        timer.waited(Stage::Weights, Some(layer), &mut clock);
         self.bytes_read += self.model.layer_bytes(layer);
         self.next_layer += 1;
         timer.add(read);
         self.read_ahead(timer);
+        timer.hands_beside(Stage::Weights, Some(layer));
         // one copy of the block per device; on the one CPU the weights move without a copy
         let mut blocks = Vec::with_capacity(self.computes.len());
         let (last, others) = self.computes.split_last().ok_or_else(stopped)?;
@@ -122,6 +125,7 @@ impl<'a> Stream<'a> {
         timer.lap(Stage::Weights, Some(layer), &mut clock);
         // a device had all this time for the block before; with more queued, uploads would pile up
         self.finish(&mut clock, timer).await?;
+        timer.hands(stage, Some(layer));
         for (i, x) in self.x.iter_mut().enumerate() {
             let which = i % self.computes.len();
             let compute = &self.computes[which];
@@ -148,7 +152,9 @@ impl<'a> Stream<'a> {
         for x in self.x.iter().rev().filter(|x| x.dims()[0] > 0).take(self.computes.len()) {
             read_back(x.clone().slice([0..1, 0..1])).await?;
         }
-        timer.lap(stage, Some(layer), clock);
+        // what was uploaded meanwhile was handed over before this was asked
+        timer.drained();
+        timer.waited(stage, Some(layer), clock);
         Ok(())
     }
 

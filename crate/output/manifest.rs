@@ -4,6 +4,8 @@ use std::io::Write;
 
 use serde::{Deserialize, Serialize};
 
+use super::layout::Rows;
+use super::timeline::Timeline;
 use crate::error::{Error, Result};
 use crate::metrics::LayerHealth;
 use crate::sae;
@@ -45,6 +47,10 @@ pub struct Manifest {
     pub batch: BatchInfo,
     /// How long it took.
     pub timings: Timings,
+    /// When it did what; absent in earlier runs.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional = nullable))]
+    pub timeline: Option<Timeline>,
     /// Whether the SAEs fit the model.
     pub sae_health: Vec<LayerHealth>,
     /// Everything that a reader of the results has to know first; empty is good.
@@ -360,14 +366,15 @@ pub struct FailedSample {
     pub reason: String,
 }
 
-/// `manifest.json` as bytes: pretty-printed, keys in the order of the fields.
+/// `manifest.json` as bytes: pretty-printed, keys in the order of the fields, a span of the timeline on a line.
 ///
 /// # Errors
 /// [`Error::Io`] where it cannot be written.
 pub fn manifest_json(manifest: &Manifest) -> Result<Vec<u8>> {
     let failed = |e: std::io::Error| Error::io(FILE, "write", e, "please report this");
     let mut bytes = Vec::new();
-    serde_json::to_writer_pretty(&mut bytes, manifest).map_err(|e| failed(e.into()))?;
+    let mut json = serde_json::Serializer::with_formatter(&mut bytes, Rows::default());
+    manifest.serialize(&mut json).map_err(|e| failed(e.into()))?;
     bytes.write_all(b"\n").map_err(failed)?;
     Ok(bytes)
 }

@@ -4,8 +4,10 @@
 //! (`platform::write_run`), the web side hands them to the user.
 
 mod features;
+mod layout;
 mod manifest;
 mod tables;
+mod timeline;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -17,6 +19,7 @@ pub use manifest::{
     Weights, manifest_json,
 };
 pub use tables::{COLUMNS_KEY, METRICS_FILE, STATS_FILE, TableWriter, metrics_parquet, stats_parquet, write_table};
+pub use timeline::{LaneTime, Timeline, TimelinePart, TimelineSpan};
 
 /// Name of the features' file in a run's folder.
 pub const FEATURES_FILE: &str = features::FILE;

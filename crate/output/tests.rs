@@ -314,6 +314,7 @@ pub(crate) fn manifest() -> Manifest {
             peak_memory_bytes: None,
             peak_gpu_buffer_bytes: None,
         },
+        timeline: None,
         sae_health: vec![LayerHealth {
             layer: 1,
             texts: 4,

@@ -6,6 +6,7 @@ use std::io::Write;
 use super::hashed::Hashed;
 use super::manifest::{Results, complete};
 use super::spool::{Base, Spool};
+use super::timeline::timeline;
 use crate::engine::{Counters, FailedSample};
 use crate::error::{Error, Result, shown};
 use crate::metrics::{FirstPass, HealthPass, Rows, SinkPass};
@@ -105,6 +106,7 @@ pub fn finish(
             failed: failed.clone(),
             counters,
             parts: spools.iter().map(|s| s.parts()).sum(),
+            timeline: timeline(spools.iter().flat_map(|s| s.times())),
             more_stages: vec![("stats", stats_seconds), ("encode", encode_seconds)],
             // this process' own, tables and statistics included, and those of earlier parts
             peak_memory: spools.iter().map(|s| s.peak_memory()).max().flatten().max(platform::peak_memory()),

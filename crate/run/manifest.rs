@@ -12,7 +12,7 @@ use crate::hash;
 use crate::metrics::LayerHealth;
 use crate::output::{
     self, BatchInfo, ComputeInfo, DatasetInfo, DecoderRows, FileInfo, IgnoredField, Manifest, ModelInfo, NoiseInfo,
-    ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, Timings, TokenizerInfo,
+    ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, Timeline, Timings, TokenizerInfo,
 };
 
 /// Everything that is known of a run before it is measured.
@@ -118,6 +118,7 @@ impl Parts<'_> {
                 peak_memory_bytes: None,
                 peak_gpu_buffer_bytes: None,
             },
+            timeline: None,
             sae_health: Vec::new(),
             warnings,
             failed_samples: Vec::new(),
@@ -172,6 +173,8 @@ pub(super) struct Results {
     pub(super) counters: Counters,
     /// Processes that measured it.
     pub(super) parts: usize,
+    /// When they did what.
+    pub(super) timeline: Option<Timeline>,
     /// Seconds of stages that are not the engine's.
     pub(super) more_stages: Vec<(&'static str, f64)>,
     pub(super) peak_memory: Option<u64>,
@@ -195,6 +198,7 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
         failed,
         counters,
         parts,
+        timeline,
         more_stages,
         peak_memory,
         peak_gpu_buffer,
@@ -227,6 +231,7 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
         peak_memory_bytes: peak_memory,
         peak_gpu_buffer_bytes: peak_gpu_buffer,
     };
+    manifest.timeline = timeline;
     let of_shortages = (shortages > 0).then(|| {
         let times = if shortages == 1 { "once".to_owned() } else { format!("{shortages} times") };
         format!("the device ran out of memory {times}; smaller batches measured the rest, with the same numbers")

@@ -15,6 +15,7 @@ mod several;
 mod shard;
 mod sources;
 mod spool;
+mod timeline;
 
 #[cfg(test)]
 mod tests;

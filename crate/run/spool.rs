@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::shard::Shard;
+use super::timeline::{PartTime, PassTime};
 use crate::engine::{Counters, FailedSample, Outcome};
 use crate::error::{Error, Result};
 use crate::hash;
@@ -83,6 +84,9 @@ struct Mark {
     /// How often a device had run out of memory by then.
     #[serde(default)]
     shortages: u32,
+    /// When it did what; none in spools of earlier versions.
+    #[serde(default)]
+    time: Option<PassTime>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +126,8 @@ pub struct Spool {
     shortages: u32,
     /// What measured it, each once.
     devices: Vec<String>,
+    /// When they did what.
+    times: Vec<PartTime>,
     /// Processes that have finished a pass.
     parts: usize,
     /// This process' number.
@@ -145,6 +151,7 @@ impl Spool {
             peak_memory: None,
             shortages: 0,
             devices: Vec::new(),
+            times: Vec::new(),
             parts: 0,
             part: 0,
             end,
@@ -211,7 +218,8 @@ impl Spool {
         Ok(spool)
     }
 
-    fn count(&mut self, Mark { part, counters, device, peak_memory, shortages }: Mark) {
+    fn count(&mut self, Mark { part, counters, device, peak_memory, shortages, time }: Mark) {
+        PartTime::count(&mut self.times, part, &device, counters.seconds, time);
         if !self.devices.contains(&device) {
             self.devices.push(device);
         }
@@ -249,8 +257,10 @@ impl Spool {
     pub fn append(&mut self, pass: &Outcome, device: &str, peak_memory: Option<u64>) -> Result<()> {
         let mut at = self.end;
         let mut entries = Vec::with_capacity(pass.samples.len());
-        let (part, counters, shortages) = (self.part, pass.counters, pass.shortages);
-        let mark = Mark { part, counters, device: device.to_owned(), peak_memory, shortages };
+        // no pass of this process is there yet
+        let first = self.parts <= self.part;
+        let (part, counters, shortages, device) = (self.part, pass.counters, pass.shortages, device.to_owned());
+        let mark = Mark { part, counters, device, peak_memory, shortages, time: Some(PassTime::of(pass, first)) };
         self.add(|append| {
             for sample in &pass.samples {
                 entries.push(Entry { id: sample.sample_id.clone(), at });
@@ -327,6 +337,11 @@ impl Spool {
     /// What measured the samples, each device once.
     pub fn devices(&self) -> &[String] {
         &self.devices
+    }
+
+    /// What each process that measured something tells of its time.
+    pub(super) fn times(&self) -> &[PartTime] {
+        &self.times
     }
 
     /// Most memory that any of them had taken.

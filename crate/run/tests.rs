@@ -1,10 +1,12 @@
 //! Spools that were cut short or changed, and parts that do not belong together.
 
 use super::fingerprint::same;
+use super::timeline::timeline;
 use super::*;
-use crate::engine::{Counters, FailedSample, Outcome};
+use crate::engine::{Counters, FailedSample, Lane, Outcome, Span, Stage};
 use crate::error::Result;
 use crate::output::tests::{layer, manifest, sample};
+use crate::output::{Manifest, Timeline};
 use crate::platform::{Journal, MemoryJournal};
 
 /// A journal whose bytes the test sees.
@@ -59,7 +61,11 @@ fn pass(ids: &[&str], failed: &[&str], seconds: f64) -> Outcome {
         samples,
         failed,
         counters: Counters { seconds, texts: 3 * ids.len(), ..Counters::default() },
-        spans: Vec::new(),
+        spans: vec![
+            Span { lane: Lane::Reader, stage: Stage::Weights, layer: Some(0), waits: false, start: 0.0, end: 0.25 },
+            Span { lane: Lane::Compute, stage: Stage::Weights, layer: Some(0), waits: true, start: 0.0, end: 0.25 },
+            Span { lane: Lane::Compute, stage: Stage::Model, layer: Some(0), waits: false, start: 0.25, end: 0.75 },
+        ],
         shortages: 0,
     }
 }
@@ -245,4 +251,89 @@ fn parts_that_do_not_make_a_run_are_refused() {
     refused(&[], "no run to merge");
     let unbegun = Spool::create(Box::new(Shared::default()), header()).unwrap();
     refused(&[&ab, &unbegun], "--resume");
+}
+
+/// A spool of the run of `ids`, measured by one process per pass.
+fn measured(whole: &[&str], passes: &[&[&str]]) -> Vec<u8> {
+    let journal = Shared::default();
+    let mut spool = Spool::create(Box::new(journal.clone()), header()).unwrap();
+    spool.begin(base(whole)).unwrap();
+    for ids in passes {
+        spool = Spool::open(Box::new(journal.clone())).unwrap();
+        spool.append(&pass(ids, &[], 1.0), "cpu", None).unwrap();
+        spool.append(&pass(&[], &[], 3.0), "cpu", None).unwrap();
+    }
+    journal.bytes()
+}
+
+/// Its manifest's timeline, as it is read back.
+fn told(spools: &[&Spool]) -> Timeline {
+    let timeline = timeline(spools.iter().flat_map(|s| s.times()));
+    let bytes = crate::output::manifest_json(&Manifest { timeline, ..manifest() }).unwrap();
+    serde_json::from_slice::<Manifest>(&bytes).unwrap().timeline.unwrap()
+}
+
+#[test]
+fn a_timeline_tells_every_process_apart() {
+    let open = |bytes: &[u8]| Spool::open(Box::new(Shared::of(bytes))).unwrap();
+    let broken = open(&measured(&["a", "b", "c", "d"], &[&["a"], &["b", "c"]]));
+    let other = open(&measured(&["a", "b", "c", "d"], &[&["d"]]));
+    let parts = told(&[&broken, &other]).parts;
+    assert_eq!(parts.len(), 3, "two processes measured the first part, one the second");
+    for part in &parts {
+        assert_eq!((part.device.as_str(), part.seconds, part.passes), ("cpu", 4.0, 2));
+        let lanes: Vec<(&str, f64, f64)> =
+            part.lanes.iter().map(|l| (l.lane.as_str(), l.busy_seconds, l.idle_at_least)).collect();
+        assert_eq!(lanes, [("reader", 0.5, 0.875), ("compute", 1.0, 0.75)], "the sums are of both passes");
+        assert_eq!((part.spans.len(), part.spans_left_out), (3, 0), "the spans are of the first");
+    }
+}
+
+#[test]
+fn parts_of_earlier_versions_have_no_timeline() {
+    let (bytes, _) = spool();
+    // marks without the field, as they were written before
+    let mut journal = Shared::default();
+    let mut at = 0;
+    while at < bytes.len() {
+        let length = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+        let mut payload = bytes[at + 12..at + 12 + length].to_vec();
+        if payload[0] == b'M' {
+            let mut mark: serde_json::Value = serde_json::from_slice(&payload[1..]).unwrap();
+            assert!(mark.as_object_mut().unwrap().remove("time").is_some());
+            payload.truncate(1);
+            payload.extend(serde_json::to_vec(&mark).unwrap());
+        }
+        let sum = &crate::hash::bytes(&payload)[..8];
+        journal.append(&[&(payload.len() as u32).to_le_bytes(), sum, &payload].concat()).unwrap();
+        at += 12 + length;
+    }
+    let earlier = Spool::open(Box::new(journal.clone())).unwrap();
+    assert_eq!((earlier.measured(), earlier.parts()), (3, 1));
+    assert!(timeline(earlier.times().iter()).is_none());
+    let mut earlier = earlier;
+    earlier.append(&pass(&["d"], &[], 1.0), "cpu", None).unwrap();
+    let parts = told(&[&earlier]).parts;
+    assert_eq!((parts.len(), earlier.parts()), (1, 2), "the later process alone tells its time");
+    assert_eq!(parts[0].seconds, 1.0);
+}
+
+#[test]
+fn the_manifest_of_26_blocks_is_small() {
+    let mut long = pass(&["a"], &[], 30.0);
+    let (stage, waits) = (Stage::Weights, false);
+    long.spans = (0..26 * 8)
+        .map(|i| {
+            let start = f64::from(i) * 0.123_456_7;
+            let layer = Some(i as usize / 8);
+            Span { lane: Lane::Compute, stage, layer, waits, start, end: start + 0.1 }
+        })
+        .collect();
+    let mut spool = Spool::create(Box::new(Shared::default()), header()).unwrap();
+    spool.begin(base(&["a"])).unwrap();
+    spool.append(&long, "cpu", None).unwrap();
+    let timeline = told(&[&spool]);
+    assert_eq!(timeline.parts[0].spans.len(), 26 * 8);
+    let bytes = crate::output::manifest_json(&Manifest { timeline: Some(timeline), ..manifest() }).unwrap().len();
+    assert!(bytes < 50_000, "{bytes} bytes");
 }

@@ -89,6 +89,17 @@ export type IgnoredField = {
   asked: boolean,
 };
 
+/** How long a lane was at work. */
+export type LaneTime = {
+  /** `reader` (reading ahead), `compute` (the run itself, on the host), `device` (graphics devices). */
+  lane: string,
+  /** Seconds in which it was at work, or of a device: in which it may have been. */
+  busy_seconds: number,
+  /** Share of the part's seconds in which it was idle for certain; what is idle within a piece of work is not in
+   * it. A lower bound. */
+  idle_at_least: number,
+};
+
 /** Health of one SAE over a run's fact and hallucination texts (prompts are a part of both, and
  * would count the shared positions a third time), those that are read at attention sinks left out:
  * no SAE is trained on such positions. */
@@ -143,6 +154,8 @@ export type Manifest = {
   batch: BatchInfo,
   /** How long it took. */
   timings: Timings,
+  /** When it did what; absent in earlier runs. */
+  timeline?: Timeline | null,
   /** Whether the SAEs fit the model. */
   sae_health: Array<LayerHealth>,
   /** Everything that a reader of the results has to know first; empty is good. */
@@ -251,6 +264,33 @@ export type StageTiming = {
   /** Seconds spent in it; stages may overlap. */
   seconds: number,
 };
+
+/** When a run did what. */
+export type Timeline = {
+  /** One for each process that measured, in their order; each has a clock of its own. Those of versions that
+   * wrote no timeline are not there: `timings.parts` counts them all. */
+  parts: Array<TimelinePart>,
+};
+
+/** What one process did. */
+export type TimelinePart = {
+  /** `cpu`, `gpu` (a browser's), `gpu:1`, `all`. */
+  device: string,
+  /** Wall-clock seconds of its passes. */
+  seconds: number,
+  /** How many passes it ran. */
+  passes: number,
+  /** What did the work, over all passes. */
+  lanes: Array<LaneTime>,
+  /** Its first pass. */
+  spans: Array<TimelineSpan>,
+  /** Spans of that pass that are not there, the shortest: the sums of the lanes have them. */
+  spans_left_out: number,
+};
+
+/** A piece of work of the first pass, or of waiting: lane, stage, block, whether it only waited, start and end
+ * in seconds since the part began. */
+export type TimelineSpan = [string, string, number | null, boolean, number, number];
 
 /** Time and memory. */
 export type Timings = {

@@ -57,7 +57,8 @@ pub struct Analyze {
     /// Hash the weight files anew; else the hash of a file that has not changed since is remembered.
     #[arg(long)]
     pub rehash: bool,
-    /// Say where the time went, and write timeline.json beside the run's files: trace events, for Perfetto.
+    /// Say where the time went, by stage and by operation or kernel, and write timeline.json beside the run's
+    /// files: trace events, for Perfetto.
     #[arg(long)]
     pub profile: bool,
 }

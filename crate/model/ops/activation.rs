@@ -86,7 +86,7 @@ fn exp(x: f32) -> f32 {
 
 /// `act(x)`, element by element.
 pub fn activate(x: Tensor<2>, activation: Activation, compute: &Compute) -> Tensor<2> {
-    match compute.form(Op::Activation) {
+    compute.meter().time(Op::Activation, || match compute.form(Op::Activation) {
         // alone it is GPT-2's, where it is a small part of a block
         Form::Plain | Form::Kernel => activation.tensor(x),
         Form::Host => {
@@ -97,7 +97,7 @@ pub fn activate(x: Tensor<2>, activation: Activation, compute: &Compute) -> Tens
             });
             Tensor::from_data(TensorData::new(values, shape), &compute.device)
         }
-    }
+    })
 }
 
 /// `act(gate) · up`, the gated linear unit's middle (Shazeer 2020).
@@ -105,7 +105,7 @@ pub fn activate(x: Tensor<2>, activation: Activation, compute: &Compute) -> Tens
 /// # Shapes
 /// `gate`, `up` `[n, d_mlp]` → `[n, d_mlp]`.
 pub fn gated_activation(gate: Tensor<2>, up: Tensor<2>, activation: Activation, compute: &Compute) -> Tensor<2> {
-    match compute.form(Op::Activation) {
+    compute.meter().time(Op::Activation, || match compute.form(Op::Activation) {
         Form::Kernel if gate.dims()[1].is_multiple_of(4) => kernels::gated(gate, up, activation),
         Form::Plain | Form::Kernel => activation.tensor(gate) * up,
         Form::Host => {
@@ -119,7 +119,7 @@ pub fn gated_activation(gate: Tensor<2>, up: Tensor<2>, activation: Activation, 
             });
             Tensor::from_data(TensorData::new(values, shape), &compute.device)
         }
-    }
+    })
 }
 
 /// One loop per activation, so that each vectorises.

@@ -111,7 +111,7 @@ pub fn attention(
     params: &AttentionParams,
     compute: &Compute,
 ) -> Tensor<2> {
-    match compute.form(Op::Attention) {
+    compute.meter().time(Op::Attention, || match compute.form(Op::Attention) {
         Form::Host => {
             let shape = q.dims();
             let out = host(&host_values(q), &host_values(k), &host_values(v), trie, params);
@@ -123,7 +123,7 @@ pub fn attention(
             None => kernels::trie_attention(q, k, v, &trie.chains(compute), params),
         },
         Form::Plain | Form::Kernel => plain(q, k, v, trie, params, compute),
-    }
+    })
 }
 
 /// The plain form: dense masked scores, a chunk of queries at a time.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::gemm::{Matrix, Panels, Rows};
 use super::kernels::{self, Format};
-use super::{Compute, Form, Op, Precision, host_values, read_back_words};
+use super::{Compute, Form, Meter, Op, Precision, host_values, read_back_words};
 use crate::checkpoint::{Blocks, Halves, HostTensor, Narrow, Weights};
 use crate::error::Result;
 use burn::tensor::{Bytes, DType, Device, FloatDType, Int, Tensor, TensorData};
@@ -91,6 +91,7 @@ pub struct Linear {
     d_in: usize,
     d_out: usize,
     order: Order,
+    meter: Meter,
 }
 
 impl Linear {
@@ -130,7 +131,8 @@ impl Linear {
             }
             other => return Self::dense(other.dense(), order, bias, compute),
         };
-        Self { weight, bias: bias.map(|b| compute.tensor1(b.data)), d_in, d_out, order }
+        let (bias, meter) = (bias.map(|b| compute.tensor1(b.data)), compute.meter().clone());
+        Self { weight, bias, d_in, d_out, order, meter }
     }
 
     /// From a dense weight `[d_out, d_in]`; see [`Order::OutIn`].
@@ -170,7 +172,8 @@ impl Linear {
                     .collect(),
             ),
         };
-        Self { weight, bias: bias.map(|b| compute.tensor1(b.data)), d_in, d_out, order }
+        let (bias, meter) = (bias.map(|b| compute.tensor1(b.data)), compute.meter().clone());
+        Self { weight, bias, d_in, d_out, order, meter }
     }
 
     /// Input width.
@@ -197,6 +200,11 @@ impl Linear {
     /// # Shapes
     /// `x` `[n, d_in]` → `[n, d_out]` of each.
     pub fn forward_each<const N: usize>(maps: [&Self; N], x: Tensor<2>) -> [Tensor<2>; N] {
+        let meter = maps.first().map(|map| map.meter.clone()).unwrap_or_default();
+        meter.time(Op::Linear, || Self::products(maps, x))
+    }
+
+    fn products<const N: usize>(maps: [&Self; N], x: Tensor<2>) -> [Tensor<2>; N] {
         let device = x.device();
         let rows = x.dims()[0];
         let mut input = Input { x, rows: None };

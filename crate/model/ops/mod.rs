@@ -10,7 +10,9 @@ mod attention;
 mod exact;
 mod gemm;
 mod kernels;
+mod launches;
 mod linear;
+mod meter;
 mod norm;
 mod residual;
 mod rope;
@@ -21,7 +23,10 @@ pub use active::{Active, ActiveRow, ActiveRule, Threshold};
 pub use attention::{AttentionParams, TrieContext, attention};
 pub use exact::kernels_are_exact;
 pub use gemm::{Matrix, Panels, Rows};
+pub use launches::{KernelTime, Launches};
 pub use linear::{Linear, Order, unpack_on_device};
+pub(crate) use meter::Meter;
+pub use meter::OpTime;
 pub use norm::{LayerNorm, RmsNorm};
 pub use residual::residual_add;
 pub use rope::{RopeScaling, RopeTable, inverse_frequencies};
@@ -55,6 +60,19 @@ impl Op {
     /// All of them.
     pub const ALL: [Self; 7] =
         [Self::Linear, Self::Attention, Self::Activation, Self::Norm, Self::Rope, Self::ResidualAdd, Self::Active];
+
+    /// Name in a table.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Linear => "linear",
+            Self::Attention => "attention",
+            Self::Activation => "activation",
+            Self::Norm => "norm",
+            Self::Rope => "rope",
+            Self::ResidualAdd => "residual",
+            Self::Active => "active",
+        }
+    }
 
     /// Whether there is a kernel of this program's own for it.
     pub fn has_kernel(self) -> bool {
@@ -122,13 +140,15 @@ pub struct Compute {
     pub max_buffer: Option<u64>,
     /// by [`Op`], in the order of [`Op::ALL`]
     forms: [Form; Op::ALL.len()],
+    /// What its operations take; off but for [`Compute::metered`].
+    meter: Meter,
 }
 
 impl Compute {
     /// The CPU with its host forms, f32.
     pub fn cpu() -> Self {
         let forms = [Form::Host; Op::ALL.len()];
-        Self { device: Device::flex(), precision: Precision::F32, max_buffer: None, forms }
+        Self { device: Device::flex(), precision: Precision::F32, max_buffer: None, forms, meter: Meter::default() }
     }
 
     /// The CPU with its host forms, in bf16 where `precision` says so.
@@ -143,12 +163,29 @@ impl Compute {
 
     /// A graphics device; see [`Compute::max_buffer`].
     pub fn gpu(device: Device, precision: Precision, max_buffer: Option<u64>) -> Self {
-        Self { device, precision, max_buffer, forms: Op::ALL.map(Op::on_device) }
+        Self { device, precision, max_buffer, forms: Op::ALL.map(Op::on_device), meter: Meter::default() }
     }
 
     /// A graphics device with plain tensor operations: the twin that its kernels are checked against.
     pub fn gpu_plain(device: Device, precision: Precision, max_buffer: Option<u64>) -> Self {
         Self { forms: [Form::Plain; Op::ALL.len()], ..Self::gpu(device, precision, max_buffer) }
+    }
+
+    /// With sums of what its operations take on the host, which [`Self::times`] tells; copies of it add to the
+    /// same sums. On a graphics device an operation is over when it is handed over, so none is measured: see
+    /// [`Launches`].
+    pub fn metered(self) -> Self {
+        if self.on_host() { Self { meter: Meter::on(), ..self } } else { self }
+    }
+
+    /// What its operations took so far, where it is metered.
+    pub fn times(&self) -> Vec<OpTime> {
+        self.meter.read()
+    }
+
+    /// For an operation whose form is chosen elsewhere.
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
     }
 
     /// With another form of one operation: what a comparison or a search for the operation at fault

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use burn::tensor::{Tensor, TensorData};
 
 use super::sums::{dot, sum};
-use super::{Compute, Form, Op, host_values, kernels, residual_add};
+use super::{Compute, Form, Meter, Op, host_values, kernels, residual_add};
 use crate::checkpoint::HostTensor;
 use crate::platform;
 
@@ -23,6 +23,7 @@ fn each_row(x: Tensor<2>, f: impl Fn(&mut [f32]) + Send + Sync) -> Tensor<2> {
 pub struct RmsNorm {
     weight: Scale,
     eps: f64,
+    meter: Meter,
 }
 
 /// A weight `[d]`, where the form that runs wants it.
@@ -43,7 +44,7 @@ impl RmsNorm {
             }
             Form::Plain | Form::Kernel => Scale::Plain(Box::new(compute.tensor1(weight.data))),
         };
-        Self { weight, eps }
+        Self { weight, eps, meter: compute.meter().clone() }
     }
 
     /// From a stored weight `[d]` to which 1 is added (Gemma).
@@ -55,7 +56,7 @@ impl RmsNorm {
     /// # Shapes
     /// `x` `[n, d]` → `[n, d]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        match &self.weight {
+        self.meter.time(Op::Norm, || match &self.weight {
             Scale::Host(weight) => each_row(x, |row| {
                 let scale = (dot(row, row) / row.len() as f32 + self.eps as f32).sqrt();
                 row.iter_mut().zip(weight.iter()).for_each(|(x, w)| *x = *x / scale * w);
@@ -65,7 +66,7 @@ impl RmsNorm {
                 x / (mean_square + self.eps).sqrt() * weight.as_ref().clone().unsqueeze::<2>()
             }
             Scale::Kernel(weight) => kernels::rms_norm(x, weight.as_ref().clone(), self.eps as f32),
-        }
+        })
     }
 
     /// `residual + forward(x)`.
@@ -94,6 +95,7 @@ impl RmsNorm {
 pub struct LayerNorm {
     affine: Affine,
     eps: f64,
+    meter: Meter,
 }
 
 /// Weight and bias `[d]`, where the form that runs wants them.
@@ -112,13 +114,13 @@ impl LayerNorm {
                 Affine::Plain(Box::new((compute.tensor1(weight.data), compute.tensor1(bias.data))))
             }
         };
-        Self { affine, eps }
+        Self { affine, eps, meter: compute.meter().clone() }
     }
 
     /// # Shapes
     /// `x` `[n, d]` → `[n, d]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        match &self.affine {
+        self.meter.time(Op::Norm, || match &self.affine {
             Affine::Host(affine) => each_row(x, |row| {
                 let n = row.len() as f32;
                 let mean = sum(row) / n;
@@ -132,7 +134,7 @@ impl LayerNorm {
                 let variance = centred.clone().square().mean_dim(1);
                 centred / (variance + self.eps).sqrt() * weight.clone().unsqueeze::<2>() + bias.clone().unsqueeze::<2>()
             }
-        }
+        })
     }
 }
 

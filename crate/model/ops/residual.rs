@@ -13,7 +13,7 @@ const CHUNK: usize = 1 << 16;
 /// # Shapes
 /// both `[n, d_model]` → the same.
 pub fn residual_add(x: Tensor<2>, y: Tensor<2>, compute: &Compute) -> Tensor<2> {
-    match compute.form(Op::ResidualAdd) {
+    compute.meter().time(Op::ResidualAdd, || match compute.form(Op::ResidualAdd) {
         Form::Plain | Form::Kernel => x + y,
         Form::Host => {
             let shape = x.dims();
@@ -23,7 +23,7 @@ pub fn residual_add(x: Tensor<2>, y: Tensor<2>, compute: &Compute) -> Tensor<2> 
             });
             Tensor::from_data(TensorData::new(sum, shape), &compute.device)
         }
-    }
+    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::f64::consts::PI;
 
 use burn::tensor::{Tensor, TensorData};
 
-use super::{Compute, Form, Op, host_values, kernels};
+use super::{Compute, Form, Meter, Op, host_values, kernels};
 use crate::platform;
 
 /// How a checkpoint stretches its rotary frequencies.
@@ -60,7 +60,7 @@ pub fn inverse_frequencies(head_dim: usize, base: f64, scaling: RopeScaling) -> 
 
 /// Cosines and sines of every node's position.
 #[derive(Debug, Clone)]
-pub struct RopeTable(Table);
+pub struct RopeTable(Table, Meter);
 
 /// Where the form that runs wants them.
 #[derive(Debug, Clone)]
@@ -78,7 +78,7 @@ impl RopeTable {
     pub fn new(positions: &[u32], frequencies: &[f32], compute: &Compute) -> Self {
         let angles = positions.iter().flat_map(|&p| frequencies.iter().map(move |f| p as f32 * f));
         let turns = angles.map(libm::sincosf);
-        Self(match compute.form(Op::Rope) {
+        let table = match compute.form(Op::Rope) {
             Form::Host => Table::Host(turns.map(|(sin, cos)| (cos, sin)).collect()),
             form => {
                 let (sin, cos): (Vec<f32>, Vec<f32>) = turns.unzip();
@@ -91,7 +91,8 @@ impl RopeTable {
                     Table::Plain(Box::new((cos, sin)))
                 }
             }
-        })
+        };
+        Self(table, compute.meter().clone())
     }
 
     /// Rotates every head of `x`.
@@ -99,6 +100,10 @@ impl RopeTable {
     /// # Shapes
     /// `x` `[n, heads · head_dim]` → the same.
     pub fn apply(&self, x: Tensor<2>, heads: usize) -> Tensor<2> {
+        self.1.time(Op::Rope, || self.rotated(x, heads))
+    }
+
+    fn rotated(&self, x: Tensor<2>, heads: usize) -> Tensor<2> {
         let [n, width] = x.dims();
         let half = width / heads.max(1) / 2;
         let (cos, sin) = match &self.0 {
