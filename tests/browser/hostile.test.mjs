@@ -208,6 +208,8 @@ test("a manifest with a value of another form says which", TIME, async () => {
     [(m) => (m.layers = [1e9, -1]), /manifest\.json: layers\[1\]: expected a whole number, found -1/],
     [(m) => (m.sae_health[0].warnings = [null]), /manifest\.json: sae_health\[0\]\.warnings\[0\]: expected text, found null/],
     [(m) => (m.compute.adapter = 7), /manifest\.json: compute\.adapter: expected text, found 7/],
+    [(m) => (m.timeline = { parts: [{ ...m.timeline.parts[0], spans: [["compute", "model"]] }] }), /manifest\.json: timeline\.parts\[0\]\.spans\[0\]: expected a list of 6, found a list/],
+    [(m) => (m.timeline.parts[0].spans[0][3] = "yes"), /manifest\.json: timeline\.parts\[0\]\.spans\[0\]\[3\]: expected true or false, found "yes"/],
   ]) {
     const manifest = JSON.parse(read("manifest.json"));
     damage(manifest);

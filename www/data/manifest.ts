@@ -1,9 +1,9 @@
 // Reads manifest.json. Its shape is that of crate/output/manifest.rs, from which it is written; what an
 // earlier version did not have is optional there.
 
-import { SCHEMA_VERSION, type FailedSample, type FileInfo, type IgnoredField, type LayerHealth, type Manifest, type SaeInfo, type StageTiming } from "../generated/manifest";
+import { SCHEMA_VERSION, type FailedSample, type FileInfo, type IgnoredField, type LaneTime, type LayerHealth, type Manifest, type SaeInfo, type StageTiming, type Timeline, type TimelinePart } from "../generated/manifest";
 import { failure, wordsOf } from "../engine/failure";
-import { list, maybe, number, object, text, whole } from "./shape";
+import { flag, list, maybe, number, object, text, tuple, whole } from "./shape";
 
 export type { LayerHealth, Manifest } from "../generated/manifest";
 
@@ -38,8 +38,23 @@ const MANIFEST = object<Manifest>({
     stages: list(object<StageTiming>({ stage: text, seconds: number })),
     total_seconds: number,
     samples_per_second: number,
+    parts: maybe(whole),
     peak_memory_bytes: maybe(number),
   }),
+  timeline: maybe(
+    object<Timeline>({
+      parts: list(
+        object<TimelinePart>({
+          device: text,
+          seconds: number,
+          passes: whole,
+          lanes: list(object<LaneTime>({ lane: text, busy_seconds: number, idle_at_least: number })),
+          spans: list(tuple(text, text, maybe(whole), flag, number, number)),
+          spans_left_out: whole,
+        }),
+      ),
+    }),
+  ),
   sae_health: list(
     object<LayerHealth>({
       layer: whole,

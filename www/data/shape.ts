@@ -19,6 +19,10 @@ export const number: Check = (value, at) => {
   if (typeof value !== "number") expected("a number", value, at);
 };
 
+export const flag: Check = (value, at) => {
+  if (typeof value !== "boolean") expected("true or false", value, at);
+};
+
 /** A number of a block, or of anything else that is counted. */
 export const whole: Check = (value, at) => {
   if (!Number.isSafeInteger(value) || (value as number) < 0) expected("a whole number", value, at);
@@ -29,6 +33,14 @@ export const maybe =
   (check: Check): Check =>
   (value, at) => {
     if (value !== null && value !== undefined) check(value, at);
+  };
+
+/** A list of as many values as checks, one for each place. */
+export const tuple =
+  (...checks: Check[]): Check =>
+  (value, at) => {
+    if (!Array.isArray(value) || value.length !== checks.length) return expected(`a list of ${checks.length}`, value, at);
+    checks.forEach((check, i) => check(value[i], `${at}[${i}]`));
   };
 
 export const list =

@@ -54,7 +54,7 @@ export function chooser(
 }
 
 /** An entry of a legend: a mark in a colour, and what it stands for. */
-export function key(color: string, text: string, shape: "dot" | "ring" | "bar" | "diamond" | "line" = "dot"): HTMLElement {
+export function key(color: string, text: string, shape: "dot" | "ring" | "bar" | "diamond" | "line" | "solid" | "thin" = "dot"): HTMLElement {
   const mark = h("span", { class: `key key-${shape}`, "aria-hidden": "true" });
   mark.style.setProperty("--key", color);
   return h("span", { class: "legend-item" }, mark, shown(text));

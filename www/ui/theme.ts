@@ -13,6 +13,12 @@ type Rgb = [number, number, number];
 const ON_LIGHT = ["#00795c", "#9b3fa0", "#7a6600", "#c2255c", "#495057", "#0b7285"];
 const ON_DARK = ["#3ccf9f", "#dc8fe0", "#d8bf3a", "#ff8fab", "#c3cad1", "#5fcfe0"];
 
+/** A category's colour in an element's style: it follows the theme by itself. Muted, where there is none. */
+export function category(i: number): string {
+  const [light, dark] = [ON_LIGHT[i], ON_DARK[i]];
+  return light === undefined || dark === undefined ? "var(--muted)" : `light-dark(${light}, ${dark})`;
+}
+
 let canvas: CanvasRenderingContext2D | null = null;
 
 /** Any CSS colour as red, green, blue. */

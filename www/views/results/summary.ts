@@ -6,6 +6,7 @@ import { items } from "../../ui/list";
 import type { LayerHealth, Manifest } from "../../data/manifest";
 import type { Run } from "../../data/run";
 import { bytes, counted, duration, number, percent } from "../../ui/format";
+import { timelineSection } from "./timeline";
 import { comparisons, everything, MATCHED, tally, VERDICTS } from "./verdicts";
 
 /** Everything above the panels. */
@@ -193,9 +194,10 @@ function provenance(run: Run, m: Manifest): HTMLElement {
   const files = [...m.model.files, m.tokenizer.file, ...m.dataset.files];
   return h(
     "details",
-    { class: "provenance" },
+    { class: "provenance", "data-test": "provenance" },
     h("summary", null, "How this run was made"),
     h("dl", { class: "plain" }, rows.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value)))),
+    timelineSection(m),
     m.dataset.skipped_rows.length === 0
       ? null
       : [h("p", null, "Rows of the data set that were skipped:"), h("ul", null, items(m.dataset.skipped_rows, (text) => text, "manifest.json"))],
