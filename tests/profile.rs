@@ -96,8 +96,9 @@ fn gpu_profile_tells_kernels_and_when_the_device_had_nothing() {
         let row =
             |start: &str| text.lines().find(|l| l.starts_with(start)).unwrap_or_else(|| panic!("{start}: {text}"));
         assert!(!text.contains("operation "), "{text}");
-        row("kernel ");
-        row("device ");
+        for start in ["kernel ", "device ", "matmul ", "attention "] {
+            row(start);
+        }
         assert!(text.contains(" launches"), "{text}");
         println!("{text}");
         for out in ["plain", "out"] {

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use burn_cubecl::cubecl::config::{TypeNameFormatLevel, type_name_format};
 use burn_cubecl::cubecl::logging::{
     Duration, LaunchObservation, LaunchObserver, ProfileDuration, TimingMethod, TimingRequest,
 };
@@ -20,7 +19,7 @@ pub struct Launches {
 /// What one kernel took; burn's own are among them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct KernelTime {
-    /// Its name, without its parameters.
+    /// Its name, without its parameters: `matmul`, or `select (burn's)`.
     pub name: String,
     /// How often it was launched.
     pub launches: usize,
@@ -128,7 +127,7 @@ impl Launches {
         // kernels that differ in their parameters alone have one name
         let mut by_name: HashMap<String, Kernel> = HashMap::new();
         for (name, Kernel { launches, timed, seconds, from_outside }) in kernels {
-            let sum = by_name.entry(type_name_format(name, TypeNameFormatLevel::Short)).or_default();
+            let sum = by_name.entry(short(name)).or_default();
             sum.launches += launches;
             sum.timed += timed;
             sum.seconds += seconds;
@@ -144,5 +143,47 @@ impl Launches {
         let mut out: Vec<KernelTime> = by_name.into_iter().map(told).collect();
         out.sort_by(|a, b| b.seconds.total_cmp(&a.seconds).then_with(|| a.name.cmp(&b.name)));
         out
+    }
+}
+
+/// What a kernel is called in a table, from the path of its type.
+fn short(name: &str) -> String {
+    let path: Vec<&str> = name.split('<').next().unwrap_or(name).split("::").collect();
+    let last = path.last().copied().unwrap_or(name);
+    let bare = last.trim_start_matches("Kernel").trim_end_matches("Kernel");
+    let word = match bare {
+        // named by its module
+        "" => path.iter().rev().find(|part| !part.eq_ignore_ascii_case("kernel")).copied().unwrap_or(last),
+        bare => bare,
+    };
+    let mut out = String::new();
+    for letter in word.chars() {
+        if letter.is_uppercase() && !out.is_empty() {
+            out.push(' ');
+        }
+        out.extend(letter.to_lowercase());
+    }
+    if path.first().copied() == module_path!().split("::").next() { out } else { format!("{out} (burn's)") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::short;
+
+    #[test]
+    fn names_are_short() {
+        for (path, name) in [
+            ("saescope::model::ops::kernels::matmul::kernel::Kernel<cubecl::Vector<f32, 4>, a::B>", "matmul"),
+            ("saescope::model::ops::kernels::elementwise::rope_kernel::RopeKernel", "rope"),
+            (
+                "burn_cubecl::kernel::index::slice_assign::slice_assign_kernel::SliceAssignKernel<a::B>",
+                "slice assign (burn's)",
+            ),
+            ("burn_cubecl::kernel::binary::kernel_binop::KernelBinop<f32>", "binop (burn's)"),
+            ("x::Kernel", "x (burn's)"),
+            ("Kernel", "kernel (burn's)"),
+        ] {
+            assert_eq!(short(path), name);
+        }
     }
 }
