@@ -158,11 +158,11 @@ impl Profile {
         out.push_str(match outside {
             0 => {
                 ", by the device's own clock. Each kernel is handed over alone to be timed, which takes the host longer:\n\
-                 this run's seconds are not those of a run without --profile, whose timeline is in manifest.json\n"
+                 seconds and timeline of this run are not those of a run without --profile, whose manifest.json has its own\n"
             }
             _ => {
                 ", timed from outside: the device has no clock for it. Kernels ran one at a time, each waited for:\n\
-                 this run's seconds are not those of a run without --profile, whose timeline is in manifest.json\n"
+                 seconds and timeline of this run are not those of a run without --profile, whose manifest.json has its own\n"
             }
         });
         out

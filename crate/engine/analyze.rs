@@ -153,8 +153,8 @@ impl<'a> Analysis<'a> {
             failures.extend(run.failures);
             self.done += size;
         }
-        counters.timings = std::mem::take(&mut self.timer.timings);
-        let spans = std::mem::take(&mut self.timer.spans);
+        let (timings, spans) = self.timer.take();
+        counters.timings = timings;
         counters.seconds = self.started.seconds() - self.total.seconds;
         self.total += counters;
         let mut failed: Vec<(usize, String)> = failures.into_iter().collect();

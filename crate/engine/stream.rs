@@ -149,11 +149,13 @@ impl<'a> Stream<'a> {
     /// Waits until the devices have computed what they were given.
     async fn finish(&mut self, clock: &mut Clock, timer: &mut Timer) -> Result<()> {
         let Some((layer, stage)) = self.computing.take() else { return Ok(()) };
+        let mut last = self.x.iter().rev().take(self.computes.len());
+        let all = last.len() == self.computes.len() && last.all(|x| x.dims()[0] > 0);
         for x in self.x.iter().rev().filter(|x| x.dims()[0] > 0).take(self.computes.len()) {
             read_back(x.clone().slice([0..1, 0..1])).await?;
         }
         // what was uploaded meanwhile was handed over before this was asked
-        timer.drained();
+        timer.drained_all(all);
         timer.waited(stage, Some(layer), clock);
         Ok(())
     }

@@ -84,6 +84,8 @@ pub(super) struct Timer {
     graphics: bool,
     /// What the devices were handed and may not have done: stage, block, and since when.
     handed: Option<(Stage, Option<usize>, f64)>,
+    /// Whether a device may have something that no read-back came after: then nothing is known of all of them.
+    unsure: bool,
 }
 
 impl Timer {
@@ -95,6 +97,7 @@ impl Timer {
             spans: Vec::new(),
             graphics: computes.iter().any(|compute| !compute.on_host()),
             handed: None,
+            unsure: false,
         }
     }
 
@@ -131,9 +134,10 @@ impl Timer {
         if !self.graphics || self.handed.is_some_and(|(s, l, _)| (s, l) == (stage, layer)) {
             return;
         }
+        let now = self.origin.seconds();
         // more of another kind: the devices have not paused
-        self.drained();
-        self.handed = Some((stage, layer, self.origin.seconds()));
+        self.close(now);
+        self.handed = Some((stage, layer, now));
     }
 
     /// The same of what goes on beside the work that a device may have: an upload.
@@ -143,10 +147,32 @@ impl Timer {
         }
     }
 
-    /// All that was handed to any device is known to be done: said after that is known.
+    /// All that was handed over since the last call is known to be done: said after that is known.
     pub(super) fn drained(&mut self) {
+        if !self.unsure {
+            self.close(self.origin.seconds());
+        }
+    }
+
+    /// [`Self::drained`] of a read-back from every device, or not from all of those that were handed something:
+    /// then they count as busy until there is one.
+    pub(super) fn drained_all(&mut self, all: bool) {
+        self.unsure = !all;
+        self.drained();
+    }
+
+    /// What was written down since the last call; a device that may be busy goes on.
+    pub(super) fn take(&mut self) -> (Timings, Vec<Span>) {
+        if let Some((stage, layer, _)) = self.handed {
+            let now = self.origin.seconds();
+            self.close(now);
+            self.handed = Some((stage, layer, now));
+        }
+        (std::mem::take(&mut self.timings), std::mem::take(&mut self.spans))
+    }
+
+    fn close(&mut self, end: f64) {
         if let Some((stage, layer, start)) = self.handed.take() {
-            let end = self.origin.seconds();
             self.spans.push(Span { lane: Lane::Device, stage, layer, waits: false, start, end });
         }
     }
@@ -186,8 +212,29 @@ mod tests {
         let spans: Vec<(String, f64, f64)> = timer.spans.iter().map(|s| (s.name(), s.start, s.end)).collect();
         let names: Vec<&str> = spans.iter().map(|(name, ..)| name.as_str()).collect();
         assert_eq!(names, ["weights 0", "model 0", "model 1"]);
-        assert!(spans[0].2 <= spans[1].1 && spans[1].2 <= spans[2].1);
+        assert!(spans[0].2 == spans[1].1 && spans[1].2 <= spans[2].1);
         assert_eq!(busy(&timer.spans).len(), 1);
+    }
+
+    #[test]
+    fn a_device_that_was_not_asked_may_be_busy() {
+        let mut timer = Timer { graphics: true, ..Timer::start(&[]) };
+        timer.hands(Stage::Model, Some(0));
+        timer.drained_all(false);
+        timer.hands(Stage::Model, Some(1));
+        // what one device says of itself is nothing of the others
+        timer.drained();
+        timer.drained_all(true);
+        assert_eq!(timer.spans.len(), 2);
+        assert_eq!(timer.spans[0].end, timer.spans[1].start, "no pause is known");
+        timer.hands(Stage::Model, Some(2));
+        timer.drained();
+        assert_eq!(timer.spans.len(), 3);
+        // a pass that ends before that is known has it in its own time
+        timer.hands(Stage::Model, Some(3));
+        assert_eq!(timer.take().1.len(), 4);
+        timer.drained();
+        assert_eq!(timer.take().1.len(), 1);
     }
 
     #[test]

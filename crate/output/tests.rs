@@ -369,6 +369,7 @@ fn a_manifest_of_version_1_is_read() {
     }
     let health = old["sae_health"][0].as_object_mut().unwrap();
     assert!(health.remove("sinks").is_some() && health.remove("median_norm").is_some());
+    assert!(old.as_object_mut().unwrap().remove("timeline").is_some());
     let read: Manifest = serde_json::from_value(old).unwrap();
-    assert_eq!((read.dataset.join.as_str(), read.sae_health[0].sinks), (" ", 0));
+    assert_eq!((read.dataset.join.as_str(), read.sae_health[0].sinks, read.timeline), (" ", 0, None));
 }
