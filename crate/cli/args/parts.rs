@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
+use super::convert::QuantizeArgs;
 use crate::dataset::{Columns, DEFAULT_JOIN};
 use crate::metrics::Noise;
 use crate::model::registry;
@@ -122,6 +123,9 @@ pub struct ModelArgs {
     /// the numbers; the manifest records it. Repeat for more.
     #[arg(long = "ignore-config-field", value_name = "NAME")]
     pub ignored_fields: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub quantize: QuantizeArgs,
 }
 
 /// Which device, and how.
