@@ -66,7 +66,7 @@ fn a_model_quantised_as_it_is_read_gives_the_numbers_of_its_converted_file() {
             let model = describable(&run, case);
             let converted = succeeds(&run, &["convert", &model[1], "--quantize", quantize, "--out", "quantised"]);
             let converted = converted.trim();
-            let kind = if quantize == "q8" { "Q8_0" } else { "Q4_0" };
+            let kind = if quantize == "q8" { "Q8_0" } else { "Q4_K" };
             assert_eq!(converted, format!("quantised/{case}-{kind}.gguf"));
             let size = |path: &Path| std::fs::metadata(path).unwrap().len();
             assert!(size(&run.path(converted)) > 0);
@@ -80,7 +80,9 @@ fn a_model_quantised_as_it_is_read_gives_the_numbers_of_its_converted_file() {
             assert_eq!(reading["quantized"], quantize);
             assert_eq!(file["quantized"], serde_json::Value::Null);
             assert_eq!(reading["quantization"], file["quantization"], "{case}");
-            assert!(reading["quantization"].as_str().unwrap().contains(kind), "{reading}");
+            // no row of the tiny models is of 256 values
+            let stored = if quantize == "q8" { "Q8_0" } else { "Q5_0" };
+            assert!(reading["quantization"].as_str().unwrap().contains(stored), "{reading}");
             // a folder with the file alone is a model too
             let folder = [vec!["--model".to_owned(), "quantised".to_owned()], model[2..].to_vec()].concat();
             analyzed(&run, &folder, &data, "folder", &[]);

@@ -1,7 +1,11 @@
 //! From f32 to ggml's quantised blocks, operation for operation as ggml's reference quantisers do it
-//! (`quantize_row_q8_0_ref`, `quantize_row_q4_0_ref`).
+//! (`quantize_row_q8_0_ref`, `quantize_row_q5_0_ref`, `quantize_row_q4_K_ref`).
+
+mod q4_k;
 
 use half::f16;
+
+use q4_k::q4_k;
 
 use super::dtype::DType;
 use super::layout::Transform;
@@ -17,7 +21,7 @@ const TASK_VALUES: usize = 1 << 16;
 pub enum Quantization {
     /// Q8_0: 8 bits a value, a scale for 32 of them.
     Q8,
-    /// Q4_0: 4 bits a value, a scale for 32 of them.
+    /// Q4_K: 4 bits a value, a scale and a minimum for 32 of them; Q5_0 where rows are no multiples of 256.
     Q4,
 }
 
@@ -34,7 +38,7 @@ impl Quantization {
     pub(super) fn file_type(self) -> i64 {
         match self {
             Self::Q8 => 7,
-            Self::Q4 => 2,
+            Self::Q4 => 14,
         }
     }
 
@@ -42,8 +46,15 @@ impl Quantization {
     pub fn blocks(self) -> BlockType {
         match self {
             Self::Q8 => BlockType::Q8_0,
-            Self::Q4 => BlockType::Q4_0,
+            Self::Q4 => BlockType::Q4K,
         }
+    }
+
+    /// The type of a matrix whose rows have so many values; none where they are whole blocks of neither.
+    pub(super) fn blocks_of(self, row: usize) -> Option<BlockType> {
+        // what llama.cpp takes where Q4_K does not fit
+        let kinds = [self.blocks(), BlockType::Q5_0];
+        kinds.into_iter().find(|kind| row.is_multiple_of(kind.values()))
     }
 }
 
@@ -127,14 +138,15 @@ fn presented_row(stored: usize, head: usize) -> usize {
 impl DType {
     /// Whether [`DType::encode`] has this type.
     pub(super) fn encodes(self) -> bool {
-        matches!(self, Self::F32 | Self::Q8_0 | Self::Q4_0)
+        matches!(self, Self::F32 | Self::Q8_0 | Self::Q5_0 | Self::Q4K)
     }
 
     /// Encodes whole blocks into exactly their bytes; only of types that it [`encodes`](DType::encodes).
     fn encode(self, values: &[f32], out: &mut [u8]) {
         match self {
             Self::Q8_0 => blocks(values, out, q8_0),
-            Self::Q4_0 => blocks(values, out, q4_0),
+            Self::Q5_0 => blocks(values, out, q5_0),
+            Self::Q4K => blocks(values, out, q4_k),
             _ => {
                 for (value, out) in values.iter().zip(out.as_chunks_mut().0) {
                     *out = value.to_le_bytes();
@@ -145,8 +157,12 @@ impl DType {
 }
 
 #[inline(always)]
-fn blocks<const BYTES: usize>(values: &[f32], out: &mut [u8], f: impl Fn(&[f32; 32], &mut [u8; BYTES])) {
-    for (values, out) in values.as_chunks::<32>().0.iter().zip(out.as_chunks_mut::<BYTES>().0) {
+fn blocks<const LEN: usize, const BYTES: usize>(
+    values: &[f32],
+    out: &mut [u8],
+    f: impl Fn(&[f32; LEN], &mut [u8; BYTES]),
+) {
+    for (values, out) in values.as_chunks::<LEN>().0.iter().zip(out.as_chunks_mut::<BYTES>().0) {
         f(values, out);
     }
 }
@@ -176,20 +192,23 @@ fn q8_0(values: &[f32; 32], out: &mut [u8; 34]) {
     }
 }
 
-/// The scale takes the value of the largest magnitude, the first one of several, to −8.
+/// The scale takes the value of the largest magnitude, the first one of several, to −16.
 #[inline(always)]
-fn q4_0(values: &[f32; 32], out: &mut [u8; 18]) {
+fn q5_0(values: &[f32; 32], out: &mut [u8; 22]) {
     let largest = values.iter().fold(0.0f32, |most, &v| if v.abs() > most.abs() { v } else { most });
-    let scale = largest / -8.0;
+    let scale = largest / -16.0;
     let inverse = inverse(scale);
-    let (head, codes) = out.split_at_mut(2);
-    head.copy_from_slice(&f16::from_f32(scale).to_le_bytes());
-    let code = |value: f32| ((value * inverse + 8.5) as i8).min(15).cast_unsigned();
+    let (head, codes) = out.split_at_mut(6);
+    let code = |value: f32| ((value * inverse + 16.5) as i8).min(31).cast_unsigned();
+    let mut high = 0u32;
     for (j, out) in codes.iter_mut().enumerate() {
-        *out = code(values[j]) | code(values[16 + j]) << 4;
+        let (first, second) = (code(values[j]), code(values[16 + j]));
+        *out = (first & 15) | (second & 15) << 4;
+        high |= u32::from(first >> 4) << j | u32::from(second >> 4) << (16 + j);
     }
+    head[..2].copy_from_slice(&f16::from_f32(scale).to_le_bytes());
+    head[2..].copy_from_slice(&high.to_le_bytes());
 }
 
 #[cfg(test)]
-#[path = "quantize_tests.rs"]
 mod tests;

@@ -152,9 +152,9 @@ fn planned(
     })?;
     let row = if transform == Transform::Transpose { rows } else { shape.last().copied().unwrap_or(0) };
     let kind = match name.as_str() {
-        _ if shape.len() != 2 || !row.is_multiple_of(BlockType::Q8_0.values()) => None,
-        "token_embd.weight" | "output.weight" => Some(BlockType::Q8_0),
-        name if name.starts_with("blk.") => Some(quantization.blocks()),
+        _ if shape.len() != 2 => None,
+        "token_embd.weight" | "output.weight" => Quantization::Q8.blocks_of(row),
+        name if name.starts_with("blk.") => quantization.blocks_of(row),
         // llama.cpp adds positions in f32
         _ => None,
     };

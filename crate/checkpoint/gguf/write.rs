@@ -246,3 +246,7 @@ fn put(out: &mut Vec<u8>, value: &MetaValue) {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;

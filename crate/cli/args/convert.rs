@@ -11,7 +11,7 @@ use crate::checkpoint::Quantization;
 pub enum QuantizeArg {
     /// 8 bits a weight: Q8_0.
     Q8,
-    /// 4 bits a weight: Q4_0; embeddings in 8.
+    /// 4 bits a weight: Q4_K, or Q5_0 where rows are no multiples of 256; embeddings in 8.
     Q4,
 }
 
