@@ -2,9 +2,10 @@
 
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 
 use super::args::{Convert, ModelArgs, QuantizeArgs};
-use super::{print, say, setup};
+use super::{interrupt, print, say, setup};
 use crate::checkpoint::Quantization;
 use crate::error::{Error, Result};
 use crate::platform::{self, FileSink, RunFiles, replaceable};
@@ -53,16 +54,22 @@ pub async fn run(args: &Convert) -> Result<()> {
 
 async fn write(conversion: &crate::model::Conversion, files: &mut RunFiles, name: &str, path: &Path) -> Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, files.create(name)?);
+    // the first signal ends it between two tensors, with nothing left behind
+    let interrupted = interrupt::raised()?;
     let clock = platform::Clock::start();
     let (mut done, mut last) = (0, 0.0);
     conversion
         .write(&mut file, &path.display().to_string(), |bytes| {
+            if interrupted.load(Ordering::Relaxed) {
+                return Err(Error::Cancelled);
+            }
             done += bytes;
             let seconds = clock.seconds();
             if seconds - last >= 1.0 {
                 last = seconds;
                 say(&format!("writing {}: {} of {}", path.display(), megabytes(done), megabytes(conversion.bytes())));
             }
+            Ok(())
         })
         .await
 }

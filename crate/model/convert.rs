@@ -127,11 +127,16 @@ impl Conversion {
     }
 
     /// Writes the file, one tensor in memory at a time; `file` names it in messages, `told` hears of every tensor's
-    /// bytes.
+    /// bytes, and may end it.
     ///
     /// # Errors
-    /// Those of reading the weights; [`Error::Io`].
-    pub async fn write(&self, out: &mut (dyn Write + Send), file: &str, told: impl FnMut(u64)) -> Result<()> {
+    /// Those of reading the weights, and of `told`; [`Error::Io`].
+    pub async fn write(
+        &self,
+        out: &mut (dyn Write + Send),
+        file: &str,
+        told: impl FnMut(u64) -> Result<()>,
+    ) -> Result<()> {
         self.plan.write(&self.quantized.checkpoint, &self.description, out, file, told).await
     }
 

@@ -93,17 +93,17 @@ impl Plan {
     }
 
     /// Writes the file. `checkpoint` is what [`Plan::apply`] made, `file` names the output in messages; `told` hears
-    /// of every tensor's bytes.
+    /// of every tensor's bytes, and may end it.
     ///
     /// # Errors
-    /// Those of reading the tensors; [`Error::Io`].
+    /// Those of reading the tensors, and of `told`; [`Error::Io`].
     pub async fn write(
         &self,
         checkpoint: &Checkpoint,
         description: &Description,
         out: &mut (dyn Write + Send),
         file: &str,
-        mut told: impl FnMut(u64),
+        mut told: impl FnMut(u64) -> Result<()>,
     ) -> Result<()> {
         let failed = |e: io::Error| {
             let full = matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
@@ -131,7 +131,7 @@ impl Plan {
                 ));
             }
             padded(out, &bytes).map_err(failed)?;
-            told(bytes.len() as u64);
+            told(bytes.len() as u64)?;
         }
         out.flush().map_err(failed)
     }

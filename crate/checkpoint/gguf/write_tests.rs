@@ -110,7 +110,11 @@ fn what_is_written_is_what_is_read() {
         let plan = Plan::new(&subject, &checkpoint, quantization, false).unwrap();
         let quantized = plan.apply(&checkpoint);
         let (mut file, mut told) = (Vec::new(), 0);
-        wait(plan.write(&quantized, &description(), &mut file, "out.gguf", |bytes| told += bytes)).unwrap();
+        wait(plan.write(&quantized, &description(), &mut file, "out.gguf", |bytes| {
+            told += bytes;
+            Ok(())
+        }))
+        .unwrap();
         assert!(told <= plan.bytes() && plan.bytes() < file.len() as u64);
         let read = wait(open(Arc::new(MemorySource::new("out.gguf", file)))).unwrap();
         for (key, value) in &description().others {
@@ -138,6 +142,20 @@ fn what_is_written_is_what_is_read() {
             }
         }
     }
+}
+
+#[test]
+fn who_is_told_can_end_it() {
+    let (checkpoint, tensors) = model();
+    let subject = Subject { file: "m", architecture: "llama", layers: 1, heads: [2, 2], tensors: &tensors };
+    let plan = Plan::new(&subject, &checkpoint, Quantization::Q8, false).unwrap();
+    let (mut file, mut tensors) = (Vec::new(), 0);
+    let told = |_| {
+        tensors += 1;
+        if tensors == 2 { Err(Error::Cancelled) } else { Ok(()) }
+    };
+    let ended = wait(plan.write(&plan.apply(&checkpoint), &description(), &mut file, "out.gguf", told));
+    assert!(matches!(ended, Err(Error::Cancelled)) && tensors == 2);
 }
 
 #[test]
