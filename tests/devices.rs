@@ -14,7 +14,7 @@ use saescope::platform::{self, MemoryFiles};
 use saescope::run::{self, Loaded, Reopen, Spool};
 
 use crate::cli::{Run, model_args, with};
-use crate::durable::{TABLES, analyze, done, manifest, tables, triples};
+use crate::durable::{TABLES, done, manifest, tables, triples};
 use crate::golden_models::folder;
 use crate::trust::{loaded, measured};
 

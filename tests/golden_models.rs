@@ -68,7 +68,7 @@ fn ids(value: &Value) -> Vec<u32> {
 }
 
 /// ‖a − b‖ / ‖b‖
-fn relative(a: &[f32], b: &[f32]) -> f64 {
+pub fn relative(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
     let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|x| x * x).sum::<f64>().sqrt();
     let difference = norm(&mut a.iter().zip(b).map(|(x, y)| f64::from(x - y)));

@@ -3,10 +3,12 @@
 //! `cargo xtask test` runs them.
 
 use futures::executor::block_on;
+use saescope::checkpoint::Quantization;
+use saescope::engine;
 use saescope::model::ops::{Compute, Form, Op, Precision};
 use saescope::platform;
 
-use crate::golden_models::{compare_metrics, compare_residuals};
+use crate::golden_models::{compare_metrics, compare_residuals, load, relative};
 
 pub(crate) fn compute() -> Compute {
     let adapters = block_on(platform::adapters());
@@ -53,6 +55,32 @@ fn gpu_metrics() {
     for compute in [compute(), plain()] {
         for case in ["gemma2", "gemma3", "llama", "gpt2"] {
             compare_metrics(case, &compute, 1e-3);
+        }
+    }
+}
+
+/// Blocks are uploaded as they are and unpacked there.
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_quantised_on_reading() {
+    let gpu = compute();
+    for (case, quantization) in [
+        ("gemma2", Quantization::Q8),
+        ("gemma3", Quantization::Q4),
+        ("llama", Quantization::Q8),
+        ("gpt2", Quantization::Q4),
+    ] {
+        let model = load(case).model.quantized(case, quantization, false).unwrap();
+        let tokens =
+            ["The white whale", "Alice peeped into the book"].map(|text| model.tokenizer.encode(text).unwrap());
+        let layers: Vec<usize> = (0..model.dims().n_layers).collect();
+        let residuals = |compute| block_on(engine::residuals(&model, compute, &tokens, &layers)).unwrap();
+        let (there, here) = (residuals(&gpu), residuals(&Compute::cpu()));
+        for layer in layers {
+            for (there, here) in there[&layer].iter().zip(&here[&layer]) {
+                let r = relative(there, here);
+                assert!(r <= 1e-3, "{case}: block {layer}: {r:.2e}");
+            }
         }
     }
 }

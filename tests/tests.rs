@@ -3,6 +3,7 @@
 mod architecture;
 mod cli;
 mod compare;
+mod convert;
 mod data;
 mod devices;
 mod durable;

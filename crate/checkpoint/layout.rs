@@ -32,6 +32,16 @@ pub(super) enum Transform {
     Transpose,
 }
 
+impl Transform {
+    /// What it does to a row alone.
+    pub(super) fn of_rows(self) -> Self {
+        match self {
+            Self::Add(added) => Self::Add(added),
+            Self::None | Self::HeadRows { .. } | Self::Transpose => Self::None,
+        }
+    }
+}
+
 /// Storage type and order of one tensor's values, with the names that errors speak of.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Layout {

@@ -22,6 +22,7 @@ mod npy;
 mod npz;
 mod pieces;
 mod quant;
+mod quantize;
 mod rows;
 mod safetensors;
 #[cfg(test)]
@@ -31,11 +32,13 @@ mod weights;
 mod weights_tests;
 mod zip;
 
+pub use quantize::Quantization;
 pub use rows::Rows;
 pub use weights::{BlockType, Blocks, Halves, HostTensor, Narrow, Packed, Weights};
 
 use entry::Entry;
 use nearest::nearest;
+use quantize::Recode;
 
 /// What a checkpoint's header says of one tensor.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,7 +49,8 @@ pub struct TensorInfo {
     pub shape: Vec<usize>,
     /// Bytes as stored (compressed length for a deflated npz member).
     pub nbytes: u64,
-    /// Storage type as the format calls it: `BF16`, `Q4_K`, `<f4`.
+    /// Storage type as the format calls it: `BF16`, `Q4_K`, `<f4`; that which the tensor is put into where it is
+    /// quantised as it is read.
     pub dtype: String,
 }
 
@@ -93,6 +97,27 @@ impl Checkpoint {
 
     fn new(sources: Vec<Source>, entries: BTreeMap<String, Entry>, metadata: BTreeMap<String, String>) -> Self {
         Self { inner: Arc::new(Inner { sources, entries, metadata }) }
+    }
+
+    /// The same tensors, some of which are put into another storage as they are read.
+    fn recoded(&self, recode: impl IntoIterator<Item = (String, Recode)>) -> Self {
+        let Inner { sources, entries, metadata } = &*self.inner;
+        let mut entries = entries.clone();
+        for (name, recode) in recode {
+            if let Some(entry) = entries.get_mut(&name) {
+                recode.dtype.name().clone_into(&mut entry.info.dtype);
+                entry.recode = Some(recode);
+            }
+        }
+        Self::new(sources.clone(), entries, metadata.clone())
+    }
+
+    /// Bytes that a tensor takes in memory as [`Checkpoint::read_packed`] hands it out, or fewer.
+    ///
+    /// # Errors
+    /// Those of [`Checkpoint::info`].
+    pub fn packed_bytes(&self, name: &str) -> Result<u64> {
+        Ok(self.entry(name)?.packed_bytes())
     }
 
     /// Whether `name` exists.
@@ -192,6 +217,12 @@ impl Checkpoint {
             ));
         }
         Ok(entry)
+    }
+
+    /// The bytes of a whole tensor, as they are stored or put into another storage.
+    async fn read_bytes(&self, name: &str) -> Result<Vec<u8>> {
+        let entry = self.entry(name)?;
+        entry.read_bytes(&self.inner.sources[entry.source]).await
     }
 
     /// Reads only `rows` (in the order given, repeats allowed) of a 2-D tensor: `[rows, columns]`.

@@ -99,7 +99,7 @@ async fn entry(source: &Source, name: &str, member: &Member) -> Result<Entry> {
     };
     let info = TensorInfo { name: name.to_owned(), shape, nbytes, dtype: dtype_name };
     let sum = Some(Sum::new(member.crc, npy.len));
-    Ok(Entry { info, source: 0, offset, dtype, transform, compression, sum })
+    Ok(Entry { info, source: 0, offset, dtype, transform, compression, sum, recode: None })
 }
 
 /// The npy header of a member, of which no more is read than that takes.

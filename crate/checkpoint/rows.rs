@@ -8,6 +8,7 @@ use futures::stream::{self, StreamExt};
 use super::entry::Entry;
 use super::layout::{Layout, Transform, zeroed};
 use super::pieces::{Compression, fetch};
+use super::quantize::Recode;
 use super::weights::HostTensor;
 use crate::error::{Error, Result, shown};
 use crate::platform::{Source, par_chunks_mut};
@@ -58,7 +59,15 @@ impl Entry {
                 self.check_sum(source).await?;
                 let mut out = zeroed(numel, source.name())?;
                 self.read_runs(source, rows, &layout, row_bytes, &mut out).await?;
-                Ok(out)
+                match &self.recode {
+                    None => Ok(out),
+                    // rows are whole blocks, and the order of these is the caller's
+                    Some(recode) => {
+                        let recode = Recode { dtype: recode.dtype, transform: recode.transform.of_rows() };
+                        let tensor = HostTensor { shape: vec![rows.len(), columns], data: out };
+                        Ok(self.recoded(source, &recode, tensor)?.unpack()?.data)
+                    }
+                }
             }
             // a row is scattered over the file, or nothing: read everything, keep what was asked for
             _ => {
@@ -74,7 +83,8 @@ impl Entry {
 
     /// Whether a presented row is one run of stored bytes.
     fn by_rows(&self) -> bool {
-        self.transform != Transform::Transpose && self.compression == Compression::Stored
+        let recoded_by_rows = self.recode.as_ref().is_none_or(Recode::by_rows);
+        self.transform != Transform::Transpose && self.compression == Compression::Stored && recoded_by_rows
     }
 
     async fn read_runs(

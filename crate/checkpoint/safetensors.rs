@@ -180,6 +180,7 @@ fn entry(name: &str, tensor: &Tensor, source: usize, start: u64, file: &Source) 
         transform: Transform::None,
         compression: Compression::Stored,
         sum: None,
+        recode: None,
     })
 }
 

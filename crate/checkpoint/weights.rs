@@ -72,7 +72,7 @@ impl Weights {
         let kind = BlockType::of(dtype);
         // one that is not finite is found, and named, by unpacking
         let finite = match kind {
-            Some(kind) => packed.finite_scales(kind),
+            Some(kind) => kind.finite_scales(&packed.bytes),
             None => matches!(dtype, DType::BF16 | DType::F16) && packed.finite_halves(),
         };
         if !finite || !packed.has_rows() {
@@ -155,11 +155,11 @@ impl BlockType {
     pub const ALL: [Self; 8] =
         [Self::Q4_0, Self::Q4_1, Self::Q5_0, Self::Q5_1, Self::Q8_0, Self::Q4K, Self::Q5K, Self::Q6K];
 
-    fn of(dtype: DType) -> Option<Self> {
+    pub(super) fn of(dtype: DType) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.dtype() == dtype)
     }
 
-    fn dtype(self) -> DType {
+    pub(super) fn dtype(self) -> DType {
         match self {
             Self::Q4_0 => DType::Q4_0,
             Self::Q4_1 => DType::Q4_1,
@@ -194,6 +194,13 @@ impl BlockType {
             Self::Q4_1 | Self::Q5_1 | Self::Q4K | Self::Q5K => &[0, 2],
             Self::Q6K => &[208],
         }
+    }
+
+    /// Whether no block has a scale with all bits of its exponent set.
+    pub(super) fn finite_scales(self, bytes: &[u8]) -> bool {
+        let bad = |block: &[u8], at: usize| u16::from_le_bytes([block[at], block[at + 1]]) & 0x7c00 == 0x7c00;
+        let blocks = bytes.chunks_exact(self.bytes());
+        !blocks.fold(false, |any, block| self.scales().iter().fold(any, |any, &at| any | bad(block, at)))
     }
 }
 
@@ -230,13 +237,6 @@ impl Packed {
         self.bytes.as_chunks::<2>().0.chunks(1 << 12).all(clean)
     }
 
-    /// Whether no block has a scale with all bits of its exponent set.
-    fn finite_scales(&self, kind: BlockType) -> bool {
-        let bad = |block: &[u8], at: usize| u16::from_le_bytes([block[at], block[at + 1]]) & 0x7c00 == 0x7c00;
-        let blocks = self.bytes.chunks_exact(kind.bytes());
-        !blocks.fold(false, |any, block| kind.scales().iter().fold(any, |any, &at| any | bad(block, at)))
-    }
-
     /// Whether the presented rows are stored ones, in whole blocks.
     fn has_rows(&self) -> bool {
         let whole = self.layout.columns().is_multiple_of(self.layout.dtype.block_len());
@@ -258,7 +258,12 @@ impl Packed {
         (layout.shape, out)
     }
 
-    fn unpack(self) -> Result<HostTensor> {
+    /// The stored bytes.
+    pub(super) fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    pub(super) fn unpack(self) -> Result<HostTensor> {
         let Self { layout, bytes } = self;
         let mut data = zeroed(layout.numel(), &layout.file)?;
         let mut at = 0;

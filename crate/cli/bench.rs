@@ -46,6 +46,7 @@ pub async fn run(args: &Bench) -> Result<()> {
                 saes: Vec::new(),
                 tokenizer: None,
                 ignored_fields: Vec::new(),
+                quantize: super::args::QuantizeArgs::default(),
             },
             false,
         )

@@ -193,9 +193,10 @@ fn other_types(name: &str) -> Error {
 
 /// What the numbers depend on and differs between two manifests, a line each.
 fn settings(a: &Value, b: &Value) -> Vec<String> {
-    const SETTINGS: [(&str, &str); 10] = [
+    const SETTINGS: [(&str, &str); 11] = [
         ("program", "/program/version"),
         ("model", "/model/name"),
+        ("quantised on reading", "/model/quantized"),
         ("precision", "/compute/precision"),
         ("device", "/compute/device"),
         ("adapter", "/compute/adapter"),
@@ -210,7 +211,9 @@ fn settings(a: &Value, b: &Value) -> Vec<String> {
         Some(Value::String(text)) => shown(text).to_string(),
         Some(other) => shown(&other.to_string()).to_string(),
     };
-    let differing = SETTINGS.into_iter().filter(|(_, at)| a.pointer(at) != b.pointer(at));
+    // a field that earlier runs lack is none there
+    let at = |run: &Value, at: &str| run.pointer(at).filter(|value| !value.is_null()).cloned();
+    let differing = SETTINGS.into_iter().filter(|(_, place)| at(a, place) != at(b, place));
     let mut lines: Vec<String> =
         differing.map(|(name, at)| format!("{name}: {} -> {}", said(a.pointer(at)), said(b.pointer(at)))).collect();
     let files =

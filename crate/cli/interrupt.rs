@@ -62,16 +62,8 @@ impl Interrupts {
     /// # Errors
     /// [`Error::Io`] when the system refuses.
     pub fn watch() -> Result<Self> {
-        let failed = |e| Error::io("the interrupt signal", "watch", e, "report this as a bug");
-        let watched: Vec<i32> =
-            [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|s| !platform::ignores_signal(*s)).collect();
-        let second = Arc::new(AtomicBool::new(false));
-        for signal in &watched {
-            // in this order: the first signal finds the flag down and raises it
-            flag::register_conditional_shutdown(*signal, 128 + signal, Arc::clone(&second)).map_err(failed)?;
-            flag::register(*signal, Arc::clone(&second)).map_err(failed)?;
-        }
-        let mut signals = Signals::new(&watched).map_err(failed)?;
+        raised()?;
+        let mut signals = Signals::new(watched()).map_err(failed)?;
         let state = Arc::new(Mutex::new(State::Idle));
         let watched = Arc::clone(&state);
         thread::spawn(move || {
@@ -111,6 +103,29 @@ impl Interrupts {
         }
         Ok(())
     }
+}
+
+/// A flag that the first SIGINT, SIGTERM or SIGHUP raises; the second one ends the program.
+///
+/// # Errors
+/// [`Error::Io`] when the system refuses.
+pub fn raised() -> Result<Arc<AtomicBool>> {
+    let raised = Arc::new(AtomicBool::new(false));
+    for signal in watched() {
+        // in this order: the first signal finds the flag down and raises it
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&raised)).map_err(failed)?;
+        flag::register(signal, Arc::clone(&raised)).map_err(failed)?;
+    }
+    Ok(raised)
+}
+
+/// A signal that the program was started to ignore stays ignored.
+fn watched() -> Vec<i32> {
+    [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|s| !platform::ignores_signal(*s)).collect()
+}
+
+fn failed(e: io::Error) -> Error {
+    Error::io("the interrupt signal", "watch", e, "report this as a bug")
 }
 
 impl Drop for Interrupts {

@@ -56,7 +56,10 @@ pub async fn load(args: &ModelArgs, saes_needed: bool) -> Result<Loaded> {
     for arg in &args.saes {
         saes.push(SaeFiles { layer: arg.layer, files: inputs::sae_files(&arg.path)?, known: None });
     }
-    let loaded = run::load_ignoring(origin, files, saes, saes_needed, &args.ignored_fields).await?;
+    let mut loaded = run::load_ignoring(origin, files, saes, saes_needed, &args.ignored_fields).await?;
+    if let Some(quantize) = args.quantize.quantize {
+        loaded = loaded.quantize(quantize.into(), args.quantize.allow_requantize)?;
+    }
     for field in &loaded.model.ignored_fields {
         let why = if field.asked { "unknown, ignored on request" } else { "private to transformers, not read" };
         say(&format!("note: config field {} = {}: {why}", field.name, field.value));

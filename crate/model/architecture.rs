@@ -7,6 +7,7 @@ use burn::tensor::{Int, Tensor};
 
 use super::ops::{AttentionParams, Compute, RopeTable, TrieContext};
 use crate::batch::Trie;
+use crate::checkpoint::gguf::Description;
 use crate::checkpoint::{HostTensor, Weights};
 use crate::error::{Error, Result};
 use crate::json::Fields;
@@ -20,6 +21,8 @@ pub type TensorSpec = (String, Vec<usize>);
 pub struct Family {
     /// `model_type` in a config.
     pub name: &'static str,
+    /// What a GGUF file calls it.
+    pub gguf: &'static str,
     /// `model_type` of the multimodal checkpoints that hold such a model as their `text_config`.
     pub multimodal: Option<&'static str>,
     /// The token that begins every text, whatever the tokenizer's own post-processor does; none: it decides.
@@ -145,6 +148,12 @@ pub trait Architecture: MaybeSend + MaybeSync + std::fmt::Debug {
     fn attention(&self, layer: usize) -> AttentionParams;
     /// Rotary tables that the blocks use, as inverse frequencies.
     fn rotary_frequencies(&self) -> Vec<Vec<f32>>;
+    /// What a GGUF file says of such a model, as llama.cpp's converter writes it.
+    ///
+    /// # Errors
+    /// In words, a setting that such a file has no place for. Not all of them: what is read out of the file again
+    /// is compared with the model.
+    fn gguf(&self) -> Result<Description, &'static str>;
     /// Builds block `layer` from its weights.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ use super::ops::{Activation, AttentionParams, Compute, Linear, RmsNorm, attentio
 use super::parts::{self, LinearSpec, NormSpec};
 use super::rope_config::Rope;
 use super::shared::{self, Sliding, layer_types};
+use crate::checkpoint::gguf::Description;
 use crate::error::Result;
 use crate::json::Fields;
 
@@ -100,6 +101,7 @@ fn sliding_window(f: &mut Fields) -> Result<usize> {
 /// What is true of the whole family.
 pub static FAMILY: Family = Family {
     name: "gemma2",
+    gguf: "gemma2",
     multimodal: None,
     bos: Some("<bos>"),
     centred_residual: false,
@@ -161,6 +163,18 @@ impl Architecture for Gemma2 {
 
     fn rotary_frequencies(&self) -> Vec<Vec<f32>> {
         vec![self.0.rope.frequencies(self.0.head_dim)]
+    }
+
+    fn gguf(&self) -> Result<Description, &'static str> {
+        let c = &self.0;
+        if c.hidden_activation != Activation::GeluTanh {
+            return Err("an activation other than gelu_pytorch_tanh");
+        }
+        let mut d = shared::described(&c.dims, c.intermediate_size, &self.attention(0), c.rms_norm_eps);
+        c.rope.describe(&mut d, c.head_dim)?;
+        d.count("attention.sliding_window", c.sliding_window);
+        shared::describe_softcaps(&mut d, c.attn_logit_softcapping, c.final_logit_softcapping);
+        Ok(d)
     }
 
     fn block(&self, layer: usize, mut w: LayerWeights, compute: &Compute) -> Result<Box<dyn Block>> {

@@ -11,10 +11,11 @@ use serde_json::json;
 use super::architecture::{
     Architecture, BatchContext, Block, Dims, Embedding, Family, LayerWeights, TensorSpec, Unembedding, keep_rows,
 };
-use super::ops::{Activation, AttentionParams, Compute, Linear, RmsNorm, attention, gated_activation};
+use super::ops::{Activation, AttentionParams, Compute, Linear, RmsNorm, RopeScaling, attention, gated_activation};
 use super::parts::{self, LinearSpec, NormSpec};
 use super::rope_config::{Rope, refuse_both};
 use super::shared::{self, Sliding, layer_types};
+use crate::checkpoint::gguf::{Description, MetaValue};
 use crate::error::Result;
 use crate::json::Fields;
 
@@ -116,6 +117,7 @@ fn ropes(f: &mut Fields) -> Result<(Rope, Rope)> {
 /// What is true of the whole family.
 pub static FAMILY: Family = Family {
     name: "gemma3_text",
+    gguf: "gemma3",
     multimodal: Some("gemma3"),
     bos: Some("<bos>"),
     centred_residual: false,
@@ -182,6 +184,27 @@ impl Architecture for Gemma3 {
     fn rotary_frequencies(&self) -> Vec<Vec<f32>> {
         let c = &self.0;
         vec![c.global_rope.frequencies(c.head_dim), c.local_rope.frequencies(c.head_dim)]
+    }
+
+    fn gguf(&self) -> Result<Description, &'static str> {
+        let c = &self.0;
+        if c.hidden_activation != Activation::GeluTanh {
+            return Err("an activation other than gelu_pytorch_tanh");
+        }
+        if c.local_rope.scaling != RopeScaling::None {
+            return Err("scaled rotary frequencies of the sliding layers");
+        }
+        let mut d = shared::described(&c.dims, c.intermediate_size, &self.attention(0), c.rms_norm_eps);
+        c.global_rope.describe(&mut d, c.head_dim)?;
+        d.number("rope.freq_base_swa", c.local_rope.theta);
+        shared::describe_softcaps(&mut d, None, c.final_logit_softcapping);
+        let slides: Vec<bool> = (0..c.dims.n_layers).map(|layer| c.sliding.holds(layer)).collect();
+        // without a window no layer slides
+        if slides.contains(&true) {
+            d.count("attention.sliding_window", c.sliding_window);
+            d.own.push(("attention.sliding_window_pattern", MetaValue::Bools(slides)));
+        }
+        Ok(d)
     }
 
     fn block(&self, layer: usize, mut w: LayerWeights, compute: &Compute) -> Result<Box<dyn Block>> {

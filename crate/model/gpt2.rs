@@ -13,6 +13,7 @@ use super::architecture::{
 };
 use super::ops::{Activation, AttentionParams, Compute, LayerNorm, Linear, Order, activate, attention, residual_add};
 use super::parts::{self, LinearSpec, NormSpec};
+use crate::checkpoint::gguf::Description;
 use crate::error::{Error, Result};
 use crate::json::Fields;
 
@@ -96,6 +97,7 @@ impl Config {
 /// What is true of the whole family.
 pub static FAMILY: Family = Family {
     name: "gpt2",
+    gguf: "gpt2",
     multimodal: None,
     bos: Some("<|endoftext|>"),
     centred_residual: true,
@@ -172,6 +174,21 @@ impl Architecture for Gpt2 {
 
     fn rotary_frequencies(&self) -> Vec<Vec<f32>> {
         Vec::new()
+    }
+
+    fn gguf(&self) -> Result<Description, &'static str> {
+        let c = &self.0;
+        if c.activation_function != Activation::GeluTanh {
+            return Err("an activation other than gelu_new");
+        }
+        let mut d = Description::default();
+        d.count("block_count", c.dims.n_layers);
+        d.count("context_length", c.dims.max_positions);
+        d.count("embedding_length", c.dims.d_model);
+        d.count("feed_forward_length", c.n_inner);
+        d.count("attention.head_count", c.n_head);
+        d.number("attention.layer_norm_epsilon", c.layer_norm_epsilon);
+        Ok(d)
     }
 
     fn block(&self, layer: usize, mut w: LayerWeights, compute: &Compute) -> Result<Box<dyn Block>> {

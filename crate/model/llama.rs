@@ -14,6 +14,7 @@ use super::ops::{Activation, AttentionParams, Compute, Linear, RmsNorm, attentio
 use super::parts::{self, LinearSpec, NormSpec};
 use super::rope_config::Rope;
 use super::shared;
+use crate::checkpoint::gguf::Description;
 use crate::error::Result;
 use crate::json::Fields;
 
@@ -83,6 +84,7 @@ impl Config {
 /// What is true of the whole family.
 pub static FAMILY: Family = Family {
     name: "llama",
+    gguf: "llama",
     multimodal: None,
     bos: None,
     centred_residual: false,
@@ -141,6 +143,16 @@ impl Architecture for Llama {
 
     fn rotary_frequencies(&self) -> Vec<Vec<f32>> {
         vec![self.0.rope.frequencies(self.0.head_dim)]
+    }
+
+    fn gguf(&self) -> Result<Description, &'static str> {
+        let c = &self.0;
+        if c.hidden_act != Activation::Silu {
+            return Err("an activation other than silu");
+        }
+        let mut d = shared::described(&c.dims, c.intermediate_size, &self.attention(0), c.rms_norm_eps);
+        c.rope.describe(&mut d, c.head_dim)?;
+        Ok(d)
     }
 
     fn block(&self, layer: usize, mut w: LayerWeights, compute: &Compute) -> Result<Box<dyn Block>> {

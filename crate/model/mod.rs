@@ -4,6 +4,7 @@
 //! until the engine reads them layer by layer.
 
 mod architecture;
+mod convert;
 pub mod fields;
 pub mod files;
 pub mod gemma2;
@@ -21,6 +22,7 @@ mod tokenizer;
 pub use architecture::{
     Architecture, BatchContext, Block, Dims, Embedding, Family, LayerWeights, TensorSpec, Unembedding,
 };
+pub use convert::Conversion;
 pub use files::ModelFiles;
 pub use tokenizer::{BosRule, TextTokenizer};
 
@@ -211,7 +213,7 @@ impl Model {
         self.layer_tensors(layer)
             .map(|(name, (_, shape))| {
                 let values = shape.iter().product::<usize>() as u64;
-                let stored = self.checkpoint.info(&name)?.nbytes;
+                let stored = self.checkpoint.packed_bytes(&name)?;
                 // quantised ones are there twice while they are unpacked
                 let twice = if stored < 2 * values { stored } else { 0 };
                 Ok(if half || stored == 2 * values { 2 * values } else { 4 * values + twice })

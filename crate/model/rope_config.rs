@@ -2,6 +2,7 @@
 //! 5's `rope_parameters`.
 
 use super::ops::{RopeScaling, inverse_frequencies};
+use crate::checkpoint::gguf::{Description, MetaValue, llama3_factors};
 use crate::error::{Error, Result};
 use crate::json::Fields;
 
@@ -23,6 +24,30 @@ impl Rope {
     /// See [`inverse_frequencies`].
     pub fn frequencies(&self, head_dim: usize) -> Vec<f32> {
         inverse_frequencies(head_dim, self.theta, self.scaling)
+    }
+
+    /// Says in a GGUF file what the table is.
+    ///
+    /// # Errors
+    /// In words, what such a file has no place for.
+    pub fn describe(&self, d: &mut Description, head_dim: usize) -> Result<(), &'static str> {
+        d.count("rope.dimension_count", head_dim);
+        d.number("rope.freq_base", self.theta);
+        match self.scaling {
+            RopeScaling::None => {}
+            RopeScaling::Linear { factor } => {
+                d.own.push(("rope.scaling.type", MetaValue::Text("linear".to_owned())));
+                d.number("rope.scaling.factor", factor);
+            }
+            RopeScaling::Llama3 { factor, original_context, .. } => {
+                if original_context.fract() != 0.0 || !(1.0..2f64.powi(31)).contains(&original_context) {
+                    return Err("an original context that is no whole number");
+                }
+                d.count("rope.scaling.original_context_length", original_context as usize);
+                d.rope_factors = Some(llama3_factors(factor, original_context, self.theta, head_dim));
+            }
+        }
+        Ok(())
     }
 
     /// Reads the one rotary table of a Llama-style or Gemma 2 config.

@@ -1,9 +1,10 @@
 //! What the Llama-shaped families (Llama, Gemma 2, Gemma 3) have in common: names and shapes of
 //! their tensors, and config fields of the same meaning.
 
-use super::architecture::Unembedding;
+use super::architecture::{Dims, Unembedding};
 use super::ops::{Activation, AttentionParams, Order};
 use super::parts::{LinearSpec, NormSpec};
+use crate::checkpoint::gguf::Description;
 use crate::error::{Error, Result};
 use crate::json::Fields;
 
@@ -47,6 +48,31 @@ pub fn final_norm(d_model: usize) -> NormSpec {
 /// The unembedding of a Llama-shaped checkpoint: tied, or `lm_head`.
 pub fn unembedding(tied: bool, d_model: usize, softcap: Option<f32>) -> Unembedding {
     Unembedding { matrix: (!tied).then_some("lm_head.weight"), norm: final_norm(d_model).tensors().collect(), softcap }
+}
+
+/// What a GGUF file says of the sizes and norms of such a model.
+pub fn described(dims: &Dims, d_mlp: usize, attention: &AttentionParams, eps: f64) -> Description {
+    let mut d = Description::default();
+    d.count("block_count", dims.n_layers);
+    d.count("context_length", dims.max_positions);
+    d.count("embedding_length", dims.d_model);
+    d.count("feed_forward_length", d_mlp);
+    d.count("vocab_size", dims.vocab_size);
+    d.count("attention.head_count", attention.heads);
+    d.count("attention.head_count_kv", attention.kv_heads);
+    d.count("attention.key_length", attention.head_dim);
+    d.count("attention.value_length", attention.head_dim);
+    d.number("attention.layer_norm_rms_epsilon", eps);
+    d
+}
+
+/// Its soft caps, where it has any.
+pub fn describe_softcaps(d: &mut Description, attention: Option<f32>, logits: Option<f32>) {
+    // their shortest decimals, as a config has them
+    let caps = [("attn_logit_softcapping", attention), ("final_logit_softcapping", logits)];
+    for (key, cap) in caps.into_iter().filter_map(|(key, cap)| Some((key, cap?))) {
+        d.number(key, cap.to_string().parse().unwrap_or(f64::from(cap)));
+    }
 }
 
 /// `hidden_activation` (Gemma) or `hidden_act`; Gemma's own field wins, as in transformers.

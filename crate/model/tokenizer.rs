@@ -109,6 +109,11 @@ impl TextTokenizer {
         Ok(())
     }
 
+    /// The beginning-of-sequence token, where the model names one.
+    pub fn bos_id(&self) -> Option<u32> {
+        self.bos_id
+    }
+
     /// The rule in force.
     pub fn bos_rule(&self) -> BosRule {
         self.bos

@@ -117,6 +117,11 @@ pub struct ModelInfo {
     pub n_layers: usize,
     /// Storage types of the weights, such as `BF16` or `Q4_K`.
     pub quantization: String,
+    /// What the weights were quantised to as they were read, as on the command line: `q8`, `q4`; none where they
+    /// were taken as they are stored, absent in earlier runs.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional = nullable))]
+    pub quantized: Option<String>,
     /// Weight and config files.
     pub files: Vec<FileInfo>,
     /// Fields of the config that were passed over, since they are private or on request; absent in runs of

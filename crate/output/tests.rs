@@ -264,6 +264,7 @@ pub(crate) fn manifest() -> Manifest {
             d_model: 8,
             n_layers: 2,
             quantization: "BF16".into(),
+            quantized: None,
             files: vec![file.clone()],
             ignored_config_fields: vec![IgnoredField { name: "_x".into(), value: "1".into(), asked: false }],
         },

@@ -33,6 +33,9 @@ fn fingerprint(base: &Base, any_device: bool) -> Vec<(String, String)> {
     for file in &m.model.files {
         add(&format!("model file {}", short(file)), content(file, m.model.revision.as_deref()));
     }
+    if let Some(quantized) = &m.model.quantized {
+        add("weights as they are read (--quantize)", quantized.clone());
+    }
     for field in &m.model.ignored_config_fields {
         add(&format!("ignored config field {}", field.name), field.value.clone());
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::checkpoint::Quantization;
 use crate::engine::{self, SaeAt};
 use crate::error::Result;
 use crate::model::registry::{KnownModel, KnownSae};
@@ -34,9 +35,21 @@ pub struct Loaded {
     pub saes: Vec<SaeAt>,
     /// How the weights are stored.
     pub quantization: String,
+    /// What they are quantised to as they are read, where they are.
+    pub quantized: Option<Quantization>,
 }
 
 impl Loaded {
+    /// With weights that are quantised as they are read; see [`Model::quantized`].
+    ///
+    /// # Errors
+    /// Those of [`Model::quantized`].
+    pub fn quantize(self, quantization: Quantization, again: bool) -> Result<Self> {
+        let model = self.model.quantized(&self.name, quantization, again)?;
+        let stored = model.storage_types()?.join(", ");
+        Ok(Self { model, quantization: stored, quantized: Some(quantization), ..self })
+    }
+
     /// The files that the model's numbers come from: weights and config.
     pub fn model_files(&self) -> Vec<Source> {
         self.weight_files.iter().chain(&self.config_file).cloned().collect()
@@ -125,5 +138,6 @@ pub async fn load_ignoring(
         tokenizer_file,
         saes,
         quantization,
+        quantized: None,
     })
 }

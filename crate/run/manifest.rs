@@ -71,6 +71,7 @@ impl Parts<'_> {
                 d_model: model.dims().d_model,
                 n_layers: model.dims().n_layers,
                 quantization: loaded.quantization.clone(),
+                quantized: loaded.quantized.map(|quantization| quantization.as_str().to_owned()),
                 files: weights,
                 ignored_config_fields: model
                     .ignored_fields

@@ -182,6 +182,9 @@ export type ModelInfo = {
   n_layers: number,
   /** Storage types of the weights, such as `BF16` or `Q4_K`. */
   quantization: string,
+  /** What the weights were quantised to as they were read, as on the command line: `q8`, `q4`; none where they
+   * were taken as they are stored, absent in earlier runs. */
+  quantized?: string | null,
   /** Weight and config files. */
   files: Array<FileInfo>,
   /** Fields of the config that were passed over, since they are private or on request; absent in runs of

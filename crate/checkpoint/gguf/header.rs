@@ -263,7 +263,7 @@ impl Cursor<'_> {
 }
 
 /// The double with the shortest decimal that reads back as `value`.
-fn shortest(value: f32) -> f64 {
+pub(super) fn shortest(value: f32) -> f64 {
     // a float's own text always parses
     value.to_string().parse().unwrap_or(f64::from(value))
 }

@@ -18,13 +18,17 @@ mod header;
 mod keys;
 mod merges;
 mod names;
+mod plan;
 mod rope;
 mod tokenizer;
 mod types;
+mod write;
 
 pub use header::MetaValue;
+pub use plan::{Named, Plan, Subject};
 #[cfg(test)]
 pub(super) use types::dtype;
+pub use write::{Description, is_of_the_file, llama3_factors};
 
 use header::{Header, TensorHeader};
 use names::{Architecture, Place};
@@ -36,6 +40,8 @@ const MAX_HEADER: u64 = 128 << 20;
 /// Most divisors of rotary frequencies; a head has half as many as it is wide.
 const MAX_ROPE_FACTORS: usize = 1 << 16;
 const AGAIN: &str = "the file is damaged; fetch it again";
+/// Key of a whole tokenizer.json.
+pub const HUGGING_FACE_TOKENIZER: &str = "tokenizer.huggingface.json";
 
 /// A model out of one GGUF file.
 #[derive(Debug, Clone)]
@@ -156,9 +162,13 @@ pub async fn open(source: Source) -> Result<GgufModel> {
         None => None,
     };
     let config = config::config(arch, file, &metadata, &facts(file, arch, &entries, rope_factors.as_deref())?)?;
-    let (tokenizer_json, tokenizer_missing) = match tokenizer::tokenizer_json(&metadata) {
-        Ok(json) => (Some(json), None),
-        Err(why) => (None, Some(why)),
+    let (tokenizer_json, tokenizer_missing) = match metadata.get(HUGGING_FACE_TOKENIZER) {
+        // what the vocabulary was made from says more than the vocabulary
+        Some(MetaValue::Text(json)) => (Some(json.clone().into_bytes()), None),
+        _ => match tokenizer::tokenizer_json(&metadata) {
+            Ok(json) => (Some(json), None),
+            Err(why) => (None, Some(why)),
+        },
     };
     let checkpoint = Checkpoint::new(vec![source], entries, BTreeMap::new());
     Ok(GgufModel { config, checkpoint, tokenizer_json, tokenizer_missing, metadata })
@@ -251,6 +261,7 @@ fn entry(file: &str, file_len: u64, data: u64, alignment: u64, tensor: &TensorHe
         transform: Transform::None,
         compression: Compression::Stored,
         sum: None,
+        recode: None,
     })
 }
 

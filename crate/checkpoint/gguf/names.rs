@@ -96,6 +96,43 @@ pub(super) fn place(arch: Architecture, name: &str, layers: u64) -> Place {
     Place::Named(name.to_owned(), undo)
 }
 
+/// The parts of a layer, of all architectures.
+const PARTS: [&str; 14] = [
+    "attn_norm",
+    "attn_q",
+    "attn_k",
+    "attn_v",
+    "attn_qkv",
+    "attn_q_norm",
+    "attn_k_norm",
+    "attn_output",
+    "post_attention_norm",
+    "ffn_norm",
+    "ffn_gate",
+    "ffn_up",
+    "ffn_down",
+    "post_ffw_norm",
+];
+
+/// The tensors outside the layers.
+const OUTER: [&str; 5] =
+    ["token_embd.weight", "position_embd.weight", "output_norm.weight", "output_norm.bias", "output.weight"];
+
+/// The inverse of [`place`]: what the tensor of this Hugging Face name is called in a file.
+pub(super) fn stored(arch: Architecture, name: &str, layers: u64) -> Option<(String, Undo)> {
+    let stem = if arch == Architecture::Gpt2 { "transformer.h." } else { "model.layers." };
+    let layer = name.strip_prefix(stem).and_then(|rest| rest.split('.').next());
+    let outer = OUTER.into_iter().map(str::to_owned);
+    let inner = layer.into_iter().flat_map(|layer| {
+        let kinds = move |part: &'static str| ["weight", "bias"].map(|kind| format!("blk.{layer}.{part}.{kind}"));
+        PARTS.into_iter().flat_map(kinds)
+    });
+    inner.chain(outer).find_map(|candidate| match place(arch, &candidate, layers) {
+        Place::Named(found, undo) if found == name => Some((candidate, undo)),
+        _ => None,
+    })
+}
+
 /// The Hugging Face name of a part of a layer.
 fn in_layer(arch: Architecture, part: &str, bias: bool) -> Option<(&'static str, Undo)> {
     use Architecture::{Gemma2, Gemma3, Gpt2, Llama};

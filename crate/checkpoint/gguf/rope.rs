@@ -79,8 +79,15 @@ fn llama3(factors: &[f32], theta: f64, head_dim: usize, original: u32) -> Option
     if factors.len() != head_dim / 2 || !factor.is_finite() || factor < 1.0 {
         return None;
     }
-    let context = f64::from(original);
-    let expected = |i: usize| {
+    let expected = llama3_factors(factor, f64::from(original), theta, head_dim);
+    // the converter computes them in single precision
+    let same = factors.iter().zip(expected).all(|(f, expected)| (f64::from(*f) - expected).abs() <= 1e-4 * expected);
+    same.then_some(Scaling::Llama3 { factor, original })
+}
+
+/// The divisors of Llama 3's scaling.
+pub(super) fn llama3_factors(factor: f64, context: f64, theta: f64, head_dim: usize) -> impl Iterator<Item = f64> {
+    (0..head_dim / 2).map(move |i| {
         let wavelength = TAU * libm::pow(theta, 2.0 * i as f64 / head_dim as f64);
         if wavelength < context / HIGH {
             1.0
@@ -90,8 +97,5 @@ fn llama3(factors: &[f32], theta: f64, head_dim: usize, original: u32) -> Option
             let smooth = (context / wavelength - LOW) / (HIGH - LOW);
             1.0 / ((1.0 - smooth) / factor + smooth)
         }
-    };
-    // the converter computes them in single precision
-    let same = factors.iter().enumerate().all(|(i, f)| (f64::from(*f) - expected(i)).abs() <= 1e-4 * expected(i));
-    same.then_some(Scaling::Llama3 { factor, original })
+    })
 }

@@ -2,6 +2,24 @@
 
 use super::super::dtype::DType;
 
+/// ggml's number of a type that is written.
+pub(super) fn number(dtype: DType) -> u32 {
+    match dtype {
+        DType::F32 => 0,
+        DType::F16 => 1,
+        DType::Q4_0 => 2,
+        DType::Q4_1 => 3,
+        DType::Q5_0 => 6,
+        DType::Q5_1 => 7,
+        DType::Q8_0 => 8,
+        DType::Q4K => 12,
+        DType::Q5K => 13,
+        DType::Q6K => 14,
+        DType::F64 => 28,
+        DType::BF16 => 30,
+    }
+}
+
 /// The type with ggml's number `kind`, or the name of one that is not read.
 pub(in crate::checkpoint) fn dtype(kind: u32) -> Result<DType, &'static str> {
     Ok(match kind {
@@ -39,4 +57,15 @@ pub(in crate::checkpoint) fn dtype(kind: u32) -> Result<DType, &'static str> {
         39 => return Err("MXFP4"),
         _ => return Err("of unknown number"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_each_other_s_inverse() {
+        let known = (0..64).filter_map(|kind| Some((kind, dtype(kind).ok()?)));
+        assert_eq!(known.inspect(|(kind, dtype)| assert_eq!(number(*dtype), *kind)).count(), 12);
+    }
 }

@@ -1,5 +1,6 @@
 //! Arguments of every command.
 
+mod convert;
 mod parts;
 mod runs;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use convert::{Convert, QuantizeArg, QuantizeArgs};
 pub use parts::{Bytes, DataArgs, DatasetArg, DeviceArg, DeviceArgs, MeasureArgs, ModelArgs, PrecisionArg, SaeArg};
 pub use runs::{Analyze, Compare, Merge, Verify};
 
@@ -95,6 +97,13 @@ Examples:
   saescope fetch smollm2-135m-instruct
   HF_TOKEN=... saescope fetch gemma-2-2b")]
     Fetch(Fetch),
+    /// Quantise a model and write it as a GGUF file, which every command reads like any other.
+    #[command(after_help = "\
+Examples:
+  saescope convert gemma-2-2b --quantize q8 --out quantised
+  saescope convert ./llama --quantize q4 --out llama-q4.gguf
+  saescope analyze --model llama-q4.gguf --sae 6=./sae_l6      or without a file: --model ./llama --quantize q4")]
+    Convert(Convert),
     /// List the known models, their SAEs, and what is in the cache.
     Models,
     /// Serve the page on this machine alone, with the cached models and finished runs beside it.
@@ -129,6 +138,7 @@ impl Command {
             Self::Inspect(args) => &args.device,
             Self::Health(args) => &args.device,
             Self::Fetch(_)
+            | Self::Convert(_)
             | Self::Merge(_)
             | Self::Compare(_)
             | Self::Models

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
 
+use super::convert::QuantizeArgs;
 use crate::dataset::{Columns, DEFAULT_JOIN};
 use crate::metrics::Noise;
 use crate::model::registry;
@@ -122,6 +123,9 @@ pub struct ModelArgs {
     /// the numbers; the manifest records it. Repeat for more.
     #[arg(long = "ignore-config-field", value_name = "NAME")]
     pub ignored_fields: Vec<String>,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub quantize: QuantizeArgs,
 }
 
 /// Which device, and how.
@@ -156,7 +160,7 @@ impl FromStr for Bytes {
         };
         let bytes = number.parse::<f64>().map_err(|_| wrong())? * unit;
         // beyond 2⁵³ no machine
-        if bytes >= 1.0 && bytes < 9e15 { Ok(Self(bytes as u64)) } else { Err(wrong()) }
+        if (1.0..9e15).contains(&bytes) { Ok(Self(bytes as u64)) } else { Err(wrong()) }
     }
 }
 
