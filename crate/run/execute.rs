@@ -40,26 +40,62 @@ impl<'a> Request<'a> {
         self.data.samples.iter().filter(move |s| shard.is_none_or(|shard| shard.takes(&s.id)))
     }
 
+    /// Those that a spool does not have yet.
+    pub fn remaining(&self, spool: &Spool) -> Cow<'a, [Sample]> {
+        let done = spool.done();
+        if done.is_empty() && self.shard.is_none() {
+            Cow::Borrowed(&self.data.samples)
+        } else {
+            self.samples().filter(|s| !done.contains(s.id.as_str())).cloned().collect()
+        }
+    }
+
     /// What the engine is given for these samples.
-    pub fn inputs(&self, samples: &'a [Sample]) -> Inputs<'a> {
+    pub fn inputs<'s>(&self, samples: &'s [Sample]) -> Inputs<'s>
+    where
+        'a: 's,
+    {
         let Self { loaded, computes, options, .. } = *self;
         Inputs { model: &loaded.model, computes, saes: &loaded.saes, samples, options }
     }
 }
 
-/// Measures what the spool does not have yet, pass by pass, each on the disk before the next begins.
-/// `base` is awaited before anything is written, and where the spool has one already, before anything is
-/// computed: both must be of one run. A pass is kept only if no file has changed since it was opened.
-/// `on_pass` is told of every pass that is kept.
+/// Measures what the spool does not have yet, pass by pass, as [`keep`] does with passes that are measured
+/// elsewhere.
 ///
 /// # Errors
-/// What ends a run; [`crate::error::Error::Mismatch`] where something that the numbers depend on has
-/// changed since the run began, by its name, or is not what the registry says. What the spool has stays.
+/// As [`keep`].
 pub async fn execute(
     request: Request<'_>,
     spool: &mut Spool,
     base: impl Future<Output = Result<Base>>,
     observer: &dyn Observer,
+    on_pass: &mut dyn FnMut(&Spool, &Outcome),
+) -> Result<()> {
+    let before = spool.done().len();
+    let remaining = request.remaining(spool);
+    let mut analysis = None;
+    let next = async || {
+        let analysis =
+            analysis.get_or_insert_with(|| Analysis::new(request.inputs(&remaining), before, observer));
+        Ok(analysis.next().await?.map(|pass| (pass, platform::peak_memory())))
+    };
+    keep(request, spool, base, next, on_pass).await
+}
+
+/// Appends the passes that `next` gives to the run's spool, each on the disk before the next is asked for;
+/// with each comes the most memory that was taken by then. `base` is awaited before anything is written, and
+/// where the spool has one already, before a pass is asked for: both must be of one run. A pass is kept only if
+/// no file has changed since it was opened. `on_pass` is told of every pass that is kept.
+///
+/// # Errors
+/// What ends a run; [`crate::error::Error::Mismatch`] where something that the numbers depend on has
+/// changed since the run began, by its name, or is not what the registry says. What the spool has stays.
+pub async fn keep(
+    request: Request<'_>,
+    spool: &mut Spool,
+    base: impl Future<Output = Result<Base>>,
+    mut next: impl AsyncFnMut() -> Result<Option<(Outcome, Option<u64>)>>,
     on_pass: &mut dyn FnMut(&Spool, &Outcome),
 ) -> Result<()> {
     let mut coming = Some(base);
@@ -72,14 +108,7 @@ pub async fn execute(
         same("changed since the run began", there, &base, request.any_device, hint)?;
         device = base.manifest.compute.device;
     }
-    let done = spool.done();
-    let remaining: Cow<'_, [Sample]> = if done.is_empty() && request.shard.is_none() {
-        Cow::Borrowed(&request.data.samples)
-    } else {
-        request.samples().filter(|s| !done.contains(s.id.as_str())).cloned().collect()
-    };
-    let mut analysis = Analysis::new(request.inputs(&remaining), done.len(), observer);
-    while let Some(pass) = analysis.next().await? {
+    while let Some((pass, peak_memory)) = next().await? {
         if let Some(base) = coming.take() {
             let base = base.await?;
             as_pinned(request.loaded, &base.manifest)?;
@@ -89,7 +118,7 @@ pub async fn execute(
         if let Some(base) = spool.base() {
             unchanged(request.loaded, &base.manifest).await?;
         }
-        spool.append(&pass, &device, platform::peak_memory())?;
+        spool.append(&pass, &device, peak_memory)?;
         on_pass(spool, &pass);
     }
     Ok(())
