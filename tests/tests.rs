@@ -20,4 +20,5 @@ mod registry;
 mod reliability;
 mod rough;
 mod serve;
+mod shares;
 mod trust;

@@ -76,8 +76,7 @@ pub async fn execute(
     let remaining = request.remaining(spool);
     let mut analysis = None;
     let next = async || {
-        let analysis =
-            analysis.get_or_insert_with(|| Analysis::new(request.inputs(&remaining), before, observer));
+        let analysis = analysis.get_or_insert_with(|| Analysis::new(request.inputs(&remaining), before, observer));
         Ok(analysis.next().await?.map(|pass| (pass, platform::peak_memory())))
     };
     keep(request, spool, base, next, on_pass).await
