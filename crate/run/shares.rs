@@ -204,7 +204,7 @@ mod tests {
             let shares = shares(&weights, workers, most);
             assert!(shares.iter().all(|share| !share.is_empty()), "{shares:?}");
             assert_eq!(shares.iter().cloned().flatten().collect::<Vec<_>>(), (0..samples).collect::<Vec<_>>());
-            assert!(samples < workers || shares.len() % workers == 0, "{} shares for {workers}", shares.len());
+            assert!(samples < workers || shares.len().is_multiple_of(workers), "{} shares for {workers}", shares.len());
         }
     }
 
