@@ -97,7 +97,7 @@ pub fn cores() -> usize {
     js::worker().map_or(1, |scope| scope.navigator().hardware_concurrency().max(1.0) as usize)
 }
 
-/// Bytes of memory of this machine, where the browser tells; none tells more than 8 GiB.
+/// Bytes of memory of this machine, roughly, where the browser tells; none tells of very much.
 pub fn device_memory() -> Option<u64> {
     let navigator = js::worker().ok()?.navigator();
     let gigabytes = js_sys::Reflect::get(&navigator, &"deviceMemory".into()).ok()?.as_f64()?;

@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use futures::StreamExt;
 
 use super::plan::Reads;
-use super::settings::{self, pass};
+use super::settings::{self, SHARE};
 use super::subject::{Opened, Subjects};
 use super::task::{Handed, Reporter, Task, memory};
-use crate::engine::{Inputs, Needs, Outcome, Schedule};
+use crate::engine::{self, Inputs, Needs, Outcome, Schedule};
 use crate::error::{Error, Result};
 use crate::model::ops::Compute;
 use crate::platform::{self, Clock};
@@ -51,7 +51,12 @@ impl Deal {
         let needs = Needs::of(&loaded.model, &loaded.saes, options.logprob, &schedule.work(), false, false)?;
         out.workers = count(setup, samples.len(), needs.host, Reads::of(opened, needs.weights));
         if out.workers > 1 {
-            for share in run::shares(&schedule.sizes(), out.workers, pass(loaded)) {
+            let mut sizes = schedule.sizes();
+            if let Some(first) = sizes.first_mut() {
+                // comes with the first share
+                *first += engine::ordinary_texts(&loaded.model).iter().map(Vec::len).sum::<usize>();
+            }
+            for share in run::shares(&sizes, out.workers, SHARE) {
                 let samples = &samples[share];
                 out.shares.push(Share { samples: samples.len(), packed: Bytes(run::pack_samples(samples)?) });
             }
