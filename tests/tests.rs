@@ -23,4 +23,5 @@ mod registry;
 mod reliability;
 mod rough;
 mod serve;
+mod shares;
 mod trust;

@@ -43,7 +43,7 @@ mod thrift;
 
 use std::collections::HashMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub use columnar::{parquet_batches, parquet_columns};
 pub use columns::Columns;
@@ -66,7 +66,7 @@ pub const UNSPECIFIED_DOMAIN: &str = "unspecified";
 pub const BUILTIN_JSONL: &str = include_str!("builtin.jsonl");
 
 /// One triple.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Sample {
     /// Unique name within the data set.

@@ -26,7 +26,7 @@ pub struct FailedSample {
 }
 
 /// What an analysis gives.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// Measured samples, in the data set's order.
     pub samples: Vec<SampleMeasure>,
@@ -34,7 +34,8 @@ pub struct Outcome {
     pub failed: Vec<FailedSample>,
     /// Time and work.
     pub counters: Counters,
-    /// When what was done.
+    /// When what was done. It stays with the process whose clock that is.
+    #[serde(skip)]
     pub spans: Vec<Span>,
     /// How often a device had run out of memory before.
     pub shortages: u32,
@@ -110,6 +111,38 @@ impl<'a> Analysis<'a> {
         }
     }
 
+    /// Leaves ordinary text to another analysis with the same model, SAEs and devices, whose [`Self::medians`]
+    /// are this one's: samples are measured without.
+    #[must_use]
+    pub fn without_ordinary(mut self) -> Self {
+        self.medians = vec![None; self.inputs.saes.len()];
+        self
+    }
+
+    /// Median residual norm of ordinary text, per SAE; there once the first pass is.
+    pub fn medians(&self) -> &[Option<f64>] {
+        &self.medians
+    }
+
+    /// Runs all passes that are left and puts together what they measured.
+    ///
+    /// # Errors
+    /// As [`Self::next`].
+    pub async fn all(&mut self) -> Result<Outcome> {
+        let mut all = Outcome::default();
+        while let Some(Outcome { samples, failed, counters, spans, shortages }) = self.next().await? {
+            all.spans.extend(spans);
+            all.samples.extend(samples);
+            all.failed.extend(failed);
+            all.counters += counters;
+            all.shortages = all.shortages.max(shortages);
+        }
+        let samples = self.inputs.samples.iter().enumerate();
+        let place: HashMap<&str, usize> = samples.map(|(i, s)| (s.id.as_str(), i)).collect();
+        all.failed.sort_by_key(|f| place.get(f.sample_id.as_str()).copied());
+        Ok(all)
+    }
+
     /// Runs the next pass; none where all is done. Samples that fail are listed, and the run goes on.
     /// Those that no pass takes come with the first one.
     ///
@@ -172,15 +205,5 @@ impl<'a> Analysis<'a> {
 /// # Errors
 /// As [`Analysis::next`].
 pub async fn analyze(inputs: Inputs<'_>, observer: &dyn Observer) -> Result<Outcome> {
-    let mut analysis = Analysis::new(inputs, 0, observer);
-    let mut all = Outcome::default();
-    while let Some(Outcome { samples, failed, counters, spans, shortages: _ }) = analysis.next().await? {
-        all.spans.extend(spans);
-        all.samples.extend(samples);
-        all.failed.extend(failed);
-        all.counters += counters;
-    }
-    let place: HashMap<&str, usize> = inputs.samples.iter().enumerate().map(|(i, s)| (s.id.as_str(), i)).collect();
-    all.failed.sort_by_key(|f| place.get(f.sample_id.as_str()).copied());
-    Ok(all)
+    Analysis::new(inputs, 0, observer).all().await
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use super::options::{Batching, Options};
-use crate::batch::{Batch, BatchLimit, pack};
+use crate::batch::{Batch, BatchLimit, Trie, pack};
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
 use crate::metrics::TextKind;
@@ -117,6 +117,18 @@ impl Schedule {
     /// Number of passes.
     pub fn passes(&self) -> usize {
         self.passes.len()
+    }
+
+    /// What each sample of the data set is of the work, roughly: the tokens of its texts, each prefix once.
+    pub fn sizes(&self) -> Vec<usize> {
+        // one that will fail has to be listed all the same
+        let mut sizes = vec![1; self.tokenized.len() + self.unfit.len()];
+        for Tokenized { index, texts } in &self.tokenized {
+            let mut trie = Trie::new();
+            texts.iter().for_each(|text| drop(trie.insert(text)));
+            sizes[*index] = trie.len();
+        }
+        sizes
     }
 
     /// The samples of a pass.

@@ -256,7 +256,7 @@ pub struct ComputeInfo {
     pub adapter: Option<String>,
     /// What computed.
     pub backend: Backend,
-    /// Threads of the host side.
+    /// Threads of the host side; in a browser, workers that computed side by side.
     pub threads: usize,
     /// Where the weights were.
     pub weights: Weights,

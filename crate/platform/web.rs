@@ -97,6 +97,18 @@ pub fn threads() -> usize {
     1
 }
 
+/// Processors of this machine, as far as the browser tells.
+pub fn cores() -> usize {
+    js::worker().map_or(1, |scope| scope.navigator().hardware_concurrency().max(1.0) as usize)
+}
+
+/// Bytes of memory of this machine, roughly, where the browser tells; none tells of very much.
+pub fn device_memory() -> Option<u64> {
+    let navigator = js::worker().ok()?.navigator();
+    let gigabytes = js_sys::Reflect::get(&navigator, &"deviceMemory".into()).ok()?.as_f64()?;
+    Some((gigabytes * f64::from(1u32 << 30)) as u64)
+}
+
 /// Runs `work`. A panic ends the worker here, with its words on the page; none comes back.
 ///
 /// # Errors

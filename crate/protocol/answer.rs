@@ -24,6 +24,10 @@ pub enum Answer {
     Plan(Plan),
     /// A finished run.
     Analyze(RunFiles),
+    /// What was measured, for [`super::Request::Hand`].
+    Measure(Bytes),
+    /// It is on its way.
+    Hand(()),
     /// Runs that can go on, the latest first.
     Unfinished(Vec<UnfinishedRun>),
     /// That run is let go.
@@ -65,6 +69,11 @@ pub enum Event {
     Partial {
         /// All that are, so far.
         partial: PartialRun,
+    },
+    /// The run is to be measured by several workers.
+    Shares {
+        /// What each of them gets.
+        shares: Shares,
     },
 }
 
@@ -281,6 +290,8 @@ pub struct Plan {
     pub layers: Vec<usize>,
     /// What would compute.
     pub device: Device,
+    /// How many workers would, side by side.
+    pub workers: usize,
     /// Samples.
     pub samples: usize,
     /// Texts of them.
@@ -298,7 +309,7 @@ pub struct Plan {
     pub free_bytes: Option<f64>,
     /// Most that the run holds at once on the device; 0 on the CPU.
     pub device_bytes: u64,
-    /// Most that it holds at once in the worker's memory.
+    /// Most that it holds at once in each worker's memory.
     pub worker_bytes: u64,
     /// Anything to know before starting.
     pub warnings: Vec<String>,
@@ -369,6 +380,32 @@ pub struct PartialRun {
     pub samples_total: usize,
     /// metrics.parquet of the finished samples.
     pub metrics: Bytes,
+}
+
+/// Samples for one worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Share {
+    /// How many.
+    pub samples: usize,
+    /// They themselves: JavaScript's numbers do not hold every grade of complexity.
+    pub packed: Bytes,
+}
+
+/// A run as it is dealt out to workers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Shares {
+    /// Workers that are wanted.
+    pub workers: usize,
+    /// The samples that are left, cut in the data set's order: one share after the other for whoever is free.
+    pub shares: Vec<Share>,
+    /// Samples that an earlier attempt finished.
+    pub before: usize,
+    /// What tells the files of model and SAEs from others: every worker opens them itself.
+    pub files: String,
+    /// In use by the worker that has the run.
+    pub memory: Memory,
 }
 
 /// A run that was broken and can go on.

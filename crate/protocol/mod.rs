@@ -14,8 +14,8 @@ mod typescript;
 
 pub use answer::{
     Answer, Cloud, DatasetInfo, Device, Download, EngineError, ErrorKind, Event, Explore, Hello, LayerOfText, Memory,
-    ModelInfo, ModelSae, PartialRun, Plan, Progress, RunFiles, StorageInfo, StoredItem, Tokens, UnfinishedRun, WebGpu,
-    WebGpuState,
+    ModelInfo, ModelSae, PartialRun, Plan, Progress, RunFiles, Share, Shares, StorageInfo, StoredItem, Tokens,
+    UnfinishedRun, WebGpu, WebGpuState,
 };
 pub use bytes::Bytes;
 pub use catalog::{CATALOG_FILE, Catalog, HostedFile, HostedModel, HostedRun, HostedSae};

@@ -25,7 +25,8 @@ pub enum Request {
         setup: Setup,
     },
     /// The whole run, or what is left of it where an earlier attempt under this name was broken. Events:
-    /// download, progress, partial.
+    /// download, progress, partial. Where several workers are to measure it, this one asks for them by the event
+    /// shares, and waits for what they hand in.
     Analyze {
         /// What is run, and how.
         setup: Setup,
@@ -33,6 +34,26 @@ pub enum Request {
         run_id: String,
         /// What the page needs to ask for it again when it is opened anew; the engine only keeps it.
         asked: String,
+    },
+    /// Measures a share of a run on the CPU, in a worker of its own. Events: download, progress.
+    Measure {
+        /// The run's. Its data are not looked at.
+        setup: Setup,
+        /// The share, as [`super::Shares`] has it.
+        share: Bytes,
+        /// Whether ordinary text is run too: by one worker of a run.
+        ordinary: bool,
+        /// What the model's files have to be: see [`super::Shares`].
+        files: String,
+    },
+    /// Hands a measured share to the run that asked for it.
+    Hand {
+        /// Id of the request for the run.
+        target: u32,
+        /// What a worker measured.
+        portion: Bytes,
+        /// Most memory that all workers took together so far.
+        memory: u64,
     },
     /// Runs that were broken and can go on.
     Unfinished,
@@ -125,6 +146,9 @@ pub struct Setup {
     pub logprob: bool,
     /// Triples per micro-batch; the numbers do not depend on it. Absent: the device decides.
     pub batch_size: Option<usize>,
+    /// Workers that compute side by side on the CPU; the numbers do not depend on it. Absent: as many as there are
+    /// processors, memory and work for.
+    pub workers: Option<usize>,
 }
 
 /// A model with its SAEs.
@@ -294,6 +318,7 @@ mod tests {
         let Request::Plan { setup } = read(json!({"type": "plan", "setup": setup})).unwrap() else { panic!() };
         assert_eq!((setup.device, setup.precision, setup.seed), (DeviceChoice::Auto, Precision::F16, 7));
         assert_eq!((setup.limit, setup.batch_size, setup.data), (None, None, DataChoice::Builtin));
+        assert_eq!(setup.workers, None);
         assert_eq!(setup.subject.model, ModelChoice::Hub { repo: "a/b".into(), revision: None });
     }
 

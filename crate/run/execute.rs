@@ -46,24 +46,34 @@ impl<'a> Request<'a> {
         self.data.samples.iter().filter(move |s| shard.is_none_or(|shard| shard.takes(&s.id)))
     }
 
+    /// Those that a spool does not have yet.
+    pub fn remaining(&self, spool: &Spool) -> Cow<'a, [Sample]> {
+        let done = spool.done();
+        if done.is_empty() && self.shard.is_none() {
+            Cow::Borrowed(&self.data.samples)
+        } else {
+            self.samples().filter(|s| !done.contains(s.id.as_str())).cloned().collect()
+        }
+    }
+
     /// What the engine is given for these samples.
-    pub fn inputs(&self, samples: &'a [Sample]) -> Inputs<'a> {
+    pub fn inputs<'s>(&self, samples: &'s [Sample]) -> Inputs<'s>
+    where
+        'a: 's,
+    {
         let Self { loaded, computes, options, .. } = *self;
         Inputs { model: &loaded.model, computes, saes: &loaded.saes, samples, options }
     }
 }
 
-/// Measures what the spool does not have yet, pass by pass, each on the disk before the next begins.
-/// `base` is awaited before anything is written, and where the spool has one already, before anything is
-/// computed: both must be of one run. A pass is kept only if no file has changed since it was opened.
-/// `on_pass` is told of every pass that is kept.
+/// Measures what the spool does not have yet, pass by pass, as [`keep`] does with passes that are measured
+/// elsewhere.
 ///
 /// Where a device has no memory left, what is not kept yet is measured with micro-batches of half the size
 /// ([`Request::reopen`]); `observer` is told, and the manifest says so.
 ///
 /// # Errors
-/// What ends a run; [`crate::error::Error::Mismatch`] where something that the numbers depend on has
-/// changed since the run began, by its name, or is not what the registry says. What the spool has stays.
+/// As [`keep`].
 pub async fn execute(
     request: Request<'_>,
     spool: &mut Spool,
@@ -73,16 +83,11 @@ pub async fn execute(
 ) -> Result<()> {
     let mut options = request.options.clone();
     let mut computes = Cow::Borrowed(request.computes);
-    let mut keeper = Keeper { request, spool, coming: Some(base), device: String::new(), shortages: 0, on_pass };
+    let mut keeper = Keeper::new(request, spool, base, on_pass);
     keeper.check().await?;
     loop {
-        let done = keeper.spool.done();
-        let before = done.len();
-        let samples: Cow<'_, [Sample]> = if done.is_empty() && request.shard.is_none() {
-            Cow::Borrowed(&request.data.samples)
-        } else {
-            request.samples().filter(|s| !done.contains(s.id.as_str())).cloned().collect()
-        };
+        let before = keeper.spool.done().len();
+        let samples = request.remaining(keeper.spool);
         let Loaded { model, saes, .. } = request.loaded;
         let inputs = Inputs { model, computes: &computes, saes, samples: &samples, options: &options };
         let measured = if computes.len() > 1 {
@@ -111,7 +116,30 @@ async fn alone<B: Future<Output = Result<Base>>>(
 ) -> Result<()> {
     let mut analysis = Analysis::new(inputs, before, observer);
     while let Some(pass) = analysis.next().await? {
-        keeper.keep(pass).await?;
+        keeper.keep(pass, platform::peak_memory()).await?;
+    }
+    Ok(())
+}
+
+/// Appends the passes that `next` gives to the run's spool, each on the disk before the next is asked for;
+/// with each comes the most memory that was taken by then. `base` is awaited before anything is written, and
+/// where the spool has one already, before a pass is asked for: both must be of one run. A pass is kept only if
+/// no file has changed since it was opened. `on_pass` is told of every pass that is kept.
+///
+/// # Errors
+/// What ends a run; [`crate::error::Error::Mismatch`] where something that the numbers depend on has
+/// changed since the run began, by its name, or is not what the registry says. What the spool has stays.
+pub async fn keep(
+    request: Request<'_>,
+    spool: &mut Spool,
+    base: impl Future<Output = Result<Base>>,
+    mut next: impl AsyncFnMut() -> Result<Option<(Outcome, Option<u64>)>>,
+    on_pass: &mut dyn FnMut(&Spool, &Outcome),
+) -> Result<()> {
+    let mut keeper = Keeper::new(request, spool, base, on_pass);
+    keeper.check().await?;
+    while let Some((pass, peak_memory)) = next().await? {
+        keeper.keep(pass, peak_memory).await?;
     }
     Ok(())
 }
@@ -129,7 +157,11 @@ pub(super) struct Keeper<'a, B> {
     on_pass: &'a mut dyn FnMut(&Spool, &Outcome),
 }
 
-impl<B: Future<Output = Result<Base>>> Keeper<'_, B> {
+impl<'a, B: Future<Output = Result<Base>>> Keeper<'a, B> {
+    fn new(request: Request<'a>, spool: &'a mut Spool, base: B, on_pass: &'a mut dyn FnMut(&Spool, &Outcome)) -> Self {
+        Self { request, spool, coming: Some(base), device: String::new(), shortages: 0, on_pass }
+    }
+
     /// What the spool has is of this run.
     async fn check(&mut self) -> Result<()> {
         if let Some(there) = self.spool.base()
@@ -144,7 +176,7 @@ impl<B: Future<Output = Result<Base>>> Keeper<'_, B> {
     }
 
     /// The pass is on the disk when this returns.
-    pub(super) async fn keep(&mut self, mut pass: Outcome) -> Result<()> {
+    pub(super) async fn keep(&mut self, mut pass: Outcome, peak_memory: Option<u64>) -> Result<()> {
         pass.shortages = self.shortages;
         if let Some(base) = self.coming.take() {
             let base = base.await?;
@@ -155,7 +187,7 @@ impl<B: Future<Output = Result<Base>>> Keeper<'_, B> {
         if let Some(base) = self.spool.base() {
             unchanged(self.request.loaded, &base.manifest).await?;
         }
-        self.spool.append(&pass, &self.device, platform::peak_memory())?;
+        self.spool.append(&pass, &self.device, peak_memory)?;
         (self.on_pass)(self.spool, &pass);
         Ok(())
     }

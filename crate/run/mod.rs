@@ -2,7 +2,8 @@
 //! come of it. The command line and the page supply devices, sources, hashes and an observer.
 //!
 //! [`load`] → [`Request`] → [`execute`] (engine → spool) → [`finish`] (spool → files). A spool that is
-//! left over goes on with [`execute`]; parts that were measured apart are [`merged`] and finished.
+//! left over goes on with [`execute`]; parts that were measured apart are [`merged`] and finished. Workers of a
+//! page measure [`shares`] of a run, which one of them [`keep`]s.
 
 mod execute;
 mod files;
@@ -13,6 +14,7 @@ mod manifest;
 mod merge;
 mod several;
 mod shard;
+mod shares;
 mod sources;
 mod spool;
 mod timeline;
@@ -20,11 +22,12 @@ mod timeline;
 #[cfg(test)]
 mod tests;
 
-pub use execute::{Reopen, Request, execute};
+pub use execute::{Reopen, Request, execute, keep};
 pub use files::{Finished, finish};
 pub use fingerprint::data_sha256;
 pub use loaded::{Loaded, Origin, SaeFiles, load, load_ignoring};
 pub use manifest::Parts;
 pub use merge::merged;
 pub use shard::Shard;
+pub use shares::{Machine, Portion, Portions, pack_samples, shares, unpack_samples};
 pub use spool::{Base, Header, PART_FILE, SPOOL_FILE, Spool};

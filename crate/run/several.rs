@@ -98,7 +98,7 @@ pub(super) async fn measure<B: Future<Output = Result<Base>>>(
                 // of the run's time, which passes beside each other share
                 let now = clock.seconds();
                 pass.counters.seconds = now - std::mem::replace(&mut counted, now);
-                keeper.keep(pass).await
+                keeper.keep(pass, platform::peak_memory()).await
             }
             Told::Ended(went) => {
                 ended += 1;

@@ -5,6 +5,7 @@ use super::settings::{self, pass};
 use super::spools;
 use super::subject::{Subjects, file_infos, verify};
 use super::task::{Reporter, Task, memory};
+use super::workers::Deal;
 use crate::engine::Outcome;
 use crate::error::{Error, Result};
 use crate::metrics::{self, SampleMeasure};
@@ -24,7 +25,7 @@ pub(super) async fn analyze(
     let now = jiff::Timestamp::from_millisecond(js_sys::Date::now() as i64).unwrap_or_default();
     let data = settings::data(setup)?;
     let mut options = settings::options(setup)?;
-    let (compute, compute_info) = devices::compute(setup.device, setup.precision).await?;
+    let (compute, mut compute_info) = devices::compute(setup.device, setup.precision).await?;
     let on_gpu = !compute.on_host();
     let opened = subjects.open(task, &setup.subject).await?;
     task.check()?;
@@ -47,6 +48,11 @@ pub(super) async fn analyze(
         any_device: true,
         reopen: None,
     };
+    let deal = if on_gpu { None } else { Some(Deal::new(setup, &opened, &request, &spool)?) };
+    let deal = deal.filter(|deal| deal.workers > 1);
+    if let Some(deal) = &deal {
+        compute_info.threads = deal.workers;
+    }
     let base = async {
         let mut saes = Vec::new();
         for at in &loaded.saes {
@@ -71,7 +77,10 @@ pub(super) async fn analyze(
         // a partial result that cannot be shown is no reason to stop
         let _ = partial(task, spool);
     };
-    run::execute(request, &mut spool, base, &Reporter { task }, &mut on_pass).await?;
+    match deal {
+        Some(deal) => deal.keep(task, &opened, request, &mut spool, base, &mut on_pass).await?,
+        None => run::execute(request, &mut spool, base, &Reporter { task }, &mut on_pass).await?,
+    }
     let base = spool.base().cloned().ok_or_else(|| Error::usage("no samples are left to run", "choose more"))?;
     // a worker may have computed on the GPU before; this run did not
     let gpu_peak = on_gpu.then(|| platform::gpu_memory().peak);

@@ -12,6 +12,7 @@ mod spools;
 mod storage;
 mod subject;
 mod task;
+mod workers;
 
 use std::rc::Rc;
 
@@ -23,7 +24,7 @@ use border::Incoming;
 use explore::Shown;
 use host::Host;
 use subject::Subjects;
-use task::{Page, Task};
+use task::{Handed, Page, Task};
 
 #[wasm_bindgen]
 extern "C" {
@@ -80,6 +81,13 @@ async fn handle(page: &Page, kept: &Kept, task: &Task, request: Request) -> Resu
         Request::Plan { setup } => Answer::Plan(plan::plan(subjects, task, &setup).await?),
         Request::Analyze { setup, run_id, asked } => {
             Answer::Analyze(analyze::analyze(subjects, task, &setup, run_id, asked).await?)
+        }
+        Request::Measure { setup, share, ordinary, files } => {
+            Answer::Measure(workers::measure(subjects, task, &setup, &share, ordinary, &files).await?)
+        }
+        Request::Hand { target, portion, memory } => {
+            page.hand(target, Handed { portion, memory });
+            Answer::Hand(())
         }
         Request::Unfinished => Answer::Unfinished(spools::unfinished().await),
         Request::Discard { run_id } => {

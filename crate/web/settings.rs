@@ -10,6 +10,8 @@ use crate::run::Loaded;
 /// device, many enough that reading the weights again costs little beside computing.
 const SMALL_PASS: usize = 70;
 const LARGE_PASS: usize = 100;
+/// Samples of a share where several workers measure: the shares go on side by side.
+pub(super) const SHARE: usize = 100;
 /// Blocks up to this many bytes are small.
 const SMALL_BLOCK: u64 = 64 << 20;
 

@@ -9,10 +9,11 @@ use super::host::{Host, reachable};
 use super::storage;
 use super::task::Task;
 use crate::error::{Error, Result};
+use crate::hash::Hasher;
 use crate::model::files::{self, ModelFiles};
 use crate::model::registry::{self, KnownSae};
 use crate::output::FileInfo;
-use crate::platform::{self, ChunkedSource, RemoteFile, Source, WebFile};
+use crate::platform::{self, ByteSource, ChunkedSource, RemoteFile, Source, WebFile};
 use crate::protocol::{HostedFile, HostedSae, ModelChoice, PickedFile, SaeAt, SaeChoice, StoredItem, Subject};
 use crate::run::{self, Loaded, SaeFiles};
 
@@ -54,6 +55,26 @@ impl WebSource {
 
     pub(super) fn name(&self) -> &str {
         self.source.name()
+    }
+
+    /// Whether every reading of it goes over the network.
+    pub(super) fn passing(&self) -> bool {
+        self.remote.is_some() && !self.keep
+    }
+}
+
+impl Opened {
+    /// What tells its files on the web from others: a host may change them at any time. Picked files cannot be
+    /// read any more once they change.
+    pub(super) fn files_id(&self) -> String {
+        let mut hasher = Hasher::new();
+        for remote in self.files.iter().filter_map(|file| file.remote.as_ref()) {
+            for text in [ByteSource::name(remote.as_ref()), remote.identity()] {
+                hasher.update((text.len() as u64).to_le_bytes());
+                hasher.update(text);
+            }
+        }
+        hasher.hex()
     }
 }
 

@@ -4,13 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
+use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use wasm_bindgen::JsValue;
 
 use super::border::Outgoing;
 use crate::engine::{self, Observer};
 use crate::error::{Error, Result};
 use crate::platform::{self, GpuMemory, Session, Source};
-use crate::protocol::{Answer, Download, Event, Memory, PickedFile, Progress};
+use crate::protocol::{Answer, Bytes, Download, Event, Memory, PickedFile, Progress};
 
 /// The page, and what it waits for.
 pub(super) struct Page {
@@ -26,6 +27,16 @@ pub(super) struct Task {
     picked: Vec<Source>,
     cancelled: Cell<bool>,
     session: Session,
+    /// What is handed to it; closed once it is cancelled.
+    sender: UnboundedSender<Handed>,
+    receiver: Cell<Option<UnboundedReceiver<Handed>>>,
+}
+
+/// What another worker measured for a run.
+pub(super) struct Handed {
+    pub(super) portion: Bytes,
+    /// Most memory that all workers took together so far.
+    pub(super) memory: u64,
 }
 
 impl Page {
@@ -42,7 +53,9 @@ impl Page {
             let download = Download { file: file.to_owned(), done, total, received: received.get() };
             page.send(Outgoing::event(id, &Event::Download { download }));
         });
-        let task = Rc::new(Task { id, page: self.clone(), picked, cancelled: Cell::new(false), session });
+        let (sender, receiver) = unbounded();
+        let (cancelled, receiver) = (Cell::new(false), Cell::new(Some(receiver)));
+        let task = Rc::new(Task { id, page: self.clone(), picked, cancelled, session, sender, receiver });
         self.open.borrow_mut().push(task.clone());
         task
     }
@@ -54,11 +67,23 @@ impl Page {
 
     /// Asks a request to stop; one that has ended already stays ended.
     pub(super) fn cancel(&self, target: u32) {
-        let task = self.open.borrow().iter().find(|t| t.id == target).cloned();
-        if let Some(task) = task {
+        if let Some(task) = self.find(target) {
             task.cancelled.set(true);
             task.session.abort();
+            task.sender.close_channel();
         }
+    }
+
+    /// Hands something to a request; to one that has ended it is of no use any more.
+    pub(super) fn hand(&self, target: u32, handed: Handed) {
+        if let Some(task) = self.find(target) {
+            // one that was cancelled takes nothing
+            let _ = task.sender.unbounded_send(handed);
+        }
+    }
+
+    fn find(&self, id: u32) -> Option<Rc<Task>> {
+        self.open.borrow().iter().find(|t| t.id == id).cloned()
     }
 
     fn send(&self, Outgoing { message, transfer }: Outgoing) {
@@ -72,6 +97,12 @@ impl Task {
     /// [`Error::Cancelled`] once the user asked for it.
     pub(super) fn check(&self) -> Result<()> {
         if self.cancelled.get() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
+    /// What is handed to it, from now on; the end of it is that the request was cancelled.
+    pub(super) fn handed(&self) -> UnboundedReceiver<Handed> {
+        // a second one hears of nothing
+        self.receiver.take().unwrap_or_else(|| unbounded().1)
     }
 
     pub(super) fn event(&self, event: &Event) {

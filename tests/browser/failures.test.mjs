@@ -189,7 +189,7 @@ test("an engine that dies is started anew", LONG, async () => {
 
 test("a tab that is closed midway: the page opened anew goes on, or lets it go", LONG, async () => {
   const begin = async () => {
-    await open(page, host, `${DEMO}&limit=120`);
+    await open(page, host, `${DEMO}&limit=120&workers=1`);
     await start(page);
     await state(page, "running");
     await go(page, "#/results");

@@ -6,15 +6,15 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { clean, launch } from "./harness/browser.mjs";
 import { program } from "./harness/paths.mjs";
 import { serve } from "./harness/server.mjs";
-import { record, rendererSeconds } from "./harness/trace.mjs";
-import { open, start, state, stateWithin } from "./harness/view.mjs";
+import { machineSeconds, record, rendererSeconds } from "./harness/trace.mjs";
+import { by, go, open, start, state, stateWithin } from "./harness/view.mjs";
 
 const FIRST_RESULTS = 2_000;
 const VISITS = 3;
@@ -27,6 +27,15 @@ const LONGEST_DRAWING = 200;
  * processors at the same pace. What the page takes beyond that would be the page's own.
  */
 const TIMES_NATIVE = 10;
+/**
+ * Two workers' processor time in that of one: each reads the weights, and texts of different shares share no
+ * prefix.
+ */
+const TIMES_ONE_WORKER = 1.35;
+/** Their time on the wall in that of one, where two processors have nothing else to do. */
+const WALL_OF_TWO = 0.6;
+/** How much of the time others may take for that. */
+const OTHERS = 0.04;
 
 let host;
 
@@ -109,6 +118,42 @@ test("the demo model over 200 triples on the CPU: a few times the native program
   assert.ok(running.own <= LONGEST_TASK, `a task of ${said(running)}, at most ${LONGEST_TASK}`);
   assert.ok(drawing.own <= LONGEST_DRAWING, `drawing the results took ${said(drawing)}, at most ${LONGEST_DRAWING}`);
   assert.ok(seconds <= TIMES_NATIVE * native, `${seconds.toFixed(1)} s, native ${native.toFixed(1)} s: at most ${TIMES_NATIVE} times`);
+  clean(page, browser);
+  await page.close();
+});
+
+/** The 200 triples on so many workers: time on the wall from the first step to the last, and processor time. */
+async function timed(browser, page, workers) {
+  await open(page, host, `#/setup?model=known&name=smollm2-135m-instruct&device=cpu&workers=${workers}`);
+  await page.locator('[data-test="start-run"]:enabled').waitFor();
+  const [before, machine, began] = [await rendererSeconds(browser), machineSeconds(), Date.now()];
+  await start(page);
+  await stateWithin(page, 400_000, "finished");
+  const wall = (Date.now() - began) / 1000;
+  const [seconds, all] = [(await rendererSeconds(browser)) - before, machineSeconds() - machine];
+  const waiting = page.waitForEvent("download");
+  await go(page, "#/results");
+  await by(page, "download-metrics").click();
+  const metrics = readFileSync(await (await waiting).path());
+  return { wall, seconds, others: Math.max(0, all - seconds) / wall, metrics };
+}
+
+test("two workers: hardly more work than one, and on two processors little more than half the time", { timeout: 900_000 }, async (t) => {
+  const { browser, page } = await visit(t);
+  await page.addInitScript(() => (Date.prototype.toISOString = () => "2026-01-02T03:04:05.000Z"));
+  // the model is stored and the WASM compiled by the first
+  const runs = [];
+  for (const workers of [1, 1, 2]) runs.push(await timed(browser, page, workers));
+  const [, one, two] = runs;
+  const said = ({ wall, seconds, others }) => `${wall.toFixed(1)} s (${seconds.toFixed(1)} s of processor time, others ${others.toFixed(2)} of one)`;
+  t.diagnostic(`one worker ${said(one)}; two ${said(two)}: ${(two.wall / one.wall).toFixed(2)} of the time`);
+  assert.ok(two.metrics.equals(one.metrics), "the same numbers");
+  assert.ok(two.seconds <= TIMES_ONE_WORKER * one.seconds, `${said(two)}, one worker ${said(one)}`);
+  const processors = availableParallelism();
+  // the browser's own processes and this one take part of it
+  const alone = runs.slice(1).every(({ others }) => others <= OTHERS * processors);
+  if (processors < 2 || !alone) t.diagnostic(`${processors} processors, not alone: the wall is not held`);
+  else assert.ok(two.wall <= WALL_OF_TWO * one.wall, `${said(two)}, one worker ${said(one)}: at most ${WALL_OF_TWO}`);
   clean(page, browser);
   await page.close();
 });

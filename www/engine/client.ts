@@ -1,13 +1,14 @@
 // The page's side of the contract in protocol.ts: the engine's worker, whether it is there, and calls to it.
 
-import type { EngineError, FromWorker, Request, Results } from "./protocol";
-import { Rpc, type Ended } from "./rpc";
+import { EngineFailure } from "./failure";
+import { Pool, type Crew } from "./pool";
+import type { CallEvent, EngineError, EngineEvent, Request, Results, RunFiles, Told } from "./protocol";
+import { Rpc } from "./rpc";
 import script from "./worker.ts?worker&url";
 
-/** What belongs to no call. */
-type Told = Extract<FromWorker, { type: "ready" | "crashed" }>;
-/** The `download`, `progress` and `partial` events of a call. */
-type Events = Exclude<FromWorker, Ended | Told>;
+type Analyze = Extract<Request, { type: "analyze" }>;
+/** What is told of a run that goes on. */
+export type RunEvent = Exclude<EngineEvent, { type: "shares" }> | { type: "crew"; crew: Crew };
 
 export type EngineState = "idle" | "starting" | "ready" | "failed" | "crashed";
 
@@ -17,10 +18,13 @@ export class EngineClient extends EventTarget {
   /** Why the worker is not there, where state is `failed` or `crashed`. */
   error: EngineError | null = null;
 
-  #calls = new Rpc<Request, Results, Events, Told>(script, "engine", {
+  /** The WASM, compiled. */
+  #module: WebAssembly.Module | null = null;
+  #calls = new Rpc<Request, Results, CallEvent, Told>(script, "engine", {
     started: () => this.#become("starting", null),
     told: (message) => {
       if (message.type === "crashed") return this.#broke(message.error);
+      this.#module = message.module;
       this.#become("ready", null);
     },
     broke: (message) => this.#broke({ kind: "crashed", message: message || "the engine's script could not be loaded" }),
@@ -31,10 +35,54 @@ export class EngineClient extends EventTarget {
    *  call then ends with kind `cancelled`. */
   call<K extends Request["type"]>(
     request: Extract<Request, { type: K }>,
-    onEvent?: (event: Events) => void,
+    onEvent?: (event: CallEvent) => void,
     signal?: AbortSignal,
   ): Promise<Results[K]> {
     return this.#calls.call<K>(request, onEvent, signal);
+  }
+
+  /** A whole run, on as many workers as the engine asks for; otherwise as `call`. */
+  async analyze(request: Analyze, onEvent: (event: RunEvent) => void, signal: AbortSignal): Promise<RunFiles> {
+    let pool: Pool | null = null;
+    let broken: EngineError | null = null;
+    let received = 0;
+    const stop = new AbortController();
+    const cancel = () => {
+      // at once: what is measured in full has been handed in
+      pool?.end();
+      stop.abort();
+    };
+    if (signal.aborted) cancel();
+    signal.addEventListener("abort", cancel);
+    try {
+      return await this.call<"analyze">(
+        request,
+        (event) => {
+          if (event.type === "download") received = event.download.received;
+          if (event.type !== "shares") return onEvent(event);
+          // it was ready before it asked
+          if (stop.signal.aborted || !this.#module) return;
+          const target = event.id;
+          pool = new Pool(script, this.#module, event.shares, request.setup, {
+            // one that cannot take it in says so as the end of the run
+            measured: (portion, memory) => void this.call<"hand">({ type: "hand", target, portion, memory }).catch(() => undefined),
+            progress: (progress) => onEvent({ type: "progress", progress }),
+            download: (download) => onEvent({ type: "download", download: { ...download, received: received + download.received } }),
+            crew: (crew) => onEvent({ type: "crew", crew }),
+            failed: (error) => {
+              broken = error;
+              stop.abort();
+            },
+          });
+        },
+        stop.signal,
+      );
+    } catch (reason) {
+      throw broken ? new EngineFailure(broken) : reason;
+    } finally {
+      signal.removeEventListener("abort", cancel);
+      (pool as Pool | null)?.end();
+    }
   }
 
   #broke(error: EngineError): void {

@@ -14,7 +14,7 @@ declare module "#fma" {
 
 declare module "#engine" {
   export default function init(options: {
-    module_or_path: string | URL | Response | Promise<Response>;
+    module_or_path: string | URL | Response | Promise<Response> | WebAssembly.Module;
   }): Promise<unknown>;
 
   export class Engine {

@@ -10,7 +10,14 @@ import type { Answer, EngineError, EngineEvent, Request } from "../generated/pro
 export type * from "../generated/catalog";
 export type * from "../generated/protocol";
 
-export type ToWorker = Request & { id: number };
+export type ToWorker =
+  | (Request & { id: number })
+  /** Not a request: the WASM, for a worker that measures; see MEASURING. */
+  | { id: 0; type: "module"; module: WebAssembly.Module };
+
+/** How the names of workers begin that measure shares of a run. They are given the WASM that the engine's own
+ *  worker has compiled. */
+export const MEASURING = "measuring";
 
 export type FromWorker =
   | (EngineEvent & { id: number })
@@ -20,7 +27,14 @@ export type FromWorker =
    *  the page makes a new worker. */
   | { id: 0; type: "crashed"; error: EngineError }
   /** The worker's script runs and its WASM is compiled (`bytes` of it). */
-  | { id: 0; type: "ready"; bytes: number };
+  | { id: 0; type: "ready"; bytes: number; module: WebAssembly.Module };
+
+/** The end of a call. */
+type Ended = Extract<FromWorker, { type: "done" | "error" }>;
+/** What belongs to no call. */
+export type Told = Extract<FromWorker, { type: "ready" | "crashed" }>;
+/** What a call says before its end. */
+export type CallEvent = Exclude<FromWorker, Ended | Told>;
 
 /** What a request's `done` holds. */
 export type Results = { [K in Request["type"]]: Extract<Answer, { type: K }>["result"] };

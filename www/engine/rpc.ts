@@ -16,8 +16,8 @@ interface Open<Event> {
 
 /** What a client has to do with its worker beside calls. */
 export interface Hooks<Told> {
-  /** A worker is being started. */
-  started?(): void;
+  /** A worker is being started; gives what it is told first. */
+  started?(): object | void;
   /** The worker said something that belongs to no call. */
   told?(message: Told): void;
   /** Its script could not be loaded, or it broke; `message` may be empty. Has to call `end`. */
@@ -96,8 +96,9 @@ export class Rpc<
   }
 
   #started(): PolicyWorker {
-    this.hooks.started?.();
+    const first = this.hooks.started?.();
     const worker = new PolicyWorker(this.script, this.name);
+    if (first) worker.postMessage(first);
     const still = () => worker === this.#worker;
     worker.addEventListener("message", (event) => {
       if (still()) this.#receive((event as MessageEvent<Ended | Event | Told>).data);

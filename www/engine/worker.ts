@@ -5,7 +5,7 @@ import init, { Engine } from "#engine";
 import wasm from "#engine-wasm?url";
 import { fusedBlock, type FusedBlock } from "./fused";
 import { GpuProbe } from "./gpu-probe";
-import type { EngineError, FromWorker, ToWorker } from "./protocol";
+import { MEASURING, type EngineError, type FromWorker, type ToWorker } from "./protocol";
 
 const scope = self as unknown as {
   postMessage(message: FromWorker, transfer?: Transferable[]): void;
@@ -95,21 +95,36 @@ self.addEventListener("unhandledrejection", (event) => {
   trapped(event.reason);
 });
 
+/** The module, compiled. */
+async function compiled(url: URL): Promise<WebAssembly.Module> {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(`${url.pathname}: the host says ${answer.status}`);
+  // a host may not know this type
+  if (answer.headers.get("content-type") === "application/wasm") return WebAssembly.compileStreaming(answer);
+  return WebAssembly.compile(await answer.arrayBuffer());
+}
+
+let take: (module: WebAssembly.Module) => void = () => undefined;
+/** The module as another worker has compiled it; comes with the page's first message. */
+const given = self.name.startsWith(MEASURING) ? new Promise<WebAssembly.Module>((resolve) => (take = resolve)) : null;
+
 async function load(): Promise<Engine> {
   const url = new URL(wasm, import.meta.url);
-  const exports = (await init({ module_or_path: url })) as { memory: WebAssembly.Memory };
+  const module = await (given ?? compiled(url));
+  const exports = (await init({ module_or_path: module })) as { memory: WebAssembly.Memory };
   memory = exports.memory;
   scope.saescopeFusedBlock = await fusedBlock(memory);
   // scripts lie in a folder of the page's; the worker's own address is that of a blob
   const engine = new Engine(emit, new URL("../", import.meta.url).href);
   const [entry] = performance.getEntriesByName(url.href) as PerformanceResourceTiming[];
-  scope.postMessage({ id: 0, type: "ready", bytes: entry?.decodedBodySize ?? 0 });
+  scope.postMessage({ id: 0, type: "ready", bytes: entry?.decodedBodySize ?? 0, module });
   return engine;
 }
 
-const waiting: ToWorker[] = [];
+const waiting: object[] = [];
 self.addEventListener("message", (event: MessageEvent<ToWorker>) => {
   if (dead) return;
+  if (event.data.type === "module") return take(event.data.module);
   open.add(event.data.id);
   if (engine) engine.request(event.data);
   else waiting.push(event.data);

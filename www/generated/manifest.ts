@@ -30,7 +30,7 @@ export type ComputeInfo = {
   adapter: string | null,
   /** What computed. */
   backend: Backend,
-  /** Threads of the host side. */
+  /** Threads of the host side; in a browser, workers that computed side by side. */
   threads: number,
   /** Where the weights were. */
   weights: Weights,

@@ -6,6 +6,8 @@ export type Answer = { type: "hello", result: Hello }
   | { type: "dataset", result: DatasetInfo }
   | { type: "plan", result: Plan }
   | { type: "analyze", result: RunFiles }
+  | { type: "measure", result: Bytes }
+  | { type: "hand", result: null }
   | { type: "unfinished", result: Array<UnfinishedRun> }
   | { type: "discard", result: null }
   | { type: "cancel", result: null }
@@ -102,6 +104,11 @@ export type EngineEvent = {
     type: "partial",
     /** All that are, so far. */
     partial: PartialRun,
+  }
+  | {
+    type: "shares",
+    /** What each of them gets. */
+    shares: Shares,
   };
 
 /** What went wrong. The last three kinds are those of workers that cannot speak for themselves any more: their
@@ -252,6 +259,8 @@ export type Plan = {
   layers: Array<number>,
   /** What would compute. */
   device: Device,
+  /** How many workers would, side by side. */
+  workers: number,
   /** Samples. */
   samples: number,
   /** Texts of them. */
@@ -268,7 +277,7 @@ export type Plan = {
   free_bytes?: number,
   /** Most that the run holds at once on the device; 0 on the CPU. */
   device_bytes: number,
-  /** Most that it holds at once in the worker's memory. */
+  /** Most that it holds at once in each worker's memory. */
   worker_bytes: number,
   /** Anything to know before starting. */
   warnings: Array<string>,
@@ -337,6 +346,26 @@ export type Request = { type: "hello" }
     run_id: string,
     /** What the page needs to ask for it again when it is opened anew; the engine only keeps it. */
     asked: string,
+  }
+  | {
+    type: "measure",
+    /** The run's. Its data are not looked at. */
+    setup: Setup,
+    /** The share, as [`super::Shares`] has it. */
+    share: Bytes,
+    /** Whether ordinary text is run too: by one worker of a run. */
+    ordinary: boolean,
+    /** What the model's files have to be: see [`super::Shares`]. */
+    files: string,
+  }
+  | {
+    type: "hand",
+    /** Id of the request for the run. */
+    target: number,
+    /** What a worker measured. */
+    portion: Bytes,
+    /** Most memory that all workers took together so far. */
+    memory: number,
   }
   | { type: "unfinished" }
   | {
@@ -480,6 +509,31 @@ export type Setup = {
   logprob: boolean,
   /** Triples per micro-batch; the numbers do not depend on it. Absent: the device decides. */
   batch_size?: number,
+  /** Workers that compute side by side on the CPU; the numbers do not depend on it. Absent: as many as there are
+   * processors, memory and work for. */
+  workers?: number,
+};
+
+/** Samples for one worker. */
+export type Share = {
+  /** How many. */
+  samples: number,
+  /** They themselves: JavaScript's numbers do not hold every grade of complexity. */
+  packed: Bytes,
+};
+
+/** A run as it is dealt out to workers. */
+export type Shares = {
+  /** Workers that are wanted. */
+  workers: number,
+  /** The samples that are left, cut in the data set's order: one share after the other for whoever is free. */
+  shares: Array<Share>,
+  /** Samples that an earlier attempt finished. */
+  before: number,
+  /** What tells the files of model and SAEs from others: every worker opens them itself. */
+  files: string,
+  /** In use by the worker that has the run. */
+  memory: Memory,
 };
 
 /** What is in the browser's storage. */

@@ -38,6 +38,7 @@ export interface Fields {
   seed: string;
   logprob: boolean;
   batch: string;
+  workers: string;
   limit: string;
   store: boolean;
 }
@@ -62,6 +63,7 @@ export function defaults(): Fields {
     seed: "0",
     logprob: false,
     batch: "",
+    workers: "",
     limit: "",
     store: true,
   };
@@ -170,6 +172,7 @@ export function setupOf(fields: Fields): Setup {
   }
   const limit = whole(fields.limit, "limit", 1);
   const batch_size = whole(fields.batch, "batch size", 1);
+  const workers = whole(fields.workers, "workers", 1);
   return {
     subject: subjectOf(fields),
     data: dataOf(fields),
@@ -180,10 +183,11 @@ export function setupOf(fields: Fields): Setup {
     logprob: fields.logprob,
     ...(limit === undefined ? {} : { limit }),
     ...(batch_size === undefined ? {} : { batch_size }),
+    ...(workers === undefined ? {} : { workers }),
   };
 }
 
-const PLAIN = ["device", "precision", "noise", "seed", "batch", "limit"] as const;
+const PLAIN = ["device", "precision", "noise", "seed", "batch", "workers", "limit"] as const;
 
 /** The set-up as a query for the hash. */
 export function toQuery(fields: Fields): string {
@@ -235,7 +239,7 @@ export function fromQuery(query: URLSearchParams): Fields {
   const device = query.get("device");
   if (device === "webgpu" || device === "cpu") fields.device = device;
   if (query.get("precision") === "f16") fields.precision = "f16";
-  for (const key of ["noise", "seed", "batch", "limit"] as const) fields[key] = query.get(key) ?? fields[key];
+  for (const key of ["noise", "seed", "batch", "workers", "limit"] as const) fields[key] = query.get(key) ?? fields[key];
   fields.logprob = query.get("logprob") === "1";
   fields.store = query.get("store") !== "0";
   return fields;

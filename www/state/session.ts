@@ -2,6 +2,7 @@
 
 import type { DatasetInfo, DeviceChoice, Download, EngineError, Progress, RunFiles, Setup, UnfinishedRun } from "../engine/protocol";
 import type { EngineClient } from "../engine/client";
+import type { Crew } from "../engine/pool";
 import { asEngineError } from "../engine/failure";
 import { keep } from "./asked";
 import { enter, holdState, stateOf } from "./state";
@@ -24,6 +25,8 @@ export class RunSession extends EventTarget {
   downloads = new Map<string, Download>();
   received = 0;
   progress: Progress | null = null;
+  /** The workers of a run that several measure. */
+  crew: Crew | null = null;
   /** Samples that a broken run keeps. */
   kept = 0;
   /** Most bytes seen in GPU buffers over all attempts. */
@@ -88,6 +91,7 @@ export class RunSession extends EventTarget {
     this.error = null;
     this.files = null;
     this.progress = null;
+    this.crew = null;
     this.downloads = new Map();
     this.received = 0;
     this.#stop = new AbortController();
@@ -96,11 +100,15 @@ export class RunSession extends EventTarget {
     try {
       // What the engine has measured under this name is in the browser's storage: it goes on from there.
       const request = { type: "analyze" as const, setup, run_id: this.runId, asked: keep(setup) };
-      const files = await this.engine.call<"analyze">(
+      const files = await this.engine.analyze(
         request,
         (event) => {
           if (event.type === "download") this.#download(event.download);
           else if (event.type === "progress") this.#step(event.progress);
+          else if (event.type === "crew") {
+            this.crew = event.crew;
+            this.#become(this.phase);
+          }
           else {
             this.kept = event.partial.samples_done;
             this.partial = event.partial.metrics;

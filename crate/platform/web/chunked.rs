@@ -28,6 +28,8 @@ const RETRY: Retry = Retry { attempts: 3, backoff: Duration::from_millis(1200) }
 #[derive(Debug)]
 pub struct ChunkedSource {
     name: String,
+    /// What tells its contents from others.
+    identity: String,
     len: u64,
     remote: Remote,
     store: Option<Store>,
@@ -42,6 +44,7 @@ pub fn picked(file: &File) -> Source {
     let path = js_sys::Reflect::get(file, &"webkitRelativePath".into()).ok().and_then(|v| v.as_string());
     let name = path.filter(|p| !p.is_empty()).unwrap_or_else(|| file.name());
     Arc::new(ChunkedSource {
+        identity: format!("{name}\n{}\n{}", file.size(), file.last_modified()),
         name,
         len: file.size() as u64,
         remote: Remote::Blob(file.clone().into()),
@@ -87,12 +90,18 @@ impl ChunkedSource {
         let store = if keep { Some(Store::open(&identity, &name, len).await?) } else { None };
         Ok(Arc::new(Self {
             name,
+            identity,
             len,
             remote: Remote::Http(http),
             store,
             held: RefCell::default(),
             fetching: Mutex::new(()),
         }))
+    }
+
+    /// What tells its contents from others, as far as that is known without reading them.
+    pub fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// Bytes that need no network any more.

@@ -34,6 +34,7 @@ pub(super) fn failed(file: &str, action: &'static str, exception: &JsValue) -> E
             io::ErrorKind::QuotaExceeded,
             "the browser's storage for this site is full; delete what is stored, or run without keeping downloads",
         ),
+        "NoModificationAllowedError" => (io::ErrorKind::ResourceBusy, "another worker or tab has it; try again"),
         "NotFoundError" => (io::ErrorKind::NotFound, "the file was moved or deleted; choose it again"),
         "NotReadableError" => {
             (io::ErrorKind::PermissionDenied, "the file changed since it was chosen; choose it again")

@@ -214,10 +214,13 @@ impl Store {
         bytes_of(&blob, &name).await
     }
 
-    /// Keeps a chunk.
+    /// Keeps a chunk, unless another worker is about to.
     pub(super) async fn put(&self, index: usize, bytes: &[u8]) -> Result<()> {
         let name = chunk_name(index);
         if let Err(e) = write(&self.folder, &name, &self.name, bytes).await {
+            if matches!(&e, Error::Io { source, .. } if source.kind() == std::io::ErrorKind::ResourceBusy) {
+                return Ok(());
+            }
             // a part of a chunk is of no use, and the room may be wanted
             let _ = wait("storage", "delete", self.folder.remove_entry(&name)).await;
             return Err(e);

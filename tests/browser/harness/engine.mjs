@@ -111,6 +111,8 @@ export function setup(subject, data, more = {}) {
     noise: "relative:0.1",
     seed: 0,
     logprob: false,
+    // several are the page's to start
+    workers: 1,
     ...more,
   };
 }

@@ -1,5 +1,7 @@
 // What a page costs, in processor time: what other work on the machine takes is not in it.
 
+import { existsSync, readFileSync } from "node:fs";
+
 /**
  * Records a page's main thread. `stop()` gives its tasks, longest first, in milliseconds of the
  * thread's own time, and the page's marks; times are of one clock, that of the trace.
@@ -33,6 +35,13 @@ export async function record(browser, page) {
     return { tasks, mark };
   };
   return { stop };
+}
+
+/** Seconds that all processors were busy, with whoever's work, and that another guest had them; where Linux tells. */
+export function machineSeconds() {
+  if (!existsSync("/proc/stat")) return null;
+  const [user, nice, system, , , irq, softirq, steal] = readFileSync("/proc/stat", "utf8").split("\n")[0].split(/\s+/).slice(1).map(Number);
+  return (user + nice + system + irq + softirq + steal) / 100;
 }
 
 /** The seconds of processor time that the browser's page processes have used so far. */

@@ -49,9 +49,9 @@ export async function go(page, hash) {
   await page.evaluate((hash) => (location.hash = hash), hash);
 }
 
-/** The set-up of a tiny model and a data file, through the form. */
-export async function setUpGolden(page, host, name, data, device = "cpu") {
-  await open(page, host, `#/setup?model=files&device=${device}&store=0`);
+/** The set-up of a tiny model and a data file, through the form. `more` is of the link. */
+export async function setUpGolden(page, host, name, data, device = "cpu", more = "") {
+  await open(page, host, `#/setup?model=files&device=${device}&store=0${more}`);
   await by(page, "model-select").selectOption("files");
   const model = ["config.json", "tokenizer.json", "model.safetensors"].map((file) => join(golden, name, "model", file));
   await by(page, "model-files").setInputFiles(model);

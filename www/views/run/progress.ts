@@ -2,7 +2,8 @@
 
 import type { Progress } from "../../engine/protocol";
 import { fill, h } from "../../ui/dom";
-import { bytes, count, duration, short } from "../../ui/format";
+import { bytes, count, counted, duration, short } from "../../ui/format";
+import { sentence } from "../../ui/words";
 import type { RunSession } from "../../state/session";
 
 const STAGES: Record<string, string> = {
@@ -59,10 +60,12 @@ export function progressPanel(cancel: () => void): { element: HTMLElement; updat
     counting,
   );
   const head = h("div", { class: "run-head" }, h("div", { class: "grow" }, state, bar), stop);
+  const fewer = h("p", { class: "warn", role: "status", "data-test": "fewer-workers" });
   const element = h(
     "div",
     { class: "run", hidden: true },
     head,
+    fewer,
     h("div", { class: "grid" }, figures, stagePanel, memoryPanel, downloads.element),
   );
   return {
@@ -73,6 +76,7 @@ export function progressPanel(cancel: () => void): { element: HTMLElement; updat
       element.hidden = phase === "idle" || !began;
       if (element.hidden) return;
       stop.hidden = !session.active;
+      tellCrew(fewer, session);
       state.textContent = text(session);
       if (session.active && !progress && phase === "starting") bar.removeAttribute("value");
       else if (progress) bar.value = progress.samples_total ? progress.samples_done / progress.samples_total : 0;
@@ -88,13 +92,21 @@ export function progressPanel(cancel: () => void): { element: HTMLElement; updat
       read.set(bytes(progress.bytes_read));
       showStages(stages, progress);
       const { gpu, gpu_largest, wasm } = progress.memory;
+      const workers = session.crew?.working ?? 1;
       const onGpu = session.gpuPeak
         ? `GPU buffers ${bytes(gpu)} now, ${bytes(session.gpuPeak)} at most, the largest ${bytes(gpu_largest)}; `
         : "No GPU buffers; ";
       counting.hidden = !session.gpuPeak;
-      memory.textContent = `${onGpu}engine memory ${bytes(wasm)}.`;
+      memory.textContent = `${onGpu}engine memory ${bytes(wasm)}${workers > 1 ? ` in ${workers} workers` : ""}.`;
     },
   };
+}
+
+/** Says that fewer workers measure than were started, and why. */
+function tellCrew(place: HTMLElement, { crew }: RunSession): void {
+  const text = crew?.lost ? `${sentence(crew.lost.message)} ${counted(crew.working, "worker")} of ${crew.wanted} ${crew.working === 1 ? "goes" : "go"} on.` : "";
+  if (place.textContent !== text) place.textContent = text;
+  place.hidden = !text;
 }
 
 function share(session: RunSession): number {

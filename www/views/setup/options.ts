@@ -89,6 +89,11 @@ export function advancedPart(draft: Draft): HTMLElement {
           number(fields.batch, (batch) => draft.set({ batch }), "batch-size"),
           "Empty: the device decides. The numbers do not depend on it.",
         ),
+        field(
+          "Workers on the CPU",
+          number(fields.workers, (workers) => draft.set({ workers }), "workers"),
+          "Empty: one for each processor, as far as memory and samples go. Each takes memory of its own; the numbers do not depend on it.",
+        ),
       ),
       tick(
         "checkbox",

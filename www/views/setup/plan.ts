@@ -22,7 +22,7 @@ export function toDownload(plan: Plan): number {
 /** The start button's words. */
 export function startLabel(plan: Plan): string {
   const download = toDownload(plan);
-  const memory = bytes(plan.device_bytes || plan.worker_bytes);
+  const memory = bytes(plan.device_bytes || plan.workers * plan.worker_bytes);
   return `Start: ${download ? `downloads ${bytes(download)}` : "downloads nothing"}, needs ${memory}`;
 }
 
@@ -32,13 +32,14 @@ function figures(plan: Plan): HTMLElement {
     ["SAE layers", plan.layers.join(", ")],
     ["Samples", `${count(plan.samples)} (${count(plan.texts)} texts)`],
     ["Tokens", `${count(plan.tokens)}, of which ${count(plan.tokens_computed)} are computed: shared prefixes once`],
-    ["Device", plan.device === "webgpu" ? "WebGPU" : "CPU"],
+    ["Device", plan.device === "webgpu" ? "WebGPU" : plan.workers > 1 ? `CPU, ${plan.workers} workers` : "CPU"],
     ["To download", bytes(toDownload(plan))],
     ["Here already", `${bytes(plan.stored_bytes)} of ${bytes(plan.needed_bytes)}`],
   ];
   if (plan.free_bytes !== undefined && plan.free_bytes !== null) rows.push(["Free storage", bytes(plan.free_bytes)]);
   if (plan.device_bytes) rows.push(["GPU memory", `at most ${bytes(plan.device_bytes)}`]);
-  rows.push(["Engine memory", `at most ${bytes(plan.worker_bytes)}`]);
+  const all = `at most ${bytes(plan.workers * plan.worker_bytes)}`;
+  rows.push(["Engine memory", plan.workers > 1 ? `${all}, ${bytes(plan.worker_bytes)} for each worker` : all]);
   return h(
     "dl",
     { class: "facts" },
