@@ -36,6 +36,10 @@ pub struct Outcome {
     pub counters: Counters,
     /// When what was done.
     pub spans: Vec<Span>,
+    /// Number of the device that measured it, among those that share the run's passes.
+    pub device: usize,
+    /// How long that device was at it; of passes beside each other, `counters` have the run's time.
+    pub seconds: f64,
     /// How often a device had run out of memory before.
     pub shortages: u32,
 }
@@ -163,7 +167,8 @@ impl<'a> Analysis<'a> {
             .into_iter()
             .map(|(index, reason)| FailedSample { sample_id: self.inputs.samples[index].id.clone(), reason })
             .collect();
-        Ok(Some(Outcome { samples, failed, counters, spans, shortages: 0 }))
+        let seconds = counters.seconds;
+        Ok(Some(Outcome { samples, failed, counters, spans, device: 0, seconds, shortages: 0 }))
     }
 }
 
@@ -174,8 +179,10 @@ impl<'a> Analysis<'a> {
 pub async fn analyze(inputs: Inputs<'_>, observer: &dyn Observer) -> Result<Outcome> {
     let mut analysis = Analysis::new(inputs, 0, observer);
     let mut all = Outcome::default();
-    while let Some(Outcome { samples, failed, counters, spans, shortages: _ }) = analysis.next().await? {
+    while let Some(pass) = analysis.next().await? {
+        let Outcome { samples, failed, counters, spans, device: _, seconds, shortages: _ } = pass;
         all.spans.extend(spans);
+        all.seconds += seconds;
         all.samples.extend(samples);
         all.failed.extend(failed);
         all.counters += counters;
