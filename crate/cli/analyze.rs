@@ -134,7 +134,7 @@ async fn measure(args: &Analyze, ready: &Ready, mut folder: RunFolder, interrupt
     let shown = Shown::new(folder.spool.header().samples);
     let mut profile = Profile::begin(args.profile, request.computes);
     let mut kept = |spool: &Spool, pass: &Outcome| {
-        profile.add(&pass.spans);
+        profile.add(pass);
         interrupts.kept(spool.measured());
     };
     let measured = run::execute(request, &mut folder.spool, base, &shown, &mut kept).await;

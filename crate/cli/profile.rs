@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use crate::engine::{Lane, Span, Stage, busy};
+use crate::engine::{Lane, Outcome, Span, Stage, busy};
 use crate::error::{Error, Result};
 use crate::model::ops::{Compute, KernelTime, Launches, OpTime};
 use crate::platform;
@@ -19,9 +19,8 @@ const MOST_KERNELS: usize = 16;
 /// Collects the spans of a run's passes, and what its operations took.
 #[derive(Debug, Default)]
 pub struct Profile {
-    spans: Vec<Span>,
-    /// of the passes, when the last one ended
-    seconds: f64,
+    /// by their clocks: each device has its own, and a new one where it was opened anew
+    parts: BTreeMap<(u32, usize), Vec<Span>>,
     watching: Option<Launches>,
     ops: Vec<OpTime>,
     kernels: Vec<KernelTime>,
@@ -43,12 +42,11 @@ impl Profile {
     }
 
     /// Adds those of a pass.
-    pub fn add(&mut self, spans: &[Span]) {
+    pub fn add(&mut self, Outcome { spans, device, shortages, .. }: &Outcome) {
         if let Some(watching) = &self.watching {
             watching.collect();
         }
-        self.spans.extend_from_slice(spans);
-        self.seconds = spans.iter().fold(self.seconds, |last, span| last.max(span.end));
+        self.parts.entry((*shortages, *device)).or_default().extend_from_slice(spans);
     }
 
     /// Writes the timeline into a run's folder, as trace events (the format of chrome://tracing, which
@@ -65,19 +63,31 @@ impl Profile {
 
     fn events(&self) -> serde_json::Value {
         let lane = |lane: Lane| Lane::ALL.iter().position(|of| *of == lane).map_or(0, |i| i + 1);
-        let there = Lane::ALL.into_iter().filter(|of| self.of(*of).next().is_some());
-        let names = there.map(
-            |of| json!({"ph": "M", "name": "thread_name", "pid": 1, "tid": lane(of), "args": {"name": of.as_str()}}),
-        );
+        let name = |pid: usize, tid: usize, of: &str, name: &str| json!({"ph": "M", "name": of, "pid": pid, "tid": tid, "args": {"name": name}});
+        let mut events = Vec::new();
+        for (i, ((shortages, device), spans)) in self.parts.iter().enumerate() {
+            let anew = if *shortages > 0 { format!(", opened anew {shortages} times") } else { String::new() };
+            events.push(name(i + 1, 0, "process_name", &format!("device {}{anew}", device + 1)));
+            let there = Lane::ALL.into_iter().filter(|of| spans.iter().any(|span| span.lane == *of));
+            events.extend(there.map(|of| name(i + 1, lane(of), "thread_name", of.as_str())));
+        }
         let micros = |seconds: f64| (seconds * 1e6).round();
-        let spans = self.spans.iter().map(|span| {
+        let numbered =
+            self.parts.values().enumerate().flat_map(|(i, spans)| spans.iter().map(move |span| (i + 1, span)));
+        let spans = numbered.map(|(pid, span)| {
             let name = if span.waits { format!("wait: {}", span.name()) } else { span.name() };
             let kind = if span.waits { "wait" } else { span.stage.as_str() };
             let (start, end) = (micros(span.start), micros(span.end));
-            let (pid, tid) = (1, lane(span.lane));
+            let tid = lane(span.lane);
             json!({"ph": "X", "name": name, "cat": kind, "pid": pid, "tid": tid, "ts": start, "dur": end - start})
         });
-        json!({"traceEvents": names.chain(spans).collect::<Vec<_>>(), "displayTimeUnit": "ms"})
+        json!({"traceEvents": events.into_iter().chain(spans).collect::<Vec<_>>(), "displayTimeUnit": "ms"})
+    }
+
+    /// Of the passes, until the last one ended; of devices beside each other, all of theirs.
+    fn seconds(&self) -> f64 {
+        let last = |spans: &Vec<Span>| spans.iter().fold(0.0, |last: f64, span| last.max(span.end));
+        self.parts.values().map(last).fold(0.0, |sum, seconds| sum + seconds)
     }
 
     /// For a terminal: seconds per stage with the slowest block, how long each lane was idle, and how much of the
@@ -98,7 +108,7 @@ impl Profile {
             }
             let slowest = blocks.iter().max_by(|a, b| a.1.total_cmp(b.1));
             let slowest = slowest.map_or_else(|| "-".to_owned(), |(layer, s)| format!("{layer}: {s:.3} s"));
-            let share = 100.0 * seconds / self.seconds.max(1e-9);
+            let share = 100.0 * seconds / self.seconds().max(1e-9);
             out.push_str(&format!(
                 "{:<10} {seconds:>9.3} {share:>6.1} % {:>7}  {slowest}\n",
                 stage.as_str(),
@@ -107,13 +117,12 @@ impl Profile {
         }
         out.push_str(&self.lanes());
         let known: f64 = self.of(Lane::Compute).map(Span::seconds).sum();
-        let unknown = (100.0 * (1.0 - known / self.seconds.max(1e-9))).max(0.0);
+        let unknown = (100.0 * (1.0 - known / self.seconds().max(1e-9))).max(0.0);
         let read: f64 = self.of(Lane::Reader).map(Span::seconds).sum();
-        let work = self.work();
-        let hidden: f64 = self.of(Lane::Reader).map(|read| within(read, &work)).sum();
+        let hidden: f64 = self.parts.values().map(|spans| hidden(spans)).sum();
         out.push_str(&format!(
             "in all {:.3} s, {unknown:.1} % of it in no stage; {read:.3} s of reading ahead, {:.0} % of it beside other work\n",
-            self.seconds,
+            self.seconds(),
             100.0 * hidden / read.max(1e-9),
         ));
         out.push_str(&self.operations());
@@ -130,7 +139,7 @@ impl Profile {
         ops.sort_by(|a, b| b.seconds.total_cmp(&a.seconds));
         let mut out = format!("{:<12} {:>9} {:>8} {:>9}\n", "operation", "seconds", "share", "calls");
         for OpTime { op, calls, seconds } in ops {
-            let share = 100.0 * seconds / self.seconds.max(1e-9);
+            let share = 100.0 * seconds / self.seconds().max(1e-9);
             out.push_str(&format!("{:<12} {seconds:>9.3} {share:>6.1} % {calls:>9}\n", op.as_str()));
         }
         out
@@ -171,8 +180,9 @@ impl Profile {
     /// How long each lane was at work, and what share of the time it was idle for certain.
     fn lanes(&self) -> String {
         let mut out = format!("{:<10} {:>9} {:>13}\n", "lane", "seconds", "idle at least");
-        for (lane, busy) in busy(&self.spans) {
-            let idle = (100.0 * (1.0 - busy / self.seconds.max(1e-9))).max(0.0);
+        let all: Vec<Span> = self.parts.values().flatten().copied().collect();
+        for (lane, busy) in busy(&all) {
+            let idle = (100.0 * (1.0 - busy / self.seconds().max(1e-9))).max(0.0);
             out.push_str(&format!("{:<10} {busy:>9.3} {idle:>11.1} %", lane.as_str()));
             if lane == Lane::Compute {
                 let (mut weights, mut device) = (0.0, 0.0);
@@ -187,23 +197,24 @@ impl Profile {
     }
 
     fn of(&self, lane: Lane) -> impl Iterator<Item = &Span> {
-        self.spans.iter().filter(move |span| span.lane == lane)
+        self.parts.values().flatten().filter(move |span| span.lane == lane)
     }
+}
 
-    /// When the host or a device was at work, apart from reading: intervals that do not touch, in their order.
-    fn work(&self) -> Vec<(f64, f64)> {
-        let at_work = self.spans.iter().filter(|span| span.lane != Lane::Reader && !span.waits);
-        let mut all: Vec<(f64, f64)> = at_work.map(|span| (span.start, span.end)).collect();
-        all.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut out: Vec<(f64, f64)> = Vec::new();
-        for (start, end) in all {
-            match out.last_mut() {
-                Some(last) if start <= last.1 => last.1 = last.1.max(end),
-                _ => out.push((start, end)),
-            }
+/// Seconds of reading during which the host or the device did other work.
+fn hidden(spans: &[Span]) -> f64 {
+    let at_work = spans.iter().filter(|span| span.lane != Lane::Reader && !span.waits);
+    let mut all: Vec<(f64, f64)> = at_work.map(|span| (span.start, span.end)).collect();
+    all.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // intervals that do not touch, in their order
+    let mut work: Vec<(f64, f64)> = Vec::new();
+    for (start, end) in all {
+        match work.last_mut() {
+            Some(last) if start <= last.1 => last.1 = last.1.max(end),
+            _ => work.push((start, end)),
         }
-        out
     }
+    spans.iter().filter(|span| span.lane == Lane::Reader).map(|read| within(read, &work)).sum()
 }
 
 /// Seconds of a span that fall into any of these intervals.
@@ -220,16 +231,23 @@ mod tests {
         Span { lane, stage, layer: Some(layer), waits, start, end }
     }
 
+    fn pass(device: usize, spans: &[Span]) -> Outcome {
+        Outcome { device, spans: spans.to_vec(), ..Outcome::default() }
+    }
+
     fn profile() -> Profile {
         let mut profile = Profile::default();
-        profile.add(&[
-            span(Lane::Compute, Stage::Weights, 0, true, 0.0, 1.0),
-            span(Lane::Reader, Stage::Weights, 0, false, 0.0, 1.0),
-            span(Lane::Compute, Stage::Model, 0, false, 1.0, 3.0),
-            span(Lane::Reader, Stage::Weights, 1, false, 1.0, 2.0),
-            span(Lane::Compute, Stage::Model, 1, false, 3.0, 6.0),
-        ]);
-        profile.add(&[span(Lane::Compute, Stage::Geometry, 1, false, 6.0, 8.0)]);
+        profile.add(&pass(
+            0,
+            &[
+                span(Lane::Compute, Stage::Weights, 0, true, 0.0, 1.0),
+                span(Lane::Reader, Stage::Weights, 0, false, 0.0, 1.0),
+                span(Lane::Compute, Stage::Model, 0, false, 1.0, 3.0),
+                span(Lane::Reader, Stage::Weights, 1, false, 1.0, 2.0),
+                span(Lane::Compute, Stage::Model, 1, false, 3.0, 6.0),
+            ],
+        ));
+        profile.add(&pass(0, &[span(Lane::Compute, Stage::Geometry, 1, false, 6.0, 8.0)]));
         profile
     }
 
@@ -256,20 +274,43 @@ mod tests {
     #[test]
     fn reading_beside_a_device_is_hidden_though_the_host_waits() {
         let mut profile = Profile::default();
-        profile.add(&[
-            span(Lane::Compute, Stage::Model, 0, false, 0.0, 1.0),
-            span(Lane::Device, Stage::Model, 0, false, 0.5, 3.0),
-            span(Lane::Reader, Stage::Weights, 1, false, 1.0, 4.0),
-            // for the weights, which come at 4; the device was done at 3
-            span(Lane::Compute, Stage::Weights, 1, true, 1.0, 4.0),
-            // it uploads what was read while the next is read
-            span(Lane::Compute, Stage::Weights, 1, false, 4.0, 5.0),
-            span(Lane::Reader, Stage::Weights, 2, false, 4.0, 5.0),
-        ]);
+        profile.add(&pass(
+            0,
+            &[
+                span(Lane::Compute, Stage::Model, 0, false, 0.0, 1.0),
+                span(Lane::Device, Stage::Model, 0, false, 0.5, 3.0),
+                span(Lane::Reader, Stage::Weights, 1, false, 1.0, 4.0),
+                // for the weights, which come at 4; the device was done at 3
+                span(Lane::Compute, Stage::Weights, 1, true, 1.0, 4.0),
+                // it uploads what was read while the next is read
+                span(Lane::Compute, Stage::Weights, 1, false, 4.0, 5.0),
+                span(Lane::Reader, Stage::Weights, 2, false, 4.0, 5.0),
+            ],
+        ));
         let text = profile.text();
         assert!(text.contains("4.000 s of reading ahead, 75 % of it beside other work"), "{text}");
         let device = text.lines().find(|l| l.starts_with("device")).unwrap();
         assert!(device.contains("2.500") && device.contains("50.0 %"), "{text}");
+    }
+
+    #[test]
+    fn devices_beside_each_other_have_clocks_of_their_own() {
+        let mut profile = Profile::default();
+        for device in [0, 1] {
+            profile.add(&pass(
+                device,
+                &[
+                    span(Lane::Compute, Stage::Model, 0, device == 1, 0.0, 2.0),
+                    span(Lane::Reader, Stage::Weights, 1, false, 0.0, 1.0),
+                ],
+            ));
+        }
+        let text = profile.text();
+        // what hides the one's reading does not hide the other's
+        assert!(text.contains("in all 4.000 s") && text.contains("2.000 s of reading ahead, 50 %"), "{text}");
+        let events = profile.events();
+        let of = |pid: u32| events["traceEvents"].as_array().unwrap().iter().filter(move |e| e["pid"] == pid).count();
+        assert_eq!((of(1), of(2)), (5, 5));
     }
 
     #[test]
@@ -301,11 +342,11 @@ mod tests {
     fn the_timeline_is_trace_events() {
         let events = profile().events();
         let events = events["traceEvents"].as_array().unwrap();
-        assert_eq!(events.iter().filter(|e| e["ph"] == "M").count(), 2);
+        assert_eq!(events.iter().filter(|e| e["name"] == "thread_name").count(), 2);
         let model = events.iter().find(|e| e["name"] == "model 1").unwrap();
         assert_eq!((&model["ts"], &model["dur"], &model["ph"]), (&json!(3e6), &json!(3e6), &json!("X")));
         let lane = |name: &str| {
-            let named = |e: &&serde_json::Value| e["ph"] == "M" && e["args"]["name"] == name;
+            let named = |e: &&serde_json::Value| e["name"] == "thread_name" && e["args"]["name"] == name;
             events.iter().find(named).unwrap()["tid"].clone()
         };
         let lanes: Vec<_> = events.iter().filter(|e| e["name"] == "weights 1").map(|e| e["tid"].clone()).collect();

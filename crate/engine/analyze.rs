@@ -37,6 +37,10 @@ pub struct Outcome {
     /// When what was done. It stays with the process whose clock that is.
     #[serde(skip)]
     pub spans: Vec<Span>,
+    /// Number of the device that measured it, among those that share the run's passes.
+    pub device: usize,
+    /// How long that device was at it; of passes beside each other, `counters` have the run's time.
+    pub seconds: f64,
     /// How often a device had run out of memory before.
     pub shortages: u32,
 }
@@ -130,8 +134,10 @@ impl<'a> Analysis<'a> {
     /// As [`Self::next`].
     pub async fn all(&mut self) -> Result<Outcome> {
         let mut all = Outcome::default();
-        while let Some(Outcome { samples, failed, counters, spans, shortages }) = self.next().await? {
+        while let Some(pass) = self.next().await? {
+            let Outcome { samples, failed, counters, spans, device: _, seconds, shortages } = pass;
             all.spans.extend(spans);
+            all.seconds += seconds;
             all.samples.extend(samples);
             all.failed.extend(failed);
             all.counters += counters;
@@ -196,7 +202,8 @@ impl<'a> Analysis<'a> {
             .into_iter()
             .map(|(index, reason)| FailedSample { sample_id: self.inputs.samples[index].id.clone(), reason })
             .collect();
-        Ok(Some(Outcome { samples, failed, counters, spans, shortages: 0 }))
+        let seconds = counters.seconds;
+        Ok(Some(Outcome { samples, failed, counters, spans, device: 0, seconds, shortages: 0 }))
     }
 }
 

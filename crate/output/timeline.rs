@@ -11,16 +11,18 @@ const MOST: usize = 800;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Timeline {
-    /// One for each process that measured, in their order; each has a clock of its own. Those of versions that
-    /// wrote no timeline are not there: `timings.parts` counts them all.
+    /// One for each process that measured, and each device where several shared its passes; each has a clock of
+    /// its own. Processes of versions that wrote no timeline are not there: `timings.parts` counts them all.
     pub parts: Vec<TimelinePart>,
 }
 
-/// What one process did.
+/// What one process did on one device.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct TimelinePart {
-    /// `cpu`, `gpu` (a browser's), `gpu:1`, `all`.
+    /// Which process, from 0.
+    pub process: usize,
+    /// `cpu`, `gpu` (a browser's), `gpu:1`, `all, number 2`.
     pub device: String,
     /// Wall-clock seconds of its passes.
     pub seconds: f64,
@@ -73,7 +75,14 @@ impl Timeline {
 
 impl TimelinePart {
     /// What is known of a part, its times in microseconds: no clock here tells less apart.
-    pub fn new(device: String, seconds: f64, passes: usize, busy: &[(&str, f64)], spans: Vec<TimelineSpan>) -> Self {
+    pub fn new(
+        process: usize,
+        device: String,
+        seconds: f64,
+        passes: usize,
+        busy: &[(&str, f64)],
+        spans: Vec<TimelineSpan>,
+    ) -> Self {
         let lane = |&(lane, busy): &(&str, f64)| LaneTime {
             lane: lane.to_owned(),
             busy_seconds: micros(busy),
@@ -81,6 +90,7 @@ impl TimelinePart {
         };
         let span = |span: TimelineSpan| TimelineSpan(span.0, span.1, span.2, span.3, micros(span.4), micros(span.5));
         Self {
+            process,
             device,
             seconds: micros(seconds),
             passes,
@@ -116,7 +126,14 @@ mod tests {
             let start = i as f64;
             TimelineSpan("compute".into(), "model".into(), Some(i), false, start, start + 0.1 + (i % 7) as f64 / 10.0)
         };
-        TimelinePart::new("cpu".into(), 10.0, 2, &[("compute", 9.0), ("reader", 12.0)], (0..spans).map(span).collect())
+        TimelinePart::new(
+            0,
+            "cpu".into(),
+            10.0,
+            2,
+            &[("compute", 9.0), ("reader", 12.0)],
+            (0..spans).map(span).collect(),
+        )
     }
 
     #[test]

@@ -106,7 +106,7 @@ pub fn finish(
             failed: failed.clone(),
             counters,
             parts: spools.iter().map(|s| s.parts()).sum(),
-            timeline: timeline(spools.iter().flat_map(|s| s.times())),
+            timeline: timeline(spools.iter().map(|s| s.times())),
             more_stages: vec![("stats", stats_seconds), ("encode", encode_seconds)],
             // this process' own, tables and statistics included, and those of earlier parts
             peak_memory: spools.iter().map(|s| s.peak_memory()).max().flatten().max(platform::peak_memory()),

@@ -70,7 +70,8 @@ pub(super) async fn measure<B: Future<Output = Result<Base>>>(
             let mut analysis = Analysis::sharing(inputs, before, &reporter, turns);
             let ended = loop {
                 match analysis.next().await {
-                    Ok(Some(pass)) => {
+                    Ok(Some(mut pass)) => {
+                        pass.device = device;
                         if reporter.to.unbounded_send(Told::Measured(pass)).is_err() {
                             break Ok(());
                         }

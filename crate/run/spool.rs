@@ -219,7 +219,7 @@ impl Spool {
     }
 
     fn count(&mut self, Mark { part, counters, device, peak_memory, shortages, time }: Mark) {
-        PartTime::count(&mut self.times, part, &device, counters.seconds, time);
+        PartTime::count(&mut self.times, part, &device, time);
         if !self.devices.contains(&device) {
             self.devices.push(device);
         }
@@ -257,10 +257,11 @@ impl Spool {
     pub fn append(&mut self, pass: &Outcome, device: &str, peak_memory: Option<u64>) -> Result<()> {
         let mut at = self.end;
         let mut entries = Vec::with_capacity(pass.samples.len());
-        // no pass of this process is there yet
-        let first = self.parts <= self.part;
+        let first = !self.times.iter().any(|time| time.is_of(self.part, pass.device));
         let (part, counters, shortages, device) = (self.part, pass.counters, pass.shortages, device.to_owned());
-        let mark = Mark { part, counters, device, peak_memory, shortages, time: Some(PassTime::of(pass, first)) };
+        // what another worker measured comes without its clock
+        let time = (!pass.spans.is_empty()).then(|| PassTime::of(pass, first));
+        let mark = Mark { part, counters, device, peak_memory, shortages, time };
         self.add(|append| {
             for sample in &pass.samples {
                 entries.push(Entry { id: sample.sample_id.clone(), at });

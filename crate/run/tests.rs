@@ -66,6 +66,8 @@ fn pass(ids: &[&str], failed: &[&str], seconds: f64) -> Outcome {
             Span { lane: Lane::Compute, stage: Stage::Weights, layer: Some(0), waits: true, start: 0.0, end: 0.25 },
             Span { lane: Lane::Compute, stage: Stage::Model, layer: Some(0), waits: false, start: 0.25, end: 0.75 },
         ],
+        device: 0,
+        seconds,
         shortages: 0,
     }
 }
@@ -268,7 +270,7 @@ fn measured(whole: &[&str], passes: &[&[&str]]) -> Vec<u8> {
 
 /// Its manifest's timeline, as it is read back.
 fn told(spools: &[&Spool]) -> Timeline {
-    let timeline = timeline(spools.iter().flat_map(|s| s.times()));
+    let timeline = timeline(spools.iter().map(|s| s.times()));
     let bytes = crate::output::manifest_json(&Manifest { timeline, ..manifest() }).unwrap();
     serde_json::from_slice::<Manifest>(&bytes).unwrap().timeline.unwrap()
 }
@@ -310,7 +312,7 @@ fn parts_of_earlier_versions_have_no_timeline() {
     }
     let earlier = Spool::open(Box::new(journal.clone())).unwrap();
     assert_eq!((earlier.measured(), earlier.parts()), (3, 1));
-    assert!(timeline(earlier.times().iter()).is_none());
+    assert!(timeline(std::iter::once(earlier.times())).is_none());
     let mut earlier = earlier;
     earlier.append(&pass(&["d"], &[], 1.0), "cpu", None).unwrap();
     let parts = told(&[&earlier]).parts;
@@ -336,4 +338,21 @@ fn the_manifest_of_26_blocks_is_small() {
     assert_eq!(timeline.parts[0].spans.len(), 26 * 8);
     let bytes = crate::output::manifest_json(&Manifest { timeline: Some(timeline), ..manifest() }).unwrap().len();
     assert!(bytes < 50_000, "{bytes} bytes");
+}
+
+#[test]
+fn devices_that_share_passes_have_parts_of_their_own() {
+    let mut spool = Spool::create(Box::new(Shared::default()), header()).unwrap();
+    spool.begin(base(&["a", "b", "c"])).unwrap();
+    // beside each other: a second of the run's time each, two of the device's
+    for (id, device) in [("a", 1), ("b", 0), ("c", 1)] {
+        let pass = Outcome { device, seconds: 2.0, ..pass(&[id], &[], 1.0) };
+        spool.append(&pass, "gpu:0,gpu:3", None).unwrap();
+    }
+    let other = Spool::open(Box::new(Shared::of(&measured(&["d"], &[&["d"]])))).unwrap();
+    let parts = told(&[&spool, &other]).parts;
+    let seen: Vec<(usize, &str, f64, usize, usize)> =
+        parts.iter().map(|p| (p.process, p.device.as_str(), p.seconds, p.passes, p.spans.len())).collect();
+    assert_eq!(seen, [(0, "gpu:3", 4.0, 2, 3), (0, "gpu:0", 2.0, 1, 3), (1, "cpu", 4.0, 2, 3)]);
+    assert_eq!(parts[0].lanes[1].idle_at_least, 0.75, "of the device's own time");
 }

@@ -32,7 +32,9 @@ async function details(change = () => {}) {
   host.faults.replace = { match: /runs\/demo\/manifest\.json$/, body: JSON.stringify(changed), kind: "application/json" };
   await open(page, host, "#/results", `?run=runs/demo/&n=${Math.random()}`);
   await state(page, "ready");
+  assert.equal(await page.locator(".timeline-bars").count(), 0, "it is drawn when it is asked for");
   await by(page, "provenance").locator("summary").first().click();
+  await page.locator('[data-test="timeline"], [data-test="no-timeline"]').waitFor();
   return changed;
 }
 
@@ -49,7 +51,8 @@ const SPANS = [
 ];
 
 /** A part of a run on a graphics device. */
-const part = (passes = 1) => ({
+const part = (passes = 1, process = 0) => ({
+  process,
   device: "gpu:0",
   seconds: 2 * passes,
   passes,
@@ -106,9 +109,9 @@ test("pieces stand where the run did them, on a device as well", TIME, async () 
 
 test("parts, passes and what is not drawn are said", TIME, async () => {
   await details((m) => {
-    m.timeline = { parts: [part(3), { ...part(), spans: [], spans_left_out: 9 }, part(), part(), part()] };
+    m.timeline = { parts: [part(3), { ...part(1, 1), spans: [], spans_left_out: 9 }, part(1, 2), part(1, 3), part(1, 3)] };
     m.timeline.parts[0].spans_left_out = 2;
-    m.timings.parts = 6;
+    m.timings.parts = 5;
   });
   const words = await by(page, "timeline").innerText();
   for (const said of [

@@ -45,6 +45,7 @@ const MANIFEST = object<Manifest>({
     object<Timeline>({
       parts: list(
         object<TimelinePart>({
+          process: whole,
           device: text,
           seconds: number,
           passes: whole,

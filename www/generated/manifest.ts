@@ -270,14 +270,16 @@ export type StageTiming = {
 
 /** When a run did what. */
 export type Timeline = {
-  /** One for each process that measured, in their order; each has a clock of its own. Those of versions that
-   * wrote no timeline are not there: `timings.parts` counts them all. */
+  /** One for each process that measured, and each device where several shared its passes; each has a clock of
+   * its own. Processes of versions that wrote no timeline are not there: `timings.parts` counts them all. */
   parts: Array<TimelinePart>,
 };
 
-/** What one process did. */
+/** What one process did on one device. */
 export type TimelinePart = {
-  /** `cpu`, `gpu` (a browser's), `gpu:1`, `all`. */
+  /** Which process, from 0. */
+  process: number,
+  /** `cpu`, `gpu` (a browser's), `gpu:1`, `all, number 2`. */
   device: string,
   /** Wall-clock seconds of its passes. */
   seconds: number,

@@ -192,12 +192,17 @@ function provenance(run: Run, m: Manifest): HTMLElement {
     ["Opened from", run.origin],
   ];
   const files = [...m.model.files, m.tokenizer.file, ...m.dataset.files];
+  // Hundreds of elements that few look at: drawn once they are asked for.
+  const timeline = h("div");
+  const draw = () => {
+    if (timeline.childElementCount === 0) timeline.append(timelineSection(m));
+  };
   return h(
     "details",
-    { class: "provenance", "data-test": "provenance" },
+    { class: "provenance", "data-test": "provenance", ontoggle: draw },
     h("summary", null, "How this run was made"),
     h("dl", { class: "plain" }, rows.map(([name, value]) => h("div", null, h("dt", null, name), h("dd", null, value)))),
-    timelineSection(m),
+    timeline,
     m.dataset.skipped_rows.length === 0
       ? null
       : [h("p", null, "Rows of the data set that were skipped:"), h("ul", null, items(m.dataset.skipped_rows, (text) => text, "manifest.json"))],

@@ -41,9 +41,11 @@ export function timelineSection(m: Manifest): HTMLElement {
   if (parts.length === 0) {
     return h("p", { "data-test": "no-timeline" }, "When what was done is not known: an earlier version made this run.");
   }
-  const all = Math.max(parts.length, m.timings.parts ?? 0);
+  // Devices that share a process' passes are parts of their own.
+  const processes = new Set(parts.map(({ process }) => process)).size;
+  const older = (m.timings.parts ?? 0) - processes;
   const left = [
-    all > parts.length && `${counted(all - parts.length, "part")} of this run ${all - parts.length === 1 ? "comes" : "come"} from an earlier version, without a timeline.`,
+    older > 0 && `${counted(older, "part")} of this run ${older === 1 ? "comes" : "come"} from an earlier version, without a timeline.`,
     parts.length > MOST_PARTS && `The first ${MOST_PARTS} of ${parts.length} parts are shown; the download has all.`,
   ].filter((text): text is string => text !== false);
   return h(
