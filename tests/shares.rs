@@ -57,7 +57,7 @@ fn shares_give_the_numbers_of_the_whole() {
             for (at, share) in run::shares(&sizes, workers, 10).into_iter().enumerate().rev() {
                 let share = run::unpack_samples(&run::pack_samples(&samples[share]).unwrap()).unwrap();
                 let share = inputs(&golden, &computes, &options, &share);
-                let portion = block_on(Portion::measure(share, at == 0, &Silent)).unwrap();
+                let portion = block_on(Portion::measure(share, at == 0, 0, &Silent)).unwrap();
                 assert!(complete.is_empty(), "kept before it was known what is ordinary");
                 complete.extend(portions.take(Portion::unpack(&portion.pack().unwrap()).unwrap()));
             }

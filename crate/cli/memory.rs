@@ -7,7 +7,7 @@ use crate::dataset::Sample;
 use crate::engine::{Inputs, Needs, Options, Work};
 use crate::error::{Error, Result};
 use crate::output::Precision;
-use crate::platform;
+use crate::platform::{self, Adapter};
 use crate::run::Request;
 
 /// Samples that the need is told from, where there are more.
@@ -19,7 +19,9 @@ const ENOUGH: usize = 1000;
 /// A tensor that the checkpoint lacks.
 pub fn needs(request: Request<'_>, devices: &Devices, options: &Options) -> Result<Needs> {
     let all: Vec<&Sample> = request.samples().collect();
-    let every = all.len().div_ceil(ENOUGH).max(1);
+    // a pass of them is as large as one of all
+    let enough = options.pass.map_or(all.len(), |pass| pass.max(ENOUGH)).max(1);
+    let every = (all.len() / enough).max(1);
     let some: Vec<Sample> = all.into_iter().step_by(every).cloned().collect();
     let inputs: Inputs<'_> = Inputs { options, ..request.inputs(&some) };
     needs_of(request, devices, options, &inputs.schedule().work())
@@ -32,7 +34,12 @@ pub fn needs(request: Request<'_>, devices: &Devices, options: &Options) -> Resu
 pub fn needs_of(request: Request<'_>, devices: &Devices, options: &Options, work: &Work) -> Result<Needs> {
     let gpu = !devices.adapters.is_empty();
     let half = devices.info().precision != Precision::F32;
-    Needs::of(&request.loaded.model, &request.loaded.saes, options.logprob, work, gpu, half)
+    let one = Needs::of(&request.loaded.model, &request.loaded.saes, options.logprob, work, gpu, half)?;
+    // each device has blocks of its own, and one that is named twice holds both
+    let named = |adapter: &Adapter| devices.adapters.iter().filter(|other| *other == adapter).count();
+    let most = devices.adapters.iter().map(named).max().unwrap_or(1) as u64;
+    let devices = devices.computes.len().max(1) as u64;
+    Ok(Needs { host: one.host * devices, device: one.device * most, ..one })
 }
 
 /// How often micro-batches are halved for the run to stay within `budget`, or within what is free.

@@ -88,7 +88,7 @@ impl Devices {
     pub fn kind(&self) -> String {
         match &self.adapters[..] {
             [] => "cpu".to_owned(),
-            _ if self.all => "all".to_owned(),
+            [_, _, ..] if self.all => "all".to_owned(),
             several => several.iter().map(|one| format!("gpu:{}", one.index)).collect::<Vec<_>>().join(","),
         }
     }

@@ -34,8 +34,7 @@ pub struct Outcome {
     pub failed: Vec<FailedSample>,
     /// Time and work.
     pub counters: Counters,
-    /// When what was done. It stays with the process whose clock that is.
-    #[serde(skip)]
+    /// When what was done, by the clock of the analysis.
     pub spans: Vec<Span>,
     /// Number of the device that measured it, among those that share the run's passes.
     pub device: usize,

@@ -119,10 +119,10 @@ impl Schedule {
         self.passes.len()
     }
 
-    /// What each sample of the data set is of the work, roughly: the tokens of its texts, each prefix once.
+    /// What each sample of the data set is of the work, roughly: the tokens of its texts, each prefix once; 0 for
+    /// one that will fail.
     pub fn sizes(&self) -> Vec<usize> {
-        // one that will fail has to be listed all the same
-        let mut sizes = vec![1; self.tokenized.len() + self.unfit.len()];
+        let mut sizes = vec![0; self.tokenized.len() + self.unfit.len()];
         for Tokenized { index, texts } in &self.tokenized {
             let mut trie = Trie::new();
             texts.iter().for_each(|text| drop(trie.insert(text)));

@@ -115,7 +115,9 @@ impl Timer {
         let (end, seconds) = (self.origin.seconds(), clock.seconds());
         *clock = Clock::start();
         self.timings.add(stage, seconds);
-        let start = (end - seconds).max(0.0);
+        // two clocks are read, and time may pass between
+        let before = self.spans.iter().rev().find(|span| span.lane == Lane::Compute).map_or(0.0, |span| span.end);
+        let start = (end - seconds).clamp(before.min(end), end);
         self.spans.push(Span { lane: Lane::Compute, stage, layer, waits, start, end });
     }
 

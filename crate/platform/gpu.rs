@@ -1,7 +1,7 @@
 //! Graphics adapters on native: which there are, which are real, opening one for burn, and what its driver
 //! says of it since.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use burn::tensor::Device;
@@ -137,6 +137,7 @@ struct Said {
     fault: OnceLock<Fault>,
     /// Most bytes of buffers seen.
     peak: AtomicU64,
+    closed: AtomicBool,
 }
 
 /// A device's error.
@@ -208,9 +209,6 @@ pub async fn open_anew(adapter: &Adapter) -> Result<Device> {
 pub fn check_device(device: &Device) -> Result<()> {
     let opened = opened();
     let Some(opened) = opened.iter().find(|opened| opened.device == *device) else { return Ok(()) };
-    if let Some(bytes) = opened.handle.generate_allocator_report().map(|report| report.total_reserved_bytes) {
-        opened.said.peak.fetch_max(bytes, Ordering::Relaxed);
-    }
     match opened.said.fault.get() {
         None => Ok(()),
         Some(Fault { out_of_memory: true, text }) => Err(Error::out_of_memory(
@@ -224,16 +222,35 @@ pub fn check_device(device: &Device) -> Result<()> {
     }
 }
 
+/// Takes down what buffers a device holds now: [`peak_buffers`] tells of the most.
+pub fn count_buffers(device: &Device) {
+    let opened = opened();
+    let Some(opened) = opened.iter().find(|opened| opened.device == *device) else { return };
+    if let Some(bytes) = opened.handle.generate_allocator_report().map(|report| report.total_reserved_bytes) {
+        opened.said.peak.fetch_max(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Most bytes of buffers that devices held together before some of them were closed.
+static PEAK_OF_CLOSED: AtomicU64 = AtomicU64::new(0);
+
 /// Most bytes of buffers that the devices have held together, where their drivers tell.
 pub fn peak_buffers() -> Option<u64> {
-    let opened = opened();
-    let peaks = opened.iter().map(|opened| opened.said.peak.load(Ordering::Relaxed));
-    Some(peaks.sum()).filter(|bytes| *bytes > 0)
+    let most = peak_of(&opened()).max(PEAK_OF_CLOSED.load(Ordering::Relaxed));
+    Some(most).filter(|bytes| *bytes > 0)
+}
+
+fn peak_of(opened: &[Opened]) -> u64 {
+    let open = opened.iter().filter(|opened| !opened.said.closed.load(Ordering::Relaxed));
+    open.map(|opened| opened.said.peak.load(Ordering::Relaxed)).sum()
 }
 
 /// Gives a device's memory back; nothing can be computed on it any more.
 pub fn close_device(device: &Device) {
-    if let Some(opened) = opened().iter().find(|opened| opened.device == *device) {
+    let all = opened();
+    PEAK_OF_CLOSED.fetch_max(peak_of(&all), Ordering::Relaxed);
+    if let Some(opened) = all.iter().find(|opened| opened.device == *device) {
+        opened.said.closed.store(true, Ordering::Relaxed);
         opened.said.fault.get_or_init(|| Fault { out_of_memory: false, text: "the device was closed".to_owned() });
         opened.handle.destroy();
     }

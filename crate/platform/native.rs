@@ -26,8 +26,8 @@ pub use quiet::quietly;
 #[path = "gpu.rs"]
 mod gpu;
 pub use gpu::{
-    Adapter, Interface, adapters, check_device, close_device, no_display_for_adapters, open as open_adapter, open_anew,
-    peak_buffers,
+    Adapter, Interface, adapters, check_device, close_device, count_buffers, no_display_for_adapters,
+    open as open_adapter, open_anew, peak_buffers,
 };
 pub mod fetch;
 

@@ -125,6 +125,9 @@ pub fn check_device(_: &burn::tensor::Device) -> crate::error::Result<()> {
     Ok(())
 }
 
+/// The page counts a device's buffers: see [`gpu_memory`].
+pub fn count_buffers(_: &burn::tensor::Device) {}
+
 /// Size of the WASM memory, which only grows: its peak. The device's buffers are counted apart.
 pub fn peak_memory() -> Option<u64> {
     let memory: js_sys::WebAssembly::Memory = wasm_bindgen::memory().into();

@@ -45,6 +45,8 @@ pub enum Request {
         ordinary: bool,
         /// What the model's files have to be: see [`super::Shares`].
         files: String,
+        /// Number of the worker that measures it, from 0: its timeline is its own.
+        worker: usize,
     },
     /// Hands a measured share to the run that asked for it.
     Hand {

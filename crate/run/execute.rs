@@ -11,7 +11,7 @@ use super::shard::Shard;
 use super::sources::{as_pinned, unchanged};
 use super::spool::{Base, Spool};
 use crate::dataset::{Dataset, Sample};
-use crate::engine::{Analysis, Inputs, MOST_HALVINGS, Observer, Options, Outcome};
+use crate::engine::{Analysis, Inputs, MOST_HALVINGS, Observer, Options, Outcome, Work};
 use crate::error::{Error, Result};
 use crate::model::ops::Compute;
 use crate::platform::{self, BoxFuture};
@@ -100,7 +100,12 @@ pub async fn execute(
             (measured, _) => return measured,
         };
         let Some(reopen) = request.reopen else { return Err(short) };
-        options.halvings += 1;
+        let most = |work: Work| (work.largest_pass, work.largest_batch);
+        let smaller = Options { halvings: options.halvings + 1, ..options.clone() };
+        if most(Inputs { options: &smaller, ..inputs }.schedule().work()) == most(inputs.schedule().work()) {
+            return Err(short);
+        }
+        options = smaller;
         keeper.shortages += 1;
         observer.note(&format!("{}; going on with half as much at once", short.message()));
         computes = Cow::Owned(reopen(computes.into_owned()).await?);

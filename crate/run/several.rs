@@ -114,10 +114,14 @@ pub(super) async fn measure<B: Future<Output = Result<Base>>>(
     }
     match first {
         Some(error) => Err(error),
-        None if ended < inputs.computes.len() => Err(Error::device(
-            "a device's thread stopped without a result",
-            "run again; please report it if it happens twice",
-        )),
+        None if ended < inputs.computes.len() => {
+            // what a driver said tells more
+            for compute in inputs.computes {
+                platform::check_device(&compute.device)?;
+            }
+            let hint = "run again; please report it if it happens twice";
+            Err(Error::device("a device's thread stopped without a result", hint))
+        }
         None => Ok(()),
     }
 }

@@ -69,6 +69,10 @@ pub fn shares(weights: &[usize], workers: usize, most: usize) -> Vec<Range<usize
         out.push(start..end);
         start = end;
     }
+    // ordinary text comes with the first share, and needs a sample there that a pass takes
+    while out.len() > 1 && weights[out[0].clone()].iter().all(|weight| *weight == 0) {
+        out[1].start = out.remove(0).start;
+    }
     out
 }
 
@@ -81,16 +85,17 @@ pub struct Portion {
 }
 
 impl Portion {
-    /// Measures a share. One worker of a run has to take ordinary text along.
+    /// Measures a share, as the worker of this number. One worker of a run has to take ordinary text along.
     ///
     /// # Errors
     /// As [`Analysis::next`].
-    pub async fn measure(inputs: Inputs<'_>, ordinary: bool, observer: &dyn Observer) -> Result<Self> {
+    pub async fn measure(inputs: Inputs<'_>, ordinary: bool, worker: usize, observer: &dyn Observer) -> Result<Self> {
         let mut analysis = Analysis::new(inputs, 0, observer);
         if !ordinary {
             analysis = analysis.without_ordinary();
         }
-        let outcome = analysis.all().await?;
+        let mut outcome = analysis.all().await?;
+        outcome.device = worker;
         let medians = ordinary.then(|| analysis.medians().to_vec());
         Ok(Self { outcome, medians })
     }
@@ -215,6 +220,16 @@ mod tests {
         // one sample that outweighs all others
         assert_eq!(shares(&[1000, 1, 1], 3, 10), [0..1, 1..2, 2..3]);
         assert_eq!(shares(&[1, 1, 1000], 3, 10), [0..1, 1..2, 2..3]);
+    }
+
+    #[test]
+    fn the_first_share_has_a_sample_that_can_be_measured() {
+        let unfit = [vec![0; 150], vec![9; 50]].concat();
+        let shares = shares(&unfit, 2, 70);
+        assert!(unfit[shares[0].clone()].iter().any(|weight| *weight > 0), "{shares:?}");
+        assert_eq!(shares.iter().cloned().flatten().collect::<Vec<_>>(), (0..200).collect::<Vec<_>>());
+        let none = super::shares(&[0; 40], 2, 70);
+        assert!(none.len() == 1 && none[0] == (0..40), "where none can, one worker says so");
     }
 
     #[test]

@@ -259,8 +259,7 @@ impl Spool {
         let mut entries = Vec::with_capacity(pass.samples.len());
         let first = !self.times.iter().any(|time| time.is_of(self.part, pass.device));
         let (part, counters, shortages, device) = (self.part, pass.counters, pass.shortages, device.to_owned());
-        // what another worker measured comes without its clock
-        let time = (!pass.spans.is_empty()).then(|| PassTime::of(pass, first));
+        let time = Some(PassTime::of(pass, first));
         let mark = Mark { part, counters, device, peak_memory, shortages, time };
         self.add(|append| {
             for sample in &pass.samples {

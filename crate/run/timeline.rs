@@ -82,6 +82,8 @@ fn device_name(all: &str, number: usize) -> String {
     let mut names = all.split(',');
     match (all, names.clone().count()) {
         ("all", _) => format!("all, number {}", number + 1),
+        // workers of a page, of which the first may be the only one
+        (_, 1) if number > 0 => format!("{all}, number {}", number + 1),
         (_, 1) => all.to_owned(),
         _ => names.nth(number).unwrap_or(all).to_owned(),
     }

@@ -82,8 +82,8 @@ async fn handle(page: &Page, kept: &Kept, task: &Task, request: Request) -> Resu
         Request::Analyze { setup, run_id, asked } => {
             Answer::Analyze(analyze::analyze(subjects, task, &setup, run_id, asked).await?)
         }
-        Request::Measure { setup, share, ordinary, files } => {
-            Answer::Measure(workers::measure(subjects, task, &setup, &share, ordinary, &files).await?)
+        Request::Measure { setup, share, ordinary, files, worker } => {
+            Answer::Measure(workers::measure(subjects, task, &setup, &share, ordinary, &files, worker).await?)
         }
         Request::Hand { target, portion, memory } => {
             page.hand(target, Handed { portion, memory });

@@ -9,7 +9,7 @@ use super::plan::Reads;
 use super::settings::{self, SHARE};
 use super::subject::{Opened, Subjects};
 use super::task::{Handed, Reporter, Task, memory};
-use crate::engine::{self, Inputs, Needs, Outcome, Schedule};
+use crate::engine::{self, Inputs, Needs, Options, Outcome, Schedule};
 use crate::error::{Error, Result};
 use crate::model::ops::Compute;
 use crate::platform::{self, Clock};
@@ -47,12 +47,14 @@ impl Deal {
         if setup.workers == Some(1) || (setup.workers.is_none() && machine().cores == 1) {
             return Ok(out);
         }
+        // a share is one pass
+        let options = &Options { pass: Some(SHARE), ..options.clone() };
         let schedule = Schedule::new(&loaded.model, &samples, options, true);
         let needs = Needs::of(&loaded.model, &loaded.saes, options.logprob, &schedule.work(), false, false)?;
         out.workers = count(setup, samples.len(), needs.host, Reads::of(opened, needs.weights));
         if out.workers > 1 {
             let mut sizes = schedule.sizes();
-            if let Some(first) = sizes.first_mut() {
+            if let Some(first) = sizes.iter_mut().find(|size| **size > 0) {
                 // comes with the first share
                 *first += engine::ordinary_texts(&loaded.model).iter().map(Vec::len).sum::<usize>();
             }
@@ -116,6 +118,7 @@ pub(super) async fn measure(
     share: &Bytes,
     ordinary: bool,
     files: &str,
+    worker: usize,
 ) -> Result<Bytes> {
     let samples = run::unpack_samples(&share.0)?;
     let options = settings::options(setup)?;
@@ -133,5 +136,5 @@ pub(super) async fn measure(
     let (computes, options) = ([Compute::cpu()], &options);
     let loaded = &opened.loaded;
     let inputs = Inputs { model: &loaded.model, computes: &computes, saes: &loaded.saes, samples: &samples, options };
-    Ok(Bytes(Portion::measure(inputs, ordinary, &Reporter { task }).await?.pack()?))
+    Ok(Bytes(Portion::measure(inputs, ordinary, worker, &Reporter { task }).await?.pack()?))
 }

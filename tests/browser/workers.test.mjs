@@ -53,7 +53,6 @@ async function files() {
 
 /** What of a manifest does not depend on how the run was cut. */
 function lasting(bytes) {
-  // each worker has a clock of its own: there is no timeline of several
   const { started_at, timings, batch, compute, timeline, ...manifest } = JSON.parse(bytes);
   const { threads, ...computed } = compute;
   const { texts, tokens } = batch;
@@ -61,11 +60,12 @@ function lasting(bytes) {
   return { manifest: { ...manifest, computed, texts, tokens }, threads };
 }
 
-/** The workers that measure shares. */
+/** The workers that measure shares, and have their WASM. */
 async function measuring() {
   const found = [];
   for (const worker of page.workers()) {
-    if ((await worker.evaluate(() => self.name).catch(() => "")).startsWith("measuring")) found.push(worker);
+    const name = await worker.evaluate(() => "saescopeFusedBlock" in self && self.name).catch(() => "");
+    if (name && name.startsWith("measuring")) found.push(worker);
   }
   return found;
 }

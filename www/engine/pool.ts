@@ -46,7 +46,7 @@ class Member {
   received = 0;
   calls: Rpc<Request, Results, CallEvent, Told>;
 
-  constructor(script: string, module: WebAssembly.Module, at: number) {
+  constructor(script: string, module: WebAssembly.Module, readonly at: number) {
     const end = (error: EngineError) => this.calls.end(error);
     this.calls = new Rpc(script, `${MEASURING} ${at + 1}`, {
       started: () => ({ id: 0, type: "module", module }) satisfies ToWorker,
@@ -124,7 +124,8 @@ export class Pool {
     // the share is the data
     const setup: Setup = { ...this.setup, data: { kind: "builtin" } };
     const { files } = this.shares;
-    const request = { type: "measure" as const, setup, share: packed, ordinary: going.ordinary, files };
+    const { at: worker } = member;
+    const request = { type: "measure" as const, setup, share: packed, ordinary: going.ordinary, files, worker };
     return member.calls.call<"measure">(request, (event) => {
       if (event.type === "download") this.#download(member, event.download);
       if (event.type !== "progress" || this.#ended) return;

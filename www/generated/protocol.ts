@@ -357,6 +357,8 @@ export type Request = { type: "hello" }
     ordinary: boolean,
     /** What the model's files have to be: see [`super::Shares`]. */
     files: string,
+    /** Number of the worker that measures it, from 0: its timeline is its own. */
+    worker: number,
   }
   | {
     type: "hand",

@@ -234,6 +234,7 @@ impl Compute {
             return Ok(());
         }
         let begun = self.device.flush().map_err(failed);
+        platform::count_buffers(&self.device);
         // what the driver said tells more than what follows from it
         platform::check_device(&self.device)?;
         begun
