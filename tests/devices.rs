@@ -240,7 +240,7 @@ fn without_memory() {
     assert!(found == expected);
     assert!(manifest["warnings"].to_string().contains("ran out of memory once"), "{}", manifest["warnings"]);
     let notes = listener.notes.into_inner().unwrap();
-    assert!(notes.len() == 1 && notes[0].contains("going on with half as much at once"), "{notes:?}");
+    assert!(notes.len() == 1 && notes[0].contains("the device is opened anew"), "{notes:?}");
 }
 
 #[test]

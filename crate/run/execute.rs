@@ -101,13 +101,16 @@ pub async fn execute(
         };
         let Some(reopen) = request.reopen else { return Err(short) };
         let most = |work: Work| (work.largest_pass, work.largest_batch);
-        let smaller = Options { halvings: options.halvings + 1, ..options.clone() };
-        if most(Inputs { options: &smaller, ..inputs }.schedule().work()) == most(inputs.schedule().work()) {
+        let halved = Options { halvings: options.halvings + 1, ..options.clone() };
+        let smaller = most(Inputs { options: &halved, ..inputs }.schedule().work()) < most(inputs.schedule().work());
+        // once, something else may have had the memory
+        if !smaller && keeper.shortages > 0 {
             return Err(short);
         }
-        options = smaller;
+        options = halved;
         keeper.shortages += 1;
-        observer.note(&format!("{}; going on with half as much at once", short.message()));
+        let less = if smaller { ", for half as much at once" } else { "" };
+        observer.note(&format!("{}; the device is opened anew{less}", short.message()));
         computes = Cow::Owned(reopen(computes.into_owned()).await?);
     }
 }

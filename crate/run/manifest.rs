@@ -235,7 +235,9 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
     manifest.timeline = timeline;
     let of_shortages = (shortages > 0).then(|| {
         let times = if shortages == 1 { "once".to_owned() } else { format!("{shortages} times") };
-        format!("the device ran out of memory {times}; smaller batches measured the rest, with the same numbers")
+        format!(
+            "the device ran out of memory {times} and was opened anew, for smaller batches; the numbers are the same"
+        )
     });
     let of_failures = (!failed.is_empty()).then(|| format!("{} samples failed", failed.len()));
     manifest.warnings = health

@@ -71,7 +71,8 @@ pub fn shares(weights: &[usize], workers: usize, most: usize) -> Vec<Range<usize
     }
     // ordinary text comes with the first share, and needs a sample there that a pass takes
     while out.len() > 1 && weights[out[0].clone()].iter().all(|weight| *weight == 0) {
-        out[1].start = out.remove(0).start;
+        let first = out.remove(0);
+        out[0].start = first.start;
     }
     out
 }
