@@ -22,7 +22,7 @@ const GPU_NODES: usize = 2048;
 const FEWEST_NODES: usize = 64;
 /// Bytes of residual streams that one pass through the model may hold.
 const STREAM_BYTES: usize = 256 << 20;
-/// As often a schedule can be halved: CPU and device come to [`FEWEST_NODES`].
+/// As often a schedule can be halved: by then a device's micro-batches are the smallest that save memory.
 pub const MOST_HALVINGS: u32 = (GPU_NODES / FEWEST_NODES).ilog2();
 
 /// A sample's three token sequences.

@@ -168,7 +168,7 @@ fn opened() -> std::sync::MutexGuard<'static, Vec<Opened>> {
 /// Opens an adapter for burn, once more where it is open: a device of its own, with memory of its own.
 ///
 /// # Errors
-/// As [`open`].
+/// As [`open()`].
 pub async fn open_anew(adapter: &Adapter) -> Result<Device> {
     let failed = |e: String| {
         Error::device(
