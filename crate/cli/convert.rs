@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use super::args::{Convert, ModelArgs, QuantizeArgs};
-use super::{interrupt, print, say, setup};
+use super::{interrupt, megabytes, print, say, setup};
 use crate::checkpoint::Quantization;
 use crate::error::{Error, Result};
 use crate::platform::{self, FileSink, RunFiles, replaceable};
@@ -101,8 +101,4 @@ fn check(path: &Path, force: bool) -> Result<()> {
         ));
     }
     Ok(())
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::args::Analyze;
 use super::ready::Ready;
-use super::{known, memory, print, setup};
+use super::{known, megabytes, memory, print, setup};
 use crate::dataset::Sample;
 use crate::engine::Work;
 use crate::error::Result;
@@ -68,8 +68,4 @@ fn missing(args: &Analyze) -> Result<Vec<(String, Option<u64>)>> {
     let away = asked.filter(|(_, origins)| !origins.iter().any(|o| is_at_hand(o, &settings)));
     let size = |origins: &[Origin]| origins.first()?.files().iter().map(|f| f.size).sum::<Option<u64>>();
     Ok(away.map(|(what, origins)| (what.clone(), size(origins))).collect())
-}
-
-fn megabytes(bytes: u64) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::catalog::RUN_FILES;
 use super::closing::quoted;
 use super::interrupt::Interrupts;
+use super::megabytes;
 use crate::error::{Error, Result};
 use crate::platform::{self, Claim, FileJournal, RunFiles, replaceable};
 use crate::run::{Header, PART_FILE, SPOOL_FILE, Spool};
@@ -61,7 +62,6 @@ impl RunFolder {
         match platform::free_space(out).filter(|free| *free < bytes) {
             None => Ok(()),
             Some(free) => {
-                let megabytes = |bytes: u64| format!("{:.1} MB", bytes as f64 / 1e6);
                 let found = format!("the run takes {} at least, {} are free", megabytes(bytes), megabytes(free));
                 let full = std::io::Error::new(std::io::ErrorKind::StorageFull, found);
                 let hint = "free some space, or choose another folder with `--out`";

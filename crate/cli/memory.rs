@@ -1,8 +1,8 @@
 //! How much memory a run may take, before anything of it is taken.
 
 use super::args::Bytes;
-use super::say;
 use super::setup::Devices;
+use super::{megabytes, say};
 use crate::dataset::Sample;
 use crate::engine::{Inputs, Needs, Options, Work};
 use crate::error::{Error, Result};
@@ -53,7 +53,6 @@ pub fn halvings(request: Request<'_>, devices: &Devices, budget: Option<Bytes>) 
     let Some(budget) = asked.or(free) else { return Ok(0) };
     let of = |halvings| needs(request, devices, &Options { halvings, ..request.options.clone() });
     let (halvings, needs) = Needs::within(budget, of)?;
-    let megabytes = |bytes: u64| format!("{:.0} MB", bytes as f64 / 1e6);
     if needs.most() > budget {
         let what = format!("the run takes up to {} with the smallest batches", megabytes(needs.most()));
         if asked.is_some() {

@@ -41,7 +41,7 @@ use futures::executor::block_on;
 use crate::error::{Error, Result};
 use crate::platform;
 use args::{Cli, Command};
-pub(crate) use talk::{print, say};
+pub(crate) use talk::{megabytes, print, say};
 
 /// Runs the command line and maps its outcome to an exit status.
 pub fn main() -> ExitCode {

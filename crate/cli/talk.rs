@@ -28,6 +28,11 @@ pub(crate) fn reader_gone(error: &Error) -> bool {
     matches!(error, Error::Io { file, source, .. } if file == STDOUT && source.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// `202.3 MB`
+pub(crate) fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
 /// One message to the user, on stderr, in one piece. A message that cannot be written is lost.
 pub(crate) fn say(text: &str) {
     // nobody is left to tell
