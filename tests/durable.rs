@@ -144,7 +144,7 @@ fn three_parts_are_the_whole() {
         assert!(!out.status.success() && !run.path("out").exists(), "{text}");
         assert!(words.iter().all(|word| text.contains(word)), "{words:?}\n{text}");
     };
-    refused(&["merge", "part1", "part2"], &["are missing: s-0", "hint:"]);
+    refused(&["merge", "part1", "part2"], &["are missing: the data set's sample ", "hint:"]);
     refused(&["merge", "part1", "part2", "part3", "./part3"], &["part.spool: part ./part3 twice"]);
     refused(&["merge", "whole"], &["part.spool", "--shard I/N"]);
     // a run that replaces a part leaves nothing of it, and a merge nothing of an unfinished run

@@ -2,6 +2,8 @@
 
 mod architecture;
 mod cli;
+#[cfg(unix)]
+mod cluster;
 mod compare;
 mod convert;
 mod data;

@@ -8,7 +8,7 @@ use super::folder::{RunFolder, remove};
 use super::progress::screen;
 use super::{catalog, print, say, siblings};
 use crate::error::{Error, Result};
-use crate::platform::{FileJournal, RunFiles};
+use crate::platform::{FileJournal, RunFiles, allow_open};
 use crate::run::{self, PART_FILE, SPOOL_FILE, Spool};
 
 /// Runs the command.
@@ -17,6 +17,8 @@ use crate::run::{self, PART_FILE, SPOOL_FILE, Spool};
 /// Parts that are missing, unfinished, doubled or not of one run; writing errors.
 pub fn run(args: &Merge) -> Result<ExitCode> {
     RunFolder::check(Some(&args.out), args.force)?;
+    // they stay open, and locked, until the run is written
+    allow_open(args.parts.len())?;
     let mut seen = Vec::new();
     let mut spools = Vec::with_capacity(args.parts.len());
     for folder in &args.parts {

@@ -16,11 +16,13 @@ use crate::error::{Error, Result};
 mod atomic;
 mod file_journal;
 mod files;
+mod handles;
 mod quiet;
 
 pub use atomic::{Claim, RunFiles, check_writable, claim_folder, claim_named, replaceable, write_atomic};
 pub use file_journal::FileJournal;
 pub use files::{ReadLimits, open_unlinked, read_all};
+pub use handles::allow_open;
 pub use quiet::quietly;
 
 #[path = "gpu.rs"]

@@ -153,21 +153,23 @@ fn order(base: &Base, spools: &[&Spool]) -> Result<Order> {
         }
     }
     let (mut samples, mut failed, mut missing) = (Vec::new(), Vec::new(), Vec::new());
-    for id in base.ids.iter().filter(|id| base.shard.is_none_or(|shard| shard.takes(id))) {
+    for id in base.wanted.ids() {
         match (places.get(id.as_str()), reasons.get(id.as_str())) {
             (Some(place), _) => samples.push(*place),
             (None, Some(reason)) => failed.push((*reason).clone()),
-            (None, None) => missing.push(id.as_str()),
+            (None, None) => missing.push(shown(id)),
         }
     }
+    // of a part that is not here no id is known
+    missing.extend(base.wanted.others().map(|row| format!("the data set's sample {}", row + 1)));
     if let Some(first) = missing.first() {
-        let named = missing.iter().take(5).copied().collect::<Vec<_>>().join(", ");
+        let named = missing.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
         let dots = if missing.len() > 5 { ", …" } else { "" };
         return Err(Error::mismatch(
             "samples of the run",
             format!("{} of them, measured or failed", samples.len() + failed.len() + missing.len()),
             format!("{} are missing: {named}{dots}", missing.len()),
-            format!("give every part of the run; `{first}` is in none of these"),
+            format!("give every part of the run; {first} is in none of these"),
         ));
     }
     Ok(Order { samples, failed })

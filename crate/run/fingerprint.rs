@@ -22,7 +22,7 @@ pub fn data_sha256(samples: &[Sample]) -> String {
 
 /// Things by name, and what stands for each; without the device where any will do.
 fn fingerprint(base: &Base, any_device: bool) -> Vec<(String, String)> {
-    let Base { manifest: m, data, ids: _, logprob, shard: _ } = base;
+    let Base { manifest: m, data, wanted: _, logprob, shard: _ } = base;
     let mut out: Vec<(String, String)> = Vec::new();
     let mut add = |name: &str, value: String| out.push((name.to_owned(), value));
     add("version of the program", format!("{} {} ({})", m.program.name, m.program.version, m.program.git_commit));

@@ -6,6 +6,7 @@ use super::Loaded;
 use super::fingerprint::data_sha256;
 use super::shard::Shard;
 use super::spool::Base;
+use super::wanted::Wanted;
 use crate::dataset::{DataFile, Dataset};
 use crate::engine::{Batching, Counters, FailedSample, Options};
 use crate::hash;
@@ -125,8 +126,8 @@ impl Parts<'_> {
             failed_samples: Vec::new(),
             files: Vec::new(),
         };
-        let ids = data.samples.iter().map(|s| s.id.clone()).collect();
-        Base { manifest, data: data_sha256(&data.samples), ids, logprob: options.logprob, shard }
+        let wanted = Wanted::new(data.samples.iter().map(|s| s.id.as_str()), shard);
+        Base { manifest, data: data_sha256(&data.samples), wanted, logprob: options.logprob, shard }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::fingerprint::same;
 use super::spool::{Base, Spool};
+use super::wanted::Wanted;
 use crate::error::{Error, Result};
 
 /// What is known of the whole run of which these are parts: [`super::finish`] takes it together with
@@ -30,7 +31,9 @@ pub fn merged(parts: &[(String, &Spool)], run_id: Option<String>) -> Result<Base
         let hint = "parts of a run have everything in common but their samples";
         same(&format!("{name} is not of one run with {first}"), base, other, false, hint)?;
     }
+    let wanted: Vec<&Wanted> = bases.iter().map(|(_, base)| &base.wanted).collect();
     let mut whole = (*base).clone();
+    whole.wanted = Wanted::joined(&wanted)?;
     whole.shard = None;
     whole.manifest.dataset.shard = None;
     // the run began when its first part did

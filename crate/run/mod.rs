@@ -18,6 +18,7 @@ mod shares;
 mod sources;
 mod spool;
 mod timeline;
+mod wanted;
 
 #[cfg(test)]
 mod tests;
@@ -31,3 +32,4 @@ pub use merge::merged;
 pub use shard::Shard;
 pub use shares::{Machine, Portion, Portions, pack_samples, shares, unpack_samples};
 pub use spool::{Base, Header, PART_FILE, SPOOL_FILE, Spool};
+pub use wanted::Wanted;

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::shard::Shard;
 use super::timeline::{PartTime, PassTime};
+use super::wanted::Wanted;
 use crate::engine::{Counters, FailedSample, Outcome};
 use crate::error::{Error, Result};
 use crate::hash;
@@ -27,7 +28,7 @@ pub const SPOOL_FILE: &str = "unfinished.spool";
 pub const PART_FILE: &str = "part.spool";
 
 /// Version of the format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Bytes before a frame's payload.
 const FRAME: usize = 12;
 /// No frame is longer: a sample of the widest dictionary known, fully active, takes a few MB.
@@ -62,8 +63,8 @@ pub struct Base {
     pub manifest: Manifest,
     /// sha256 of the samples' texts, in hexadecimal.
     pub data: String,
-    /// Ids of all samples of the data set, in its order.
-    pub ids: Vec<String>,
+    /// The samples that are to be measured.
+    pub wanted: Wanted,
     /// Whether log-probabilities are measured.
     pub logprob: bool,
     /// The part of the data set that this run measures, where it is one.

@@ -50,8 +50,8 @@ impl Journal for Shared {
 }
 
 fn base(ids: &[&str]) -> Base {
-    let ids = ids.iter().map(|id| (*id).to_owned()).collect();
-    Base { manifest: manifest(), data: "d".into(), ids, logprob: false, shard: None }
+    let wanted = Wanted::new(ids.iter().copied(), None);
+    Base { manifest: manifest(), data: "d".into(), wanted, logprob: false, shard: None }
 }
 
 fn pass(ids: &[&str], failed: &[&str], seconds: f64) -> Outcome {
