@@ -160,8 +160,10 @@ fn order(base: &Base, spools: &[&Spool]) -> Result<Order> {
             (None, None) => missing.push(shown(id)),
         }
     }
-    // of a part that is not here no id is known
-    missing.extend(base.wanted.others().map(|row| format!("the data set's sample {}", row + 1)));
+    // a whole run's; of a part that is not here no id is known
+    if base.shard.is_none() {
+        missing.extend(base.wanted.others().map(|row| format!("the data set's sample {}", row + 1)));
+    }
     if let Some(first) = missing.first() {
         let named = missing.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
         let dots = if missing.len() > 5 { ", …" } else { "" };
