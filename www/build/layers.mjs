@@ -14,7 +14,8 @@ const FLOORS = [
   ["ui"],
   ["export"],
   readdirSync(fileURLToPath(new URL("../views", import.meta.url))).map((view) => `views/${view}`),
-  ["shell"],
+  // the page around the views, and the report, which is a page of its own
+  ["shell", "report"],
 ];
 /** What puts the floors together. */
 const TOP = ["main.ts"];

@@ -2,7 +2,7 @@
 
 import { fill, h } from "../ui/dom";
 import { asEngineError } from "../engine/failure";
-import { askData } from "../data/client";
+import { askData } from "../data/ask";
 import type { FileName, Run } from "../data/run";
 import { save } from "./save";
 
