@@ -12,7 +12,8 @@ import { clean, DESKTOP, launch, PHONE } from "./harness/browser.mjs";
 import { harmless, hostileRun } from "./harness/hostile.mjs";
 import { artifact, dist, program, root } from "./harness/paths.mjs";
 import { rows } from "./harness/run.mjs";
-import { accessible, by, fits } from "./harness/view.mjs";
+import { serve } from "./harness/server.mjs";
+import { accessible, by, fits, state } from "./harness/view.mjs";
 
 const TIME = { timeout: 300_000 };
 /** Of 200 samples. */
@@ -252,5 +253,34 @@ test("a report of the three tables alone has no table of features", TIME, async 
   await read(path);
   assert.match(await by(page, "presence").innerText(), /without features\.parquet/);
   assert.equal(await page.locator('[data-test="download-features"]').count(), 0);
+  clean(page, browser);
+});
+
+test("the page saves the report that the program writes", TIME, async () => {
+  const host = await serve();
+  const online = await launch({ webgpu: false });
+  const path = join(scratch, "saved.html");
+  try {
+    const shown = await online.page();
+    await shown.goto(`${host.url}#/results`);
+    await state(shown, "ready");
+    const [download] = await Promise.all([shown.waitForEvent("download"), by(shown, "save-report").click()]);
+    assert.equal(download.suggestedFilename(), "report.html");
+    await download.saveAs(path);
+    clean(shown, online);
+  } finally {
+    await online.close();
+    await host.close();
+  }
+  const blocks = (document) => new Map([...document.matchAll(/data-file="([^"]+)"[^>]*>([^<]*)</g)].map(([, name, text]) => [name, text]));
+  const [saved, written] = [readFileSync(path, "utf8"), readFileSync(file, "utf8")];
+  const [ours, theirs] = [blocks(saved), blocks(written)];
+  for (const name of FILES.slice(0, 3)) assert.ok(ours.get(name) === theirs.get(name), `${name} is another`);
+  const manifest = (found) => JSON.parse(Buffer.from(found.get("manifest.json"), "base64").toString());
+  assert.deepEqual(manifest(ours), manifest(theirs));
+  const frame = (document) => document.replace(/<script type="application[^]*<\/script>\n/, "");
+  assert.ok(frame(saved) === frame(written), "the documents differ");
+  await read(path);
+  alone(path);
   clean(page, browser);
 });

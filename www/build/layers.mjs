@@ -58,9 +58,11 @@ function imports(file) {
   return [...new Set(found.filter((path) => path !== null))];
 }
 
-/** The built-in data set is the one thing that the page takes from elsewhere. */
+/** What the page takes from elsewhere. */
+const ELSEWHERE = ["../crate/dataset/builtin.jsonl", "../crate/cli/report/template.html"];
+
 function outside(file, path) {
-  if (path === "../crate/dataset/builtin.jsonl") return null;
+  if (ELSEWHERE.includes(path)) return null;
   throw new Error(`${file} imports ${path}, which is not there`);
 }
 
