@@ -80,7 +80,7 @@ function draw(group: Comparison[], [low, high]: [number, number], theme: Theme, 
 
   const narrow = width < 560;
   const names = narrow ? 0 : Math.min(230, Math.round(width * 0.26));
-  const verdicts = narrow ? 0 : 118;
+  const verdicts = narrow ? 0 : 122;
   const qs = narrow ? 0 : 46;
   // room of both frames and what stands between them, which is the first one's q
   const room = width - names - verdicts - qs - 12;
@@ -123,7 +123,7 @@ function draw(group: Comparison[], [low, high]: [number, number], theme: Theme, 
               fx: "side", y: "key", frameAnchor: "right", textAnchor: "end", lineAnchor: "middle", dx: qs - 4,
               text: (line: Line) => probability(line.q), fill: (line: Line) => (line.q <= 0.05 ? theme.fg : theme.muted), fontVariant: "tabular-nums", fontSize: 11,
             }),
-            Plot.text(shownRows, { ...text, ...last, y: "metric", dx: qs + 8, text: (c: Comparison) => fit(verdictWord(c.verdict), verdicts), fill: theme.muted, fontSize: 11 }),
+            Plot.text(shownRows, { ...text, ...last, y: "metric", dx: qs + 8, text: (c: Comparison) => fit(verdictWord(c.verdict), verdicts + 8), fill: theme.muted, fontSize: 11 }),
           ]),
       Plot.dot(drawn, { fx: "side", y: "key", x: "at", r: 3.6, stroke: color, strokeWidth: 1.5, fill: (line: Line) => (line.q <= 0.05 ? color(line) : theme.panel), dy: narrow ? 6 : 0 }),
     ],

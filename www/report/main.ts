@@ -55,7 +55,7 @@ function show(run: Run): void {
 
   const [forestGrid, forest] = grid(forests.forestPanels(run), whole);
   const estimated = estimation(run, whole);
-  const [figures, dashboard] = grid(panelsOf(run), context);
+  const [figures, dashboard] = grid(panelsOf(run, "tests"), context);
   const table = statsTable((key, job) => queue.add(key, job));
   table.show(run, null);
   const features = h("div", { "data-test": "presence" }, h("p", { class: "muted" }, "Counting features…"));
@@ -117,7 +117,7 @@ function own(manifest: Manifest): HTMLElement | null {
   return h(
     "div",
     null,
-    h("p", null, "Files of the run, all in this document, and their SHA-256:"),
+    h("p", null, "Files of the run and their SHA-256:"),
     h("ul", { class: "hashes" }, items(files, ({ path, bytes: size, sha256 }) => [h("code", null, shown(path)), ` ${bytes(size)} `, h("code", null, shown(sha256 ?? "unknown"))], "manifest.json")),
   );
 }
