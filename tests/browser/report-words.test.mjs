@@ -1,6 +1,8 @@
 // What a report says of its run, and counts: without a browser.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { runnerImport } from "vite";
 import { root } from "./harness/paths.mjs";
@@ -75,8 +77,32 @@ test("the sign test is the binomial's, exactly", () => {
   assert.ok(signTest(0, FEWEST_DISCORDANT) <= 0.05 && signTest(0, FEWEST_DISCORDANT - 1) > 0.05);
 });
 
+// by dabest, scipy and statsmodels: reference/golden_estimation.py
+const golden = JSON.parse(readFileSync(join(root, "tests/golden/estimation.json"), "utf8"));
+
+for (const { name, fact, hall, difference, percentile, spread } of golden.sets) {
+  test(`the distribution of ${name} pairs is dabest's`, () => {
+    const differences = fact.map((x, i) => hall[i] - x);
+    const mean = differences.reduce((a, b) => a + b) / differences.length;
+    assert.ok(Math.abs(mean - difference) < 1e-12 * Math.max(1, Math.abs(difference)));
+    const means = resampledMeans(differences);
+    // within what 5,000 draws of either leave open
+    const near = (found, wanted, what) => assert.ok(Math.abs(found - wanted) < 0.12 * spread, `${what}: ${found} against ${wanted}`);
+    near(means[Math.floor(0.025 * means.length)], percentile[0], "lower end");
+    near(means[Math.floor(0.975 * means.length)], percentile[1], "upper end");
+    const centre = means.reduce((a, b) => a + b) / means.length;
+    const found = Math.sqrt(means.reduce((sum, x) => sum + (x - centre) ** 2, 0) / means.length);
+    assert.ok(Math.abs(found / spread - 1) < 0.05, `${found} against ${spread}`);
+  });
+}
+
+test("sign tests and q-values are scipy's and statsmodels'", () => {
+  const p = golden.sign_test.map(({ pair: [a, b] }) => signTest(a, b));
+  golden.sign_test.forEach((one, i) => assert.ok(Math.abs(p[i] - one.p) <= 1e-12 * one.p, `${one.pair}: ${p[i]} against ${one.p}`));
+  qValues(p).forEach((q, i) => assert.ok(Math.abs(q - golden.q[i]) <= 1e-12 * golden.q[i], `${q} against ${golden.q[i]}`));
+});
+
 test("q-values are Benjamini and Hochberg's", () => {
-  // statsmodels.stats.multitest.multipletests(p, method="fdr_bh")
   const near = (found, wanted) => found.forEach((q, i) => assert.ok(Math.abs(q - wanted[i]) < 1e-12, `${found}`));
   near(qValues([0.01, 0.04, 0.03, 0.005]), [0.02, 0.04, 0.04, 0.02]);
   near(qValues([0.9, 0.001]), [0.9, 0.002]);

@@ -33,14 +33,16 @@ pub fn run(paths: &Paths, args: &[&str]) -> Result<bool> {
     }
     let folder = text.lines().last().context("analyze named no folder")?;
     // of this run, whatever lay there
-    succeeds(program(paths, "report").arg(folder).arg("--force"))?;
+    let reported = succeeds(program(paths, "report").arg(folder).arg("--force"))?;
     let here = env::current_dir().context("the current folder is gone")?;
     println!("\nthe program: {}", paths.native_program().display());
     println!("ran in:      {}", here.display());
     println!("results in:  {}", here.join(folder).display());
-    println!("the report:  {}", here.join(folder).join("report.html").display());
+    if reported {
+        println!("the report:  {}", here.join(folder).join("report.html").display());
+    }
     if node.is_err() {
-        return Ok(true);
+        return Ok(reported);
     }
     announce(paths, Long::Page);
     // copies packed for hosts are of no use on this machine
