@@ -23,6 +23,7 @@ mod profile;
 mod real_models;
 mod registry;
 mod reliability;
+mod report;
 mod rough;
 mod serve;
 mod shares;

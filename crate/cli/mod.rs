@@ -26,6 +26,7 @@ mod profile;
 mod progress;
 mod random_model;
 mod ready;
+mod report;
 mod serve;
 mod setup;
 mod siblings;
@@ -80,6 +81,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Fetch(args) => block_on(fetch::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Convert(args) => block_on(convert::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Models => models::run().map(|()| ExitCode::SUCCESS),
+        Command::Report(args) => report::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Pack(args) => pack::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {

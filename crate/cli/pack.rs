@@ -63,7 +63,7 @@ pub fn run(args: &args::Pack) -> Result<()> {
 
 /// A run's manifest without the folders of the machine that made it: they are nobody else's business,
 /// and the hashes say which files they were.
-fn shared_manifest(path: &Path) -> Result<Vec<u8>> {
+pub(super) fn shared_manifest(path: &Path) -> Result<Vec<u8>> {
     let name = path.display().to_string();
     let bytes = std::fs::read(path).map_err(|e| Error::io(&name, "read", e, "check that the file is readable"))?;
     let failed = |e: serde_json::Error| {

@@ -14,7 +14,8 @@ const FLOORS = [
   ["ui"],
   ["export"],
   readdirSync(fileURLToPath(new URL("../views", import.meta.url))).map((view) => `views/${view}`),
-  ["shell"],
+  // the page around the views, and the report, which is a page of its own
+  ["shell", "report"],
 ];
 /** What puts the floors together. */
 const TOP = ["main.ts"];
@@ -57,9 +58,11 @@ function imports(file) {
   return [...new Set(found.filter((path) => path !== null))];
 }
 
-/** The built-in data set is the one thing that the page takes from elsewhere. */
+/** What the page takes from elsewhere. */
+const ELSEWHERE = ["../crate/dataset/builtin.jsonl", "../crate/cli/report/template.html"];
+
 function outside(file, path) {
-  if (path === "../crate/dataset/builtin.jsonl") return null;
+  if (ELSEWHERE.includes(path)) return null;
   throw new Error(`${file} imports ${path}, which is not there`);
 }
 

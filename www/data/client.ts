@@ -1,7 +1,8 @@
 // The page's side of the data worker: started once, one for all runs.
 
 import { Rpc } from "../engine/rpc";
-import type { DataRequest, DataResults } from "./worker";
+import type { DataRequest, DataResults } from "./answer";
+import { readBy } from "./ask";
 import script from "./worker.ts?worker&url";
 
 const calls = new Rpc<DataRequest, DataResults>(script, "data", {
@@ -13,8 +14,10 @@ const calls = new Rpc<DataRequest, DataResults>(script, "data", {
     }),
 });
 
-/** Starts the data worker before there is anything to ask it, beside the fetch of a run's files. */
+/** Has the data worker read every run, and starts it before there is anything to ask it, beside the fetch of
+ *  a run's files. */
 export function startData(): void {
+  readBy(askWorker);
   calls.start();
 }
 
@@ -24,7 +27,7 @@ const BYTES_PER_MS = 1000;
 
 /** Asks the data worker for one thing; rejects with EngineFailure. A file that keeps it busy beyond all
  *  measure ends it: the next call starts another. */
-export async function askData<K extends DataRequest["type"]>(request: Extract<DataRequest, { type: K }>): Promise<DataResults[K]> {
+async function askWorker<K extends DataRequest["type"]>(request: Extract<DataRequest, { type: K }>): Promise<DataResults[K]> {
   const size = "blob" in request ? request.blob.size : 0;
   const late = setTimeout(
     () => calls.end({ kind: "crashed", message: "reading this file took too long and was stopped", hint: "the file may be damaged: copy the run again" }),

@@ -3,8 +3,9 @@
 
 import { asEngineError, EngineFailure, failure } from "../engine/failure";
 import { listed, shown } from "../foreign";
-import { askData } from "./client";
+import { askData } from "./ask";
 import type { SampleFeatures } from "./features";
+import type { Presence } from "./presence";
 import { unlike } from "./integrity";
 import { checkVersion, manifestText, readManifest, type Manifest } from "./manifest";
 import { layersOf } from "./metrics";
@@ -12,6 +13,7 @@ import { Table } from "./table";
 
 export type { Manifest } from "./manifest";
 export type { LayerFeatures, SampleFeatures, TextKind } from "./features";
+export type { Presence } from "./presence";
 
 /** The four files of a run. */
 export const FILES = ["metrics.parquet", "features.parquet", "stats.parquet", "manifest.json"] as const;
@@ -43,6 +45,8 @@ export interface Run {
   rowOf(sampleId: string): number | undefined;
   /** Active features of a sample; null where the run has none of it. The first call reads the file. */
   features(sampleId: string): Promise<SampleFeatures | null>;
+  /** How often each feature is active in facts and in hallucinations; null without features.parquet. */
+  presence(): Promise<Presence[] | null>;
   /** The bytes of a file as they were opened; null where the run lacks it. */
   file(name: FileName): Promise<Blob | null>;
   /** Frees what the data worker holds of it. */
@@ -218,6 +222,11 @@ async function build({ metrics: metricsBlob, stats: statsBlob, features, manifes
       if (loadFeatures === undefined) return null;
       await (index ??= retryable(openIndex(), () => (index = null)));
       return askData<"features">({ type: "features", key, sampleId });
+    },
+    async presence() {
+      if (loadFeatures === undefined) return null;
+      await (index ??= retryable(openIndex(), () => (index = null)));
+      return askData<"presence">({ type: "presence", key, sampleIds });
     },
     async file(name) {
       switch (name) {

@@ -2,7 +2,7 @@
 
 import { fill, h } from "../ui/dom";
 import { asEngineError } from "../engine/failure";
-import { askData } from "../data/client";
+import { askData } from "../data/ask";
 import type { FileName, Run } from "../data/run";
 import { save } from "./save";
 
@@ -26,8 +26,9 @@ const ITEMS: Item[] = [
   { test: "export-json", label: "metrics.json", what: "metrics as JSON", file: "metrics.parquet", convert: "json" },
 ];
 
-/** Buttons that save a run's files; `say` reports through the page's live region. */
-export function exportButtons(run: Run, say: (text: string) => void): HTMLElement {
+/** Buttons that save a run's files; `say` reports through the page's live region. `report` makes its report,
+ *  which is no file of the run; a report itself has none. */
+export function exportButtons(run: Run, say: (text: string) => void, report?: (run: Run) => Promise<Blob>): HTMLElement {
   const status = h("p", { class: "export-status", hidden: true });
   const offered = ITEMS.filter(({ file }) => {
     if (file === "features.parquet") return run.hasFeatures;
@@ -41,14 +42,24 @@ export function exportButtons(run: Run, say: (text: string) => void): HTMLElemen
       item.label,
     ),
   );
+  // only a finished run has one
+  if (report !== undefined && run.manifest !== null && !run.partial) {
+    buttons.push(
+      h("button", { type: "button", class: "small", "data-test": "save-report", title: "the run as one document, to read, print and send", onclick: () => void attempt("report.html", () => report(run)) }, "report.html"),
+    );
+  }
 
-  async function give({ label, file, convert }: Item): Promise<void> {
-    try {
+  function give({ label, file, convert }: Item): Promise<void> {
+    return attempt(label, async () => {
       const source = await run.file(file);
       if (source === null) throw new Error(`this run has no ${file}`);
-      const blob =
-        convert === undefined ? source : await askData<"convert">({ type: "convert", name: file, blob: source, format: convert });
-      save(blob, label);
+      return convert === undefined ? source : askData<"convert">({ type: "convert", name: file, blob: source, format: convert });
+    });
+  }
+
+  async function attempt(label: string, make: () => Promise<Blob>): Promise<void> {
+    try {
+      save(await make(), label);
       status.hidden = true;
       say(`${label} saved`);
     } catch (reason) {

@@ -167,6 +167,17 @@ pub fn types(paths: &Paths, report: &mut Report) {
     }
 }
 
+/// Whether the committed template of the report is what the sources give, where node is.
+pub fn template(paths: &Paths, report: &mut Report) {
+    match web::ready(paths) {
+        Err(reason) if !in_ci() => report.ignored("the report's template".to_owned(), format!("{reason:#}")),
+        _ => report.step("the report's template", || {
+            web::report::check(paths)?;
+            Ok(Outcome::Check(true))
+        }),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

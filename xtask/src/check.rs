@@ -47,6 +47,7 @@ pub fn steps(paths: &Paths, report: &mut Report) {
         Ok(Outcome::Check(succeeds(&mut command)?))
     });
     browser::types(paths, report);
+    browser::template(paths, report);
     dependencies::steps(paths, report);
 }
 

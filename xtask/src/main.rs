@@ -30,10 +30,10 @@ Commands:
   test              all that CI runs: check, every test, the page and its tests in a browser
   web [--fast]      build the page into dist/: a static folder, with the default model and a run of it;
                     --fast leaves out packed copies and the limits of size
-  demo [-- ARGS]    build, fetch what is missing, analyse the built-in 200 triples, show the page with
-                    the results (where no terminal is: the command that shows it)
+  demo [-- ARGS]    build, fetch what is missing, analyse the built-in 200 triples, write the report, show
+                    the page with the results (where no terminal is: the command that shows it)
   generate          write anew what is made from the library: docs/METRICS.md, the page's words and types,
-                    the list of columns (a test compares them)
+                    the list of columns; and the report's template (tests compare them)
   fuzz [--seconds N] [TARGET…]
                     libFuzzer over every reader of a foreign file, N seconds in all (60)
   reliability [--full]

@@ -3,6 +3,7 @@
 mod demo_run;
 mod engine;
 mod page;
+pub mod report;
 mod size;
 mod stamp;
 

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use convert::{Convert, QuantizeArg, QuantizeArgs};
 pub use parts::{Bytes, DataArgs, DatasetArg, DeviceArg, DeviceArgs, MeasureArgs, ModelArgs, PrecisionArg, SaeArg};
-pub use runs::{Analyze, Compare, Merge, Verify};
+pub use runs::{Analyze, Compare, Merge, Report, Verify};
 
 use crate::metrics::SINK_MEDIANS;
 
@@ -106,6 +106,14 @@ Examples:
     Convert(Convert),
     /// List the known models, their SAEs, and what is in the cache.
     Models,
+    /// Write a finished run as one document: figures, effects beside their controls, provenance, and the run
+    /// itself. It opens in any browser, from a disk and without a network, and prints.
+    #[command(after_help = "\
+Examples:
+  saescope report runs/20260101_120000            writes report.html into that folder
+  saescope report runs/20260101_120000 --out paper/supplement.html
+  saescope report runs/20260101_120000 --force    anew")]
+    Report(Report),
     /// Serve the page on this machine alone, with the cached models and finished runs beside it.
     #[command(after_help = "\
 Examples:
@@ -142,6 +150,7 @@ impl Command {
             | Self::Merge(_)
             | Self::Compare(_)
             | Self::Models
+            | Self::Report(_)
             | Self::Serve(_)
             | Self::Pack(_)
             | Self::Completions { .. } => return false,

@@ -106,6 +106,20 @@ pub struct Compare {
     pub all: bool,
 }
 
+/// `report`
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Folder of a finished run.
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// File to write; without it report.html in the run's folder.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Replace a file that is there already.
+    #[arg(long)]
+    pub force: bool,
+}
+
 /// `verify`
 #[derive(Debug, Args)]
 pub struct Verify {

@@ -37,10 +37,10 @@ interface Choice {
   fold: HTMLButtonElement;
 }
 
-/** The panel; the choice of metrics and whether the fold is open are its own. */
-export function effectsPanel(run: Run): PanelSpec {
+/** The panel; the choice of metrics, which begins with `metrics`, and whether the fold is open are its own. */
+export function effectsPanel(run: Run, metrics = "all"): PanelSpec {
   const fold = h("button", { type: "button", class: "fold", "data-test": "effects-fold", "aria-expanded": "false", "aria-controls": "panel-effects-plot", hidden: true });
-  const choice: Choice = { metrics: "all", open: false, fold };
+  const choice: Choice = { metrics, open: false, fold };
   return {
     id: "effects",
     title: "Effect sizes and their length control",

@@ -6,6 +6,7 @@ import { fill, h } from "../../ui/dom";
 import type { PageContext } from "../../state/context";
 import type { Run } from "../../data/run";
 import { exportButtons } from "../../export/index";
+import { reportOf } from "../../export/report";
 import { viewOf, type View } from "./aggregate";
 import { chooser } from "../../ui/controls";
 import { counted } from "../../ui/format";
@@ -102,7 +103,7 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
       // A list that the user has open is not taken away by the next samples of a run.
       if (!run.partial || !bar.contains(document.activeElement)) {
         // One domain is all there is: nothing to choose.
-        bar.replaceChildren(...(run.domains.length > 1 ? [domainFilter(run, domain, filterBy)] : []), exportButtons(run, page.announce.bind(page)));
+        bar.replaceChildren(...(run.domains.length > 1 ? [domainFilter(run, domain, filterBy)] : []), exportButtons(run, page.announce.bind(page), reportOf));
       }
       arrange(run);
       comparisons.show(run, domain);

@@ -40,7 +40,8 @@ export interface PanelContext {
   theme(): Theme;
   /** Queues a drawing; `first` puts it before what waits. */
   queue(key: string, job: () => void, first?: boolean): void;
-  open(sampleId: string): void;
+  /** Opens a sample's view; a document that has none leaves it out. */
+  open?(sampleId: string): void;
   say(text: string): void;
 }
 
@@ -48,6 +49,8 @@ export interface Panel {
   element: HTMLElement;
   /** Queues a fresh drawing. */
   redraw(): void;
+  /** Draws at once, at the width that it is laid out with now: paper waits for no queue. */
+  drawNow(): void;
   destroy(): void;
 }
 
@@ -74,7 +77,9 @@ export function panel(spec: PanelSpec, context: PanelContext): Panel {
   const buttons = savers(spec, context, () => drawing?.plot ?? null, legend, caption);
 
   const fillTable = () => {
-    if (details.open && drawing !== null) tableHost.replaceChildren(...dataTable(drawing.table()));
+    if (!details.open || drawing === null) return;
+    const table = drawing.table();
+    tableHost.replaceChildren(...dataTable(context.open === undefined ? unlinked(table) : table));
   };
   details.addEventListener("toggle", fillTable);
 
@@ -90,7 +95,9 @@ export function panel(spec: PanelSpec, context: PanelContext): Panel {
     detach();
     detach = () => {};
     drawing = next;
-    const { plot, empty, points = [], reach = 18 } = next;
+    const { plot, empty, reach = 18 } = next;
+    const { open } = context;
+    const points = (next.points ?? []).map((point) => (open === undefined ? { ...point, sampleId: undefined } : point));
     for (const button of buttons) button.disabled = plot === null;
     if (plot === null) {
       plotHost.replaceChildren(h("p", { class: "empty" }, empty ?? "Nothing to draw."));
@@ -98,7 +105,7 @@ export function panel(spec: PanelSpec, context: PanelContext): Panel {
       plot.setAttribute("aria-label", cut(`${title}. ${next.caption}`));
       plotHost.replaceChildren(plot);
       const color = context.theme().fg;
-      detach = attachPointer(plotHost, plot, { points, reach, color, open: context.open, say: context.say });
+      detach = attachPointer(plotHost, plot, { points, reach, color, open: open ?? (() => {}), say: context.say });
     }
     fill(caption, next.caption);
     legend.replaceChildren();
@@ -132,11 +139,23 @@ export function panel(spec: PanelSpec, context: PanelContext): Panel {
   return {
     element,
     redraw,
+    drawNow() {
+      width = Math.floor(plotHost.clientWidth);
+      if (width === 0) return;
+      drawnWidth = width;
+      show(spec.draw(context.view(), context.theme(), width));
+    },
     destroy() {
       resize.disconnect();
       detach();
     },
   };
+}
+
+/** A table whose samples have no view to go to. */
+function unlinked(table: Alternative): Alternative {
+  const rows = table.rows.map((row) => row.map((cell) => (typeof cell === "object" ? cell.text : cell)));
+  return { ...table, rows };
 }
 
 /** Buttons that save a panel's plot with its legend. */

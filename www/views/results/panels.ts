@@ -10,8 +10,9 @@ import { scatterPanel } from "./scatter";
 
 export { warmUp } from "./chart";
 
-/** The eight panels of the dashboard, then the phase plot and the length confound. */
-export function panelsOf(run: Run): PanelSpec[] {
+/** The eight panels of the dashboard, then the phase plot and the length confound. `effects` is whose effects
+ *  are shown at first: a name among that panel's choices. */
+export function panelsOf(run: Run, effects = "all"): PanelSpec[] {
   const first = run.layers[0] ?? "?";
   const [, second, third] = run.layers;
   const pair = second !== undefined && third !== undefined ? `layers ${second} and ${third}` : "the second and third SAE layers";
@@ -61,7 +62,7 @@ export function panelsOf(run: Run): PanelSpec[] {
       `A bar is the mean cosine of the activation vectors of ${pair}, by feature index. The two dictionaries are unrelated: see the reconstruction cosine in the table for a measure that has a meaning.`,
       `Consistency compares the second and third SAE layers; this run has ${run.layers.length}.`,
     ),
-    effectsPanel(run),
+    effectsPanel(run, effects),
     phasePanel(run),
     lengthPanel(run),
   ];

@@ -10,7 +10,7 @@ export interface Point {
   /** First line in bold, then values. */
   lines: string[];
   /** A sample to open. */
-  sampleId?: string;
+  sampleId?: string | undefined;
 }
 
 export interface PointerOptions {

@@ -28,7 +28,7 @@ function fact(name: string, value: string, detail = ""): HTMLElement {
   return h("div", null, h("dt", null, name), h("dd", null, value, detail === "" ? null : h("small", null, detail)));
 }
 
-function bare(run: Run): HTMLElement[] {
+export function bare(run: Run): HTMLElement[] {
   return [
     fact("Samples", String(run.metrics.rows), run.partial ? "finished so far" : ""),
     fact("Layers", run.layers.join(", ")),
@@ -36,7 +36,7 @@ function bare(run: Run): HTMLElement[] {
   ];
 }
 
-function facts(run: Run, m: Manifest): HTMLElement[] {
+export function facts(run: Run, m: Manifest): HTMLElement[] {
   const { compute, timings } = m;
   const device = compute.adapter ?? (compute.device === "cpu" ? "CPU" : compute.device);
   const failedCount = m.failed_samples.length;
@@ -49,7 +49,7 @@ function facts(run: Run, m: Manifest): HTMLElement[] {
 }
 
 /** Nothing else on the page is louder. */
-function warnings(run: Run): Child {
+export function warnings(run: Run): Child {
   const manifest = run.manifest;
   const all = [...new Set([...(manifest?.warnings ?? []), ...(manifest?.sae_health ?? []).flatMap((layer) => layer.warnings), ...run.notes, ...earlierControl(run)])];
   if (all.length === 0) return null;
@@ -67,7 +67,7 @@ function earlierControl(run: Run): string[] {
   return ["The verdicts of this run come from an earlier length control that could extrapolate: run it again."];
 }
 
-function failed(manifest: Manifest | null): Child {
+export function failed(manifest: Manifest | null): Child {
   if (manifest === null || manifest.failed_samples.length === 0) return null;
   const list = manifest.failed_samples;
   return h(
@@ -78,7 +78,7 @@ function failed(manifest: Manifest | null): Child {
   );
 }
 
-function health(m: Manifest): HTMLElement {
+export function health(m: Manifest): HTMLElement {
   const row = (layer: LayerHealth) => {
     const sae = m.saes.find((one) => one.layer === layer.layer);
     // Nothing was judged where every text was left out.
@@ -161,7 +161,7 @@ function headline(run: Run, total: number, found: number, survivors: number, too
 }
 
 /** What the length control rests on. */
-function lengths(run: Run): string {
+export function lengths(run: Run): string {
   const equal = `Both texts have equally many tokens in ${equalLength(run)} of ${counted(run.metrics.rows, "sample")}`;
   const all = everything(run);
   const matched = comparisons(run).reduce((most, c) => (c.domain === all && c.matched > most ? c.matched : most), -1);
@@ -178,7 +178,7 @@ function ignored(m: Manifest): [string, string][] {
   return fields.length === 0 ? [] : [["Config fields not read", fields.map(({ name, value, asked }) => `${shown(name)} = ${shown(value)}${asked ? " (on request)" : ""}`).join(", ")]];
 }
 
-function provenance(run: Run, m: Manifest): HTMLElement {
+export function provenance(run: Run, m: Manifest): HTMLElement {
   const rows: [string, string][] = [
     ["Run", `${shown(m.run_id)}, started ${shown(m.started_at)}`],
     ["Program", `${shown(m.program.name)} ${shown(m.program.version)}, commit ${m.program.git_commit.slice(0, 12)}`],

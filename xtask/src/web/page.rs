@@ -47,6 +47,11 @@ impl Npm {
         must(self.npm().args(["run", "build"]).env("SAESCOPE_PKG", engine).env("SAESCOPE_DIST", dist))
     }
 
+    /// Builds the report's template into `folder`, which is emptied first.
+    pub fn report(&self, folder: &Path) -> Result<()> {
+        must(self.npm().args(["run", "--silent", "report", "--", "--logLevel", "warn"]).env("SAESCOPE_REPORT", folder))
+    }
+
     /// Checks the types of the page's code.
     pub fn check(&self) -> Command {
         let mut command = self.npm();

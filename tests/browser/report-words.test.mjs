@@ -1,0 +1,147 @@
+// What a report says of its run, and counts: without a browser.
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { runnerImport } from "vite";
+import { root } from "./harness/paths.mjs";
+
+const load = async (path) => (await runnerImport(path, { root, configFile: false, logLevel: "error" })).module;
+const { signTest, qValues, FEWEST_DISCORDANT } = await load("./www/report/exact.ts");
+const { tested } = await load("./www/report/presence.ts");
+const { density, resampledMeans } = await load("./www/report/bootstrap.ts");
+const { wordsOf } = await load("./www/report/words.ts");
+const { Table } = await load("./www/data/table.ts");
+const { presenceOf } = await load("./www/data/presence.ts");
+
+/** A run with these rows in stats.parquet, over all samples. */
+function runOf(rows, n = 100) {
+  const columns = [...new Set(rows.flatMap(Object.keys))].map((name) =>
+    typeof rows.find((row) => name in row)[name] === "string"
+      ? { name, kind: "text", values: rows.map((row) => row[name] ?? "") }
+      : { name, kind: "float", values: Float64Array.from(rows, (row) => row[name] ?? NaN) },
+  );
+  const tokens = ["n_tokens_fact", "n_tokens_hall"].map((name) => ({ name, kind: "int", values: new Float64Array(n).fill(9) }));
+  return { stats: new Table({ rows: rows.length, columns, schemaVersion: 3 }), metrics: new Table({ rows: n, columns: tokens, schemaVersion: 3 }), domains: ["a", "b"] };
+}
+
+const row = (metric, verdict, more = {}) => ({ metric, domain: "all", verdict, n: 100, mean_diff: 1, hedges_g: 0.5, ci_low: 0.5, ci_high: 1.5, q_value: 0.01, ...more });
+
+test("the headline claims no more than the verdicts", () => {
+  const headline = (...verdicts) => wordsOf(runOf(verdicts.map((verdict, i) => row(`l6_m${i}`, verdict)))).headline;
+  assert.equal(headline("no_difference", "undecided"), "No metric separates fact from hallucination, before the length control or after it.");
+  assert.equal(headline("explained_by_length", "no_difference"), "No metric separates fact from hallucination after the length control.");
+  // what has no control may yet be a difference
+  assert.equal(headline("explained_by_length", "no_length_control"), "No metric is shown to separate fact from hallucination after the length control.");
+  assert.equal(headline("survives_length_control", "no_difference", "too_few_samples"), "1 of 2 metrics differs between fact and hallucination at equal length.");
+  assert.match(headline("too_few_samples", "no_variation"), /^Nothing can be said/);
+  assert.match(wordsOf({ ...runOf([row("l6_m", "control")]), stats: null }).headline, /^Nothing is compared/);
+});
+
+test("difference columns, token counts and single domains are not counted again", () => {
+  const rows = [row("l6_m", "survives_length_control"), row("n_tokens", "control"), { ...row("l6_m", "survives_length_control"), domain: "a" }];
+  assert.match(wordsOf(runOf(rows)).headline, /^1 of 1 metric differs/);
+});
+
+test("what would have been seen, and what is ruled out, is the file's", () => {
+  const words = (rows, n) => wordsOf(runOf(rows, n)).paragraphs.join(" ");
+  const plain = words([row("l6_m", "no_difference")]);
+  // (1.96 + 0.84) / 10
+  assert.match(plain, /chance of 80 % is \|d_z\| 0\.28 \(100 pairs\)/);
+  assert.doesNotMatch(plain, /ruled out/);
+  const stored = words([row("l6_a", "no_difference", { detectable_dz: 0.41, excluded_dz: 0.2 }), row("l6_b", "undecided", { detectable_dz: 0.41, excluded_dz: 0.35 })]);
+  assert.match(stored, /\|d_z\| 0\.41/);
+  assert.match(stored, /above \|d_z\| 0\.3 are ruled out for 1 of 2/);
+  assert.match(stored, /1 is undecided/);
+});
+
+test("survivors are told by size, each with its control", () => {
+  const more = (g, adjusted) => ({ hedges_g: g, mean_diff: 1, length_adjusted_diff: adjusted, length_adjusted_ci_low: 0.1, length_adjusted_ci_high: 2, length_adjusted_q: 0.02 });
+  const rows = Array.from({ length: 8 }, (_, i) => row(`l6_m${i}`, "survives_length_control", more(0.5, 0.2 + i / 10)));
+  const { survivors } = wordsOf(runOf(rows));
+  assert.equal(survivors.length, 6);
+  assert.match(survivors[0], /m7: g \+0\.500 \(95 % .*\), at equal length \+0\.450 \(.*q 0\.020\)/);
+  assert.match(survivors[5], /^and 3 more/);
+});
+
+test("the sign test is the binomial's, exactly", () => {
+  const choose = (n, k) => Array.from({ length: k }, (_, i) => BigInt(n - i)).reduce((a, b) => a * b, 1n) / Array.from({ length: k }, (_, i) => BigInt(i + 1)).reduce((a, b) => a * b, 1n);
+  for (const [a, b] of [[0, 6], [1, 9], [4, 20], [20, 4], [7, 7], [0, 0], [13, 41], [3, 900]]) {
+    const n = a + b;
+    let tail = 0n;
+    for (let k = 0; k <= Math.min(a, b); k++) tail += choose(n, k);
+    const exact = Math.min(1, Number((2n * tail * 2n ** 1000n) / 2n ** BigInt(n)) / 2 ** 1000);
+    assert.ok(Math.abs(signTest(a, b) - exact) <= 1e-12 * exact + Number.MIN_VALUE, `${a}, ${b}: ${signTest(a, b)} against ${exact}`);
+  }
+  assert.ok(signTest(0, FEWEST_DISCORDANT) <= 0.05 && signTest(0, FEWEST_DISCORDANT - 1) > 0.05);
+});
+
+// by dabest, scipy and statsmodels: reference/golden_estimation.py
+const golden = JSON.parse(readFileSync(join(root, "tests/golden/estimation.json"), "utf8"));
+
+for (const { name, fact, hall, difference, percentile, spread } of golden.sets) {
+  test(`the distribution of ${name} pairs is dabest's`, () => {
+    const differences = fact.map((x, i) => hall[i] - x);
+    const mean = differences.reduce((a, b) => a + b) / differences.length;
+    assert.ok(Math.abs(mean - difference) < 1e-12 * Math.max(1, Math.abs(difference)));
+    const means = resampledMeans(differences);
+    // within what 5,000 draws of either leave open
+    const near = (found, wanted, what) => assert.ok(Math.abs(found - wanted) < 0.12 * spread, `${what}: ${found} against ${wanted}`);
+    near(means[Math.floor(0.025 * means.length)], percentile[0], "lower end");
+    near(means[Math.floor(0.975 * means.length)], percentile[1], "upper end");
+    const centre = means.reduce((a, b) => a + b) / means.length;
+    const found = Math.sqrt(means.reduce((sum, x) => sum + (x - centre) ** 2, 0) / means.length);
+    assert.ok(Math.abs(found / spread - 1) < 0.05, `${found} against ${spread}`);
+  });
+}
+
+test("sign tests and q-values are scipy's and statsmodels'", () => {
+  const p = golden.sign_test.map(({ pair: [a, b] }) => signTest(a, b));
+  golden.sign_test.forEach((one, i) => assert.ok(Math.abs(p[i] - one.p) <= 1e-12 * one.p, `${one.pair}: ${p[i]} against ${one.p}`));
+  qValues(p).forEach((q, i) => assert.ok(Math.abs(q - golden.q[i]) <= 1e-12 * golden.q[i], `${q} against ${golden.q[i]}`));
+});
+
+test("q-values are Benjamini and Hochberg's", () => {
+  const near = (found, wanted) => found.forEach((q, i) => assert.ok(Math.abs(q - wanted[i]) < 1e-12, `${found}`));
+  near(qValues([0.01, 0.04, 0.03, 0.005]), [0.02, 0.04, 0.04, 0.02]);
+  near(qValues([0.9, 0.001]), [0.9, 0.002]);
+  assert.deepEqual(qValues([]), []);
+});
+
+test("features are counted pair by pair", () => {
+  const part = (text, features) => ({ text, layer: 6, features: Int32Array.from(features), activations: Float32Array.from(features, (f) => f / 2) });
+  const samples = { a: [part("fact", [1, 2]), part("hall", [2, 3])], b: [part("fact", [2]), part("hall", [3])], c: [part("prompt", [9])] };
+  const index = { sample: (id) => (id in samples ? { sampleId: id, parts: samples[id] } : null) };
+  const found = new Map(presenceOf(index, ["a", "b", "c", "a", "gone"]).map((one) => [one.feature, one]));
+  assert.deepEqual([...found.keys()].sort(), [1, 2, 3]);
+  assert.deepEqual({ ...found.get(2) }, { layer: 6, feature: 2, pairs: 4, fact: 2, hall: 1, factOnly: 1, hallOnly: 0, factMean: 1, hallMean: 1 });
+  assert.deepEqual([found.get(3).fact, found.get(3).hall, found.get(3).hallOnly, found.get(3).hallMean], [0, 2, 2, 1.5]);
+  assert.ok(Number.isNaN(found.get(3).factMean));
+});
+
+test("only features that could be told are tested, the most uneven first", () => {
+  const one = (feature, factOnly, hallOnly) => ({ layer: 6, feature, pairs: 50, fact: factOnly, hall: hallOnly, factOnly, hallOnly, factMean: 1, hallMean: 1 });
+  const found = tested([one(1, 5, 0), one(2, 3, 3), one(3, 1, 14), one(4, 0, 6)]);
+  assert.deepEqual(found.map(({ feature }) => feature), [3, 4, 2]);
+  assert.ok(found[0].q >= found[0].p && found[0].q <= 0.05);
+});
+
+test("resampled means have the spread of a mean, and are the same each time", () => {
+  // a fixed, skewed sample
+  const values = Array.from({ length: 120 }, (_, i) => ((i * 37) % 101) ** 2 / 1000);
+  const mean = values.reduce((a, b) => a + b) / values.length;
+  const sd = Math.sqrt(values.reduce((sum, x) => sum + (x - mean) ** 2, 0) / values.length);
+  const means = resampledMeans(values);
+  const centre = means.reduce((a, b) => a + b) / means.length;
+  const spread = Math.sqrt(means.reduce((sum, x) => sum + (x - centre) ** 2, 0) / means.length);
+  const wanted = sd / Math.sqrt(values.length);
+  assert.ok(Math.abs(centre - mean) < 0.06 * wanted, `${centre} against ${mean}`);
+  assert.ok(Math.abs(spread / wanted - 1) < 0.04, `${spread} against ${wanted}`);
+  assert.deepEqual(resampledMeans(values), means);
+  assert.ok(means.every((x, i) => i === 0 || x >= means[i - 1]), "ascending");
+  const curve = density(means);
+  const area = curve.reduce((sum, { height }) => sum + height, 0) * (curve[1].at - curve[0].at);
+  assert.ok(Math.abs(area - 1) < 0.02, `a density of area ${area}`);
+  assert.deepEqual(density(resampledMeans([3, 3, 3])), [], "nothing varies");
+});

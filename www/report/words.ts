@@ -1,0 +1,116 @@
+// What a run shows, in plain words, and no more than stats.parquet has.
+
+import { nameInWords } from "../data/metrics";
+import type { Run } from "../data/run";
+import { counted, number, probability, signed } from "../ui/format";
+import { lengths } from "../views/results/summary";
+import { comparisons, everything, isDifference, tally, type Comparison } from "../views/results/verdicts";
+
+export interface Words {
+  /** The finding in one sentence. */
+  headline: string;
+  /** What stands behind it, a paragraph each. */
+  paragraphs: string[];
+  /** Metrics that differ at equal length, a line each, the largest difference first. */
+  survivors: string[];
+}
+
+/** Survivors that are told one by one. */
+const MOST_SURVIVORS = 5;
+
+/** Two-sided 5 %, 80 %: the sum of the two normal quantiles. */
+const DETECTABLE = 1.959964 + 0.841621;
+
+/** What nothing can be said of by a test. */
+const UNTESTED = ["too_few_samples", "no_variation"];
+
+/** The comparisons over all samples, each metric once, without token counts. */
+export function compared(run: Run): Comparison[] {
+  const all = everything(run);
+  return comparisons(run).filter((c) => c.domain === all && c.verdict !== "control" && !isDifference(run, c.metric));
+}
+
+/** The words. */
+export function wordsOf(run: Run): Words {
+  const all = compared(run);
+  if (run.stats === null || all.length === 0) {
+    return { headline: "Nothing is compared in this run.", paragraphs: ["The run has no comparisons (stats.parquet)."], survivors: [] };
+  }
+  const counts = tally(run, null);
+  const of = (verdict: string) => counts.get(verdict) ?? 0;
+  const tested = all.filter((c) => !UNTESTED.includes(c.verdict)).length;
+  if (tested === 0) {
+    return {
+      headline: "Nothing can be said: there are too few samples, or nothing varies.",
+      paragraphs: [`A comparison needs at least three pairs that vary; this run has ${counted(run.metrics.rows, "sample")}.`],
+      survivors: [],
+    };
+  }
+  const size = (c: Comparison) => Math.abs(Number.isFinite(c.adjusted) ? c.adjusted : c.g);
+  const surviving = all.filter((c) => c.verdict === "survives_length_control").sort((a, b) => size(b) - size(a));
+  return {
+    headline: headline(tested, surviving.length, of("explained_by_length"), of("no_length_control")),
+    paragraphs: [behind(tested, surviving.length, of), seen(run, all, of("undecided")), lengths(run), REACH].filter((text) => text !== ""),
+    survivors: [
+      ...surviving.slice(0, MOST_SURVIVORS).map(survivor),
+      ...(surviving.length > MOST_SURVIVORS ? [`and ${surviving.length - MOST_SURVIVORS} more: the forest plots have all`] : []),
+    ],
+  };
+}
+
+function headline(tested: number, surviving: number, explained: number, uncontrolled: number): string {
+  if (surviving > 0) {
+    return `${surviving} of ${counted(tested, "metric")} ${surviving === 1 ? "differs" : "differ"} between fact and hallucination at equal length.`;
+  }
+  if (uncontrolled > 0) return "No metric is shown to separate fact from hallucination after the length control.";
+  if (explained > 0) return "No metric separates fact from hallucination after the length control.";
+  return "No metric separates fact from hallucination, before the length control or after it.";
+}
+
+/** How many differ before the control, and what becomes of them. */
+function behind(tested: number, surviving: number, of: (verdict: string) => number): string {
+  const [explained, uncontrolled] = [of("explained_by_length"), of("no_length_control")];
+  const differ = surviving + explained + uncontrolled;
+  if (differ === 0) return `Of ${counted(tested, "metric")}, none differs between fact and hallucination over all samples (q ≤ 0.05).`;
+  const parts = [
+    surviving > 0 && `${surviving} ${surviving === 1 ? "differs" : "differ"} at equal token counts too`,
+    explained > 0 && `${explained} ${explained === 1 ? "is" : "are"} explained by text length`,
+    uncontrolled > 0 && `of ${uncontrolled} these triples cannot tell whether length explains ${uncontrolled === 1 ? "it" : "them"}`,
+  ].filter((part) => part !== false);
+  return `Of ${counted(tested, "metric")}, ${differ} ${differ === 1 ? "differs" : "differ"} between fact and hallucination over all samples or at equal length (q ≤ 0.05): ${parts.join("; ")}.`;
+}
+
+/** What the run would have seen, and what it rules out. */
+function seen(run: Run, all: Comparison[], undecided: number): string {
+  const texts: string[] = [];
+  const n = Math.max(...all.map((c) => c.n));
+  const stored = Math.max(...column(run, all, "detectable_dz"));
+  // without the column: what it holds, but for a few hundredths where there are few pairs
+  const least = Number.isFinite(stored) ? stored : n >= 10 ? DETECTABLE / Math.sqrt(n) : NaN;
+  if (Number.isFinite(least)) {
+    texts.push(`The smallest difference that a single test would have seen here with a chance of 80 % is |d_z| ${least.toFixed(2)} (${counted(n, "pair")}); over many metrics at once it has to be larger.`);
+  }
+  const excluded = column(run, all, "excluded_dz");
+  if (excluded.length > 0) {
+    texts.push(`Differences above |d_z| ${BOUND} are ruled out for ${excluded.filter((dz) => dz <= BOUND).length} of ${all.length}.`);
+  }
+  if (undecided > 0) texts.push(`${undecided} ${undecided === 1 ? "is" : "are"} undecided: no difference was found, and none was ruled out.`);
+  return texts.join(" ");
+}
+
+/** A small difference, by which the words say for how many metrics a larger one is ruled out. */
+const BOUND = 0.3;
+
+/** The numbers of a column that runs of later versions have; none where it is not there. */
+function column(run: Run, all: Comparison[], name: string): number[] {
+  return all.map((c) => run.stats?.number(name, c.row) ?? NaN).filter(Number.isFinite);
+}
+
+const REACH =
+  "A difference says that the two kinds of text differ on average on this metric, in this model, under these SAEs, on these triples. It is not a detector of hallucinations, and not a cause.";
+
+function survivor(c: Comparison): string {
+  const raw = `g ${signed(c.g)} (95 % ${number(c.gLow)} to ${number(c.gHigh)}, q ${probability(c.q)})`;
+  const equal = Number.isFinite(c.adjusted) ? `, at equal length ${signed(c.adjusted)} (${number(c.adjustedLow)} to ${number(c.adjustedHigh)}, q ${probability(c.adjustedQ)})` : "";
+  return `${nameInWords(c.metric)}: ${raw}${equal}`;
+}
