@@ -1,6 +1,6 @@
 """The small model's forward pass by onnxruntime over the built-in texts. Prints one JSON object.
 
-    python bench/with_onnxruntime.py --files DIR --form f32|int8 [--batches 8,32,128] [--rows FILE.npy]
+    python bench/with_onnxruntime.py --files DIR --form f32|int8 [--batches 8,32] [--rows FILE.npy]
 
 DIR is what bench/export_small.py wrote. Texts sorted by length, padded on the right, in batches; tokenising is timed,
 loading is not; each batch size is run once after a pass that nobody times. `--rows` gets the residuals
@@ -21,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=Path, required=True, help="of bench/export_small.py")
     parser.add_argument("--form", required=True, help="a file's name without .onnx")
-    parser.add_argument("--batches", default="8,32,128")
+    parser.add_argument("--batches", default="8,32")
     parser.add_argument("--rows", type=Path)
     args = parser.parse_args()
     need("onnxruntime", "tokenizers")
