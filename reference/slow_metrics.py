@@ -77,8 +77,8 @@ def entropy(q: np.ndarray) -> float:
     return float(-(q * np.log(q)).sum() + 0.0)
 
 
-def row(layers, x, a, x_hat, w_dec, mu) -> dict:
-    """One row's columns.
+def row(layers, x, a, x_hat, w_dec, mu, spectrum=spectrum) -> dict:
+    """One row's columns. `spectrum`: another way to the same three things, for who measures time.
 
     `layers`: the three layer numbers. `x`, `a`, `x_hat`: {layer: {text: vector}}.
     `w_dec`: {layer: [F, d]}. `mu`: {layer: mean of x over all fact and hall texts}.
