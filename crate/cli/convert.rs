@@ -41,6 +41,12 @@ pub async fn run(args: &Convert) -> Result<()> {
         let full = std::io::Error::new(std::io::ErrorKind::StorageFull, found);
         return Err(Error::io(path.display().to_string(), "write", full, "free some space, or choose another folder"));
     }
+    if let Some(why) = conversion.textless() {
+        say(&format!(
+            "WARNING: the file's texts are for this program alone, by the tokenizer.json in it; llama.cpp can read none: \
+             {why}"
+        ));
+    }
     say(&format!("{}: {} as {}", loaded.name, loaded.quantization, quantization.blocks().name()));
     let mut files = RunFiles::begin(folder)?;
     let written = write(&conversion, &mut files, &name.to_string_lossy(), &path).await;
