@@ -112,3 +112,26 @@ fn geometry(bencher: Bencher, n: usize) {
     let masses: Vec<f32> = values(n, 2).iter().map(|m| m.abs() + 0.01).collect();
     bencher.bench_local(|| Cloud::new(black_box(&rows), &masses, 2304));
 }
+
+/// What is wanted of a prompt's features at an attention sink: the axis, alone and out of the whole spectrum.
+mod axis_at_a_sink {
+    use super::*;
+
+    /// 1,700 features in 576 dimensions, each less wide than the one before.
+    fn cloud() -> (Vec<f32>, Vec<f32>) {
+        let rows = values(1700 * 576, 1).iter().enumerate().map(|(i, r)| r * 0.97f32.powi(i as i32 % 576)).collect();
+        (rows, values(1700, 2).iter().map(|m| m.abs() + 0.01).collect())
+    }
+
+    #[divan::bench]
+    fn alone(bencher: Bencher) {
+        let (rows, masses) = cloud();
+        bencher.bench_local(|| Cloud::centroid_and_axis(black_box(&rows), &masses, 576));
+    }
+
+    #[divan::bench]
+    fn spectrum(bencher: Bencher) {
+        let (rows, masses) = cloud();
+        bencher.bench_local(|| Cloud::new(black_box(&rows), &masses, 576));
+    }
+}

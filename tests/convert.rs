@@ -2,6 +2,12 @@
 //! what cannot be quantised or described is refused before anything is written.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::executor::block_on;
+use saescope::checkpoint::gguf::{self, HUGGING_FACE_TOKENIZER, MetaValue};
+use saescope::model::TextTokenizer;
+use saescope::platform::MemorySource;
 
 use crate::cli::{Run, TRIPLES, golden, model_args, with};
 
@@ -92,6 +98,90 @@ fn a_model_quantised_as_it_is_read_gives_the_numbers_of_its_converted_file() {
             assert!(!said.contains("metrics: 0 of"), "{case} {quantize}: {said}");
         }
     }
+}
+
+/// Texts of every kind that a tokenizer may trip over.
+const AWKWARD: [&str; 8] = [
+    "",
+    "  two  spaces, a\ttab\nand \r\n lines\n\n\n",
+    "I'm sure they'LL've; 'quoted'",
+    "1234567 3.14 ½ ４２",
+    "naïve e\u{301} Ελλάδα 日本語 العربية हिन्दी",
+    "👩‍👩‍👧‍👦🇫🇷 ∑∫ → \u{0}\u{7f}\u{feff}",
+    "<bos><eos><|endoftext|> <unk> <0x0A> ▁ Ġ",
+    "camelCase snake_case https://example.org/?a=b&c=%20",
+];
+
+#[test]
+fn a_converted_file_has_the_vocabulary_that_llama_cpp_reads_texts_with() {
+    for (case, model, pre) in [
+        ("gemma2", "llama", "default"),
+        ("gemma3", "llama", "default"),
+        ("llama", "gpt2", "llama-bpe"),
+        ("llama3_sharded_bf16", "gpt2", "smollm"),
+        ("gpt2", "gpt2", "gpt-2"),
+    ] {
+        let run = Run::new();
+        let args = describable(&run, case);
+        let out = run.saescope(&["convert", &args[1], "--quantize", "q8", "--out", "out.gguf"]);
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert!(out.status.success() && !said.contains("WARNING"), "{case}: {said}");
+        let bytes = std::fs::read(run.path("out.gguf")).unwrap();
+        let file = block_on(gguf::open(Arc::new(MemorySource::new("out.gguf", bytes)))).unwrap();
+        let mut metadata = file.metadata;
+        // what llama.cpp does not read
+        assert!(metadata.remove(HUGGING_FACE_TOKENIZER).is_some());
+        let said = |key: &str| metadata.get(&format!("tokenizer.ggml.{key}"));
+        let text = |text: &str| Some(MetaValue::Text(text.to_owned()));
+        assert_eq!((said("model").cloned(), said("pre").cloned()), (text(model), text(pre)), "{case}");
+        let config: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(Path::new(&args[1]).join("config.json")).unwrap()).unwrap();
+        for mark in ["bos_token_id", "eos_token_id"] {
+            assert_eq!(said(mark), Some(&MetaValue::Int(config[mark].as_i64().unwrap())), "{case}: {mark}");
+        }
+        let Some(MetaValue::Texts(tokens)) = said("tokens") else { panic!("{case}: no tokens") };
+        let Some(MetaValue::Ints(types)) = said("token_type") else { panic!("{case}: no types") };
+        assert_eq!((tokens.len() as u64, types.len()), (config["vocab_size"].as_u64().unwrap(), tokens.len()));
+        let list = if model == "llama" { "scores" } else { "merges" };
+        assert!(matches!(said(list), Some(MetaValue::Floats(_) | MetaValue::Texts(_))), "{case}");
+
+        // read back, it is the tokenizer of the folder
+        let golden = crate::golden_models::load(case).model;
+        let family = golden.architecture.family();
+        let json = gguf::tokenizer_json(&metadata).unwrap();
+        let read = TextTokenizer::new("out.gguf", &json, family, golden.tokenizer.bos_id()).unwrap();
+        let mut tokens = 0;
+        for text in AWKWARD {
+            let ids = golden.tokenizer.encode(text).unwrap();
+            assert_eq!(read.encode(text).unwrap(), ids, "{case}: {text:?}");
+            tokens += ids.len();
+        }
+        assert!(tokens > 100, "{case}: {tokens}");
+    }
+}
+
+#[test]
+fn a_vocabulary_that_would_give_other_tokens_is_not_written_and_that_is_said() {
+    let unlike = |what: fn(&mut serde_json::Value), words: &str| {
+        let run = Run::new();
+        let args = describable(&run, "gpt2");
+        let path = Path::new(&args[1]).join("tokenizer.json");
+        let mut json: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        what(&mut json);
+        std::fs::write(&path, json.to_string()).unwrap();
+        let out = run.saescope(&["convert", &args[1], "--quantize", "q8", "--out", "out.gguf"]);
+        let said = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.success() && said.contains("WARNING") && said.contains(words), "{words}: {said}");
+        let bytes = std::fs::read(run.path("out.gguf")).unwrap();
+        let file = block_on(gguf::open(Arc::new(MemorySource::new("out.gguf", bytes)))).unwrap();
+        assert!(!file.metadata.contains_key("tokenizer.ggml.tokens"));
+        // this program reads it all the same
+        assert_eq!(file.tokenizer_json.as_deref(), Some(json.to_string().as_bytes()));
+    };
+    unlike(|json| json["pre_tokenizer"]["use_regex"] = false.into(), "splits texts");
+    unlike(|json| json["normalizer"] = serde_json::json!({"type": "Lowercase"}), "changes texts");
+    unlike(|json| json["model"]["ignore_merges"] = true.into(), "whole words");
+    unlike(|json| json["added_tokens"][0]["lstrip"] = true.into(), "takes the spaces");
 }
 
 /// The tiny models are random: their features lie nearer to their thresholds than a trained model's.

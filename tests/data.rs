@@ -403,6 +403,35 @@ fn bench_repeats_and_shows_the_spread() {
 }
 
 #[test]
+fn bench_shows_how_a_run_grows() {
+    let run = Run::new();
+    let args = model_args("llama");
+    let texts = golden("llama", "texts.json");
+    let tail =
+        ["--dataset", &texts, "--device", "cpu", "--growth", "--repeat", "1", "--sae-widths", "64,256", "--out", "."];
+    let out = run.saescope(&with(&["bench"], &args, &tail));
+    assert!(out.status.success(), "{}", stderr(&out));
+    let said = stdout(&out);
+    assert!(said.matches("seconds grow as size to the power of").count() >= 3, "{said}");
+    let rows = rows(&run.path("growth.parquet"));
+    let sizes = |what: &str| -> Vec<f64> {
+        rows.iter().filter(|row| text(&row["grows"]) == what).map(|row| number(&row["size"])).collect()
+    };
+    assert_eq!(sizes("SAE features"), [64.0, 256.0]);
+    let blocks = sizes("blocks");
+    assert!(blocks.len() > 1 && blocks.is_sorted_by(|a, b| a < b), "{blocks:?}");
+    for what in ["samples", "tokens run", "SAE layers"] {
+        assert!(!sizes(what).is_empty(), "{what}");
+    }
+    assert!(rows.iter().all(|row| number(&row["seconds"]) > 0.0));
+    let chart = std::fs::read_to_string(run.path("growth.svg")).unwrap();
+    assert!(chart.starts_with("<svg") && chart.matches("<polyline").count() >= 3, "{chart}");
+    // one that no disk holds is refused before it is begun
+    let tail = ["--dataset", &texts, "--device", "cpu", "--growth", "--repeat", "1", "--sae-widths", "16,17000000"];
+    assert_eq!(run.saescope(&with(&["bench"], &args, &tail)).status.code(), Some(2));
+}
+
+#[test]
 fn health_shows_progress_and_how_sure_it_is() {
     let run = Run::new();
     let args = model_args("llama");

@@ -16,6 +16,7 @@ use crate::run::Loaded;
 use crate::{output, platform};
 
 mod ablation;
+mod chart;
 mod growth;
 mod products;
 
@@ -79,7 +80,8 @@ pub async fn run(args: &Bench) -> Result<()> {
     if args.growth {
         let sweeps = growth::run(args, &loaded, &devices, &data).await?;
         print(&growth::text(&sweeps))?;
-        return write(args, "growth.parquet", &growth::table(&sweeps));
+        write(args, "growth.parquet", &growth::table(&sweeps))?;
+        return write_bytes(args, "growth.svg", growth::chart(&sweeps).svg().as_bytes());
     }
     let texts = data.samples.len() * 3;
     let mut rows = Vec::new();
@@ -104,11 +106,16 @@ pub async fn run(args: &Bench) -> Result<()> {
 
 /// Writes a table into the folder of `--out`, if there is one.
 fn write(args: &Bench, file: &str, table: &Table) -> Result<()> {
+    let mut bytes = Vec::new();
+    output::write_table(file, table, &mut bytes)?;
+    write_bytes(args, file, &bytes)
+}
+
+/// The same of any file.
+fn write_bytes(args: &Bench, file: &str, bytes: &[u8]) -> Result<()> {
     if let Some(folder) = &args.out {
         let path = folder.join(file);
-        let mut bytes = Vec::new();
-        output::write_table(file, table, &mut bytes)?;
-        platform::write_atomic(&path, &bytes)?;
+        platform::write_atomic(&path, bytes)?;
         say(&format!("wrote {}", path.display()));
     }
     Ok(())

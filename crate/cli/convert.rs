@@ -2,20 +2,22 @@
 
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::process::ExitCode;
 
 use super::args::{Convert, ModelArgs, QuantizeArgs};
-use super::{interrupt, megabytes, print, say, setup};
+use super::interrupt::Caught;
+use super::{megabytes, print, say, setup};
 use crate::checkpoint::Quantization;
 use crate::error::{Error, Result};
 use crate::platform::{self, FileSink, RunFiles, replaceable};
 use crate::run::Loaded;
 
-/// Writes the file, whole or not at all, and prints its path.
+/// Writes the file, whole or not at all, and prints its path. A signal ends it with status 128 + the signal's number,
+/// nothing left behind.
 ///
 /// # Errors
 /// Whatever is wrong with the model, or with the place.
-pub async fn run(args: &Convert) -> Result<()> {
+pub async fn run(args: &Convert) -> Result<ExitCode> {
     let Convert { model, quantize, out, force, allow_requantize, tokenizer, ignored_fields } = args;
     let quantization = Quantization::from(*quantize);
     // a place that is named is better refused before a model is fetched
@@ -41,26 +43,45 @@ pub async fn run(args: &Convert) -> Result<()> {
         let full = std::io::Error::new(std::io::ErrorKind::StorageFull, found);
         return Err(Error::io(path.display().to_string(), "write", full, "free some space, or choose another folder"));
     }
+    if let Some(why) = conversion.textless() {
+        say(&format!(
+            "WARNING: the file's texts are for this program alone, by the tokenizer.json in it; llama.cpp can read none: \
+             {why}"
+        ));
+    }
     say(&format!("{}: {} as {}", loaded.name, loaded.quantization, quantization.blocks().name()));
-    let mut files = RunFiles::begin(folder)?;
-    let written = write(&conversion, &mut files, &name.to_string_lossy(), &path).await;
+    let caught = Caught::watch()?;
+    let mut files = RunFiles::begin_one(folder)?;
+    let written = write(&conversion, &mut files, &name.to_string_lossy(), &path, &caught).await;
     if let Err(error) = written {
         files.abandon();
-        return Err(error);
+        return match (error, caught.status()) {
+            (Error::Cancelled, Some(status)) => {
+                say("interrupted: nothing was written");
+                Ok(ExitCode::from(status))
+            }
+            (error, _) => Err(error),
+        };
     }
     files.commit()?;
-    print(&format!("{}\n", path.display()))
+    print(&format!("{}\n", path.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
-async fn write(conversion: &crate::model::Conversion, files: &mut RunFiles, name: &str, path: &Path) -> Result<()> {
+async fn write(
+    conversion: &crate::model::Conversion,
+    files: &mut RunFiles,
+    name: &str,
+    path: &Path,
+    caught: &Caught,
+) -> Result<()> {
     let mut file = BufWriter::with_capacity(1 << 20, files.create(name)?);
-    // the first signal ends it between two tensors, with nothing left behind
-    let interrupted = interrupt::raised()?;
     let clock = platform::Clock::start();
     let (mut done, mut last) = (0, 0.0);
     conversion
         .write(&mut file, &path.display().to_string(), |bytes| {
-            if interrupted.load(Ordering::Relaxed) {
+            // the first signal ends it between two tensors
+            if caught.status().is_some() {
                 return Err(Error::Cancelled);
             }
             done += bytes;

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
@@ -119,6 +119,31 @@ pub fn raised() -> Result<Arc<AtomicBool>> {
     Ok(raised)
 }
 
+/// Which signal came, for work that ends itself where it can.
+pub struct Caught(Arc<AtomicUsize>);
+
+impl Caught {
+    /// Watches from now on, as [`raised`] does.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when the system refuses.
+    pub fn watch() -> Result<Self> {
+        raised()?;
+        let caught = Arc::new(AtomicUsize::new(0));
+        for signal in watched() {
+            let number = usize::try_from(signal).unwrap_or_default();
+            flag::register_usize(signal, Arc::clone(&caught), number).map_err(failed)?;
+        }
+        Ok(Self(caught))
+    }
+
+    /// The exit status of a program that it ended: 128 and its number; none where none came.
+    pub fn status(&self) -> Option<u8> {
+        let signal = self.0.load(Ordering::Relaxed);
+        if signal == 0 { None } else { u8::try_from(128 + signal).ok() }
+    }
+}
+
 /// A signal that the program was started to ignore stays ignored.
 fn watched() -> Vec<i32> {
     [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|s| !platform::ignores_signal(*s)).collect()
@@ -161,4 +186,18 @@ fn ended(state: &mut State) -> String {
 /// What a thread that panicked left behind is a folder's name: whole.
 fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_is_caught_once_and_is_the_exit_status() {
+        let caught = Caught::watch().unwrap();
+        assert_eq!(caught.status(), None);
+        // the first does not end the program
+        low_level::raise(SIGTERM).unwrap();
+        assert_eq!(caught.status(), Some(143));
+    }
 }

@@ -4,8 +4,9 @@ use super::args::Bytes;
 use super::setup::Devices;
 use super::{megabytes, say};
 use crate::dataset::Sample;
-use crate::engine::{Inputs, Needs, Options, Work};
+use crate::engine::{Inputs, Needs, Options, Schedule, Work};
 use crate::error::{Error, Result};
+use crate::model::ops::Compute;
 use crate::output::Precision;
 use crate::platform::{self, Adapter};
 use crate::run::Request;
@@ -13,24 +14,20 @@ use crate::run::Request;
 /// Samples that the need is told from, where there are more.
 const ENOUGH: usize = 1000;
 
-/// What a run takes with these settings: upper bounds, told from a thousand samples where there are more.
-///
-/// # Errors
-/// A tensor that the checkpoint lacks.
-pub fn needs(request: Request<'_>, devices: &Devices, options: &Options) -> Result<Needs> {
+/// The work of a run: told from a thousand samples where there are more.
+fn schedule(request: Request<'_>, options: &Options) -> Schedule {
     let all: Vec<&Sample> = request.samples().collect();
     // a pass of them is as large as one of all
     let enough = options.pass.map_or(all.len(), |pass| pass.max(ENOUGH)).max(1);
     let every = (all.len() / enough).max(1);
     let some: Vec<Sample> = all.into_iter().step_by(every).cloned().collect();
-    let inputs: Inputs<'_> = Inputs { options, ..request.inputs(&some) };
-    needs_of(request, devices, options, &inputs.schedule().work())
+    Inputs { options, ..request.inputs(&some) }.schedule()
 }
 
-/// The same for work that is known.
+/// What a run takes with these settings for work that is known: upper bounds.
 ///
 /// # Errors
-/// As [`needs`].
+/// A tensor that the checkpoint lacks.
 pub fn needs_of(request: Request<'_>, devices: &Devices, options: &Options, work: &Work) -> Result<Needs> {
     let gpu = !devices.adapters.is_empty();
     let half = devices.info().precision != Precision::F32;
@@ -51,7 +48,14 @@ pub fn halvings(request: Request<'_>, devices: &Devices, budget: Option<Bytes>) 
     // what a graphics device has left, its interface does not tell
     let free = if devices.adapters.is_empty() { platform::free_memory() } else { None };
     let Some(budget) = asked.or(free) else { return Ok(0) };
-    let of = |halvings| needs(request, devices, &Options { halvings, ..request.options.clone() });
+    // the texts have the same tokens however often batches are halved
+    let mut schedule = schedule(request, request.options);
+    let on_host = request.computes.iter().all(Compute::on_host);
+    let of = |halvings| {
+        let options = Options { halvings, ..request.options.clone() };
+        schedule.arrange(&request.loaded.model, &options, on_host);
+        needs_of(request, devices, &options, &schedule.work())
+    };
     let (halvings, needs) = Needs::within(budget, of)?;
     if needs.most() > budget {
         let what = format!("the run takes up to {} with the smallest batches", megabytes(needs.most()));

@@ -79,7 +79,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Inspect(args) => block_on(inspect::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Health(args) => block_on(health::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Fetch(args) => block_on(fetch::run(&args)).map(|()| ExitCode::SUCCESS),
-        Command::Convert(args) => block_on(convert::run(&args)).map(|()| ExitCode::SUCCESS),
+        Command::Convert(args) => block_on(convert::run(&args)),
         Command::Models => models::run().map(|()| ExitCode::SUCCESS),
         Command::Report(args) => report::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),

@@ -34,7 +34,7 @@ impl Needs {
     ///
     /// # Errors
     /// Those of `of`.
-    pub fn within(budget: u64, of: impl Fn(u32) -> Result<Self>) -> Result<(u32, Self)> {
+    pub fn within(budget: u64, mut of: impl FnMut(u32) -> Result<Self>) -> Result<(u32, Self)> {
         let mut halvings = 0;
         loop {
             let needs = of(halvings)?;

@@ -84,16 +84,23 @@ impl Schedule {
                 }
             }
         }
+        let mut schedule =
+            Self { tokenized, unfit, passes: Vec::new(), limit: BatchLimit::Groups(1), per_group: TextKind::ALL.len() };
+        schedule.arrange(model, options, on_host);
+        schedule
+    }
+
+    /// Cuts the same texts into passes and micro-batches anew, for other `options` with the same joining of texts.
+    pub fn arrange(&mut self, model: &Model, options: &Options, on_host: bool) {
         let stream_bytes = STREAM_BYTES >> options.halvings.min(MOST_HALVINGS);
-        let passes = passes(&tokenized, model.dims().d_model, stream_bytes, options.pass);
+        self.passes = passes(&self.tokenized, model.dims().d_model, stream_bytes, options.pass);
         let halved = |n: usize, least: usize| (n >> options.halvings.min(MOST_HALVINGS)).max(least);
-        let limit = match options.batching {
+        self.limit = match options.batching {
             Batching::Auto => BatchLimit::Nodes(halved(if on_host { CPU_NODES } else { GPU_NODES }, FEWEST_NODES)),
             Batching::Triples(n) => BatchLimit::Groups(halved(n, 1)),
             Batching::OneText => BatchLimit::Groups(1),
         };
-        let per_group = if options.batching == Batching::OneText { 1 } else { 3 };
-        Self { tokenized, unfit, passes, limit, per_group }
+        self.per_group = if options.batching == Batching::OneText { 1 } else { TextKind::ALL.len() };
     }
 
     /// How much work it is; packs every pass to find out.

@@ -1,8 +1,11 @@
 //! The weighted cloud of a text's features: centroid, spectrum, leading axis.
 
 use super::gram::{gram, gram_transposed};
+use super::krylov::{Covariance, leading_axis};
+use super::points::{Points, offset};
 use super::symmetric::leading;
 use crate::error::{Error, Result};
+use crate::platform::lanes::{Form, Task, Vector};
 
 /// Eigenvalues up to this fraction of the largest count as zero.
 ///
@@ -11,6 +14,9 @@ use crate::error::{Error, Result};
 /// 1e-15 λ1, so 1e-12 separates a dimension that the weights have from one that rounding made.
 /// Only the sphericity and the elongation (which ask whether a λ3 or λ2 exists) can notice it.
 pub const RANK_TOLERANCE: f64 = 1e-12;
+
+/// Points, and dimensions, from which on an axis alone is found without the Gram matrix.
+const MANY: usize = 128;
 
 /// Centroid, non-zero spectrum and leading axis of n weighted points in R^d.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,10 +46,33 @@ impl Cloud {
     /// is negative, or the eigenproblem does not converge.
     pub fn new(rows: &[f32], masses: &[f32], d: usize) -> Result<Self> {
         let Weighted { centroid, y } = Weighted::new(rows, masses, d)?;
-        let Some((eigenvalues, mut axes)) = principal(&y, masses.len(), d, 1)? else {
+        let Some((eigenvalues, mut axes)) = principal(y.as_ref(), 1)? else {
             return Ok(Self { axis: vec![0.0; d], eigenvalues: Vec::new(), centroid });
         };
         Ok(Self { centroid, eigenvalues, axis: axes.pop().unwrap_or_else(|| vec![0.0; d]) })
+    }
+
+    /// Centroid and leading axis of points and masses as in [`Self::new`], where nobody asks for the spectrum.
+    ///
+    /// # Cost
+    /// Where n and d are [`MANY`] or more, 2·n·d multiply-adds for each of some twenty steps of an iteration
+    /// (λ2 being half of λ1; what does not converge goes the other way); else that of [`Self::new`].
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn centroid_and_axis(rows: &[f32], masses: &[f32], d: usize) -> Result<(Vec<f64>, Vec<f64>)> {
+        if masses.len().min(d) >= MANY
+            && let Some(Shares { p, anchor }) = Shares::of(rows, masses, d)?
+        {
+            let offset = offset(rows, &p, anchor);
+            let c = Covariance { rows, p: &p, anchor, offset: &offset };
+            if let Some(axis) = leading_axis(&c) {
+                return Ok((centroid(&offset, anchor), unit(axis)));
+            }
+        }
+        let Weighted { centroid, y } = Weighted::new(rows, masses, d)?;
+        let axis = principal(y.as_ref(), 1)?.and_then(|(_, mut axes)| axes.pop());
+        Ok((centroid, axis.unwrap_or_else(|| vec![0.0; d])))
     }
 }
 
@@ -64,7 +93,7 @@ impl Projection {
     pub fn new(rows: &[f32], masses: &[f32], d: usize, k: usize) -> Result<Self> {
         let n = masses.len();
         let Weighted { centroid, y } = Weighted::new(rows, masses, d)?;
-        let Some((eigenvalues, axes)) = principal(&y, n, d, k)? else {
+        let Some((eigenvalues, axes)) = principal(y.as_ref(), k)? else {
             return Ok(Self { points: vec![0.0; n * k], eigenvalues: Vec::new() });
         };
         let mut points = vec![0.0; n * k];
@@ -81,40 +110,46 @@ impl Projection {
 struct Weighted {
     /// c = Σ p_i r_i, shape \[d\].
     centroid: Vec<f64>,
-    /// y_i = √p_i (r_i − c), row-major \[n, d\]; empty where there is no mass: G = Y Yᵀ, C = Yᵀ Y.
-    y: Vec<f64>,
+    /// y_i = √p_i (r_i − c): G = Y Yᵀ, C = Yᵀ Y; none where there is no mass.
+    y: Option<Points>,
 }
 
 impl Weighted {
     fn new(rows: &[f32], masses: &[f32], d: usize) -> Result<Self> {
+        let Some(Shares { p, anchor }) = Shares::of(rows, masses, d)? else {
+            return Ok(Self { centroid: vec![0.0; d], y: None });
+        };
+        let (y, offset) = Points::relative(rows, &p, anchor);
+        Ok(Self { centroid: centroid(&offset, anchor), y: Some(y) })
+    }
+}
+
+/// Checked points that have mass.
+struct Shares<'a> {
+    /// p_i, shape \[n\].
+    p: Vec<f64>,
+    /// The heaviest point, shape \[d\]. Distances are taken from it first (exact for equal points), so that a cloud
+    /// that is far from the origin loses nothing and equal points give exactly zero.
+    anchor: &'a [f32],
+}
+
+impl<'a> Shares<'a> {
+    /// None where there is no mass.
+    fn of(rows: &'a [f32], masses: &[f32], d: usize) -> Result<Option<Self>> {
         check(rows, masses, d)?;
-        let n = masses.len();
         let total: f64 = masses.iter().map(|&m| f64::from(m)).sum();
         if total == 0.0 || d == 0 {
-            return Ok(Self { centroid: vec![0.0; d], y: Vec::new() });
+            return Ok(None);
         }
         let p: Vec<f64> = masses.iter().map(|&m| f64::from(m) / total).collect();
-
-        // Distances are taken from the heaviest point first (exact for equal points), so that a
-        // cloud that is far from the origin loses nothing and equal points give exactly zero.
-        let heaviest = (0..n).fold(0, |best, i| if p[i] > p[best] { i } else { best });
-        let anchor = &rows[heaviest * d..][..d];
-        let mut offset = vec![0.0; d];
-        for (&p, row) in p.iter().zip(rows.chunks_exact(d)) {
-            for ((o, &r), &a) in offset.iter_mut().zip(row).zip(anchor) {
-                *o += p * (f64::from(r) - f64::from(a));
-            }
-        }
-        let centroid: Vec<f64> = offset.iter().zip(anchor).map(|(o, &a)| o + f64::from(a)).collect();
-        let mut y = vec![0.0; n * d];
-        for ((&p, row), y) in p.iter().zip(rows.chunks_exact(d)).zip(y.chunks_exact_mut(d)) {
-            let root = p.sqrt();
-            for (((y, &r), &a), &o) in y.iter_mut().zip(row).zip(anchor).zip(&offset) {
-                *y = root * ((f64::from(r) - f64::from(a)) - o);
-            }
-        }
-        Ok(Self { centroid, y })
+        let heaviest = (0..p.len()).fold(0, |best, i| if p[i] > p[best] { i } else { best });
+        Ok(Some(Self { p, anchor: &rows[heaviest * d..][..d] }))
     }
+}
+
+/// c, of c − anchor.
+fn centroid(offset: &[f64], anchor: &[f32]) -> Vec<f64> {
+    offset.iter().zip(anchor).map(|(o, &a)| o + f64::from(a)).collect()
 }
 
 /// Eigenvalues, and unit eigenvectors in R^d.
@@ -122,23 +157,13 @@ type Principal = (Vec<f64>, Vec<Vec<f64>>);
 
 /// Non-zero eigenvalues of Yᵀ Y, largest first, and the unit eigenvectors of the first `k` of
 /// them; none where Y is zero or empty.
-fn principal(y: &[f64], n: usize, d: usize, k: usize) -> Result<Option<Principal>> {
-    if y.is_empty() {
-        return Ok(None);
-    }
-    let (gram, s) = if n <= d { (gram(y, n, d), n) } else { (gram_transposed(y, n, d), d) };
+fn principal(y: Option<&Points>, k: usize) -> Result<Option<Principal>> {
+    let Some(y) = y else { return Ok(None) };
+    let (n, d) = (y.n(), y.d());
+    let (gram, s) = if n <= d { (gram(y), n) } else { (gram_transposed(y), d) };
     let found = spectrum(gram, s, k)?;
     let Some((eigenvalues, vectors)) = found else { return Ok(None) };
-    let axes = vectors.into_iter().map(|vector| {
-        if n > d {
-            return unit(vector);
-        }
-        let mut axis = vec![0.0; d];
-        for (u, y) in vector.iter().zip(y.chunks_exact(d)) {
-            axis.iter_mut().zip(y).for_each(|(v, y)| *v += u * y);
-        }
-        unit(axis)
-    });
+    let axes = vectors.into_iter().map(|vector| unit(if n > d { vector } else { y.combined(&vector) }));
     Ok(Some((eigenvalues, axes.collect())))
 }
 
@@ -160,7 +185,9 @@ fn check(rows: &[f32], masses: &[f32], d: usize) -> Result<()> {
             "the residual or the SAE's weights hold NaN or infinity; check the checkpoint",
         ));
     }
-    if let Some(r) = rows.iter().find(|r| !r.is_finite()) {
+    if !Form::best().run(Finite(rows))
+        && let Some(r) = rows.iter().find(|r| !r.is_finite())
+    {
         return Err(Error::mismatch(
             "value in a decoder row",
             "a finite number",
@@ -169,6 +196,19 @@ fn check(rows: &[f32], masses: &[f32], d: usize) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Whether every value is finite.
+struct Finite<'a>(&'a [f32]);
+
+impl Task for Finite<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<V: Vector, const R: usize, const C: usize, const T: usize>(self) -> bool {
+        // no early end, so that the compiler makes vectors of it
+        self.0.iter().fold(true, |all, x| all & x.is_finite())
+    }
 }
 
 /// Non-zero eigenvalues of an s×s Gram matrix (its lower triangle), largest first, with the eigenvectors of

@@ -1,24 +1,29 @@
 //! M Mᵀ: the Gram matrix of a few rows, f64, sequential and deterministic.
 
-use std::ops::Range;
+use std::borrow::Cow;
 
+use super::points::Points;
 use crate::platform::lanes::{Block, Form, Task, Vector, total};
 
-/// M Mᵀ, its lower triangle: `out[i * s + j]` for j ≤ i; the rest is 0.
+/// Y Yᵀ, its lower triangle: `out[i * n + j]` for j ≤ i; the rest is 0.
 ///
-/// M: \[s, l\] row-major. Costs s²·l/2 multiply-adds, and a copy of [`DEPTH`] columns at a time. An
-/// element is the sum, over pieces of that many columns, of a dot product in eight lanes.
-pub(super) fn gram(m: &[f64], s: usize, l: usize) -> Vec<f64> {
-    assert_eq!(m.len(), s * l);
-    Form::best().run(Product { s, l, piece: |rows: &mut _, columns| pack(m, l, rows, columns) })
+/// Y: \[n, d\]. Costs n²·d/2 multiply-adds. An element is the sum, over pieces of [`DEPTH`] columns at most, of a
+/// dot product in eight lanes.
+pub(super) fn gram(y: &Points) -> Vec<f64> {
+    let stride = y.width();
+    gram_in(Form::best(), y.n(), y.d(), |first, _| (Cow::Borrowed(y.blocks().get(first..).unwrap_or_default()), stride))
 }
 
-/// Yᵀ Y, its lower triangle, as [`gram`] of Yᵀ gives it to the bit.
+/// Yᵀ Y, its lower triangle, as [`gram`] of the transpose gives it to the bit; a copy of [`DEPTH`] rows at a time.
+pub(super) fn gram_transposed(y: &Points) -> Vec<f64> {
+    gram_in(Form::best(), y.d(), y.n(), |first, width| (Cow::Owned(turned(y, 8 * first, width)), width))
+}
+
+/// M Mᵀ of an M of `s` rows and `l` columns.
 ///
-/// Y: \[n, d\] row-major; the result is d×d.
-pub(super) fn gram_transposed(y: &[f64], n: usize, d: usize) -> Vec<f64> {
-    assert_eq!(y.len(), n * d);
-    Form::best().run(Product { s: d, l: n, piece: |rows: &mut _, columns| pack_transposed(y, d, rows, columns) })
+/// `piece`: of these blocks of columns, given the first and how many, the rows in blocks, and from one to the next.
+fn gram_in<'a>(form: Form, s: usize, l: usize, piece: impl Fn(usize, usize) -> (Cow<'a, [Block]>, usize)) -> Vec<f64> {
+    form.run(Product { s, l, piece })
 }
 
 /// Columns of M in one piece: eight rows of it lie in the first cache.
@@ -29,11 +34,10 @@ const PANEL: usize = 48;
 struct Product<F> {
     s: usize,
     l: usize,
-    /// Makes a piece: these columns of M, each row of them filled up with zeros to whole blocks.
     piece: F,
 }
 
-impl<F: Fn(&mut Vec<Block>, Range<usize>)> Task for Product<F> {
+impl<'a, F: Fn(usize, usize) -> (Cow<'a, [Block]>, usize)> Task for Product<F> {
     type Output = Vec<f64>;
 
     #[inline(always)]
@@ -44,14 +48,13 @@ impl<F: Fn(&mut Vec<Block>, Range<usize>)> Task for Product<F> {
             return out;
         }
         // pieces of equal width
-        let depth = l.div_ceil(l.div_ceil(DEPTH)).next_multiple_of(8);
-        let mut rows = Vec::with_capacity(s * depth / 8);
-        for first in (0..l).step_by(depth) {
-            rows.clear();
-            piece(&mut rows, first..(first + depth).min(l));
-            let width = rows.len() / s;
+        let blocks = l.div_ceil(8);
+        let depth = l.div_ceil(l.div_ceil(DEPTH)).div_ceil(8);
+        for first in (0..blocks).step_by(depth) {
+            let width = depth.min(blocks - first);
+            let (rows, stride) = piece(first, width);
             // a tile at the end takes the last row several times
-            let row = |i: usize| &rows[i.min(s - 1) * width..][..width];
+            let row = |i: usize| &rows[i.min(s - 1) * stride..][..width];
             for panel in (0..s).step_by(PANEL) {
                 for i in (panel - panel % R..s).step_by(R) {
                     for j in (panel..(i + R).min(panel + PANEL).min(s)).step_by(C) {
@@ -70,31 +73,22 @@ impl<F: Fn(&mut Vec<Block>, Range<usize>)> Task for Product<F> {
     }
 }
 
-/// [`Product::piece`] of M, given by rows of `l`.
-fn pack(m: &[f64], l: usize, rows: &mut Vec<Block>, columns: Range<usize>) {
-    for row in m.chunks_exact(l) {
-        let (whole, rest) = row[columns.clone()].as_chunks();
-        rows.extend(whole.iter().map(|&x| Block(x)));
-        if !rest.is_empty() {
-            rows.push(Block(std::array::from_fn(|i| rest.get(i).copied().unwrap_or(0.0))));
-        }
-    }
-}
-
-/// [`Product::piece`] of M, given by columns, which are rows of `s` in `y`.
-fn pack_transposed(y: &[f64], s: usize, rows: &mut Vec<Block>, columns: Range<usize>) {
-    let width = columns.len().div_ceil(8);
-    rows.resize(s * width, Block::default());
-    for (k, y) in y[columns.start * s..columns.end * s].chunks(8 * s).enumerate() {
+/// Rows `first..first + 8 * width` of Y as columns: \[d, width\] in blocks, zeros after the last row.
+fn turned(y: &Points, first: usize, width: usize) -> Vec<Block> {
+    let mut columns = vec![Block::default(); y.d() * width];
+    for lines in 0..width {
+        let from = first + 8 * lines;
         // squares of eight
-        for (i, rows) in rows.chunks_mut(8 * width).enumerate() {
-            for (lane, y) in y.chunks_exact(s).enumerate() {
-                for (row, y) in rows.chunks_exact_mut(width).zip(&y[8 * i..]) {
-                    row[k].0[lane] = *y;
+        for (square, columns) in columns.chunks_mut(8 * width).enumerate() {
+            for (lane, row) in (from..(from + 8).min(y.n())).enumerate() {
+                let Block(values) = &y.row(row)[square];
+                for (column, value) in columns.chunks_exact_mut(width).zip(values) {
+                    column[lines].0[lane] = *value;
                 }
             }
         }
     }
+    columns
 }
 
 /// The dot products of `R` rows with `C` rows, all of one length.
@@ -164,19 +158,24 @@ mod tests {
     fn gram_matrices_are_the_definition_to_the_bit_in_every_form() {
         let mut random = Random(6);
         for (s, l) in [(1, 1), (3, 7), (4, 8), (5, 9), (13, 40), (50, 17), (101, 33), (6, 1600), (3, 0), (0, 3)] {
-            let m = random.values(s * l);
-            let row = |i: usize| &m[i * l..][..l];
+            let values = random.values(s * l);
+            let m = Points::from_values(&values, s, l);
+            let row = |i: usize| &values[i * l..][..l];
+            let columns: Vec<f64> = (0..l * s).map(|x| values[x % s.max(1) * l + x / s.max(1)]).collect();
+            let columns = Points::from_values(&columns, l, s);
             for (form, fused) in forms() {
-                let product = form.run(Product { s, l, piece: |rows: &mut _, columns| pack(&m, l, rows, columns) });
+                let product = gram_in(form, s, l, |first, _| (Cow::Borrowed(&m.blocks()[first..]), m.width()));
                 for i in 0..s {
                     for j in 0..s {
                         let expected = if j <= i { reference(row(i), row(j), fused) } else { 0.0 };
                         assert_eq!(product[i * s + j].to_bits(), expected.to_bits(), "{form:?} {s}×{l} at {i}, {j}");
                     }
                 }
+                let turned =
+                    gram_in(form, s, l, |first, width| (Cow::Owned(turned(&columns, 8 * first, width)), width));
+                assert_eq!(product, turned);
             }
-            let columns: Vec<f64> = (0..l * s).map(|x| m[x % s.max(1) * l + x / s.max(1)]).collect();
-            assert_eq!(gram(&m, s, l), gram_transposed(&columns, l, s));
+            assert_eq!(gram(&m), gram_transposed(&columns));
         }
     }
 }

@@ -12,6 +12,8 @@
 mod angle;
 mod cloud;
 mod gram;
+mod krylov;
+mod points;
 mod shape;
 mod symmetric;
 mod tridiagonal;

@@ -28,12 +28,12 @@ pub(super) fn leading(gram: &[f64], s: usize, k: usize) -> Option<(Vec<f64>, Vec
 pub(super) fn leading_in(form: Form, gram: &[f64], s: usize, k: usize) -> Option<(Vec<f64>, Vec<Vec<f64>>)> {
     assert_eq!(gram.len(), s * s);
     let width = s.div_ceil(8);
-    let lower = || (0..s).flat_map(|i| &gram[i * s..][..=i]);
-    if !lower().all(|x| x.is_finite()) {
+    let lower = || (0..s).map(|i| &gram[i * s..][..=i]);
+    if !lower().all(|row| row.iter().fold(true, |all, x| all & x.is_finite())) {
         return None;
     }
     // the largest element near 1: a power of two, so that nothing is rounded
-    let exponent = exponent(lower().fold(0.0, |m: f64, x| m.max(x.abs())));
+    let exponent = exponent(lower().flatten().fold(0.0, |m: f64, x| m.max(x.abs())));
     let scale = power_of_two(-exponent);
     let mut a = vec![Block::default(); 8 * width * width];
     for (i, row) in a.chunks_exact_mut(width.max(1)).take(s).enumerate() {
@@ -226,7 +226,7 @@ fn updated<V: Vector>(x: &mut Block, part: usize, vr: V, wr: V, vc: V, wc: V) ->
 
 /// The dot product of two rows of one length.
 #[inline(always)]
-fn dot<V: Vector>(a: &[Block], b: &[Block]) -> f64 {
+pub(super) fn dot<V: Vector>(a: &[Block], b: &[Block]) -> f64 {
     let mut lanes = [0.0; 8];
     for part in 0..V::PARTS {
         let mut sum = V::splat(0.0);
@@ -240,7 +240,7 @@ fn dot<V: Vector>(a: &[Block], b: &[Block]) -> f64 {
 
 /// `to += factor · x`
 #[inline(always)]
-fn add_scaled<V: Vector>(to: &mut [Block], factor: f64, x: &[Block]) {
+pub(super) fn add_scaled<V: Vector>(to: &mut [Block], factor: f64, x: &[Block]) {
     let factor = V::splat(factor);
     for (to, x) in to.iter_mut().zip(x) {
         for part in 0..V::PARTS {

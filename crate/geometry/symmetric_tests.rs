@@ -1,6 +1,7 @@
 //! Against the definition of an eigenvector, known spectra, and the forms against each other.
 
 use super::gram::gram;
+use super::points::Points;
 use super::symmetric::{leading, leading_in};
 use crate::platform::lanes::{Form, forms};
 
@@ -177,7 +178,7 @@ fn gram_matrices_without_full_rank_have_zeros() {
                 random.values(s * rank).iter().enumerate().map(|(i, v)| v * scale_of(i % rank, scale)).collect();
             let m: Vec<f64> =
                 (0..s * 48).map(|x| (0..rank).map(|k| mix[x / 48 * rank + k] * base[k * 48 + x % 48]).sum()).collect();
-            let values = check(&gram(&m, s, 48), s);
+            let values = check(&gram(&Points::from_values(&m, s, 48)), s);
             for value in &values[rank.min(48)..] {
                 assert!(value.abs() <= 1e-14 * values[0], "{:e}", value / values[0]);
             }
@@ -232,7 +233,7 @@ fn forms_of_equal_rounding_find_the_same_bits() {
     let mut random = Random(7);
     for s in [1, 2, 3, 7, 8, 9, 20, 33, 64, 77] {
         let m = random.values(s * 50);
-        let a = gram(&m, s, 50);
+        let a = gram(&Points::from_values(&m, s, 50));
         let found = |form: Form| leading_in(form, &a, s, 3).unwrap();
         let bits = |(values, vectors): (Vec<f64>, Vec<Vec<f64>>)| {
             values.iter().chain(vectors.iter().flatten()).map(|x| x.to_bits()).collect::<Vec<_>>()

@@ -217,7 +217,7 @@ fn normalize(x: &mut [f64]) -> bool {
 }
 
 /// The next of a fixed sequence in ±(0.5, 1) (xorshift).
-fn uniform(state: &mut u64) -> f64 {
+pub(super) fn uniform(state: &mut u64) -> f64 {
     *state ^= *state << 13;
     *state ^= *state >> 7;
     *state ^= *state << 17;

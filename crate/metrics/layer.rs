@@ -24,7 +24,7 @@ pub struct LayerInput<'a> {
     /// Their activations, > 0, shape \[n\].
     pub activations: &'a [f32],
     /// Their rows of `W_dec`, shape \[n, d\] row-major, same order; may be empty where
-    /// [`Keep::geometry`] is false.
+    /// [`Keep::geometry`] and [`Keep::position`] are false.
     pub rows: &'a [f32],
     /// Width of the dictionary.
     pub d_sae: usize,
@@ -35,9 +35,9 @@ pub struct LayerInput<'a> {
 /// What [`measure`] computes and keeps beyond the features themselves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Keep {
-    /// Compute the geometry (needs [`LayerInput::rows`]).
+    /// Compute the spectrum and what follows from it (needs [`LayerInput::rows`]).
     pub geometry: bool,
-    /// Keep centroid and leading axis, for drift and twist.
+    /// Keep centroid and leading axis, for drift and twist (needs the rows, too; without the spectrum it takes less).
     pub position: bool,
     /// Keep x, for `explained_variance` and the pooled FVU.
     pub x: bool,
@@ -49,12 +49,7 @@ impl Keep {
     /// What [`super::table()`] needs of a text at the `order`-th SAE layer (0-based).
     pub fn needed(order: usize, text: TextKind) -> Self {
         let completed = text != TextKind::Prompt;
-        Self {
-            geometry: completed || order == 0,
-            position: order == 0,
-            x: completed,
-            x_hat: completed && (order == 1 || order == 2),
-        }
+        Self { geometry: completed, position: order == 0, x: completed, x_hat: completed && (order == 1 || order == 2) }
     }
 }
 
@@ -138,10 +133,10 @@ pub fn measure(input: &LayerInput, keep: Keep) -> Result<LayerMeasure> {
         x: keep.x.then(|| input.x.to_vec()),
         x_hat: keep.x_hat.then(|| input.x_hat.to_vec()),
     };
-    if keep.geometry || keep.position {
+    if keep.geometry {
         let cloud = Cloud::new(input.rows, input.activations, d)?;
         let spectrum = &cloud.eigenvalues;
-        measured.geometry = keep.geometry.then(|| GeometryMeasure {
+        measured.geometry = Some(GeometryMeasure {
             sphericity: sphericity(spectrum),
             elongation: elongation(spectrum),
             shape_class: ShapeClass::of(input.indices.len(), spectrum),
@@ -150,6 +145,9 @@ pub fn measure(input: &LayerInput, keep: Keep) -> Result<LayerMeasure> {
             misalignment_angle: line_angle_degrees(&cloud.centroid, &cloud.axis),
         });
         measured.position = keep.position.then_some(Position { centroid: cloud.centroid, axis: cloud.axis });
+    } else if keep.position {
+        let (centroid, axis) = Cloud::centroid_and_axis(input.rows, input.activations, d)?;
+        measured.position = Some(Position { centroid, axis });
     }
     Ok(measured)
 }

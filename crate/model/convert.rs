@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::io::Write;
 
 use super::architecture::Architecture;
-use super::{Model, family, fields};
+use super::{Model, TextTokenizer, family, fields};
 use crate::checkpoint::Quantization;
 use crate::checkpoint::gguf::{self, Description, HUGGING_FACE_TOKENIZER, MetaValue, Named, Plan, Subject};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::platform::Source;
 
 /// A model that can be written as a GGUF file.
@@ -18,6 +18,7 @@ pub struct Conversion {
     plan: Plan,
     description: Description,
     name: String,
+    textless: Option<String>,
 }
 
 impl Model {
@@ -47,7 +48,8 @@ impl Model {
         let mut description = self.architecture.gguf().map_err(|what| {
             Error::unsupported(format!("{name}: {what} in a GGUF file"), "run the model as it is, with `--quantize`")
         })?;
-        description.others = self.vocabulary(name, gguf).await?;
+        let (others, textless) = self.vocabulary(name, gguf).await?;
+        description.others = others;
         let config = plan.config(&description, name)?;
         let (family, config) = family(name, config)?;
         let read = (family.read)(fields::fields(name, config, &[])?)?;
@@ -58,7 +60,7 @@ impl Model {
             ));
         }
         let quantized = Self { checkpoint: plan.apply(&self.checkpoint), ..self.clone() };
-        Ok(Conversion { quantized, plan, description, name: name.to_owned() })
+        Ok(Conversion { quantized, plan, description, name: name.to_owned(), textless })
     }
 
     fn plan(&self, name: &str, quantization: Quantization, again: bool) -> Result<Plan> {
@@ -93,8 +95,13 @@ impl Model {
         out
     }
 
-    /// What the file says of texts: the vocabulary of the GGUF file that the model came from, or its tokenizer.json.
-    async fn vocabulary(&self, name: &str, gguf: Option<&Source>) -> Result<BTreeMap<String, MetaValue>> {
+    /// What the file says of texts: the vocabulary of the GGUF file that the model came from, or its tokenizer.json
+    /// and the vocabulary that stands for it there; why there is none, where there is none.
+    async fn vocabulary(
+        &self,
+        name: &str,
+        gguf: Option<&Source>,
+    ) -> Result<(BTreeMap<String, MetaValue>, Option<String>)> {
         let mut out = BTreeMap::new();
         let mut own = false;
         if let Some(file) = gguf {
@@ -108,17 +115,79 @@ impl Model {
             out.extend(file.metadata.into_iter().filter(|(key, _)| kept(key)));
         }
         out.entry("general.name".to_owned()).or_insert_with(|| MetaValue::Text(name.to_owned()));
-        if !own {
-            let json = String::from_utf8(self.tokenizer_json.clone()).map_err(|e| {
-                Error::malformed(name, "tokenizer.json", "UTF-8 text", e.to_string(), "fetch the file again")
-            })?;
-            out.insert(HUGGING_FACE_TOKENIZER.to_owned(), MetaValue::Text(json));
-            let bos = self.tokenizer.bos_id().map(|id| MetaValue::Int(id.into()));
-            out.extend(bos.map(|bos| ("tokenizer.ggml.bos_token_id".to_owned(), bos)));
+        if own {
+            return Ok((out, None));
+        }
+        let json = String::from_utf8(self.tokenizer_json.clone()).map_err(|e| {
+            Error::malformed(name, "tokenizer.json", "UTF-8 text", e.to_string(), "fetch the file again")
+        })?;
+        let marks = [("bos", self.tokenizer.bos_id()), ("eos", self.eos_id)];
+        for (mark, id) in marks.into_iter().filter_map(|(mark, id)| Some((mark, id?))) {
+            out.entry(format!("tokenizer.ggml.{mark}_token_id")).or_insert(MetaValue::Int(id.into()));
+        }
+        let textless = match self.written_vocabulary(name, &out) {
+            Ok(vocabulary) => {
+                out.extend(vocabulary);
+                None
+            }
+            Err(why) => Some(why),
+        };
+        out.insert(HUGGING_FACE_TOKENIZER.to_owned(), MetaValue::Text(json));
+        Ok((out, textless))
+    }
+
+    /// The vocabulary for llama.cpp, beside the `marks`' keys: one that gives this tokenizer's tokens, or why there is
+    /// none.
+    fn written_vocabulary(
+        &self,
+        name: &str,
+        marks: &BTreeMap<String, MetaValue>,
+    ) -> Result<BTreeMap<String, MetaValue>, String> {
+        let mut out = gguf::vocabulary(&self.tokenizer_json, self.dims().vocab_size)?;
+        let tokens = |text: &str| self.tokenizer.encode(text).map_err(|e| e.message());
+        let begins = self.tokenizer.bos_id().is_some_and(|bos| tokens("a").is_ok_and(|ids| ids.first() == Some(&bos)));
+        out.insert("tokenizer.ggml.add_bos_token".to_owned(), MetaValue::Bool(begins));
+        let ends = self.eos_id.is_some_and(|eos| tokens("a").is_ok_and(|ids| ids.last() == Some(&eos)));
+        out.insert("tokenizer.ggml.add_eos_token".to_owned(), MetaValue::Bool(ends));
+        let all = marks.iter().chain(&out).map(|(key, value)| (key.clone(), value.clone())).collect();
+        let read = gguf::tokenizer_json(&all)?;
+        let family = self.architecture.family();
+        let read = TextTokenizer::new(name, &read, family, self.tokenizer.bos_id()).map_err(|e| e.message())?;
+        // every so many tokens of the vocabulary, too
+        let every = (self.tokenizer.vocab_size() / SOME_TOKENS).max(1);
+        let words = (0..self.tokenizer.vocab_size() as u32).step_by(every).map(|id| self.tokenizer.token_text(id));
+        for text in AWKWARD.iter().map(|text| (*text).to_owned()).chain(words) {
+            let (expected, found) = (tokens(&text)?, read.encode(&text).map_err(|e| e.message())?);
+            if expected != found {
+                return Err(format!("\"{}\" would have the tokens {found:?}, not {expected:?}", shown(&text)));
+            }
         }
         Ok(out)
     }
 }
+
+/// Tokens of a vocabulary whose texts are tried.
+const SOME_TOKENS: usize = 2000;
+/// Texts in which tokenizers differ.
+const AWKWARD: &[&str] = &[
+    "",
+    " ",
+    "The capital of France is Paris.",
+    " two  spaces   and    more     ",
+    "\ttabs\tand\nlines\n\n\nand\r\nothers\u{a0}\u{3000}here",
+    "I'm, you're, he'll, she'd, we've, IT'S, they’re; don't 'quote' \"this\"",
+    "1 22 333 4444 55555 3.14159 1,000,000 ½ Ⅳ ４２ 1e-10 0x1F",
+    "naïve café Ångström ﬁne e\u{301}clair İstanbul straße Ελληνικά кириллица",
+    "日本語の文章。한국어 문장 中文，标点！ไทย हिन्दी العربية עברית",
+    "😀👩‍👩‍👧‍👦🏳️‍🌈🇫🇷 ∑∫√∞ ≠≤≥ → ←",
+    "def f(x):\n    return {\"a\": [x**2, 'b']}  # comment\n\tif not x: pass",
+    "<html><b>bold</b>&amp;</html> <bos><eos><pad><unk><s></s><|endoftext|><|im_start|>user",
+    "▁metaspace ▁▁ and Ġbytes Ċ and <0x0A> written out",
+    "\u{0}\u{1}\u{7f}\u{feff}\u{fffd}\u{10ffff}",
+    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa!!!!!!!!!!!!????....----____====",
+    "CamelCaseWords snake_case_words kebab-case-words https://example.org/a?b=c&d=%20e user@example.org",
+    "supercalifragilisticexpialidocious pneumonoultramicroscopicsilicovolcanoconiosis",
+];
 
 impl Conversion {
     /// Bytes that the file will have, near enough.
@@ -138,6 +207,11 @@ impl Conversion {
         told: impl FnMut(u64) -> Result<()>,
     ) -> Result<()> {
         self.plan.write(&self.quantized.checkpoint, &self.description, out, file, told).await
+    }
+
+    /// Why the file holds no vocabulary that llama.cpp could read texts with, where it holds none.
+    pub fn textless(&self) -> Option<&str> {
+        self.textless.as_deref()
     }
 
     /// What the model is called.

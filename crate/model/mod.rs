@@ -52,6 +52,8 @@ pub struct Model {
     pub tokenizer_json: Vec<u8>,
     /// Fields of the config that were passed over.
     pub ignored_fields: Vec<IgnoredField>,
+    /// The token that ends a text, where the config names one; of several the first.
+    pub eos_id: Option<u32>,
     prefix: &'static str,
 }
 
@@ -114,7 +116,11 @@ impl Model {
         tokenizer_json: Vec<u8>,
     ) -> Result<Self> {
         let (family, config) = family(config_name, config)?;
-        let bos_id = config.get("bos_token_id").and_then(Value::as_u64).and_then(|id| u32::try_from(id).ok());
+        let token = |field: &str| {
+            let named = config.get(field)?;
+            named.as_u64().or_else(|| named.get(0)?.as_u64()).and_then(|id| u32::try_from(id).ok())
+        };
+        let (bos_id, eos_id) = (token("bos_token_id"), token("eos_token_id"));
         let fields = fields::fields(config_name, config, ignored)?;
         let passed_over = fields.ignored();
         let architecture = (family.read)(fields)?;
@@ -129,7 +135,7 @@ impl Model {
         })?;
         held::check(config_name, architecture.as_ref(), &checkpoint, prefix)?;
         let tokenizer = TextTokenizer::new(tokenizer_name, &tokenizer_json, family, bos_id)?;
-        let model = Self { architecture, checkpoint, tokenizer, tokenizer_json, ignored_fields, prefix };
+        let model = Self { architecture, checkpoint, tokenizer, tokenizer_json, ignored_fields, eos_id, prefix };
         // where it is needed and not there, its reader says so
         let (matrix, dims) = (model.unembedding_matrix(), model.dims());
         if model.checkpoint.contains(&matrix) {

@@ -144,8 +144,10 @@ fn unwritten(path: &Path, e: io::Error) -> Error {
     Error::io(path.display().to_string(), "write", e, hint)
 }
 
-/// How folders are called that files are written aside in.
+/// How folders are called that a run's files are written aside in.
 const ASIDE: &str = ".partial-";
+/// The same for a file by itself, which any number of processes may write into one folder.
+const ASIDE_ALONE: &str = ".partial.";
 
 impl RunFiles {
     /// Makes the folder where it is missing, and a place aside in it.
@@ -153,10 +155,21 @@ impl RunFiles {
     /// # Errors
     /// [`Error::Io`]; then nothing new is left behind.
     pub fn begin(folder: impl AsRef<Path>) -> Result<Self> {
-        let folder = folder.as_ref();
+        Self::begin_in(folder.as_ref(), ASIDE)
+    }
+
+    /// The same for a file that is no run's: [`Self::clear`] leaves what is aside for it alone.
+    ///
+    /// # Errors
+    /// As [`Self::begin`].
+    pub fn begin_one(folder: impl AsRef<Path>) -> Result<Self> {
+        Self::begin_in(folder.as_ref(), ASIDE_ALONE)
+    }
+
+    fn begin_in(folder: &Path, aside: &str) -> Result<Self> {
         let made = missing(folder).pop();
         let aside = fs::create_dir_all(folder)
-            .and_then(|()| tempfile::Builder::new().prefix(ASIDE).tempdir_in(folder))
+            .and_then(|()| tempfile::Builder::new().prefix(aside).tempdir_in(folder))
             .map_err(|e| unwritten(folder, e));
         match aside {
             Ok(aside) => Ok(Self { folder: folder.to_owned(), aside, names: Vec::new(), made }),
@@ -170,7 +183,7 @@ impl RunFiles {
         }
     }
 
-    /// Takes away what a killed process left aside in a folder that nobody else writes to.
+    /// Takes away what a killed process left aside in a folder that no other run is written to.
     pub fn clear(folder: &Path) {
         for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(ASIDE) {
@@ -319,6 +332,20 @@ mod tests {
         write_atomic(folder.join("report.html"), b"page").unwrap();
         assert_eq!(fs::read(folder.join("report.html")).unwrap(), b"page");
         assert_eq!(names(&folder).len(), 3);
+    }
+
+    #[test]
+    fn what_a_killed_run_left_goes_and_a_file_that_is_being_written_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let left = RunFiles::begin(dir.path()).unwrap();
+        std::mem::forget(left);
+        let mut file = RunFiles::begin_one(dir.path()).unwrap();
+        file.create("model.gguf").unwrap().write_all(b"GGUF").unwrap();
+        assert_eq!(names(dir.path()).len(), 2);
+        RunFiles::clear(dir.path());
+        assert_eq!(names(dir.path()).len(), 1);
+        file.commit().unwrap();
+        assert_eq!(names(dir.path()), ["model.gguf"]);
     }
 
     #[test]

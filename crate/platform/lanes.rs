@@ -7,7 +7,7 @@
 //! and agree among each other.
 
 /// Eight neighbouring elements of a row: a cache line, and a vector of AVX-512.
-#[derive(Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[repr(C, align(64))]
 pub struct Block(pub [f64; 8]);
 
@@ -27,6 +27,14 @@ pub trait Vector: Copy {
     fn load(from: &[f64; 8], part: usize) -> Self;
     /// Puts them there.
     fn store(self, to: &mut [f64; 8], part: usize);
+    /// The lanes of one part, from f32.
+    fn widen(from: &[f32; 8], part: usize) -> Self;
+    /// `self + b`.
+    fn add(self, b: Self) -> Self;
+    /// `self − b`.
+    fn sub(self, b: Self) -> Self;
+    /// `self · b`.
+    fn mul(self, b: Self) -> Self;
     /// `self · b + c`, rounded once where the form is fused.
     fn mul_add(self, b: Self, c: Self) -> Self;
 }
@@ -55,6 +63,26 @@ impl<const FUSED: bool> Vector for Plain<FUSED> {
     }
 
     #[inline(always)]
+    fn widen(from: &[f32; 8], part: usize) -> Self {
+        Self([f64::from(from[2 * part]), f64::from(from[2 * part + 1])])
+    }
+
+    #[inline(always)]
+    fn add(self, b: Self) -> Self {
+        Self([self.0[0] + b.0[0], self.0[1] + b.0[1]])
+    }
+
+    #[inline(always)]
+    fn sub(self, b: Self) -> Self {
+        Self([self.0[0] - b.0[0], self.0[1] - b.0[1]])
+    }
+
+    #[inline(always)]
+    fn mul(self, b: Self) -> Self {
+        Self([self.0[0] * b.0[0], self.0[1] * b.0[1]])
+    }
+
+    #[inline(always)]
     fn mul_add(self, b: Self, c: Self) -> Self {
         let one = |i: usize| if FUSED { self.0[i].mul_add(b.0[i], c.0[i]) } else { self.0[i] * b.0[i] + c.0[i] };
         Self([one(0), one(1)])
@@ -64,7 +92,8 @@ impl<const FUSED: bool> Vector for Plain<FUSED> {
 /// A [`Vector`] of the processor's own: its type, its lanes and its instructions.
 #[allow(unused_macros)]
 macro_rules! vector {
-    ($type:ident, $lanes:literal, $splat:ident, $load:expr, $store:expr, $mul_add:expr) => {
+    ($type:ident, $lanes:literal, $splat:ident, $load:expr, $store:expr, $widen:expr,
+     $add:ident, $sub:ident, $mul:ident, $mul_add:expr) => {
         impl Vector for $type {
             const PARTS: usize = 8 / $lanes;
 
@@ -90,6 +119,39 @@ macro_rules! vector {
             }
 
             #[inline(always)]
+            fn widen(from: &[f32; 8], part: usize) -> Self {
+                // SAFETY: as for the load
+                unsafe { $widen(from[$lanes * part..$lanes * (part + 1)].as_ptr()) }
+            }
+
+            #[inline(always)]
+            fn add(self, b: Self) -> Self {
+                // SAFETY: as for the splat
+                #[allow(unused_unsafe)]
+                unsafe {
+                    $add(self, b)
+                }
+            }
+
+            #[inline(always)]
+            fn sub(self, b: Self) -> Self {
+                // SAFETY: as for the splat
+                #[allow(unused_unsafe)]
+                unsafe {
+                    $sub(self, b)
+                }
+            }
+
+            #[inline(always)]
+            fn mul(self, b: Self) -> Self {
+                // SAFETY: as for the splat
+                #[allow(unused_unsafe)]
+                unsafe {
+                    $mul(self, b)
+                }
+            }
+
+            #[inline(always)]
             fn mul_add(self, b: Self, c: Self) -> Self {
                 // SAFETY: as for the splat
                 #[allow(unused_unsafe)]
@@ -107,9 +169,42 @@ mod native {
 
     use super::{Task, Vector};
 
-    vector!(__m512d, 8, _mm512_set1_pd, _mm512_loadu_pd, _mm512_storeu_pd, _mm512_fmadd_pd);
-    vector!(__m256d, 4, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_fmadd_pd);
-    vector!(__m128d, 2, _mm_set1_pd, _mm_loadu_pd, _mm_storeu_pd, |a, b, c| _mm_add_pd(_mm_mul_pd(a, b), c));
+    vector!(
+        __m512d,
+        8,
+        _mm512_set1_pd,
+        _mm512_loadu_pd,
+        _mm512_storeu_pd,
+        |from| _mm512_cvtps_pd(_mm256_loadu_ps(from)),
+        _mm512_add_pd,
+        _mm512_sub_pd,
+        _mm512_mul_pd,
+        _mm512_fmadd_pd
+    );
+    vector!(
+        __m256d,
+        4,
+        _mm256_set1_pd,
+        _mm256_loadu_pd,
+        _mm256_storeu_pd,
+        |from| _mm256_cvtps_pd(_mm_loadu_ps(from)),
+        _mm256_add_pd,
+        _mm256_sub_pd,
+        _mm256_mul_pd,
+        _mm256_fmadd_pd
+    );
+    vector!(
+        __m128d,
+        2,
+        _mm_set1_pd,
+        _mm_loadu_pd,
+        _mm_storeu_pd,
+        |from: *const f32| _mm_cvtps_pd(_mm_castpd_ps(_mm_load_sd(from.cast()))),
+        _mm_add_pd,
+        _mm_sub_pd,
+        _mm_mul_pd,
+        |a, b, c| _mm_add_pd(_mm_mul_pd(a, b), c)
+    );
 
     #[target_feature(enable = "avx512f,avx2,fma")]
     pub(super) fn avx512<T: Task>(task: T) -> T::Output {
@@ -132,7 +227,18 @@ mod native {
 
     use super::{Task, Vector};
 
-    vector!(float64x2_t, 2, vdupq_n_f64, vld1q_f64, vst1q_f64, |a, b, c| vfmaq_f64(c, a, b));
+    vector!(
+        float64x2_t,
+        2,
+        vdupq_n_f64,
+        vld1q_f64,
+        vst1q_f64,
+        |from| vcvt_f64_f32(vld1_f32(from)),
+        vaddq_f64,
+        vsubq_f64,
+        vmulq_f64,
+        |a, b, c| vfmaq_f64(c, a, b)
+    );
 
     pub(super) fn baseline<T: Task>(task: T) -> T::Output {
         task.run::<float64x2_t, 4, 4, 2>()
@@ -145,7 +251,18 @@ mod native {
 
     use super::{Task, Vector};
 
-    vector!(v128, 2, f64x2_splat, v128_load, v128_store, |a, b, c| f64x2_add(f64x2_mul(a, b), c));
+    vector!(
+        v128,
+        2,
+        f64x2_splat,
+        v128_load,
+        v128_store,
+        |from: *const f32| f64x2_promote_low_f32x4(v128_load64_zero(from.cast())),
+        f64x2_add,
+        f64x2_sub,
+        f64x2_mul,
+        |a, b, c| f64x2_add(f64x2_mul(a, b), c)
+    );
 
     pub(super) fn baseline<T: Task>(task: T) -> T::Output {
         task.run::<v128, 3, 4, 2>()

@@ -111,9 +111,10 @@ pub fn threads() -> usize {
 /// The system's shell, and the flag before a command line given to it.
 pub const SHELL: (&str, &str) = if cfg!(windows) { ("cmd", "/C") } else { ("sh", "-c") };
 
-/// Bytes that are free for this user on the disk of a folder, where the system tells.
+/// Bytes that are free for this user on the disk of a folder, which may not be there yet, where the system tells.
 pub fn free_space(folder: &Path) -> Option<u64> {
-    fs4::available_space(folder).ok()
+    let there = folder.ancestors().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
+    fs4::available_space(there.into_iter().find(|p| p.exists())?).ok()
 }
 
 /// Peak resident memory of this process in bytes, where the system tells.

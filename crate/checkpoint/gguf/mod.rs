@@ -22,6 +22,7 @@ mod plan;
 mod rope;
 mod tokenizer;
 mod types;
+mod vocabulary;
 mod write;
 
 pub use header::MetaValue;
@@ -42,6 +43,23 @@ const MAX_ROPE_FACTORS: usize = 1 << 16;
 const AGAIN: &str = "the file is damaged; fetch it again";
 /// Key of a whole tokenizer.json.
 pub const HUGGING_FACE_TOKENIZER: &str = "tokenizer.huggingface.json";
+
+/// The keys `tokenizer.ggml.*` that llama.cpp reads texts with, without those of the begin and the end, for an embedding
+/// of `rows` tokens.
+///
+/// # Errors
+/// Why a tokenizer.json has no such form, in words.
+pub fn vocabulary(tokenizer_json: &[u8], rows: usize) -> Result<BTreeMap<String, MetaValue>, String> {
+    vocabulary::vocabulary(tokenizer_json, rows)
+}
+
+/// The tokenizer.json that such keys stand for.
+///
+/// # Errors
+/// Why they stand for none, in words.
+pub fn tokenizer_json(metadata: &BTreeMap<String, MetaValue>) -> Result<Vec<u8>, String> {
+    tokenizer::tokenizer_json(metadata)
+}
 
 /// A model out of one GGUF file.
 #[derive(Debug, Clone)]

@@ -333,12 +333,23 @@ fn compare_weights(model: &GgufModel, file: &str) {
     assert_eq!(golden[file], sha.hex());
 }
 
+/// The model with the vocabulary that is written of its tokenizer.json in place of its own.
+fn written_again(model: &GgufModel) -> GgufModel {
+    let Some(MetaValue::Texts(tokens)) = model.metadata.get("tokenizer.ggml.tokens") else { panic!("no tokens") };
+    let mut metadata = vocabulary(model.tokenizer_json.as_ref().unwrap(), tokens.len()).unwrap();
+    assert_eq!(metadata["tokenizer.ggml.tokens"], model.metadata["tokenizer.ggml.tokens"]);
+    let marks = |key: &str| key.ends_with("_token_id") || key.ends_with("_bos_token") || key.ends_with("_eos_token");
+    metadata.extend(model.metadata.iter().filter(|(k, _)| marks(k)).map(|(k, v)| (k.clone(), v.clone())));
+    GgufModel { tokenizer_json: Some(tokenizer_json(&metadata).unwrap()), ..model.clone() }
+}
+
 #[test]
 #[ignore = "needs the real GGUF: set SAESCOPE_TEST_MODELS to a folder"]
 fn real_smollm2() {
     let file = "SmolLM2-135M-Instruct.Q4_1.gguf";
     let model = real(file);
     compare_ids(&model, include_str!("../../../tests/golden/tokenizers/smollm2.json"));
+    compare_ids(&written_again(&model), include_str!("../../../tests/golden/tokenizers/smollm2.json"));
     compare_weights(&model, file);
 }
 
@@ -348,5 +359,6 @@ fn real_gemma3() {
     let file = "gemma-3-270m-q4_k_m.gguf";
     let model = real(file);
     compare_ids(&model, include_str!("../../../tests/golden/tokenizers/gemma3.json"));
+    compare_ids(&written_again(&model), include_str!("../../../tests/golden/tokenizers/gemma3.json"));
     compare_weights(&model, file);
 }

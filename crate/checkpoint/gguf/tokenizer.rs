@@ -11,18 +11,18 @@ use super::merges::merges;
 use crate::error::shown;
 
 /// llama.cpp's token types (`llama_token_type`).
-const UNKNOWN: i64 = 2;
-const CONTROL: i64 = 3;
-const USER_DEFINED: i64 = 4;
-const BYTE: i64 = 6;
+pub(super) const UNKNOWN: i64 = 2;
+pub(super) const CONTROL: i64 = 3;
+pub(super) const USER_DEFINED: i64 = 4;
+pub(super) const BYTE: i64 = 6;
 
 /// How SentencePiece writes a space.
-const SPACE: &str = "▁";
+pub(super) const SPACE: &str = "▁";
 
 /// GPT-4's split as Llama 3 took it over: numbers by threes.
-const LLAMA3_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+pub(super) const LLAMA3_SPLIT: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 /// The same with single digits.
-const QWEN2_SPLIT: &str =
+pub(super) const QWEN2_SPLIT: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// The bytes of a tokenizer.json, or why the vocabulary cannot be turned into one.
@@ -231,7 +231,8 @@ fn sentencepiece(vocabulary: &Vocabulary<'_>) -> Result<Vec<u8>, String> {
     };
     let bytes: HashSet<&str> =
         (0..pieces.len()).filter(|&id| vocabulary.kind(id) == BYTE).map(|id| pieces[id]).collect();
-    let fallback = (0..=255u8).all(|b| bytes.contains(format!("<0x{b:02X}>").as_str()));
+    // a vocabulary may lack the bytes that are tokens by themselves, as Gemma's does
+    let fallback = (0..=255u8).any(|b| bytes.contains(format!("<0x{b:02X}>").as_str()));
     let prefix = vocabulary.flag("add_space_prefix", true)?;
     let underscore = json!({"type": "Replace", "pattern": {"String": " "}, "content": SPACE});
     let mut decoders = vec![

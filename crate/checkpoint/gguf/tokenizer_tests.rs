@@ -130,6 +130,12 @@ fn sentencepiece_as_gemma() {
     // bytes for what has no piece
     assert_eq!(ids(&gemma, "éü"), [2, 270, 4 + 0xc3, 4 + 0xbc]);
     assert_eq!(ids(&gemma, "<eos>a<0x0A>")[..3], [2, 1, 265]);
+    // a byte without a token of its own, as Gemma 2 lacks one, takes nothing from the others
+    let mut lacking = gemma.clone();
+    if let Some(MetaValue::Ints(types)) = lacking.get_mut("tokenizer.ggml.token_type") {
+        types[4 + 0x09] = 5;
+    }
+    assert_eq!(ids(&lacking, "éü"), ids(&gemma, "éü"));
     assert_eq!(decoded(&gemma, &[265, 269, 4 + 0xc3, 4 + 0xbc]), "a abü");
     let json: Value = serde_json::from_slice(&tokenizer_json(&gemma).unwrap()).unwrap();
     assert_eq!(json["model"]["byte_fallback"], true);

@@ -186,7 +186,7 @@ pub struct Bench {
     /// Seed of the draw of --limit.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
-    /// Folder for bench.parquet (gemm.parquet, ablation.parquet, growth.parquet).
+    /// Folder for bench.parquet (gemm.parquet, ablation.parquet, growth.parquet and its chart growth.svg).
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Time matrix products instead: every form that this processor, or the graphics device, can run.
@@ -195,9 +195,19 @@ pub struct Bench {
     /// Time the run as it is and with one optimisation left out at a time instead.
     #[arg(long, conflicts_with_all = ["make_model", "against"])]
     pub ablation: bool,
-    /// Time how a run grows with samples, tokens, blocks and SAE width instead; fit the exponents.
+    /// Time how a run grows with samples, tokens, SAEs, blocks and SAE width instead; fit the exponents.
     #[arg(long, conflicts_with_all = ["make_model", "against", "gemm", "ablation"])]
     pub growth: bool,
+    /// Features of the random SAEs of --growth.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "N,N,…",
+        default_value = "16384,65536,262144",
+        requires = "growth",
+        value_parser = clap::value_parser!(u64).range(16..=1 << 24)
+    )]
+    pub sae_widths: Vec<u64>,
     /// Write a model with random weights and three SAEs of 16k features into this folder instead
     /// of timing anything.
     #[arg(long, value_name = "DIR")]

@@ -1,5 +1,9 @@
 //! `saescope bench --growth`: how a run's time grows with what it is given.
 
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::chart::{Chart, Line};
 use super::{median, one_run, spread};
 use crate::cli::args::Bench;
 use crate::cli::setup::Devices;
@@ -17,8 +21,10 @@ use crate::sae::Sae;
 const PARTS: [usize; 4] = [8, 4, 2, 1];
 /// How many times over a prompt stands in its text.
 const REPEATS: [usize; 4] = [1, 2, 4, 8];
-/// Features of random SAEs.
-const WIDTHS: [usize; 3] = [4_096, 16_384, 65_536];
+/// Parts of the model's blocks that are run.
+const DEPTHS: [usize; 4] = [8, 4, 2, 1];
+/// Features of the random SAE after a part of the blocks.
+const NARROW: usize = 1_024;
 /// The part of the data that the other sweeps run.
 const PART: usize = 4;
 
@@ -76,22 +82,54 @@ pub(super) async fn run(args: &Bench, loaded: &Loaded, devices: &Devices, data: 
         tokens.steps.push(Step { size: step.tokens, ..step });
     }
     let some = part(data, PART, Sample::clone);
-    let mut blocks = Sweep { what: "blocks", steps: Vec::new() };
+    let mut saes = Sweep { what: "SAE layers", steps: Vec::new() };
     for n in 1..=loaded.saes.len() {
-        let saes = &loaded.saes[..n];
-        let deepest = saes.last().map_or(0, |sae| sae.layer + 1);
-        blocks.steps.push(time(deepest, &some, saes).await?);
+        // those of the deepest layers, so that as many blocks are run each time
+        saes.steps.push(time(n, &some, &loaded.saes[loaded.saes.len() - n..]).await?);
+    }
+    let depth = loaded.model.dims().n_layers;
+    let mut depths: Vec<usize> = DEPTHS.iter().map(|part| depth.div_ceil(*part)).collect();
+    depths.dedup();
+    let shallow = depths.first().map_or(0, |blocks| blocks - 1);
+    let norms = norms(loaded, depths.iter().map(|blocks| blocks - 1), &some).await?;
+    let random = async |layer: usize, width: usize| -> Result<(tempfile::TempDir, SaeAt)> {
+        let folder = tempfile::tempdir().map_err(|e| Error::io("a temporary folder", "make", e, "free some space"))?;
+        let d_model = loaded.model.dims().d_model;
+        roomy(folder.path(), d_model, width)?;
+        let norm = norms.get(&layer).copied().unwrap_or(1.0);
+        random_model::write_random_sae(folder.path(), d_model, width, layer, norm)?;
+        let sae = Sae::open(inputs::sae_files(folder.path())?).await?;
+        Ok((folder, SaeAt { layer, sae }))
+    };
+    let mut blocks = Sweep { what: "blocks", steps: Vec::new() };
+    for n in depths {
+        let (_folder, sae) = random(n - 1, NARROW).await?;
+        blocks.steps.push(time(n, &some, &[sae]).await?);
     }
     let mut features = Sweep { what: "SAE features", steps: Vec::new() };
-    let layer = loaded.saes.first().map_or(0, |sae| sae.layer);
-    let norm = norm(loaded, layer, &some).await?;
-    for width in WIDTHS {
-        let folder = tempfile::tempdir().map_err(|e| Error::io("a temporary folder", "make", e, "free some space"))?;
-        random_model::write_random_sae(folder.path(), loaded.model.dims().d_model, width, layer, norm)?;
-        let sae = Sae::open(inputs::sae_files(folder.path())?).await?;
-        features.steps.push(time(width, &some, &[SaeAt { layer, sae }]).await?);
+    for &width in &args.sae_widths {
+        let (_folder, sae) = random(shallow, usize::try_from(width).unwrap_or(usize::MAX)).await?;
+        features.steps.push(time(sae.sae.d_sae, &some, &[sae]).await?);
     }
-    Ok(vec![samples, tokens, blocks, features])
+    Ok(vec![samples, tokens, saes, blocks, features])
+}
+
+/// There is room for a random SAE in a temporary folder, and for its encoder in memory: as it is read, and as it is
+/// multiplied with.
+fn roomy(folder: &Path, d_model: usize, width: usize) -> Result<()> {
+    let matrix = (d_model as u64).saturating_mul(width as u64).saturating_mul(4);
+    let wanted = matrix.saturating_mul(2);
+    for (what, free) in [("disk", platform::free_space(folder)), ("memory", platform::free_memory())] {
+        if let Some(free) = free.filter(|free| *free < wanted) {
+            return Err(Error::mismatch(
+                format!("{what} for a random SAE of {width} features"),
+                format!("{wanted} bytes"),
+                format!("{free} bytes free"),
+                "name narrower ones with `--sae-widths`",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Every so many of the samples, changed.
@@ -99,18 +137,35 @@ fn part(data: &Dataset, every: usize, change: impl Fn(&Sample) -> Sample) -> Dat
     Dataset { samples: data.samples.iter().step_by(every).map(change).collect(), ..data.clone() }
 }
 
-/// Mean norm of the residual stream after a block at the ends of a few prompts.
-async fn norm(loaded: &Loaded, layer: usize, data: &Dataset) -> Result<f64> {
+/// Mean norm of the residual stream after each of these blocks at the ends of a few prompts.
+async fn norms(loaded: &Loaded, layers: impl Iterator<Item = usize>, data: &Dataset) -> Result<BTreeMap<usize, f64>> {
     let texts = data.samples.iter().take(8).map(|sample| loaded.model.tokenizer.encode(&sample.prompt));
     let tokens = texts.collect::<Result<Vec<_>>>()?;
-    let rows = engine::residuals(&loaded.model, &Compute::cpu(), &tokens, &[layer]).await?;
+    let layers: Vec<usize> = layers.collect();
+    let rows = engine::residuals(&loaded.model, &Compute::cpu(), &tokens, &layers).await?;
     let d = loaded.model.dims().d_model;
-    let norms: Vec<f64> = rows
-        .values()
-        .flatten()
-        .map(|row| row[row.len() - d..].iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt())
-        .collect();
-    Ok(norms.iter().sum::<f64>() / norms.len().max(1) as f64)
+    let norm = |row: &Vec<f32>| row[row.len() - d..].iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+    let mean = |rows: &Vec<Vec<f32>>| rows.iter().map(norm).sum::<f64>() / rows.len().max(1) as f64;
+    Ok(rows.iter().map(|(layer, rows)| (*layer, mean(rows))).collect())
+}
+
+/// A picture of all sweeps: seconds over size, each against its first step.
+pub(super) fn chart(sweeps: &[Sweep]) -> Chart {
+    let lines = sweeps.iter().filter_map(|sweep| {
+        let first = sweep.steps.first()?;
+        let power = sweep.exponent()?;
+        let points = sweep
+            .steps
+            .iter()
+            .map(|step| (step.size as f64 / first.size as f64, median(&step.seconds) / median(&first.seconds)));
+        Some(Line { label: format!("{} (power {power:.2})", sweep.what), points: points.collect() })
+    });
+    Chart {
+        title: format!("How a run grows ({} threads)", platform::threads()),
+        across: "size, of the first step's".to_owned(),
+        up: "seconds, of the first step's".to_owned(),
+        lines: lines.collect(),
+    }
 }
 
 /// For a terminal: each step's median with its spread, and each sweep's exponent.
@@ -195,5 +250,10 @@ mod tests {
         assert!(text(&[sweep(|n| n)]).contains("to the power of 1.00"));
         let table = table(&[sweep(|n| n), single]);
         assert_eq!((table.rows.len(), table.cell(3, "exponent").and_then(Cell::number)), (4, None));
+        // a single step has no line
+        let chart = chart(&[sweep(|n| n * n), Sweep { what: "blocks", steps: Vec::new() }]);
+        assert_eq!(chart.lines.len(), 1);
+        assert_eq!(chart.lines[0].points, [(1.0, 1.0), (2.0, 4.0), (4.0, 16.0)]);
+        assert!(chart.lines[0].label.contains("samples (power 2.00)"), "{}", chart.lines[0].label);
     }
 }

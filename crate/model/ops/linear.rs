@@ -18,7 +18,8 @@ enum Weight {
     Host(Arc<Panels>),
     /// On the device, in the stored order, in pieces along `d_out` that each fit a buffer; mostly one.
     Device(Vec<Tensor<2>>),
-    /// On the device, in the stored order and type, each piece with its `d_out`.
+    /// On the device, in the stored order and type, each piece with its `d_out`; in all perhaps a few more outputs
+    /// than the map has, which are zeros.
     Words(Format, Vec<(Tensor<1, Int>, usize)>),
 }
 
@@ -45,6 +46,23 @@ impl Order {
         match self {
             Self::OutIn => [shape[1], shape[0]],
             Self::InOut => [shape[0], shape[1]],
+        }
+    }
+
+    /// A stored matrix with zeros for more outputs, `wide` in all: what the kernel takes comes in fours.
+    fn filled(self, mut values: Vec<f32>, d_in: usize, d_out: usize, wide: usize) -> Vec<f32> {
+        if wide == d_out {
+            return values;
+        }
+        match self {
+            Self::OutIn => {
+                values.resize(d_in * wide, 0.0);
+                values
+            }
+            Self::InOut => {
+                let zeros = || std::iter::repeat_n(0.0, wide - d_out);
+                values.chunks_exact(d_out).flat_map(|row| row.iter().copied().chain(zeros())).collect()
+            }
         }
     }
 
@@ -147,17 +165,21 @@ impl Linear {
 
     fn dense(weight: HostTensor, order: Order, bias: Option<HostTensor>, compute: &Compute) -> Self {
         let [d_in, d_out] = order.sizes(&weight.shape);
+        let fours = d_out.next_multiple_of(4);
         let weight = match compute.form(Op::Linear) {
             Form::Host => Weight::Host(Arc::new(order.panels(&weight.data, d_in, d_out, compute.precision))),
-            Form::Kernel if kernels::multiplies(d_in, d_out) => match compute.precision {
-                Precision::F32 | Precision::Bf16 => {
-                    words(Bytes::from_elems(weight.data), d_in, d_out, order, Format::F32, compute)
+            Form::Kernel if kernels::multiplies(d_in, fours) => {
+                let data = order.filled(weight.data, d_in, d_out, fours);
+                match compute.precision {
+                    Precision::F32 | Precision::Bf16 => {
+                        words(Bytes::from_elems(data), d_in, fours, order, Format::F32, compute)
+                    }
+                    Precision::F16 => {
+                        let halves: Vec<half::f16> = data.iter().map(|v| half::f16::from_f32(*v)).collect();
+                        words(Bytes::from_elems(halves), d_in, fours, order, Format::F16, compute)
+                    }
                 }
-                Precision::F16 => {
-                    let halves: Vec<half::f16> = weight.data.iter().map(|v| half::f16::from_f32(*v)).collect();
-                    words(Bytes::from_elems(halves), d_in, d_out, order, Format::F16, compute)
-                }
-            },
+            }
             form => Weight::Device(
                 // where there is no kernel for it: in f32, which every device has
                 pieces(weight.data, d_in, d_out, order, form == Form::Kernel, compute)
@@ -220,7 +242,8 @@ impl Linear {
                     let product = |(w, d_out): &(Tensor<1, Int>, usize)| {
                         kernels::matmul(x.clone(), w.clone(), [map.d_in, *d_out], *format, map.order)
                     };
-                    joined(pieces.iter().map(product).collect())
+                    let y = joined(pieces.iter().map(product).collect());
+                    if y.dims()[1] == map.d_out { y } else { y.slice([0..rows, 0..map.d_out]) }
                 }
             };
             match &map.bias {

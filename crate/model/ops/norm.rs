@@ -103,6 +103,7 @@ pub struct LayerNorm {
 enum Affine {
     Host(Arc<[(f32, f32)]>),
     Plain(Box<(Tensor<1>, Tensor<1>)>),
+    Kernel(Box<(Tensor<1>, Tensor<1>)>),
 }
 
 impl LayerNorm {
@@ -110,8 +111,10 @@ impl LayerNorm {
     pub fn new(weight: HostTensor, bias: HostTensor, eps: f64, compute: &Compute) -> Self {
         let affine = match compute.form(Op::Norm) {
             Form::Host => Affine::Host(weight.data.into_iter().zip(bias.data).collect()),
-            Form::Plain | Form::Kernel => {
-                Affine::Plain(Box::new((compute.tensor1(weight.data), compute.tensor1(bias.data))))
+            form => {
+                let kernel = form == Form::Kernel && weight.data.len().is_multiple_of(4);
+                let affine = Box::new((compute.tensor1(weight.data), compute.tensor1(bias.data)));
+                if kernel { Affine::Kernel(affine) } else { Affine::Plain(affine) }
             }
         };
         Self { affine, eps, meter: compute.meter().clone() }
@@ -133,6 +136,10 @@ impl LayerNorm {
                 let centred = x.clone() - x.mean_dim(1);
                 let variance = centred.clone().square().mean_dim(1);
                 centred / (variance + self.eps).sqrt() * weight.clone().unsqueeze::<2>() + bias.clone().unsqueeze::<2>()
+            }
+            Affine::Kernel(affine) => {
+                let (weight, bias) = affine.as_ref();
+                kernels::layer_norm(x, weight.clone(), bias.clone(), self.eps as f32)
             }
         })
     }

@@ -1,4 +1,4 @@
-//! What is computed value by value: rotary embedding, gated activation.
+//! What is computed value by value: rotary embedding, activation, alone or as a gate.
 
 use burn_cubecl::cubecl;
 use burn_cubecl::tensor::CubeTensor;
@@ -85,6 +85,38 @@ fn gated_kernel(gate: &[F4], up: &[F4], out: &mut [F4], fours: u32, #[comptime] 
         terminate!();
     }
     out[i] = activated(gate[i], activation) * up[i];
+}
+
+pub(super) fn alone(x: CubeTensor, activation: Activation) -> CubeTensor {
+    let [rows, width] = dims(&x);
+    let out = empty(&x, [rows, width]);
+    let fours = rows * width / 4;
+    if fours == 0 {
+        return out;
+    }
+    let client = x.client.clone();
+    // SAFETY: values past the last are left out in the kernel, and the caller checked the width
+    unsafe {
+        alone_kernel::launch_unchecked(
+            &client,
+            grid(fours.div_ceil(THREADS)),
+            CubeDim::new_1d(THREADS as u32),
+            x.into_buffer_arg(),
+            out.clone().into_buffer_arg(),
+            fours as u32,
+            activation,
+        );
+    }
+    out
+}
+
+#[cube(launch_unchecked)]
+fn alone_kernel(x: &[F4], out: &mut [F4], fours: u32, #[comptime] activation: Activation) {
+    let i = linear() * THREADS + UNIT_POS as usize;
+    if i >= fours as usize {
+        terminate!();
+    }
+    out[i] = activated(x[i], activation);
 }
 
 /// The host form's formulas.

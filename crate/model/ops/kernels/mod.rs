@@ -85,8 +85,19 @@ trait Kernels: Backend {
         eps: f32,
     ) -> FloatTensor<Self>;
 
+    /// See [`super::LayerNorm`].
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self>;
+
     /// See [`super::RopeTable`]; `turns` is `[n, head_dim]`: the cosines, then the sines.
     fn rope(x: FloatTensor<Self>, turns: FloatTensor<Self>, heads: usize) -> FloatTensor<Self>;
+
+    /// See [`super::activate`].
+    fn activated(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
 
     /// See [`super::gated_activation`].
     fn gated(gate: FloatTensor<Self>, up: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self>;
@@ -142,8 +153,21 @@ impl Kernels for CubeBackend {
         norm::launch(into_contiguous(x), weight, Some(into_contiguous(residual)), eps)
     }
 
+    fn layer_norm(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        eps: f32,
+    ) -> FloatTensor<Self> {
+        norm::launch_centred(into_contiguous(x), weight, bias, eps)
+    }
+
     fn rope(x: FloatTensor<Self>, turns: FloatTensor<Self>, heads: usize) -> FloatTensor<Self> {
         elementwise::rope(into_contiguous(x), turns, heads)
+    }
+
+    fn activated(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        elementwise::alone(into_contiguous(x), activation)
     }
 
     fn gated(gate: FloatTensor<Self>, up: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
@@ -222,10 +246,22 @@ pub(super) fn rms_norm_added(residual: Tensor<2>, x: Tensor<2>, weight: Tensor<1
     Tensor::from_dispatch(Dispatch::rms_norm_added(residual, x, weight.into_dispatch(), eps))
 }
 
+/// `(x − mean) / √(var + ε) · w + b` of every row; the width must be a multiple of four.
+pub(super) fn layer_norm(x: Tensor<2>, weight: Tensor<1>, bias: Tensor<1>, eps: f32) -> Tensor<2> {
+    assert_eq!([x.dims()[1]; 2], [weight.dims()[0], bias.dims()[0]], "norm");
+    let (weight, bias) = (weight.into_dispatch(), bias.into_dispatch());
+    Tensor::from_dispatch(Dispatch::layer_norm(x.into_dispatch(), weight, bias, eps))
+}
+
 /// Rotates heads; half a head's width must be a multiple of four.
 pub(super) fn rope(x: Tensor<2>, turns: Tensor<2>, heads: usize) -> Tensor<2> {
     assert_eq!(x.dims(), [turns.dims()[0], turns.dims()[1] * heads], "rope");
     Tensor::from_dispatch(Dispatch::rope(x.into_dispatch(), turns.into_dispatch(), heads))
+}
+
+/// `act(x)`; the width must be a multiple of four.
+pub(super) fn activated(x: Tensor<2>, activation: Activation) -> Tensor<2> {
+    Tensor::from_dispatch(Dispatch::activated(x.into_dispatch(), activation))
 }
 
 /// `act(gate) · up`; the width must be a multiple of four.
