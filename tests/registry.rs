@@ -79,6 +79,7 @@ fn sample(id: &str, fact_tokens: usize, hall_tokens: usize) -> SampleMeasure {
         sample_id: id.into(),
         domain: "d".into(),
         complexity: 1,
+        cluster: id.into(),
         prompt: text(1),
         fact: text(fact_tokens),
         hall: text(hall_tokens),

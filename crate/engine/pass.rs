@@ -295,6 +295,7 @@ impl<'a> PassRun<'a> {
                 sample_id: sample.id.clone(),
                 domain: sample.domain.clone(),
                 complexity: sample.complexity,
+                cluster: sample.cluster(),
                 prompt: text(prompt),
                 fact: text(fact),
                 hall: text(hall),

@@ -33,6 +33,7 @@ pub static GROUPS: &[Group] = &[
     beyond::GROUP,
     completion::GROUP,
     residual::GROUP,
+    origin::CLUSTERS,
     origin::GROUP,
 ];
 

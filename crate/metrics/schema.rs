@@ -24,7 +24,7 @@ mod tests {
         for (i, column) in columns.iter().enumerate() {
             assert!(columns[..i].iter().all(|c| c.name != column.name), "{} twice", column.name);
             let kind = match column.name.as_str() {
-                "sample_id" | "domain" | "run_id" => Kind::Utf8,
+                "sample_id" | "domain" | "cluster" | "run_id" => Kind::Utf8,
                 name if name.ends_with("_shape_class") => Kind::Utf8,
                 name if name == "complexity" || name.ends_with("_l0_norm") => Kind::Int64,
                 name if name.starts_with("n_tokens_") || name.ends_with("_count") => Kind::Int64,

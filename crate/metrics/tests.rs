@@ -95,6 +95,7 @@ impl Golden {
             sample_id: s.sample_id.clone(),
             domain: s.domain.clone(),
             complexity: s.complexity,
+            cluster: s.sample_id.clone(),
             prompt: self.text(&s.prompt, TextKind::Prompt),
             fact: self.text(&s.fact, TextKind::Fact),
             hall: self.text(&s.hall, TextKind::Hall),

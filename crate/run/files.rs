@@ -12,7 +12,7 @@ use crate::error::{Error, Result, shown};
 use crate::metrics::{FirstPass, HealthPass, Rows, SinkPass};
 use crate::output::{self, FeaturesWriter, Manifest, TableWriter};
 use crate::platform::{self, Clock, FileSink};
-use crate::stats::{self, Comparison, Samples};
+use crate::stats::{self, Comparison, Samples, Settings};
 
 /// What a finished run amounts to; its files are in the sink.
 #[derive(Debug)]
@@ -84,7 +84,8 @@ pub fn finish(
         writer.push(row)?;
     }
     writer.close()?;
-    let comparisons = stats::compare_samples(&numbers, manifest.noise.seed)?;
+    let settings = Settings::from(manifest.noise.seed);
+    let comparisons = stats::compare_samples(&numbers, settings)?;
     drop(numbers);
     let stats_seconds = clock.seconds();
     clock = Clock::start();
@@ -115,6 +116,7 @@ pub fn finish(
             health: health.finish(),
             sink_warnings: sinks.finish(),
             devices: spools.iter().flat_map(|s| s.devices().iter().cloned()).collect::<BTreeSet<_>>(),
+            settings,
             files: sink.written(),
         },
     );

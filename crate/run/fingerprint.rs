@@ -7,15 +7,20 @@ use crate::error::{Error, Result};
 use crate::hash::Hasher;
 use crate::output::FileInfo;
 
-/// sha256 over samples: ids, domains, grades and texts, in their order.
+/// sha256 over samples: ids, domains, grades, texts and the clusters that are given, in their order.
 pub fn data_sha256(samples: &[Sample]) -> String {
     let mut hasher = Hasher::new();
-    for Sample { id, domain, complexity, prompt, fact, hallucination } in samples {
+    for Sample { id, domain, complexity, cluster, prompt, fact, hallucination } in samples {
         for text in [id, domain, prompt, fact, hallucination] {
             hasher.update((text.len() as u64).to_le_bytes());
             hasher.update(text);
         }
         hasher.update(complexity.to_le_bytes());
+        if let Some(cluster) = cluster {
+            hasher.update(b"cluster");
+            hasher.update((cluster.len() as u64).to_le_bytes());
+            hasher.update(cluster);
+        }
     }
     hasher.hex()
 }

@@ -10,9 +10,10 @@ use crate::dataset::{DataFile, Dataset};
 use crate::engine::{Batching, Counters, FailedSample, Options};
 use crate::hash;
 use crate::metrics::LayerHealth;
+use crate::stats::Settings;
 use crate::output::{
     self, BatchInfo, ComputeInfo, DatasetInfo, DecoderRows, FileInfo, IgnoredField, Manifest, ModelInfo, NoiseInfo,
-    ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, Timeline, Timings, TokenizerInfo,
+    ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, StatisticsInfo, Timeline, Timings, TokenizerInfo,
 };
 
 /// Everything that is known of a run before it is measured.
@@ -100,6 +101,7 @@ impl Parts<'_> {
                 skipped_rows: data.rejected.iter().map(|r| format!("{}: {r}", r.file)).collect(),
             },
             noise: NoiseInfo { rule: options.noise.to_string(), seed: options.seed },
+            statistics: None,
             compute,
             batch: BatchInfo {
                 batch_size: match options.batching {
@@ -164,6 +166,12 @@ fn saes(loaded: &Loaded, hashes: Vec<Vec<FileInfo>>) -> Vec<SaeInfo> {
     loaded.saes.iter().zip(hashes).map(info).collect()
 }
 
+/// What comparisons are made with, as the manifest has it.
+pub(super) fn statistics(settings: Settings) -> StatisticsInfo {
+    let Settings { seed, resamples, bound, clusters } = settings;
+    StatisticsInfo { seed, resamples, equivalence_bound: bound, clusters }
+}
+
 /// How a run went.
 pub(super) struct Results {
     /// Samples measured.
@@ -188,6 +196,8 @@ pub(super) struct Results {
     pub(super) sink_warnings: Vec<String>,
     /// What measured the samples.
     pub(super) devices: BTreeSet<String>,
+    /// What the comparisons were made with.
+    pub(super) settings: Settings,
     /// The files beside the manifest.
     pub(super) files: Vec<FileInfo>,
 }
@@ -207,6 +217,7 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
         health,
         sink_warnings,
         devices,
+        settings,
         files,
     } = results;
     let of_devices = (devices.len() > 1).then(|| {
@@ -250,6 +261,7 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
         .chain(of_failures)
         .collect();
     manifest.sae_health = health;
+    manifest.statistics = Some(statistics(settings));
     manifest.files = files;
     manifest.failed_samples = failed
         .into_iter()

@@ -7,6 +7,9 @@ use crate::metrics::{Column, Direction, Form, Kind, Part, TextKind};
 /// Token counts as a metric's name.
 pub(super) const LENGTH: &str = "n_tokens";
 
+/// Log-probabilities as a metric's name.
+pub(super) const LIKELIHOOD: &str = "logprob";
+
 /// One metric of every sample.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Series {
@@ -23,6 +26,11 @@ pub(super) struct Series {
 }
 
 impl Series {
+    /// The metric whose question it asks.
+    pub fn asks_of(&self) -> &str {
+        self.difference_of.as_ref().unwrap_or(&self.metric)
+    }
+
     /// Every sample's values; none where either side is null.
     ///
     /// # Errors
