@@ -70,6 +70,7 @@ fn sample(id: &str, fact_tokens: usize, hall_tokens: usize) -> SampleMeasure {
         gini: 0.0,
         energy: 0.0,
         geometry: None,
+        nulls: None,
         position: None,
         x: None,
         x_hat: None,

@@ -24,4 +24,5 @@ mod reliability;
 mod rough;
 mod serve;
 mod shares;
+mod statistics;
 mod trust;

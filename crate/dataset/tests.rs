@@ -122,7 +122,7 @@ fn a_cluster_is_the_data_sets_own_or_the_prompts() {
     assert_eq!(clusters[2], clusters[3]);
     assert!(clusters[3] != clusters[4] && clusters[4].starts_with("prompt "), "{clusters:?}");
     let wrong = r#"[{"prompt":"P","fact":"F","hallucination":"H","cluster":1.5}]"#;
-    let message = parse("x", Format::Json, wrong.as_bytes(), None).unwrap().strict().unwrap_err().to_string();
+    let message = parse("x", Format::Json, wrong.as_bytes(), None).unwrap_err().to_string();
     assert!(message.contains("cluster: expected text or an integer, found 1.5"), "{message}");
 }
 

@@ -11,7 +11,9 @@
 
 mod angle;
 mod cloud;
+mod eights;
 mod gram;
+mod nulls;
 mod shape;
 mod symmetric;
 mod tridiagonal;
@@ -23,4 +25,5 @@ mod tests;
 
 pub use angle::{angle_degrees, line_angle_degrees};
 pub use cloud::{Cloud, Projection, RANK_TOLERANCE};
+pub use nulls::{LEAST_FEATURES, MOST_FEATURES, Null, POOL_ROWS, Pool, SHAPES, Standing, Standings, shapes, standings};
 pub use shape::{ShapeClass, eigenvalue_entropy, elongation, participation_ratio, sphericity};

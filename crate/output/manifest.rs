@@ -41,6 +41,10 @@ pub struct Manifest {
     pub dataset: DatasetInfo,
     /// Noise behind `stability`.
     pub noise: NoiseInfo,
+    /// Nulls of the geometry; absent where none were drawn.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional = nullable))]
+    pub nulls: Option<NullsInfo>,
     /// What `stats.parquet` was made with; absent in earlier runs.
     #[serde(default)]
     #[cfg_attr(test, ts(optional = nullable))]
@@ -246,6 +250,20 @@ pub struct NoiseInfo {
     pub rule: String,
     /// Seed of the noise, and of the resampling in `stats.parquet`.
     pub seed: u64,
+}
+
+/// How the nulls of the geometry were drawn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct NullsInfo {
+    /// Draws of each null.
+    pub draws: usize,
+    /// Their seed.
+    pub seed: u64,
+    /// Decoder rows, and random directions, that they are drawn from.
+    pub pool_rows: usize,
+    /// Active features up to which a text has nulls.
+    pub most_features: usize,
 }
 
 /// What the statistics depend on beside the samples.

@@ -42,6 +42,7 @@ pub(crate) fn layer(layer: usize, features: &[(u32, f32)]) -> LayerMeasure {
         gini: 0.0,
         energy: 0.0,
         geometry: None,
+        nulls: None,
         position: None,
         x: None,
         x_hat: None,
@@ -299,6 +300,8 @@ pub(crate) fn manifest() -> Manifest {
             skipped_rows: vec![],
         },
         noise: NoiseInfo { rule: "relative:0.1".into(), seed: u64::MAX },
+        nulls: Some(NullsInfo { draws: 200, seed: u64::MAX, pool_rows: 1024, most_features: 256 }),
+        statistics: Some(StatisticsInfo { seed: u64::MAX, resamples: 10_000, equivalence_bound: 0.3, clusters: true }),
         compute: ComputeInfo {
             precision: Precision::F32,
             device: "cpu".into(),

@@ -27,7 +27,7 @@ pub fn data_sha256(samples: &[Sample]) -> String {
 
 /// Things by name, and what stands for each; without the device where any will do.
 fn fingerprint(base: &Base, any_device: bool) -> Vec<(String, String)> {
-    let Base { manifest: m, data, ids: _, logprob, shard: _ } = base;
+    let Base { manifest: m, data, ids: _, logprob, nulls, shard: _ } = base;
     let mut out: Vec<(String, String)> = Vec::new();
     let mut add = |name: &str, value: String| out.push((name.to_owned(), value));
     add("version of the program", format!("{} {} ({})", m.program.name, m.program.version, m.program.git_commit));
@@ -59,6 +59,7 @@ fn fingerprint(base: &Base, any_device: bool) -> Vec<(String, String)> {
     add("noise (--noise)", m.noise.rule.clone());
     add("seed (--seed)", m.noise.seed.to_string());
     add("log-probabilities (--logprob)", logprob.to_string());
+    add("draws of the nulls (--nulls)", nulls.to_string());
     if !any_device {
         add("precision (--precision)", format!("{:?}", m.compute.precision).to_lowercase());
         let class = if m.compute.device == "cpu" { "CPU" } else { "graphics device" };

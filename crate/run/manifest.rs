@@ -9,12 +9,12 @@ use super::spool::Base;
 use crate::dataset::{DataFile, Dataset};
 use crate::engine::{Batching, Counters, FailedSample, Options};
 use crate::hash;
-use crate::metrics::LayerHealth;
-use crate::stats::Settings;
+use crate::metrics::{LayerHealth, MOST_FEATURES, POOL_ROWS};
 use crate::output::{
     self, BatchInfo, ComputeInfo, DatasetInfo, DecoderRows, FileInfo, IgnoredField, Manifest, ModelInfo, NoiseInfo,
-    ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, StatisticsInfo, Timeline, Timings, TokenizerInfo,
+    NullsInfo, ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, StatisticsInfo, Timeline, Timings, TokenizerInfo,
 };
+use crate::stats::Settings;
 
 /// Everything that is known of a run before it is measured.
 pub struct Parts<'a> {
@@ -101,6 +101,12 @@ impl Parts<'_> {
                 skipped_rows: data.rejected.iter().map(|r| format!("{}: {r}", r.file)).collect(),
             },
             noise: NoiseInfo { rule: options.noise.to_string(), seed: options.seed },
+            nulls: (options.nulls > 0).then_some(NullsInfo {
+                draws: options.nulls,
+                seed: options.seed,
+                pool_rows: POOL_ROWS,
+                most_features: MOST_FEATURES,
+            }),
             statistics: None,
             compute,
             batch: BatchInfo {
@@ -128,7 +134,7 @@ impl Parts<'_> {
             files: Vec::new(),
         };
         let ids = data.samples.iter().map(|s| s.id.clone()).collect();
-        Base { manifest, data: data_sha256(&data.samples), ids, logprob: options.logprob, shard }
+        Base { manifest, data: data_sha256(&data.samples), ids, logprob: options.logprob, nulls: options.nulls, shard }
     }
 }
 
@@ -170,6 +176,19 @@ fn saes(loaded: &Loaded, hashes: Vec<Vec<FileInfo>>) -> Vec<SaeInfo> {
 pub(super) fn statistics(settings: Settings) -> StatisticsInfo {
     let Settings { seed, resamples, bound, clusters } = settings;
     StatisticsInfo { seed, resamples, equivalence_bound: bound, clusters }
+}
+
+/// A finished run's manifest with other comparisons: what they were made with, and their file.
+#[must_use]
+pub fn with_statistics(mut manifest: Manifest, settings: Settings, file: &[u8]) -> Manifest {
+    manifest.statistics = Some(statistics(settings));
+    let info =
+        FileInfo { path: output::STATS_FILE.to_owned(), bytes: file.len() as u64, sha256: Some(hash::sha256(file)) };
+    match manifest.files.iter_mut().find(|known| known.path == info.path) {
+        Some(known) => *known = info,
+        None => manifest.files.push(info),
+    }
+    manifest
 }
 
 /// How a run went.

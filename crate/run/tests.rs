@@ -51,7 +51,7 @@ impl Journal for Shared {
 
 fn base(ids: &[&str]) -> Base {
     let ids = ids.iter().map(|id| (*id).to_owned()).collect();
-    Base { manifest: manifest(), data: "d".into(), ids, logprob: false, shard: None }
+    Base { manifest: manifest(), data: "d".into(), ids, logprob: false, nulls: 0, shard: None }
 }
 
 fn pass(ids: &[&str], failed: &[&str], seconds: f64) -> Outcome {

@@ -19,7 +19,7 @@ use super::series::{LENGTH, LIKELIHOOD, Series, Triple, series};
 use super::settings::Settings;
 use super::verdict::{Verdict, verdict};
 use crate::error::Result;
-use crate::metrics::{Direction, Table};
+use crate::metrics::{Direction, Family, Table};
 use crate::platform::par_map;
 use crate::random::Stream;
 
@@ -365,12 +365,17 @@ fn equal_length(differences: &[f64], counts: &[TokenCounts], clusters: &Clusters
     EqualLength { values: values.collect(), sums: sums.into_values().collect() }
 }
 
-/// q-values over one domain's metrics. The family is the metrics themselves: token counts are the
-/// control, and a `*_diff` row asks its metric's question again and shares its answer.
+/// q-values over one domain's metrics. A family is the metrics themselves, or the nulls of their geometry: token
+/// counts are the control, and a `*_diff` row asks its metric's question again and shares its answer.
 fn add_q(group: &mut [Comparison], series: &[Series]) {
     let member = |i: usize| series[i].difference_of.is_none() && series[i].metric != LENGTH;
     let family = |correct: fn(&[Option<f64>]) -> Vec<Option<f64>>, p: fn(&Comparison) -> Option<f64>| {
-        correct(&group.iter().enumerate().map(|(i, c)| p(c).filter(|_| member(i))).collect::<Vec<_>>())
+        let of = |family: Family| {
+            let own = |i: usize| member(i) && series[i].family == family;
+            correct(&group.iter().enumerate().map(|(i, c)| p(c).filter(|_| own(i))).collect::<Vec<_>>())
+        };
+        let (metrics, nulls) = (of(Family::Metrics), of(Family::Nulls));
+        metrics.into_iter().zip(nulls).map(|(metric, null)| metric.or(null)).collect::<Vec<_>>()
     };
     let raw = family(benjamini_hochberg, |c| c.p_permutation);
     let raw_holm = family(holm, |c| c.p_permutation);

@@ -3,9 +3,9 @@
 //!     cargo test --release --package saescope known_truth -- --nocapture
 
 use super::compare::{ALPHA, Comparison, compare};
+use super::resample::stream;
 use super::settings::Settings;
 use super::simulation::{integer, normal};
-use super::resample::stream;
 use super::verdict::Verdict;
 use crate::metrics::{Cell, Column, Form, Kind, Table, TextKind};
 use crate::random::Stream;
@@ -81,7 +81,8 @@ fn survives(c: &Comparison) -> bool {
 #[test]
 fn no_effect_survives_in_few_rows() {
     let found = simulate("nothing", 0, |r| (0..200).map(|i| Row::plain(r, i, 0.0)).collect());
-    let (survive, nothing) = (share(&found, |_| true, survives), share(&found, |_| true, |c| c.verdict == Verdict::NoDifference));
+    let (survive, nothing) =
+        (share(&found, |_| true, survives), share(&found, |_| true, |c| c.verdict == Verdict::NoDifference));
     println!("no effect: {:.2} % survive, {:.1} % are ruled out", 100.0 * survive, 100.0 * nothing);
     assert!(survive <= 0.05, "{survive}");
     // 200 pairs are enough to say that there is none
@@ -106,7 +107,11 @@ fn an_effect_as_large_as_the_bound_is_seldom_ruled_out() {
         let found = simulate("bound", 0, |r| (0..n).map(|i| Row::plain(r, i, 0.3)).collect());
         let ruled_out = share(&found, |i| i == 0, |c| c.equivalence.is_some_and(|e| e.p <= ALPHA));
         let no_difference = share(&found, |i| i == 0, |c| c.verdict == Verdict::NoDifference);
-        println!("d_z 0.3 at n {n}: {:.1} % ruled out, {:.1} % no difference", 100.0 * ruled_out, 100.0 * no_difference);
+        println!(
+            "d_z 0.3 at n {n}: {:.1} % ruled out, {:.1} % no difference",
+            100.0 * ruled_out,
+            100.0 * no_difference
+        );
         // 5 % give or take two standard errors of 200 seeds
         assert!(ruled_out <= 0.05 + 0.031 && no_difference <= ruled_out, "{ruled_out} {no_difference}");
     }
@@ -133,7 +138,12 @@ fn a_pure_length_effect_shows_raw_and_dies_in_both_controls() {
     let raw = share(&found, |_| true, |c| c.q_value.is_some_and(|q| q <= ALPHA));
     let chains = share(&found, |_| true, |c| c.adjusted_q.is_some_and(|q| q <= ALPHA));
     let equal = share(&found, |_| true, |c| c.equal_q.is_some_and(|q| q <= ALPHA));
-    println!("pure length: raw {:.1} %, chains {:.2} %, equal length {:.2} %", 100.0 * raw, 100.0 * chains, 100.0 * equal);
+    println!(
+        "pure length: raw {:.1} %, chains {:.2} %, equal length {:.2} %",
+        100.0 * raw,
+        100.0 * chains,
+        100.0 * equal
+    );
     assert!(raw >= 0.95 && chains <= 0.05 && equal <= 0.05, "{raw} {chains} {equal}");
     assert!(share(&found, |_| true, survives) <= 0.05);
 }
@@ -158,7 +168,11 @@ fn a_pure_effect_of_likelihood_dies_at_equal_likelihood() {
     let raw = share(&found, |_| true, |c| c.q_value.is_some_and(|q| q <= ALPHA));
     let matched = share(&found, |_| true, |c| c.likely.is_some_and(|a| a.p <= ALPHA));
     let n = found.iter().flatten().map(|c| c.n_likely_matched.unwrap()).sum::<usize>() / (SEEDS as usize * METRICS);
-    println!("pure likelihood: raw {:.1} %, at equal likelihood p <= 0.05 in {:.1} % ({n} matched)", 100.0 * raw, 100.0 * matched);
+    println!(
+        "pure likelihood: raw {:.1} %, at equal likelihood p <= 0.05 in {:.1} % ({n} matched)",
+        100.0 * raw,
+        100.0 * matched
+    );
     assert!(raw >= 0.95 && n >= 60, "{raw} {n}");
     // what is left within a grade is little
     assert!(matched <= 0.08, "{matched}");

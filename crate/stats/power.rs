@@ -38,7 +38,11 @@ pub fn smallest_detectable_dz(n: usize) -> Option<f64> {
             return Some(middle);
         }
         // the end that stays counts half, so that the other moves past the root
-        if found < 0.0 { (low, high.1) = ((middle, found), high.1 / 2.0) } else { (high, low.1) = ((middle, found), low.1 / 2.0) }
+        if found < 0.0 {
+            (low, high.1) = ((middle, found), high.1 / 2.0)
+        } else {
+            (high, low.1) = ((middle, found), low.1 / 2.0)
+        }
         if found.abs() < 1e-14 {
             return Some(middle);
         }

@@ -40,8 +40,10 @@ pub(super) fn bca(estimate: f64, influence: &[f64], mut resampled: Vec<f64>) -> 
         return None;
     }
     resampled.sort_unstable_by(f64::total_cmp);
-    let below = resampled.partition_point(|&m| m < estimate);
-    let up_to = resampled.partition_point(|&m| m <= estimate);
+    // a resample that equals the estimate may have been summed in another order
+    let near = 1e-10 * (resampled[resampled.len() - 1] - resampled[0]);
+    let below = resampled.partition_point(|&m| m < estimate - near);
+    let up_to = resampled.partition_point(|&m| m <= estimate + near);
     let share = (below + up_to) as f64 / (2 * resampled.len()) as f64;
 
     let (mut squares, mut cubes) = (0.0, 0.0);

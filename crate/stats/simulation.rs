@@ -7,9 +7,9 @@ use rand_chacha::rand_core::RngCore;
 
 use super::chains::TokenCounts;
 use super::compare::{ALPHA, Comparison, compare};
+use super::resample::stream;
 use super::settings::Settings;
 use super::verdict::Verdict;
-use super::resample::stream;
 use crate::metrics::{Cell, Column, Form, Kind, Table, TextKind};
 use crate::random::Stream as Random;
 

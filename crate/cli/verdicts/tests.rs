@@ -1,6 +1,6 @@
 use super::*;
-use crate::stats::{Auroc, Equivalence};
 use crate::metrics::{Cell, Column, Form, Kind, Table, TextKind};
+use crate::stats::{Auroc, Equivalence};
 
 /// Any comparison, to be changed.
 fn template() -> Comparison {
@@ -141,10 +141,7 @@ fn what_is_ruled_out_and_what_trivial_baselines_tell_is_said() {
     let text = verdicts(&rows, SCREEN);
     assert!(text.contains("no difference: 2 (|d_z| above 0.17 ruled out); undecided: 1"), "{text}");
     let last = text.lines().last().unwrap();
-    assert_eq!(
-        last,
-        "AUROC of length alone 0.61, of log-probability alone 0.78, of the best metric (l6_gini) 0.59"
-    );
+    assert_eq!(last, "AUROC of length alone 0.61, of log-probability alone 0.78, of the best metric (l6_gini) 0.59");
     fits(&text, SCREEN);
 }
 

@@ -3,7 +3,7 @@
 
 import { shown } from "../../foreign";
 import { h } from "../../ui/dom";
-import { nameInWords, splitName } from "../../data/metrics";
+import { isNull, nameInWords, splitName } from "../../data/metrics";
 import type { Run } from "../../data/run";
 import type { View } from "./aggregate";
 import { axis, chart, fit, grid, places, Plot, type Chart } from "./chart";
@@ -57,6 +57,7 @@ export function effectsPanel(run: Run): PanelSpec {
           ["tests", "Those of the plots above"],
           ...run.layers.map((layer): [string, string] => [`l${layer}`, `All of layer ${layer}`]),
           ["global", "All without a layer"],
+          ...(run.metrics.columns.some(({ name }) => isNull(name)) ? [["nulls", "Geometry beside its nulls"] as [string, string]] : []),
         ],
         choice.metrics,
         (value) => {
@@ -80,6 +81,7 @@ export function effectsPanel(run: Run): PanelSpec {
 function chosen(run: Run, choice: string): string[] {
   const metrics = [...new Set(comparisons(run).map((c) => c.metric))].filter((name) => !isDifference(run, name));
   if (choice === "all") return metrics;
+  if (choice === "nulls") return metrics.filter(isNull);
   if (choice !== "tests") {
     return metrics.filter((name) => {
       const { layer } = splitName(name);

@@ -199,6 +199,12 @@ function ignored(m: Manifest): [string, string][] {
   return fields.length === 0 ? [] : [["Config fields not read", fields.map(({ name, value, asked }) => `${shown(name)} = ${shown(value)}${asked ? " (on request)" : ""}`).join(", ")]];
 }
 
+function nulls(m: Manifest): [string, string][] {
+  const made = m.nulls;
+  if (made === undefined || made === null) return [];
+  return [["Nulls", `${made.draws} draws of each, from ${made.pool_rows.toLocaleString("en")} rows of the decoder and as many random directions (an untrained dictionary), of texts with at most ${made.most_features} active features, seed ${made.seed}`]];
+}
+
 function statistics(m: Manifest): [string, string][] {
   const made = m.statistics;
   if (made === undefined || made === null) return [];
@@ -214,6 +220,7 @@ function provenance(run: Run, m: Manifest): HTMLElement {
     ...ignored(m),
     ["BOS", m.tokenizer.bos_rule],
     ["Noise", `${shown(m.noise.rule)}, seed ${m.noise.seed}`],
+    ...nulls(m),
     ...statistics(m),
     ["Data", `${listed(m.dataset.files.map((file) => file.path))}${m.dataset.limit === null ? "" : `, ${m.dataset.limit} of them by domain`}`],
     ["Tokens", `${m.batch.tokens.toLocaleString("en")} in ${m.batch.texts.toLocaleString("en")} texts, ${m.batch.tokens_computed.toLocaleString("en")} computed`],
