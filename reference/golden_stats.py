@@ -1,8 +1,9 @@
-"""Golden values of the statistics, from scipy where it has them. Writes tests/golden/metrics/stats.json.
+"""Golden values of the statistics, from scipy, statsmodels and scikit-learn where they have them. Writes
+tests/golden/metrics/stats.json.
 
     python reference/golden_stats.py
 
-Needs numpy and scipy. What the program draws at random is compared with scipy's own draws, loosely;
+Needs numpy, scipy, statsmodels and scikit-learn. What the program draws at random is compared with scipy's own draws, loosely;
 all else exactly.
 """
 
@@ -11,7 +12,11 @@ import json
 from pathlib import Path
 
 import numpy as np
+import statsmodels.api as sm
 from scipy import special, stats
+from sklearn.metrics import roc_auc_score
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.weightstats import ttost_paired
 
 OUT = Path(__file__).resolve().parent.parent / "tests" / "golden" / "metrics" / "stats.json"
 
@@ -96,7 +101,119 @@ def at_equal_length(diff, chains):
     return {"estimate": estimate, "low": low, "high": high, "p": sign_flip(sums)}
 
 
-def compare(fact, hall, diff, domain, prompts, tokens_fact, tokens_hall, is_diff):
+def auroc(fact, hall, clusters):
+    """Area and its 95 % interval on the logit: structural components, summed by cluster."""
+    area = roc_auc_score(np.r_[np.zeros(len(fact)), np.ones(len(hall))], np.r_[fact, hall])
+    wins = (hall[:, None] > fact[None, :]) + 0.5 * (hall[:, None] == fact[None, :])
+    of_hall, of_fact = wins.mean(axis=1) - area, wins.mean(axis=0) - area
+    names = np.unique(clusters)
+    c = len(names)
+    a = np.array([of_hall[clusters == name].sum() for name in names])
+    b = np.array([of_fact[clusters == name].sum() for name in names])
+    # S10 / m + S01 / n + 2 S11 / (m n), as Obuchowski has it
+    n = len(fact)
+    variance = c / (c - 1) * (np.sum(a**2) / n**2 + np.sum(b**2) / n**2 + 2 * np.sum(a * b) / n**2)
+    if not (variance > 0 and 0 < area < 1):
+        return area, None, None
+    half = stats.norm.ppf(0.975) * np.sqrt(variance) / (area * (1 - area))
+    return (area, *special.expit(special.logit(area) + np.array([-half, half])))
+
+
+def grades(domain, fact, hall):
+    """Log-probabilities by sixteenths of all of them, ties at the lower end."""
+    both = np.sort(np.r_[fact, hall])
+    return [(np.searchsorted(both, side) * 16) // len(both) for side in (fact, hall)]
+
+
+def stratified(diff, clusters, domain, resamples, rng):
+    """BCa interval of a mean: clusters drawn within domains, those of fewer than ten clusters being one."""
+    names, first = np.unique(clusters, return_index=True)
+    of = domain[first]
+    sums = np.array([diff[clusters == name].sum() for name in names])
+    sizes = np.array([np.sum(clusters == name) for name in names])
+    strata = [np.flatnonzero(of == d) for d in np.unique(of)]
+    whole = [s for s in strata if len(s) >= 10]
+    rest = [s for s in strata if len(s) < 10]
+    if rest:
+        rest = np.concatenate(rest)
+        if len(rest) < 10 and whole:
+            largest = max(range(len(whole)), key=lambda i: len(whole[i]))
+            whole[largest] = np.r_[whole[largest], rest]
+        else:
+            whole.append(rest)
+    drawn = np.concatenate([rng.choice(s, size=(resamples, len(s))) for s in whole], axis=1)
+    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
+    estimate = sums.sum() / sizes.sum()
+    u = sums - estimate * sizes
+    for s in whole:
+        u[s] -= u[s].mean()
+    return bca(estimate, u, means)
+
+
+def bca(estimate, u, means):
+    """Bias-corrected and accelerated bounds of given resamples, by the book."""
+    a = (u**3).sum() / (6 * (u**2).sum() ** 1.5)
+    share = ((means < estimate).sum() + (means <= estimate).sum()) / (2 * len(means))
+    z0 = stats.norm.ppf(share)
+    return [
+        float(np.quantile(means, stats.norm.cdf(z0 + (z0 + z) / (1 - a * (z0 + z)))))
+        for z in stats.norm.ppf([0.025, 0.975])
+    ]
+
+
+def tost(diff, clusters, bound=0.3):
+    """p against ±bound standard deviations and the bound that would have p = 0.05, by a mean's error over clusters."""
+    sd = diff.std(ddof=1)
+    names = np.unique(clusters, return_inverse=True)[1]
+    alone = len(set(names)) == len(names)
+    fit = sm.OLS(diff, np.ones(len(diff))).fit(cov_type="cluster", cov_kwds={"groups": names}, use_t=True)
+    mean, error, df = fit.params[0], fit.bse[0], len(set(names)) - 1
+    p = max(stats.t.sf((mean + bound * sd) / error, df), stats.t.cdf((mean - bound * sd) / error, df))
+    if alone:
+        assert abs(p - ttost_paired(diff, np.zeros(len(diff)), -bound * sd, bound * sd)[0]) < 1e-12
+    return {"equivalence_p": float(p), "excluded_dz": float((abs(mean) + stats.t.ppf(0.95, df) * error) / sd)}
+
+
+def cohens_d(fact, hall, diff):
+    return diff.mean() / np.sqrt((fact.var(ddof=1) + hall.var(ddof=1)) / 2)
+
+
+def clustered(rng):
+    """Samples in clusters of one to five, of two domains; what statsmodels and numpy make of them."""
+    sizes = rng.integers(1, 6, size=36)
+    cluster = np.repeat(np.arange(36), sizes)
+    n = len(cluster)
+    # a cluster is of the domain of its first sample
+    domain = np.where(cluster % 3 == 0, "few", "many")
+    base = rng.normal(size=36)[cluster]
+    fact = np.round(base + rng.normal(0, 0.5, size=n), 6)
+    hall = np.round(base + 0.2 + 0.4 * rng.normal(size=36)[cluster] + rng.normal(0, 0.5, size=n), 6)
+    diff = hall - fact
+    area, low, high = auroc(fact, hall, cluster)
+    sums = np.array([diff[cluster == c].sum() for c in range(36)])
+    interval = stratified(diff, cluster, domain, 50_000, np.random.default_rng(5))
+    return {
+        "cluster": [f"c{c}" for c in cluster],
+        "domain": domain.tolist(),
+        "fact": fact.tolist(),
+        "hall": hall.tolist(),
+        "expected": {
+            "n": n,
+            "n_clusters": 36,
+            "cohens_dz": diff.mean() / diff.std(ddof=1),
+            "cohens_d": cohens_d(fact, hall, diff),
+            "auroc": area,
+            "auroc_ci_low": low,
+            "auroc_ci_high": high,
+            "p_wilcoxon": wilcoxon(sums / sizes),
+            **tost(diff, cluster),
+        },
+        "p_permutation": sign_flip(sums),
+        "interval": interval,
+    }
+
+
+def compare(fact, hall, diff, domain, prompts, tokens_fact, tokens_hall, likelihood, is_diff):
     kept = ~(np.isnan(fact) | np.isnan(hall))
     fact, hall, diff = fact[kept], hall[kept], diff[kept]
     tp, tf, th = prompts[kept], tokens_fact[kept], tokens_hall[kept]
@@ -107,9 +224,19 @@ def compare(fact, hall, diff, domain, prompts, tokens_fact, tokens_hall, is_diff
     chains = closed_chains(domain[kept], tp, tf, th)
     adjusted = at_equal_length(diff, chains)
     equal = diff[tf == th]
-    boot = stats.bootstrap(
-        (diff,), np.mean, method="BCa", n_resamples=50_000, confidence_level=0.95, rng=np.random.default_rng(2)
-    ).confidence_interval
+    if len(np.unique(domain[kept])) == 1:
+        boot = stats.bootstrap(
+            (diff,), np.mean, method="BCa", n_resamples=50_000, confidence_level=0.95, rng=np.random.default_rng(2)
+        ).confidence_interval
+        low, high = boot.low, boot.high
+    else:
+        low, high = stratified(diff, np.arange(n), domain[kept], 50_000, np.random.default_rng(2))
+    area, area_low, area_high = auroc(fact, hall, np.arange(n))
+    if is_diff:
+        area, area_low, area_high = 1 - area, 1 - area_high, 1 - area_low
+    like = [side[kept] for side in likelihood]
+    likely = closed_chains(domain[kept], np.zeros(n), *like)
+    at_likelihood = at_equal_length(diff, likely)
     r = stats.pearsonr(diff, th - tf) if is_diff else stats.pearsonr(np.r_[fact, hall], np.r_[tf, th])
     return {
         "n": n,
@@ -118,6 +245,15 @@ def compare(fact, hall, diff, domain, prompts, tokens_fact, tokens_hall, is_diff
         "mean_diff": diff.mean(),
         "cohens_dz": diff.mean() / sd,
         "hedges_g": correction * diff.mean() / sd,
+        "cohens_d": cohens_d(fact, hall, hall - fact) * (-1 if is_diff else 1),
+        "auroc": area,
+        "auroc_ci_low": area_low,
+        "auroc_ci_high": area_high,
+        **tost(diff, np.arange(n)),
+        "n_logprob_matched": sum(map(len, likely)),
+        "logprob_adjusted_diff": at_likelihood["estimate"],
+        "logprob_adjusted_ci_low": at_likelihood["low"],
+        "logprob_adjusted_ci_high": at_likelihood["high"],
         "p_wilcoxon": wilcoxon(diff),
         "length_r": r.statistic,
         "n_length_matched": sum(map(len, chains)),
@@ -130,8 +266,10 @@ def compare(fact, hall, diff, domain, prompts, tokens_fact, tokens_hall, is_diff
         "drawn": {
             "exact": n <= 13,
             "p_permutation": sign_flip(diff),
-            "ci_low": boot.low,
-            "ci_high": boot.high,
+            "ci_low": low,
+            "ci_high": high,
+            "likely_exact": len(likely) <= 13,
+            "logprob_adjusted_p": at_likelihood["p"],
             "adjusted_exact": len(chains) <= 13,
             "length_adjusted_p": adjusted["p"],
             "equal_exact": len(equal) <= 13,
@@ -164,26 +302,28 @@ def main():
     gone[5] = np.nan
     metrics["l5_nothing"] = (metrics["l5_nothing"][0], gone)
 
+    # the longer, the less likely; facts a little more than hallucinations
+    logprob = [
+        np.round(-1.5 * (tokens - prompts) - shift + rng.normal(0, 2, size=n), 4)
+        for tokens, shift in ((tokens_fact, 0.0), (tokens_hall, 1.0))
+    ]
+    likelihood = grades(domain, *logprob)
+
     expected = {}
     for name, (fact, hall) in metrics.items():
         for group in ("all", "small", "large"):
             rows = np.ones(n, bool) if group == "all" else domain == group
-            args = (domain[rows], prompts[rows], tokens_fact[rows], tokens_hall[rows])
+            like = [side[rows] for side in likelihood]
+            args = (domain[rows], prompts[rows], tokens_fact[rows], tokens_hall[rows], like)
             expected[f"{name}/{group}"] = compare(fact[rows], hall[rows], (hall - fact)[rows], *args, False)
             if name == "stability":
                 expected[f"{name}_diff/{group}"] = compare(fact[rows], hall[rows], (fact - hall)[rows], *args, True)
 
-    # bias-corrected and accelerated bounds of given resamples, by the book
     values = np.round(rng.exponential(size=25), 3)
     means = np.round(rng.choice(values, size=(400, 25)).mean(axis=1), 4)
     jackknife = np.array([np.delete(values, i).mean() for i in range(len(values))])
     u = jackknife.mean() - jackknife
-    a = (u**3).sum() / (6 * (u**2).sum() ** 1.5)
-    share = ((means < values.mean()).sum() + (means <= values.mean()).sum()) / (2 * len(means))
-    z0 = stats.norm.ppf(share)
-    bounds = []
-    for z in stats.norm.ppf([0.025, 0.975]):
-        bounds.append(float(np.quantile(means, stats.norm.cdf(z0 + (z0 + z) / (1 - a * (z0 + z))))))
+    bounds = bca(values.mean(), u, means)
 
     p = np.round(rng.uniform(size=30) ** 3, 5)
     OUT.write_text(
@@ -194,7 +334,13 @@ def main():
                 "metrics": {k: [optional(f), optional(h)] for k, (f, h) in metrics.items()},
                 "expected": expected,
                 "bca": {"values": values.tolist(), "means": means.tolist(), "bounds": bounds},
-                "bh": {"p": p.tolist(), "q": stats.false_discovery_control(p).tolist()},
+                "bh": {
+                    "p": p.tolist(),
+                    "q": stats.false_discovery_control(p).tolist(),
+                    "holm": multipletests(p, method="holm")[1].tolist(),
+                },
+                "logprob": [side.tolist() for side in logprob],
+                "clustered": clustered(np.random.default_rng(11)),
                 "wilcoxon": [
                     {"d": d.tolist(), "p": wilcoxon(d)}
                     for d in (

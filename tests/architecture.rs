@@ -25,7 +25,7 @@ const LAYERS: &[Layer] = &[
     layer("platform", &["error", "hash"], true),
     layer("random", &["hash"], false),
     // loops that are compiled for the vectors of each kind of processor
-    layer("geometry", &["error", "platform"], false),
+    layer("geometry", &["error", "platform", "random"], false),
     layer("dataset", &["error", "hash", "platform", "random"], false),
     layer("metrics", &["error", "random", "geometry"], false),
     // the bootstrap runs on all cores

@@ -110,7 +110,7 @@ fn a_run_writes_four_files_whose_columns_are_the_contract() {
         );
         let manifest: serde_json::Value =
             serde_json::from_slice(&std::fs::read(run.path("out/manifest.json")).unwrap()).unwrap();
-        assert_eq!(manifest["schema_version"], 3);
+        assert_eq!(manifest["schema_version"], 4);
         assert_eq!(manifest["dataset"]["samples"], 2);
         assert_eq!(manifest["model"]["files"][0]["sha256"].as_str().unwrap().len(), 64);
     }

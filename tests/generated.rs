@@ -5,7 +5,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use saescope::metrics::{GROUPS, markdown_cell, metric_tables, page_entries, schema};
+use saescope::metrics::{Extras, GROUPS, markdown_cell, metric_tables, page_entries, schema};
 use saescope::output::{FEATURE_COLUMNS, SCHEMA_VERSION};
 use saescope::stats::STAT_COLUMNS;
 
@@ -88,6 +88,8 @@ fn the_words_of_the_page() {
          \x20 difference: \"hall_minus_fact\" | \"fact_minus_hall\" | null;\n\
          \x20 /** What it is, in a sentence without the full stop. */\n\
          \x20 help: string;\n\
+         \x20 /** Where a number of the geometry stands among draws of a null. */\n\
+         \x20 nulls?: true;\n\
          }\n\n\
          /** Every metric, in the order of the file. */\n\
          export const ENTRIES: readonly Entry[] = [\n",
@@ -108,9 +110,10 @@ fn the_words_of_the_page() {
 #[test]
 fn the_schema() {
     let mut text = format!("# {MARK} crate/metrics/registry: the columns of metrics.parquet\n");
-    for logprob in [false, true] {
-        writeln!(text, "\n# layers 5, 12, 20, {} log-probabilities", if logprob { "with" } else { "without" }).unwrap();
-        for column in schema(&[5, 12, 20], logprob) {
+    for (logprob, nulls) in [(false, false), (true, false), (true, true)] {
+        let with = |there| if there { "with" } else { "without" };
+        writeln!(text, "\n# layers 5, 12, 20, {} log-probabilities, {} nulls", with(logprob), with(nulls)).unwrap();
+        for column in schema(&[5, 12, 20], Extras { logprob, nulls }) {
             let null = if column.nullable { " null" } else { "" };
             writeln!(text, "{} {}{null}", column.name, column.kind.as_str()).unwrap();
         }

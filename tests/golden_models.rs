@@ -119,6 +119,7 @@ pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
         noise: Noise::Relative(0.1),
         seed: 0,
         logprob: true,
+        nulls: 0,
         pass: None,
         halvings: 0,
         join: dataset::DEFAULT_JOIN.to_owned(),

@@ -41,8 +41,16 @@ fn shares_give_the_numbers_of_the_whole() {
         let golden = load(case);
         let samples = samples(&golden);
         let (noise, join) = (Noise::Relative(0.1), dataset::DEFAULT_JOIN.to_owned());
-        let options =
-            Options { batching: Batching::Auto, noise, seed: 3, logprob: true, pass: None, halvings: 0, join };
+        let options = Options {
+            batching: Batching::Auto,
+            noise,
+            seed: 3,
+            logprob: true,
+            nulls: 24,
+            pass: None,
+            halvings: 0,
+            join,
+        };
         let computes = [Compute::cpu()];
         let whole = inputs(&golden, &computes, &options, &samples);
         let sizes = whole.schedule().sizes();

@@ -27,4 +27,5 @@ mod report;
 mod rough;
 mod serve;
 mod shares;
+mod statistics;
 mod trust;

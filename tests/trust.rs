@@ -85,8 +85,16 @@ pub(crate) fn measured(
     after: &mut dyn FnMut(),
 ) -> (Spool, saescope::Result<()>) {
     let (noise, join) = (Noise::Relative(0.1), " ".to_owned());
-    let options =
-        Options { batching: Batching::Auto, noise, seed: 0, logprob: false, pass: Some(1), halvings: 0, join };
+    let options = Options {
+        batching: Batching::Auto,
+        noise,
+        seed: 0,
+        logprob: false,
+        nulls: 0,
+        pass: Some(1),
+        halvings: 0,
+        join,
+    };
     let request = Request { loaded, computes, data, options: &options, shard: None, any_device: false, reopen };
     let compute = ComputeInfo {
         precision: Precision::F32,

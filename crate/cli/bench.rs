@@ -135,6 +135,7 @@ async fn one_run(
         noise: Noise::Relative(0.1),
         seed: 0,
         logprob: false,
+        nulls: 0,
         pass: None,
         halvings: 0,
         join: args.data.join.clone(),

@@ -193,7 +193,7 @@ fn other_types(name: &str) -> Error {
 
 /// What the numbers depend on and differs between two manifests, a line each.
 fn settings(a: &Value, b: &Value) -> Vec<String> {
-    const SETTINGS: [(&str, &str); 11] = [
+    const SETTINGS: [(&str, &str); 14] = [
         ("program", "/program/version"),
         ("model", "/model/name"),
         ("quantised on reading", "/model/quantized"),
@@ -202,6 +202,9 @@ fn settings(a: &Value, b: &Value) -> Vec<String> {
         ("adapter", "/compute/adapter"),
         ("noise", "/noise/rule"),
         ("seed", "/noise/seed"),
+        ("draws of the nulls", "/nulls/draws"),
+        ("bound of equivalence", "/statistics/equivalence_bound"),
+        ("resamples", "/statistics/resamples"),
         ("layers", "/layers"),
         ("join", "/dataset/join"),
         ("limit", "/dataset/limit"),

@@ -30,6 +30,7 @@ mod report;
 mod serve;
 mod setup;
 mod siblings;
+mod stats;
 mod talk;
 mod verdicts;
 mod verify;
@@ -74,6 +75,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Analyze(args) => block_on(analyze::run(&args)),
         Command::Merge(args) => merge::run(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Stats(args) => stats::run(&args),
         Command::Verify(args) => block_on(verify::run(&args)),
         Command::Bench(args) => block_on(bench::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Inspect(args) => block_on(inspect::run(&args)).map(|()| ExitCode::SUCCESS),

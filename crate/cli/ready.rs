@@ -24,13 +24,17 @@ pub fn batching(size: Option<u64>) -> Batching {
 /// Engine settings of the common arguments.
 pub fn options(measure: &MeasureArgs, batching: Batching, join: &str) -> Options {
     let MeasureArgs { noise, seed, logprob, .. } = *measure;
-    Options { batching, noise, seed, logprob, pass: None, halvings: 0, join: join.to_owned() }
+    Options { batching, noise, seed, logprob, nulls: 0, pass: None, halvings: 0, join: join.to_owned() }
 }
 
 /// Engine settings of `analyze`.
 pub fn settings(args: &Analyze) -> Options {
     let pass = args.pass.map_or(PASS, |n| usize::try_from(n).unwrap_or(usize::MAX));
-    Options { pass: Some(pass), ..options(&args.measure, batching(args.batch_size), &args.data.join) }
+    Options {
+        pass: Some(pass),
+        nulls: args.nulls.0,
+        ..options(&args.measure, batching(args.batch_size), &args.data.join)
+    }
 }
 
 /// Everything that a run needs, opened.

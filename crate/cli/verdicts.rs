@@ -46,7 +46,7 @@ struct Group<'a> {
 
 /// The verdicts of a run, by verdict and strength (|d_z|), within `screen`: the rows that have no room
 /// are counted. Where nothing survives a line says so, with the smallest effect that would have been
-/// found. A `*_diff` row is its metric's question again and is left out.
+/// found; of what shows no difference, how large a one is ruled out; and what length and likelihood alone tell. A `*_diff` row is its metric's question again and is left out.
 pub fn verdicts(comparisons: &[Comparison], screen: Screen) -> String {
     let asked = hypotheses(comparisons);
     let groups: Vec<Group<'_>> = LISTED
@@ -60,13 +60,13 @@ pub fn verdicts(comparisons: &[Comparison], screen: Screen) -> String {
         .collect();
     let nothing = groups[0].rows.is_empty();
     let listed: Vec<Group<'_>> = groups.into_iter().filter(|group| !group.rows.is_empty()).collect();
-    let rest = others(&asked);
+    let rest: Vec<String> = others(&asked).into_iter().chain(baselines(comparisons)).collect();
 
     let mut lines = vec![format!("{} of hallucination with fact, at q <= {ALPHA}", count(asked.len(), "comparison"))];
     if nothing {
         lines.push(nothing_survives(&asked));
     }
-    let used = lines.len() + usize::from(!listed.is_empty()) + listed.len() + usize::from(rest.is_some());
+    let used = lines.len() + usize::from(!listed.is_empty()) + listed.len() + rest.len();
     let counts: Vec<usize> = listed.iter().map(|group| group.rows.len()).collect();
     let shown = share(&counts, screen.lines.saturating_sub(used));
     lines.extend(table(&listed, &shown, screen.columns));
@@ -130,8 +130,36 @@ fn others(asked: &[&Comparison]) -> Option<String> {
         }
     }
     counts.sort_by_key(|(_, n)| std::cmp::Reverse(*n));
-    let text: Vec<String> = counts.iter().map(|(v, n)| format!("{}: {n}", v.as_str().replace('_', " "))).collect();
+    let text: Vec<String> = counts.iter().map(|(v, n)| format!("{}: {n}{}", words(*v), ruled_out(asked, *v))).collect();
     (!text.is_empty()).then(|| text.join("; "))
+}
+
+/// A verdict's name in words.
+fn words(verdict: Verdict) -> String {
+    verdict.as_str().replace('_', " ")
+}
+
+/// ` (|d_z| above 0.21 ruled out)`: of all rows that show no difference, the largest that is not ruled out.
+fn ruled_out(asked: &[&Comparison], verdict: Verdict) -> String {
+    let rows = asked.iter().filter(|c| c.verdict == verdict && verdict == Verdict::NoDifference);
+    let largest = rows.filter_map(|c| Some(c.equivalence?.excluded_dz)).max_by(f64::total_cmp);
+    largest.map_or_else(String::new, |dz| format!(" (|d_z| above {dz:.2} ruled out)"))
+}
+
+/// What length alone tells, likelihood alone where it was measured, and the best metric, over all samples.
+fn baselines(comparisons: &[Comparison]) -> Option<String> {
+    let all = comparisons.iter().find(|c| c.verdict == Verdict::Control)?;
+    let of_all = || comparisons.iter().filter(|c| c.domain == all.domain && c.difference_of.is_none());
+    let area = |c: &Comparison| c.auroc.map(|a| a.area);
+    let told = |area: f64| area.max(1.0 - area);
+    let length = format!("AUROC of length alone {:.2}", told(area(all)?));
+    let likelihood = of_all().find(|c| c.metric == "logprob").and_then(area);
+    let others = of_all().filter(|c| c.verdict != Verdict::Control && c.metric != "logprob");
+    let best = others.filter_map(|c| Some((told(area(c)?), c))).max_by(|a, b| a.0.total_cmp(&b.0));
+    let mut parts = vec![length];
+    parts.extend(likelihood.map(|area| format!("of log-probability alone {:.2}", told(area))));
+    parts.extend(best.map(|(area, c)| format!("of the best metric ({}) {area:.2}", shown(&c.metric))));
+    Some(parts.join(", "))
 }
 
 /// How many of each group's rows are shown in `room` lines; a group that is not shown whole needs a

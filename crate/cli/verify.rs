@@ -116,7 +116,7 @@ fn compare(a: &Table, b: &Table, outcome: &Outcome) -> Vec<Difference> {
 
 /// The columns that a difference subtracts; none for any other column.
 fn subtracted(table: &Table, column: &Column) -> Vec<usize> {
-    let Some(Part { metric, form: Form::Difference(_) }) = &column.part else { return Vec::new() };
+    let Some(Part { metric, form: Form::Difference(_), .. }) = &column.part else { return Vec::new() };
     let side = |other: &Column| {
         other
             .part

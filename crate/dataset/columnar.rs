@@ -13,7 +13,7 @@ use super::columns::Columns;
 use super::delimited::columns;
 use super::limits::{MAX_ROWS, MAX_TEXT};
 use super::pages;
-use super::row::{COMPLEXITY, Cell, FIELDS, ID, Row};
+use super::row::{CLUSTER, COMPLEXITY, Cell, FIELDS, ID, Row};
 use crate::error::{Error, Result};
 use crate::platform::quietly;
 
@@ -152,7 +152,7 @@ fn is_text(kind: &DataType) -> bool {
 fn check_type(name: &str, field: usize, kind: &DataType) -> Result<()> {
     let values = value_type(kind);
     let (fits, expected) = match field {
-        ID => (is_text(values) || values.is_integer(), "text or integers"),
+        ID | CLUSTER => (is_text(values) || values.is_integer(), "text or integers"),
         COMPLEXITY => (values.is_integer() || values.is_floating(), "integers"),
         _ => (is_text(values), "text"),
     };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::row::{COMPLEXITY, DOMAIN, FIELDS, ID};
+use super::row::{CLUSTER, COMPLEXITY, DOMAIN, FIELDS, ID};
 use crate::error::Error;
 
 /// What other data sets call prompt, fact and hallucination, the likeliest first; lower case, letters
@@ -75,7 +75,7 @@ impl Columns {
 
     /// Whether a file can do without the column: not where it was asked for by name.
     pub(super) fn is_optional(&self, field: usize) -> bool {
-        matches!(field, ID | DOMAIN | COMPLEXITY) && self.named[field].is_none()
+        matches!(field, ID | DOMAIN | COMPLEXITY | CLUSTER) && self.named[field].is_none()
     }
 
     /// The error for a file without some columns; `kind` is `column` or `key`, `found` are those there.
@@ -90,7 +90,7 @@ impl Columns {
         Error::malformed(
             file,
             format!("{kind}{} {} missing", if names.len() == 1 { "" } else { "s" }, names.join(", ")),
-            format!("the {kind}s prompt, fact, hallucination (id, domain and complexity are optional)"),
+            format!("the {kind}s prompt, fact, hallucination (id, domain, complexity and cluster are optional)"),
             shown(found),
             format!("rename them, or say which {kind} holds which field: --columns {}", self.suggestion(fields, found)),
         )

@@ -19,7 +19,8 @@
 //! | no row at all, or none that is usable; more than 2,000,000 rows, or 1 GiB of text | file refused |
 //!
 //! # Fields
-//! `prompt`, `fact` and `hallucination` (text, kept exactly as given) are required. `id` (text or an
+//! `prompt`, `fact` and `hallucination` (text, kept exactly as given) are required; `cluster` (text or an integer,
+//! trimmed) may name what a sample is not independent of. `id` (text or an
 //! integer, trimmed) is required as soon as one row has it; a file in which no row has one gets
 //! `row-000001` and so on, by the number of the row in the file, which [`merge`] makes
 //! `file2-row-000001` for the second file. `domain` (trimmed, `unspecified` by default) and `complexity` (an integer,
@@ -75,6 +76,10 @@ pub struct Sample {
     pub domain: String,
     /// Difficulty; 1 to 10 in the built-in set, any integer in others, 0 where none is given.
     pub complexity: i64,
+    /// What it is not independent of: samples of one template or source. None where the data set does not say.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional))]
+    pub cluster: Option<String>,
     /// Unfinished sentence.
     pub prompt: String,
     /// True completion.
@@ -84,6 +89,14 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// The cluster that it is in: the data set's own, else that of all samples with this very prompt.
+    pub fn cluster(&self) -> String {
+        match &self.cluster {
+            Some(cluster) => cluster.clone(),
+            None => format!("prompt {}", &hash::sha256(&self.prompt)[..16]),
+        }
+    }
+
     /// The prompt alone.
     pub fn prompt_text(&self) -> String {
         self.prompt.clone()
@@ -254,7 +267,7 @@ pub fn parse_as(name: &str, format: Format, bytes: &[u8], domain: Option<&str>, 
         "rows",
         "at least one",
         "none",
-        "a data set holds rows of prompt, fact and hallucination; id, domain and complexity are optional",
+        "a data set holds rows of prompt, fact and hallucination; id, domain, complexity and cluster are optional",
     ))
 }
 

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 pub(super) const UTF8_BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// The fields of a row, in the order of [`Row::cells`].
-pub(super) const FIELDS: [&str; 6] = ["id", "domain", "complexity", "prompt", "fact", "hallucination"];
+pub(super) const FIELDS: [&str; 7] = ["id", "domain", "complexity", "prompt", "fact", "hallucination", "cluster"];
 /// Indices into [`FIELDS`].
 pub(super) const ID: usize = 0;
 pub(super) const DOMAIN: usize = 1;
@@ -18,6 +18,7 @@ pub(super) const COMPLEXITY: usize = 2;
 const PROMPT: usize = 3;
 const FACT: usize = 4;
 const HALLUCINATION: usize = 5;
+pub(super) const CLUSTER: usize = 6;
 
 /// One value as its format gave it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -131,7 +132,7 @@ fn sample(
     if let Some(field) = row.cells.iter().position(long) {
         return Err(format!("{} is longer than {MAX_FIELD} bytes", FIELDS[field]));
     }
-    let [_, own_domain, complexity, prompt, fact, hallucination] = row.cells;
+    let [_, own_domain, complexity, prompt, fact, hallucination, cluster] = row.cells;
     let mut faults = Vec::new();
     let mut keep = |value: Result<String, String>| value.map_err(|fault| faults.push(fault)).unwrap_or_default();
     let id = keep(id.clone());
@@ -146,9 +147,10 @@ fn sample(
     );
     let fact = keep(text(FACT, fact));
     let hallucination = keep(text(HALLUCINATION, hallucination));
+    let cluster = self::cluster(cluster).map_err(|fault| faults.push(fault)).unwrap_or_default();
     let complexity = self::complexity(complexity).map_err(|fault| faults.push(fault)).unwrap_or_default();
     if faults.is_empty() {
-        Ok(Sample { id, domain, complexity, prompt, fact, hallucination })
+        Ok(Sample { id, domain, complexity, cluster, prompt, fact, hallucination })
     } else {
         Err(faults.join("; "))
     }
@@ -172,6 +174,20 @@ fn domain(cell: Cell) -> Result<String, String> {
         cell => text(DOMAIN, cell)?.trim().to_owned(),
     };
     Ok(if named.is_empty() { UNSPECIFIED_DOMAIN.to_owned() } else { named })
+}
+
+fn cluster(cell: Cell) -> Result<Option<String>, String> {
+    let named = match cell {
+        Cell::Absent | Cell::Null => return Ok(None),
+        // a number is as good a name
+        Cell::Integer(value) => value.to_string(),
+        Cell::Float(value) => match whole(value) {
+            Some(value) => value.to_string(),
+            None => return Err(format!("cluster: expected text or an integer, found {value:?}")),
+        },
+        cell => text(CLUSTER, cell)?.trim().to_owned(),
+    };
+    Ok(Some(named).filter(|name| !name.is_empty()))
 }
 
 fn text(field: usize, cell: Cell) -> Result<String, String> {

@@ -69,6 +69,7 @@ fn every_text_format_reads_the_same_sample() {
             id: "a".into(),
             domain: "entity".into(),
             complexity: 2,
+            cluster: None,
             prompt: "P".into(),
             fact: "F".into(),
             hallucination: "H".into(),
@@ -104,6 +105,25 @@ fn a_row_is_rejected_with_every_reason() {
     assert_eq!(fault("3").reason, "expected an object, found 3");
     assert_eq!(fault("[{}]").reason, "expected an object, found an array");
     assert_eq!(fault("null").reason, "expected an object, found null");
+}
+
+#[test]
+fn a_cluster_is_the_data_sets_own_or_the_prompts() {
+    let text = r#"[{"prompt":"P","fact":"F","hallucination":"H","cluster":" source 7 "},
+        {"prompt":"P","fact":"F","hallucination":"H","cluster":7},
+        {"prompt":"P","fact":"F","hallucination":"H","cluster":" "},
+        {"prompt":"P","fact":"G","hallucination":"H"},
+        {"prompt":"P ","fact":"G","hallucination":"H","cluster":null}]"#;
+    let set = parse("x", Format::Json, text.as_bytes(), None).unwrap().strict().unwrap();
+    let given: Vec<_> = set.samples.iter().map(|s| s.cluster.as_deref()).collect();
+    assert_eq!(given, [Some("source 7"), Some("7"), None, None, None]);
+    let clusters: Vec<String> = set.samples.iter().map(Sample::cluster).collect();
+    assert_eq!(clusters[..2], ["source 7", "7"]);
+    assert_eq!(clusters[2], clusters[3]);
+    assert!(clusters[3] != clusters[4] && clusters[4].starts_with("prompt "), "{clusters:?}");
+    let wrong = r#"[{"prompt":"P","fact":"F","hallucination":"H","cluster":1.5}]"#;
+    let message = parse("x", Format::Json, wrong.as_bytes(), None).unwrap_err().to_string();
+    assert!(message.contains("cluster: expected text or an integer, found 1.5"), "{message}");
 }
 
 #[test]

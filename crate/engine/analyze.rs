@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::counters::Counters;
 use super::inputs::Inputs;
+use super::nulls::Pools;
 use super::pass::{PassRun, Step};
 use super::progress::{Observer, Progress, Stage, Timings, report};
 use super::schedule::Schedule;
@@ -80,6 +81,7 @@ pub struct Analysis<'a> {
     /// Of the pass to come: tokenising, before the first one.
     timer: Timer,
     medians: Vec<Option<f64>>,
+    pools: Pools,
     /// Samples that no pass takes, until they are handed out.
     unfit: HashMap<usize, String>,
 }
@@ -110,6 +112,7 @@ impl<'a> Analysis<'a> {
             total: Counters::default(),
             timer,
             medians: Vec::new(),
+            pools: Pools::default(),
             unfit,
         }
     }
@@ -164,8 +167,8 @@ impl<'a> Analysis<'a> {
         let mut samples = Vec::new();
         if pass < self.schedule.passes() {
             let size = self.schedule.samples(pass).len();
-            let (medians, timer) = (&mut self.medians, &mut self.timer);
-            let mut run = PassRun { inputs: self.inputs, medians, failures: HashMap::new(), counters, timer };
+            let (medians, pools, timer) = (&mut self.medians, &mut self.pools, &mut self.timer);
+            let mut run = PassRun { inputs: self.inputs, medians, pools, failures: HashMap::new(), counters, timer };
             let (observer, started, total) = (self.observer, self.started, self.total);
             let (done, before, all) = (self.done, self.before, self.inputs.samples.len());
             let mut told = |step: Step, so_far: &Timings| {

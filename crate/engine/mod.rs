@@ -7,6 +7,7 @@ mod health;
 mod inputs;
 mod logprob;
 mod needs;
+mod nulls;
 mod options;
 mod ordinary;
 mod pass;

@@ -24,6 +24,8 @@ pub struct Options {
     pub seed: u64,
     /// Also measure the completions' log-probabilities.
     pub logprob: bool,
+    /// Draws of each null of the geometry ([`crate::metrics::Nulls`]); 0 for none.
+    pub nulls: usize,
     /// Samples per pass through the model, where not as many as memory allows: their numbers are
     /// there ([`super::Analysis::next`]) before the next pass, which reads the weights again.
     pub pass: Option<usize>,

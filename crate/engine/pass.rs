@@ -6,6 +6,7 @@ use super::counters::Counters;
 use super::fit::SaeAt;
 use super::inputs::Inputs;
 use super::logprob::{Question, next_token_logprobs};
+use super::nulls::Pools;
 use super::ordinary::{ordinary_batch, ordinary_norm};
 use super::progress::{Stage, Timings};
 use super::sae_pass::{DeviceEncoder, Row, measure_rows};
@@ -23,6 +24,8 @@ pub(super) struct PassRun<'a> {
     pub(super) inputs: Inputs<'a>,
     /// Median residual norm of ordinary text, per SAE; measured in an analysis' first pass.
     pub(super) medians: &'a mut Vec<Option<f64>>,
+    /// What nulls are drawn from.
+    pub(super) pools: &'a mut Pools,
     /// Samples of this pass that failed, by their index in the data set.
     pub(super) failures: HashMap<usize, String>,
     pub(super) counters: Counters,
@@ -179,9 +182,18 @@ impl<'a> PassRun<'a> {
         let encoder = DeviceEncoder::new(encoder, compute);
         self.timer.lap(Stage::Sae, Some(*layer), &mut clock);
 
-        let wanted: Vec<Row> =
-            live.iter().zip(&xs).map(|(&i, x)| Row { x, keep: Keep::needed(at, texts[i].kind) }).collect();
-        let measured = measure_rows(*layer, sae, &encoder, &wanted, median_norm, self.timer).await?;
+        let pools = self.pools.layer(*layer, sae, self.inputs.options).await?;
+        let wanted: Vec<Row> = live
+            .iter()
+            .zip(&xs)
+            .map(|(&i, x)| {
+                let kind = texts[i].kind;
+                let id = self.inputs.samples[texts[i].sample].id.as_str();
+                let null = (kind != TextKind::Prompt).then_some((id, kind));
+                Row { x, keep: Keep::needed(at, kind), null }
+            })
+            .collect();
+        let measured = measure_rows(*layer, sae, &encoder, &wanted, median_norm, pools.as_ref(), self.timer).await?;
         let mut clock = Clock::start();
         for (&i, measured) in live.iter().zip(measured) {
             match measured {
@@ -295,6 +307,7 @@ impl<'a> PassRun<'a> {
                 sample_id: sample.id.clone(),
                 domain: sample.domain.clone(),
                 complexity: sample.complexity,
+                cluster: sample.cluster(),
                 prompt: text(prompt),
                 fact: text(fact),
                 hall: text(hall),

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
+use super::nulls::LayerPools;
 use super::progress::Stage;
 use super::timeline::Timer;
 use crate::error::Result;
-use crate::metrics::{Keep, LayerInput, LayerMeasure, measure};
+use crate::metrics::{Keep, LayerInput, LayerMeasure, MOST_FEATURES, NullKey, TextKind, measure, nulls};
 use crate::model::ops::{Active, ActiveRule, Compute, Linear, Op, Precision, Threshold, read_back};
 use crate::platform::{self, Clock};
 use crate::sae::{Encoder, Feature, Prepared, Rule, Sae};
@@ -117,10 +118,13 @@ fn on_device(rule: Rule<'_>) -> ActiveRule<'_> {
 pub(super) struct Row<'a> {
     pub(super) x: &'a [f32],
     pub(super) keep: Keep,
+    /// What the nulls of its geometry are keyed by: sample and text; none where they are not wanted.
+    pub(super) null: Option<(&'a str, TextKind)>,
 }
 
 /// Encodes, decodes and measures rows at one layer. A row whose numbers cannot be used gives a
-/// reason of its own; the others go on. `median_norm` is that of ordinary text at this layer.
+/// reason of its own; the others go on. `median_norm` is that of ordinary text at this layer, `pools` are what
+/// nulls are drawn from, where they are.
 ///
 /// Rows of the same values, as equal texts have, are measured once: prompts of one token are often equal, and
 /// with the thousands of features of an attention sink they take longest.
@@ -130,6 +134,7 @@ pub(super) async fn measure_rows(
     encoder: &DeviceEncoder,
     rows: &[Row<'_>],
     median_norm: Option<f64>,
+    pools: Option<&LayerPools>,
     timer: &mut Timer,
 ) -> Result<Vec<Result<LayerMeasure, String>>> {
     let mut clock = Clock::start();
@@ -143,6 +148,7 @@ pub(super) async fn measure_rows(
         }
         place_of.push(place);
     }
+    let all = rows;
     let rows = distinct;
     let xs: Vec<&[f32]> = rows.iter().map(|r| r.x).collect();
     let encoded = encoder.encode_in(&xs, layer, timer).await?;
@@ -181,7 +187,26 @@ pub(super) async fn measure_rows(
         };
         measure(&input, rows[i].keep).map_err(|e| e.to_string())
     });
-    let measured = place_of.into_iter().map(|place| measured[place].clone()).collect();
+    // draws are a text's own, also where its features are another's
+    let nulls = platform::par_map(all.len(), |i| {
+        let (Some(pools), Some((sample_id, text)), Ok(measured)) = (pools, all[i].null, &measured[place_of[i]]) else {
+            return None;
+        };
+        let geometry = measured.geometry.as_ref()?;
+        let rows = (measured.activations.len() <= MOST_FEATURES)
+            .then(|| decoder.gather(measured.indices.iter().map(|&index| index as usize)).ok())??;
+        let key = NullKey { seed: pools.seed, sample_id, text, layer };
+        let of = (measured.activations.as_slice(), rows.data.as_slice());
+        nulls(key, geometry, of, (&pools.rows, &pools.random), pools.draws)
+    });
+    let measured = place_of.into_iter().zip(nulls).map(|(place, nulls)| {
+        let mut measured = measured[place].clone();
+        if let Ok(measured) = &mut measured {
+            measured.nulls = nulls;
+        }
+        measured
+    });
+    let measured = measured.collect();
     timer.lap(Stage::Geometry, Some(layer), &mut clock);
     Ok(measured)
 }

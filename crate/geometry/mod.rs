@@ -11,8 +11,10 @@
 
 mod angle;
 mod cloud;
+mod eights;
 mod gram;
 mod krylov;
+mod nulls;
 mod points;
 mod shape;
 mod symmetric;
@@ -25,4 +27,5 @@ mod tests;
 
 pub use angle::{angle_degrees, line_angle_degrees};
 pub use cloud::{Cloud, Projection, RANK_TOLERANCE};
+pub use nulls::{LEAST_FEATURES, MOST_FEATURES, Null, POOL_ROWS, Pool, SHAPES, Standing, Standings, shapes, standings};
 pub use shape::{ShapeClass, eigenvalue_entropy, elongation, participation_ratio, sphericity};

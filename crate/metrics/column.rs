@@ -51,6 +51,19 @@ pub struct Part {
     pub metric: String,
     /// The part.
     pub form: Form,
+    /// Among which metrics it is tested.
+    pub family: Family,
+}
+
+/// Metrics that are tested together: corrections for many tests are over one family.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// What is measured.
+    Metrics,
+    /// Where that stands among nulls.
+    Nulls,
+    /// None: it is not compared.
+    None,
 }
 
 /// What a column holds of its metric.
@@ -113,7 +126,7 @@ impl Column {
     /// The same column as a part of `metric`.
     #[must_use]
     pub fn part(self, metric: impl Into<String>, form: Form) -> Self {
-        Self { part: Some(Part { metric: metric.into(), form }), ..self }
+        Self { part: Some(Part { metric: metric.into(), form, family: Family::Metrics }), ..self }
     }
 }
 

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::norm::{SINK_MEDIANS, is_sink, residual_norm};
+use super::nulls::Nulls;
 use super::sparse;
 use super::text_kind::TextKind;
 use crate::error::{Error, Result};
@@ -102,6 +103,8 @@ pub struct LayerMeasure {
     pub energy: f64,
     /// Spectrum and angles, where asked for.
     pub geometry: Option<GeometryMeasure>,
+    /// Where the geometry stands among nulls, where they are drawn.
+    pub nulls: Option<Nulls>,
     /// Centroid and axis, where asked for.
     pub position: Option<Position>,
     /// x, where asked for, shape \[d\].
@@ -129,6 +132,7 @@ pub fn measure(input: &LayerInput, keep: Keep) -> Result<LayerMeasure> {
         gini: sparse::gini(input.activations),
         energy: sparse::energy(input.activations),
         geometry: None,
+        nulls: None,
         position: None,
         x: keep.x.then(|| input.x.to_vec()),
         x_hat: keep.x_hat.then(|| input.x_hat.to_vec()),

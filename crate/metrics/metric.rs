@@ -1,6 +1,6 @@
 //! What an entry of the registry says of a metric, and what its function is given.
 
-use super::column::{Cell, Column, Direction, Form, Kind, Part};
+use super::column::{Cell, Column, Direction, Family, Form, Kind, Part};
 use super::layer::LayerMeasure;
 use super::pooled::LayerPooled;
 use super::text::{SampleMeasure, TextMeasure};
@@ -36,6 +36,10 @@ pub struct Metric {
     pub null: Option<&'static str>,
     /// Whether its columns are there only when log-probabilities are asked for.
     pub with_logprob: bool,
+    /// Whether its columns are there only where nulls are drawn.
+    pub with_nulls: bool,
+    /// Among which metrics it is tested.
+    pub family: Family,
     /// Values that it can take.
     pub range: &'static str,
     /// The field's own term, where the name says something else or less.
@@ -52,6 +56,22 @@ pub struct Metric {
     pub compute: Compute,
 }
 
+/// What a run measures beside what every run does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Extras {
+    /// Log-probabilities.
+    pub logprob: bool,
+    /// Nulls of the geometry.
+    pub nulls: bool,
+}
+
+/// With or without log-probabilities, and without nulls.
+impl From<bool> for Extras {
+    fn from(logprob: bool) -> Self {
+        Self { logprob, nulls: false }
+    }
+}
+
 /// An entry to fill in from: a number that is never null, of a fact and a hallucination.
 pub const BLANK: Metric = Metric {
     name: "",
@@ -62,6 +82,8 @@ pub const BLANK: Metric = Metric {
     difference: None,
     null: None,
     with_logprob: false,
+    with_nulls: false,
+    family: Family::Metrics,
     range: "",
     term: None,
     meaning: "",
@@ -148,6 +170,11 @@ pub struct OneSample<'a> {
 }
 
 impl Metric {
+    /// Whether a run with these has it.
+    pub(super) fn is_in(&self, extras: Extras) -> bool {
+        (extras.logprob || !self.with_logprob) && (extras.nulls || !self.with_nulls)
+    }
+
     /// What it is measured on.
     pub fn scope(&self) -> Scope {
         match self.compute {
@@ -206,7 +233,7 @@ impl Metric {
             nullable: self.null.is_some(),
             unit: self.unit,
             description: format!("{}{of}", self.meaning),
-            part: Some(Part { metric: self.series(&layer_name), form }),
+            part: Some(Part { metric: self.series(&layer_name), form, family: self.family }),
         }
     }
 }

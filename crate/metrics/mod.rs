@@ -12,6 +12,7 @@ mod layer;
 mod metric;
 mod noise;
 mod norm;
+mod nulls;
 mod passes;
 mod pooled;
 mod recovered;
@@ -27,12 +28,13 @@ mod words;
 #[cfg(test)]
 mod tests;
 
-pub use column::{Cell, Column, Direction, Form, Kind, Part, Table};
+pub use column::{Cell, Column, Direction, Family, Form, Kind, Part, Table};
 pub use health::{HealthPass, LayerHealth, health};
 pub use layer::{GeometryMeasure, Keep, LayerInput, LayerMeasure, Position, measure};
-pub use metric::{AtLayer, BLANK, Compute, Group, Metric, OneSample, OneText, Scope, TextAtLayer};
+pub use metric::{AtLayer, BLANK, Compute, Extras, Group, Metric, OneSample, OneText, Scope, TextAtLayer};
 pub use noise::{Noise, noisy};
 pub use norm::{SINK_MEDIANS, is_sink, median_norm, residual_norm};
+pub use nulls::{MOST_FEATURES, NULL_DRAWS, NullKey, Nulls, POOL_ROWS, Pool, nulls, pool_features, random_pool};
 pub use passes::{FirstPass, Rows};
 pub use pooled::{LayerPooled, Pooled};
 pub use recovered::{PassageLoss, Recovered, draw, recovered};

@@ -6,7 +6,7 @@
 
 use super::column::{Cell, Column};
 use super::layer::{LayerMeasure, residual};
-use super::metric::{Group, OneSample};
+use super::metric::{Extras, Group, OneSample};
 use super::pooled::{LayerPooled, Pooled};
 use super::registry::{GROUPS, Placed, place};
 use super::text::SampleMeasure;
@@ -129,19 +129,25 @@ pub struct Rows {
 }
 
 impl Rows {
-    /// Of a run with SAEs at these `layers`, with or without log-probabilities.
+    /// Of a run with SAEs at these `layers`, and with these extras.
     ///
     /// # Errors
     /// [`Error::Usage`] without layers; [`Error::Mismatch`] where `pooled` is of other layers.
-    pub fn new(layers: &[usize], logprob: bool, run_id: &str, pooled: Pooled) -> Result<Self> {
-        Self::of(GROUPS, layers, logprob, run_id, pooled)
+    pub fn new(layers: &[usize], extras: impl Into<Extras>, run_id: &str, pooled: Pooled) -> Result<Self> {
+        Self::of(GROUPS, layers, extras, run_id, pooled)
     }
 
     /// [`Rows::new`] with the metrics of these groups.
     ///
     /// # Errors
     /// As [`Rows::new`].
-    pub fn of(groups: &'static [Group], layers: &[usize], logprob: bool, run_id: &str, pooled: Pooled) -> Result<Self> {
+    pub fn of(
+        groups: &'static [Group],
+        layers: &[usize],
+        extras: impl Into<Extras>,
+        run_id: &str,
+        pooled: Pooled,
+    ) -> Result<Self> {
         if layers.is_empty() {
             return Err(Error::usage(
                 "a run without SAE layers has nothing to measure",
@@ -149,7 +155,7 @@ impl Rows {
             ));
         }
         check_pooled(&pooled, layers)?;
-        let placed = place(groups, layers, logprob);
+        let placed = place(groups, layers, extras.into());
         let columns = placed.iter().map(|p| p.column.clone()).collect();
         Ok(Self { layers: layers.to_vec(), run_id: run_id.to_owned(), pooled, placed, columns })
     }

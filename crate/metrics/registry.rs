@@ -14,12 +14,13 @@ mod beyond;
 mod cloud;
 mod completion;
 mod identity;
+mod nulls;
 mod origin;
 mod residual;
 mod tokens;
 
 use super::column::{Cell, Column, Direction, Form};
-use super::metric::{AtLayer, Compute, Group, Metric, OneSample, OneText, Scope, TextAtLayer};
+use super::metric::{AtLayer, Compute, Extras, Group, Metric, OneSample, OneText, Scope, TextAtLayer};
 use super::pooled::LayerPooled;
 use super::text_kind::TextKind;
 use crate::error::{Error, Result};
@@ -33,6 +34,8 @@ pub static GROUPS: &[Group] = &[
     beyond::GROUP,
     completion::GROUP,
     residual::GROUP,
+    nulls::GROUP,
+    origin::CLUSTERS,
     origin::GROUP,
 ];
 
@@ -56,10 +59,10 @@ enum Basis {
 }
 
 /// The columns of these groups for SAEs at these `layers`, in file order.
-pub(super) fn place(groups: &'static [Group], layers: &[usize], logprob: bool) -> Vec<Placed> {
+pub(super) fn place(groups: &'static [Group], layers: &[usize], extras: Extras) -> Vec<Placed> {
     let mut placed = Vec::new();
     for group in groups {
-        let metrics = || group.metrics.iter().filter(move |m| logprob || !m.with_logprob);
+        let metrics = || group.metrics.iter().filter(move |m| m.is_in(extras));
         for (order, &layer) in layers.iter().enumerate() {
             for kind in TextKind::ALL {
                 let of_text = |m: &&Metric| m.scope() == Scope::TextAtLayer && m.texts.contains(&kind);

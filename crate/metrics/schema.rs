@@ -1,6 +1,7 @@
 //! The columns of `metrics.parquet`.
 
 use super::column::Column;
+use super::metric::Extras;
 use super::registry::{GROUPS, place};
 
 /// The columns of `metrics.parquet` for SAEs at these `layers`, in file order: those of
@@ -9,8 +10,8 @@ use super::registry::{GROUPS, place};
 /// The first SAE layer is `layers[0]`, the second and third are `layers[1]` and `layers[2]`. With
 /// fewer than three layers the cross-layer columns stay and are null; of more than three, the rest
 /// take no part in them.
-pub fn schema(layers: &[usize], logprob: bool) -> Vec<Column> {
-    place(GROUPS, layers, logprob).into_iter().map(|placed| placed.column).collect()
+pub fn schema(layers: &[usize], extras: impl Into<Extras>) -> Vec<Column> {
+    place(GROUPS, layers, extras.into()).into_iter().map(|placed| placed.column).collect()
 }
 
 #[cfg(test)]
@@ -20,11 +21,11 @@ mod tests {
 
     #[test]
     fn names_are_distinct_and_types_follow_the_contract() {
-        let columns = schema(&[5, 12, 20], true);
+        let columns = schema(&[5, 12, 20], Extras { logprob: true, nulls: true });
         for (i, column) in columns.iter().enumerate() {
             assert!(columns[..i].iter().all(|c| c.name != column.name), "{} twice", column.name);
             let kind = match column.name.as_str() {
-                "sample_id" | "domain" | "run_id" => Kind::Utf8,
+                "sample_id" | "domain" | "cluster" | "run_id" => Kind::Utf8,
                 name if name.ends_with("_shape_class") => Kind::Utf8,
                 name if name == "complexity" || name.ends_with("_l0_norm") => Kind::Int64,
                 name if name.starts_with("n_tokens_") || name.ends_with("_count") => Kind::Int64,

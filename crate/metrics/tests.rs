@@ -95,6 +95,7 @@ impl Golden {
             sample_id: s.sample_id.clone(),
             domain: s.domain.clone(),
             complexity: s.complexity,
+            cluster: s.sample_id.clone(),
             prompt: self.text(&s.prompt, TextKind::Prompt),
             fact: self.text(&s.fact, TextKind::Fact),
             hall: self.text(&s.hall, TextKind::Hall),
@@ -115,7 +116,8 @@ fn every_column_agrees_with_the_reference() {
     assert_eq!(table.rows.len(), golden.rows.len());
     let mut columns: Vec<&str> = table.columns.iter().map(|c| c.name.as_str()).collect();
     let mut expected: Vec<&str> = golden.rows[0].keys().map(String::as_str).collect();
-    assert_eq!(columns.pop(), Some("run_id"));
+    // what the data set or the run gives
+    assert_eq!((columns.pop(), columns.pop()), (Some("run_id"), Some("cluster")));
     columns.sort_unstable();
     expected.sort_unstable();
     assert_eq!(columns, expected);
@@ -123,7 +125,8 @@ fn every_column_agrees_with_the_reference() {
     let mut largest = (0.0, String::new());
     for (row, expected) in table.rows.iter().zip(&golden.rows) {
         assert_eq!(row.len(), table.columns.len());
-        let (run_id, row) = row.split_last().unwrap();
+        let [row @ .., cluster, run_id] = row.as_slice() else { panic!("two columns at least") };
+        assert_eq!(*cluster, row[0]);
         assert_eq!(*run_id, Cell::Text("run 1".into()));
         for (cell, column) in row.iter().zip(&table.columns) {
             let (name, wanted) = (&column.name, &expected[&column.name]);

@@ -28,6 +28,8 @@ pub struct SampleMeasure {
     pub domain: String,
     /// The data set's complexity grade.
     pub complexity: i64,
+    /// What it is not independent of: see [`crate::dataset::Sample::cluster()`].
+    pub cluster: String,
     /// The prompt alone.
     pub prompt: TextMeasure,
     /// Prompt and fact.

@@ -69,6 +69,9 @@ fn note(metric: &Metric) -> Option<String> {
     if metric.with_logprob {
         parts.push("Only there with `--logprob`".to_owned());
     }
+    if metric.with_nulls {
+        parts.push("Not there with `--nulls off`".to_owned());
+    }
     if let Some(null) = metric.null {
         parts.push(format!("Null where {null}"));
     }
@@ -103,7 +106,7 @@ fn page_entry(metric: &Metric) -> Value {
         Some(term) => format!("{} ({term})", metric.meaning),
         None => metric.meaning.to_owned(),
     };
-    json!({
+    let mut entry = json!({
         "name": metric.name,
         "series": metric.series("{L}"),
         "columns": columns,
@@ -111,7 +114,11 @@ fn page_entry(metric: &Metric) -> Value {
         "unit": metric.unit,
         "difference": metric.difference.map(Direction::as_str),
         "help": help,
-    })
+    });
+    if metric.with_nulls {
+        entry["nulls"] = true.into();
+    }
+    entry
 }
 
 #[cfg(test)]

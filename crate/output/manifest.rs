@@ -11,7 +11,7 @@ use crate::metrics::LayerHealth;
 use crate::sae;
 
 /// Version of the files' format; any change of docs/METRICS.md that a reader has to know raises it.
-pub const SCHEMA_VERSION: u32 = 3;
+pub const SCHEMA_VERSION: u32 = 4;
 
 /// Name of the file in a run's folder.
 pub(super) const FILE: &str = "manifest.json";
@@ -41,6 +41,14 @@ pub struct Manifest {
     pub dataset: DatasetInfo,
     /// Noise behind `stability`.
     pub noise: NoiseInfo,
+    /// Nulls of the geometry; absent where none were drawn.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional = nullable))]
+    pub nulls: Option<NullsInfo>,
+    /// What `stats.parquet` was made with; absent in earlier runs.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional = nullable))]
+    pub statistics: Option<StatisticsInfo>,
     /// Where and how numbers were computed.
     pub compute: ComputeInfo,
     /// How texts were packed.
@@ -242,6 +250,34 @@ pub struct NoiseInfo {
     pub rule: String,
     /// Seed of the noise, and of the resampling in `stats.parquet`.
     pub seed: u64,
+}
+
+/// How the nulls of the geometry were drawn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct NullsInfo {
+    /// Draws of each null.
+    pub draws: usize,
+    /// Their seed.
+    pub seed: u64,
+    /// Decoder rows, and random directions, that they are drawn from.
+    pub pool_rows: usize,
+    /// Active features up to which a text has nulls.
+    pub most_features: usize,
+}
+
+/// What the statistics depend on beside the samples.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct StatisticsInfo {
+    /// Seed of everything that is drawn.
+    pub seed: u64,
+    /// Resamples behind an interval.
+    pub resamples: usize,
+    /// |d_z| that equivalence is tested against.
+    pub equivalence_bound: f64,
+    /// Whether samples of one cluster were taken together.
+    pub clusters: bool,
 }
 
 /// Where and how numbers were computed.

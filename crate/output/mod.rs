@@ -15,8 +15,8 @@ pub(crate) mod tests;
 pub use features::{FEATURE_COLUMNS, FeatureColumn, FeaturesWriter, features_parquet, write_features};
 pub use manifest::{
     Backend, BatchInfo, ComputeInfo, DatasetInfo, DecoderRows, FailedSample, FileInfo, IgnoredField, Manifest,
-    ModelInfo, NoiseInfo, Precision, ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, Timings, TokenizerInfo,
-    Weights, manifest_json,
+    ModelInfo, NoiseInfo, NullsInfo, Precision, ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, StatisticsInfo,
+    Timings, TokenizerInfo, Weights, manifest_json,
 };
 pub use tables::{COLUMNS_KEY, METRICS_FILE, STATS_FILE, TableWriter, metrics_parquet, stats_parquet, write_table};
 pub use timeline::{LaneTime, Timeline, TimelinePart, TimelineSpan};

@@ -169,7 +169,7 @@ fn described(columns: &[Column]) -> String {
         if !column.unit.is_empty() {
             one.insert("unit".into(), column.unit.into());
         }
-        if let Some(Part { metric, form }) = &column.part {
+        if let Some(Part { metric, form, .. }) = &column.part {
             one.insert("metric".into(), metric.as_str().into());
             match form {
                 Form::Whole => {}

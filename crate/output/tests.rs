@@ -42,6 +42,7 @@ pub(crate) fn layer(layer: usize, features: &[(u32, f32)]) -> LayerMeasure {
         gini: 0.0,
         energy: 0.0,
         geometry: None,
+        nulls: None,
         position: None,
         x: None,
         x_hat: None,
@@ -54,6 +55,7 @@ pub(crate) fn sample(id: &str, fact: Vec<LayerMeasure>) -> SampleMeasure {
         sample_id: id.into(),
         domain: "d".into(),
         complexity: 1,
+        cluster: id.into(),
         prompt: text(vec![layer(20, &[(1, 0.5)]), layer(5, &[])]),
         fact: text(fact),
         hall: text(vec![layer(5, &[(2, 1.5), (9, 2.5)])]),
@@ -132,7 +134,7 @@ fn metrics_keep_names_types_and_values() {
     let metadata = reader.metadata();
     assert_eq!(metadata.row_group(0).column(0).compression(), Compression::SNAPPY);
     let version = metadata.file_metadata().key_value_metadata().unwrap();
-    assert!(version.iter().any(|kv| kv.key == "saescope.schema_version" && kv.value.as_deref() == Some("3")));
+    assert!(version.iter().any(|kv| kv.key == "saescope.schema_version" && kv.value.as_deref() == Some("4")));
 }
 
 #[test]
@@ -298,6 +300,8 @@ pub(crate) fn manifest() -> Manifest {
             skipped_rows: vec![],
         },
         noise: NoiseInfo { rule: "relative:0.1".into(), seed: u64::MAX },
+        nulls: Some(NullsInfo { draws: 200, seed: u64::MAX, pool_rows: 1024, most_features: 256 }),
+        statistics: Some(StatisticsInfo { seed: u64::MAX, resamples: 10_000, equivalence_bound: 0.3, clusters: true }),
         compute: ComputeInfo {
             precision: Precision::F32,
             device: "cpu".into(),
@@ -337,7 +341,7 @@ pub(crate) fn manifest() -> Manifest {
 fn the_manifest_comes_back_as_it_was() {
     let manifest = manifest();
     let text = String::from_utf8(manifest_json(&manifest).unwrap()).unwrap();
-    assert!(text.starts_with("{\n  \"schema_version\": 3,\n  \"run_id\"") && text.ends_with("}\n"));
+    assert!(text.starts_with("{\n  \"schema_version\": 4,\n  \"run_id\"") && text.ends_with("}\n"));
     assert!(text.contains(r#""started_at": "2024-02-29T12:00:00Z""#));
     assert_eq!(serde_json::from_str::<Manifest>(&text).unwrap(), manifest);
 }

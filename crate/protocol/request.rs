@@ -146,6 +146,8 @@ pub struct Setup {
     pub seed: u64,
     /// Whether log-probabilities are computed too.
     pub logprob: bool,
+    /// Draws of each null of the geometry, 0 for none; 200 where it is absent.
+    pub nulls: Option<usize>,
     /// Triples per micro-batch; the numbers do not depend on it. Absent: the device decides.
     pub batch_size: Option<usize>,
     /// Workers that compute side by side on the CPU; the numbers do not depend on it. Absent: as many as there are

@@ -9,10 +9,10 @@ use super::spool::{Base, Spool};
 use super::timeline::timeline;
 use crate::engine::{Counters, FailedSample};
 use crate::error::{Error, Result, shown};
-use crate::metrics::{FirstPass, HealthPass, Rows, SinkPass};
+use crate::metrics::{Extras, FirstPass, HealthPass, Rows, SinkPass};
 use crate::output::{self, FeaturesWriter, Manifest, TableWriter};
 use crate::platform::{self, Clock, FileSink};
-use crate::stats::{self, Comparison, Samples};
+use crate::stats::{self, Comparison, Samples, Settings};
 
 /// What a finished run amounts to; its files are in the sink.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub fn finish(
         .with_lines(&reasons));
     }
     let mut clock = Clock::start();
-    let Base { manifest, logprob, .. } = base;
+    let Base { manifest, logprob, nulls, .. } = base;
     let layers = &manifest.layers;
     let declared: Vec<Option<f64>> = manifest.saes.iter().map(|s| s.declared_l0).collect();
     let sample = |&(spool, i): &(usize, usize)| spools[spool].sample(i);
@@ -72,7 +72,7 @@ pub fn finish(
     let pooled = first.finish();
     let mut health = HealthPass::new(layers, &declared, &pooled)?;
     let mut sinks = SinkPass::default();
-    let rows = Rows::new(layers, logprob, &manifest.run_id, pooled)?;
+    let rows = Rows::new(layers, Extras { logprob, nulls: nulls > 0 }, &manifest.run_id, pooled)?;
     let mut numbers = Samples::new(rows.columns(), sink.scratch()?)?;
     let mut writer = TableWriter::new(output::METRICS_FILE, rows.columns(), sink.create(output::METRICS_FILE)?)?;
     for place in &samples {
@@ -84,7 +84,8 @@ pub fn finish(
         writer.push(row)?;
     }
     writer.close()?;
-    let comparisons = stats::compare_samples(&numbers, manifest.noise.seed)?;
+    let settings = Settings::from(manifest.noise.seed);
+    let comparisons = stats::compare_samples(&numbers, settings)?;
     drop(numbers);
     let stats_seconds = clock.seconds();
     clock = Clock::start();
@@ -115,6 +116,7 @@ pub fn finish(
             health: health.finish(),
             sink_warnings: sinks.finish(),
             devices: spools.iter().flat_map(|s| s.devices().iter().cloned()).collect::<BTreeSet<_>>(),
+            settings,
             files: sink.written(),
         },
     );

@@ -7,22 +7,27 @@ use crate::error::{Error, Result};
 use crate::hash::Hasher;
 use crate::output::FileInfo;
 
-/// sha256 over samples: ids, domains, grades and texts, in their order.
+/// sha256 over samples: ids, domains, grades, texts and the clusters that are given, in their order.
 pub fn data_sha256(samples: &[Sample]) -> String {
     let mut hasher = Hasher::new();
-    for Sample { id, domain, complexity, prompt, fact, hallucination } in samples {
+    for Sample { id, domain, complexity, cluster, prompt, fact, hallucination } in samples {
         for text in [id, domain, prompt, fact, hallucination] {
             hasher.update((text.len() as u64).to_le_bytes());
             hasher.update(text);
         }
         hasher.update(complexity.to_le_bytes());
+        if let Some(cluster) = cluster {
+            hasher.update(b"cluster");
+            hasher.update((cluster.len() as u64).to_le_bytes());
+            hasher.update(cluster);
+        }
     }
     hasher.hex()
 }
 
 /// Things by name, and what stands for each; without the device where any will do.
 fn fingerprint(base: &Base, any_device: bool) -> Vec<(String, String)> {
-    let Base { manifest: m, data, wanted: _, logprob, shard: _ } = base;
+    let Base { manifest: m, data, wanted: _, logprob, nulls, shard: _ } = base;
     let mut out: Vec<(String, String)> = Vec::new();
     let mut add = |name: &str, value: String| out.push((name.to_owned(), value));
     add("version of the program", format!("{} {} ({})", m.program.name, m.program.version, m.program.git_commit));
@@ -54,6 +59,7 @@ fn fingerprint(base: &Base, any_device: bool) -> Vec<(String, String)> {
     add("noise (--noise)", m.noise.rule.clone());
     add("seed (--seed)", m.noise.seed.to_string());
     add("log-probabilities (--logprob)", logprob.to_string());
+    add("draws of the nulls (--nulls)", nulls.to_string());
     if !any_device {
         add("precision (--precision)", format!("{:?}", m.compute.precision).to_lowercase());
         let class = if m.compute.device == "cpu" { "CPU" } else { "graphics device" };

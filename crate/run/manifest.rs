@@ -10,11 +10,12 @@ use super::wanted::Wanted;
 use crate::dataset::{DataFile, Dataset};
 use crate::engine::{Batching, Counters, FailedSample, Options};
 use crate::hash;
-use crate::metrics::LayerHealth;
+use crate::metrics::{LayerHealth, MOST_FEATURES, POOL_ROWS};
 use crate::output::{
     self, BatchInfo, ComputeInfo, DatasetInfo, DecoderRows, FileInfo, IgnoredField, Manifest, ModelInfo, NoiseInfo,
-    ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, Timeline, Timings, TokenizerInfo,
+    NullsInfo, ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, StatisticsInfo, Timeline, Timings, TokenizerInfo,
 };
+use crate::stats::Settings;
 
 /// Everything that is known of a run before it is measured.
 pub struct Parts<'a> {
@@ -101,6 +102,13 @@ impl Parts<'_> {
                 skipped_rows: data.rejected.iter().map(|r| format!("{}: {r}", r.file)).collect(),
             },
             noise: NoiseInfo { rule: options.noise.to_string(), seed: options.seed },
+            nulls: (options.nulls > 0).then_some(NullsInfo {
+                draws: options.nulls,
+                seed: options.seed,
+                pool_rows: POOL_ROWS,
+                most_features: MOST_FEATURES,
+            }),
+            statistics: None,
             compute,
             batch: BatchInfo {
                 batch_size: match options.batching {
@@ -127,7 +135,7 @@ impl Parts<'_> {
             files: Vec::new(),
         };
         let wanted = Wanted::new(data.samples.iter().map(|s| s.id.as_str()), shard);
-        Base { manifest, data: data_sha256(&data.samples), wanted, logprob: options.logprob, shard }
+        Base { manifest, data: data_sha256(&data.samples), wanted, logprob: options.logprob, nulls: options.nulls, shard }
     }
 }
 
@@ -165,6 +173,25 @@ fn saes(loaded: &Loaded, hashes: Vec<Vec<FileInfo>>) -> Vec<SaeInfo> {
     loaded.saes.iter().zip(hashes).map(info).collect()
 }
 
+/// What comparisons are made with, as the manifest has it.
+pub(super) fn statistics(settings: Settings) -> StatisticsInfo {
+    let Settings { seed, resamples, bound, clusters } = settings;
+    StatisticsInfo { seed, resamples, equivalence_bound: bound, clusters }
+}
+
+/// A finished run's manifest with other comparisons: what they were made with, and their file.
+#[must_use]
+pub fn with_statistics(mut manifest: Manifest, settings: Settings, file: &[u8]) -> Manifest {
+    manifest.statistics = Some(statistics(settings));
+    let info =
+        FileInfo { path: output::STATS_FILE.to_owned(), bytes: file.len() as u64, sha256: Some(hash::sha256(file)) };
+    match manifest.files.iter_mut().find(|known| known.path == info.path) {
+        Some(known) => *known = info,
+        None => manifest.files.push(info),
+    }
+    manifest
+}
+
 /// How a run went.
 pub(super) struct Results {
     /// Samples measured.
@@ -189,6 +216,8 @@ pub(super) struct Results {
     pub(super) sink_warnings: Vec<String>,
     /// What measured the samples.
     pub(super) devices: BTreeSet<String>,
+    /// What the comparisons were made with.
+    pub(super) settings: Settings,
     /// The files beside the manifest.
     pub(super) files: Vec<FileInfo>,
 }
@@ -208,6 +237,7 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
         health,
         sink_warnings,
         devices,
+        settings,
         files,
     } = results;
     let of_devices = (devices.len() > 1).then(|| {
@@ -251,6 +281,7 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
         .chain(of_failures)
         .collect();
     manifest.sae_health = health;
+    manifest.statistics = Some(statistics(settings));
     manifest.files = files;
     manifest.failed_samples = failed
         .into_iter()

@@ -27,7 +27,7 @@ pub use execute::{Reopen, Request, execute, keep};
 pub use files::{Finished, finish};
 pub use fingerprint::data_sha256;
 pub use loaded::{Loaded, Origin, SaeFiles, load, load_ignoring};
-pub use manifest::Parts;
+pub use manifest::{Parts, with_statistics};
 pub use merge::merged;
 pub use shard::Shard;
 pub use shares::{Machine, Portion, Portions, pack_samples, shares, unpack_samples};

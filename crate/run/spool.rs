@@ -67,6 +67,8 @@ pub struct Base {
     pub wanted: Wanted,
     /// Whether log-probabilities are measured.
     pub logprob: bool,
+    /// Draws of each null of the geometry; 0 for none.
+    pub nulls: usize,
     /// The part of the data set that this run measures, where it is one.
     pub shard: Option<Shard>,
 }

@@ -51,7 +51,7 @@ impl Journal for Shared {
 
 fn base(ids: &[&str]) -> Base {
     let wanted = Wanted::new(ids.iter().copied(), None);
-    Base { manifest: manifest(), data: "d".into(), wanted, logprob: false, shard: None }
+    Base { manifest: manifest(), data: "d".into(), wanted, logprob: false, nulls: 0, shard: None }
 }
 
 fn pass(ids: &[&str], failed: &[&str], seconds: f64) -> Outcome {

@@ -1,64 +1,30 @@
-//! One comparison per metric and domain, and its verdict.
+//! One comparison per metric and domain.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::auroc::{Auroc, auroc};
+use super::bootstrap::Draws;
 use super::chains::{TokenCounts, closed_chains};
-use super::effect::{cohens_dz, hedges_correction, mean, pearson, varies};
-use super::length::{Adjusted, adjust_for_length};
-use super::multiple::benjamini_hochberg;
+use super::clusters::Clusters;
+use super::effect::{cohens_dz, hedges_correction, mean, pearson, standard_deviation, varies};
+use super::equivalence::{Equivalence, equivalence};
+use super::length::{Adjusted, MIN_CHAINS, adjust_for_length, mean_over};
+use super::likelihood::grades;
+use super::multiple::{benjamini_hochberg, holm};
+use super::power::smallest_detectable_dz;
 use super::rank::wilcoxon_signed_rank;
-use super::resample::{bootstrap_interval, sign_flip_p, stream};
+use super::resample::{sign_flip_p, stream};
 use super::samples::{Samples, lacks};
-use super::series::{LENGTH, Series, Triple, series};
+use super::series::{LENGTH, LIKELIHOOD, Series, Triple, series};
+use super::settings::Settings;
+use super::verdict::{Verdict, verdict};
 use crate::error::Result;
-use crate::metrics::{Direction, Table};
+use crate::metrics::{Direction, Family, Table};
 use crate::platform::par_map;
+use crate::random::Stream;
 
 /// Level of every test and of the false-discovery rate.
 pub const ALPHA: f64 = 0.05;
-
-/// What a comparison amounts to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Fewer than three pairs.
-    TooFewSamples,
-    /// The differences are all the same (mostly: all zero).
-    NoVariation,
-    /// q > 0.05: no difference was found, nor one at equal length.
-    NoDifference,
-    /// A difference was found, and these triples cannot tell it apart from token counts.
-    NoLengthControl,
-    /// A difference was found that is not the one at equal length.
-    ExplainedByLength,
-    /// There is a difference at equal length (q ≤ 0.05).
-    SurvivesLengthControl,
-    /// The row is the token count itself.
-    Control,
-}
-
-impl Verdict {
-    /// Name as it stands in `stats.parquet`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::TooFewSamples => "too_few_samples",
-            Self::NoVariation => "no_variation",
-            Self::NoDifference => "no_difference",
-            Self::NoLengthControl => "no_length_control",
-            Self::ExplainedByLength => "explained_by_length",
-            Self::SurvivesLengthControl => "survives_length_control",
-            Self::Control => "control",
-        }
-    }
-
-    /// `survives_length_control`: null where there is nothing to judge by.
-    pub fn survives(self) -> Option<bool> {
-        match self {
-            Self::SurvivesLengthControl => Some(true),
-            Self::ExplainedByLength | Self::NoDifference => Some(false),
-            Self::TooFewSamples | Self::NoVariation | Self::NoLengthControl | Self::Control => None,
-        }
-    }
-}
 
 /// One metric in one domain. Differences have the sign that `direction` says.
 #[derive(Debug, Clone, PartialEq)]
@@ -74,6 +40,8 @@ pub struct Comparison {
     pub direction: Direction,
     /// Samples that have the metric on both sides.
     pub n: usize,
+    /// Clusters that they are in: what counts as independent.
+    pub n_clusters: usize,
     /// Mean over facts.
     pub mean_fact: Option<f64>,
     /// Mean over hallucinations.
@@ -84,7 +52,11 @@ pub struct Comparison {
     pub cohens_dz: Option<f64>,
     /// Hedges' g of it.
     pub hedges_g: Option<f64>,
-    /// 95 % bootstrap interval (BCa, 2,000 resamples) of the mean difference.
+    /// Cohen's d with the pooled standard deviation of facts and hallucinations.
+    pub cohens_d: Option<f64>,
+    /// How well the metric tells hallucinations from facts, in the row's direction.
+    pub auroc: Option<Auroc>,
+    /// 95 % bootstrap interval (BCa) of the mean difference; over all samples, drawn within domains.
     pub interval: Option<(f64, f64)>,
     /// Sign-flip permutation p.
     pub p_permutation: Option<f64>,
@@ -93,6 +65,12 @@ pub struct Comparison {
     /// Benjamini–Hochberg q of `p_permutation` over the domain's metrics. A `*_diff` row is the
     /// same hypothesis as its metric and shares its q; token counts are no member.
     pub q_value: Option<f64>,
+    /// Holm's adjusted p of the same family.
+    pub p_holm: Option<f64>,
+    /// Whether a difference as large as the bound is ruled out.
+    pub equivalence: Option<Equivalence>,
+    /// The smallest |d_z| that so many clusters show in a single test ([`super::POWER`]).
+    pub detectable_dz: Option<f64>,
     /// Pearson's r of the metric with the token count over fact and hallucination texts; of a
     /// `*_diff` metric, with the difference (hallucination − fact) in token counts.
     pub length_r: Option<f64>,
@@ -104,6 +82,15 @@ pub struct Comparison {
     pub adjusted: Option<Adjusted>,
     /// q of its p over the domain's metrics.
     pub adjusted_q: Option<f64>,
+    /// The smallest |d_z| that so many matched triples show in a single test.
+    pub adjusted_detectable_dz: Option<f64>,
+    /// Triples in chains in which facts and hallucinations are equally likely; none without
+    /// log-probabilities, and of them themselves.
+    pub n_likely_matched: Option<usize>,
+    /// The difference over those, as `adjusted` is at equal length.
+    pub likely: Option<Adjusted>,
+    /// q of its p over the domain's metrics.
+    pub likely_q: Option<f64>,
     /// Samples whose fact and hallucination have equally many tokens.
     pub n_equal: usize,
     /// Mean difference over those.
@@ -127,7 +114,9 @@ pub struct Comparison {
 /// Chains depend on token counts alone: nothing is fitted, and nothing is extrapolated. A row
 /// - **survives** where the difference at equal length has q ≤ 0.05 and not the other sign than a raw
 ///   difference with q ≤ 0.05 (a difference that length had hidden counts: its raw q may be large);
-/// - else shows **no difference** where the raw one has q > 0.05;
+/// - else shows **no difference** where the raw one has q > 0.05, and one as large as the bound
+///   ([`Settings::bound`]) is ruled out by two one-sided tests (p ≤ 0.05);
+/// - else is **undecided** where the raw one has q > 0.05: neither found nor ruled out;
 /// - else is **explained by length** where the raw difference lies outside the 95 % interval of the
 ///   one at equal length;
 /// - else has **no length control**: there are fewer than [`super::MIN_CHAINS`] chains, or what they
@@ -138,36 +127,41 @@ pub struct Comparison {
 /// again where one metric of eighty differs. Where half of the metrics differ by d_z = 0.5, simulation
 /// (`simulation.rs`) finds 72 % of them with m = 42, 88 % with m = 60, 98 % with m = 90.
 ///
+/// **Clusters** (column `cluster`; without it every sample is one) are what is resampled and what has its signs
+/// flipped; chains that share one are joined, and errors are those of sums over clusters. So copies of a sample
+/// add nothing. Where a table has log-probabilities, every metric is also compared **at equal likelihood**: by
+/// the same chains, of triples whose facts and hallucinations are of the same grade of log-probability
+/// ([`super::LIKELIHOOD_GRADES`]); no verdict reads that.
+///
 /// `n_tokens_prompt` is read where the table has it; without it, prompts count as equally long.
 ///
 /// # Errors
 /// [`crate::error::Error::Mismatch`] where the table lacks `domain`, `n_tokens_fact` or `n_tokens_hall`.
-pub fn compare(metrics: &Table, seed: u64) -> Result<Vec<Comparison>> {
-    compare_samples(&metrics.try_into()?, seed)
+pub fn compare(metrics: &Table, settings: impl Into<Settings>) -> Result<Vec<Comparison>> {
+    compare_samples(&metrics.try_into()?, settings)
 }
 
 /// [`compare`], of samples without a table.
 ///
 /// # Errors
 /// As [`compare`].
-pub fn compare_samples(samples: &Samples, seed: u64) -> Result<Vec<Comparison>> {
-    judge(samples, seed, true)
-}
-
-/// [`compare`], with or without the bootstrap intervals of raw differences, which no verdict reads.
-pub(super) fn judge(samples: &Samples, seed: u64, bootstrap: bool) -> Result<Vec<Comparison>> {
+pub fn compare_samples(samples: &Samples, settings: impl Into<Settings>) -> Result<Vec<Comparison>> {
+    let settings = settings.into();
     let column = |name: &str| samples.position(name).ok_or_else(|| lacks(name));
+    let of_column = |name: &str| samples.position(name).map(|column| samples.numbers(column)).transpose();
     let (facts, halls) = (samples.numbers(column("n_tokens_fact")?)?, samples.numbers(column("n_tokens_hall")?)?);
-    let prompts = samples.position("n_tokens_prompt").map(|column| samples.numbers(column)).transpose()?;
+    let prompts = of_column("n_tokens_prompt")?;
     let domains: BTreeSet<String> = samples.domains().iter().cloned().collect();
     let number: BTreeMap<&str, usize> = domains.iter().enumerate().map(|(i, domain)| (domain.as_str(), i)).collect();
+    let domain_of: Vec<usize> = (0..samples.len()).map(|sample| number[samples.domain(sample)]).collect();
     let counts = |sample: usize| {
         let count = |numbers: &Vec<f64>| Some(numbers[sample].round() as i64).filter(|_| !numbers[sample].is_nan());
         let prompt = prompts.as_ref().map_or(Some(0), count)?;
-        let domain = *number.get(samples.domain(sample))?;
-        Some(TokenCounts { domain, prompt, fact: count(&facts)?, hall: count(&halls)? })
+        Some(TokenCounts { domain: domain_of[sample], prompt, fact: count(&facts)?, hall: count(&halls)? })
     };
     let tokens: Vec<Option<TokenCounts>> = (0..samples.len()).map(counts).collect();
+    let logprobs = of_column("logprob_fact")?.zip(of_column("logprob_hall")?);
+    let likelihoods = logprobs.map(|(fact, hall)| grades(&domain_of, &fact, &hall));
     let one_domain = domains.len() == 1;
     let everything = if domains.contains("all") && !one_domain { "(all)" } else { "all" };
     let mut groups: Vec<(String, Vec<usize>)> = vec![(everything.to_owned(), (0..samples.len()).collect())];
@@ -175,20 +169,14 @@ pub(super) fn judge(samples: &Samples, seed: u64, bootstrap: bool) -> Result<Vec
         let rows = (0..samples.len()).filter(|&sample| samples.domain(sample) == domain).collect();
         groups.push((domain, rows));
     }
+    let data = Data { samples, tokens: &tokens, likelihoods: likelihoods.as_deref(), domain_of: &domain_of, settings };
 
     let all_series = series(&samples.columns);
-    let groups: Vec<Group> = groups
-        .iter()
-        .map(|(domain, rows)| {
-            let complete: Option<Vec<TokenCounts>> = rows.iter().map(|&row| tokens[row]).collect();
-            let chains = complete.map(|counts| closed_chains(&counts));
-            Group { domain, rows, tokens: &tokens, bootstrap, chains }
-        })
-        .collect();
+    let groups: Vec<Group> = groups.iter().map(|(domain, rows)| Group::new(domain, rows, &data)).collect();
     // a metric's columns are read once for all domains
     let of_metric = |i: usize| {
         let values = all_series[i].triples(samples)?;
-        Ok(groups.iter().map(|group| one(&all_series[i], &values, group, seed)).collect())
+        Ok(groups.iter().map(|group| one(&all_series[i], &values, group, &data)).collect())
     };
     let by_metric = par_map(all_series.len(), of_metric).into_iter().collect::<Result<Vec<Vec<Comparison>>>>()?;
     let mut by_metric: Vec<_> = by_metric.into_iter().map(Vec::into_iter).collect();
@@ -204,115 +192,205 @@ pub(super) fn judge(samples: &Samples, seed: u64, bootstrap: bool) -> Result<Vec
     Ok(comparisons)
 }
 
+/// What is known of all samples.
+struct Data<'a> {
+    samples: &'a Samples,
+    tokens: &'a [Option<TokenCounts>],
+    /// Grades of log-probability, where they were measured.
+    likelihoods: Option<&'a [Option<TokenCounts>]>,
+    /// Numbers of their domains.
+    domain_of: &'a [usize],
+    settings: Settings,
+}
+
 /// The samples of one domain.
 struct Group<'a> {
     domain: &'a str,
     /// Which of the run's samples they are.
     rows: &'a [usize],
-    /// Of every sample.
-    tokens: &'a [Option<TokenCounts>],
-    /// Whether intervals of raw differences are asked for.
-    bootstrap: bool,
-    /// Closed chains of all of `rows`, for the metrics (nearly all) that every sample has.
-    chains: Option<Vec<Vec<usize>>>,
+    /// Of all of `rows`, for the metrics (nearly all) that every sample has.
+    complete: Option<Design>,
+}
+
+impl<'a> Group<'a> {
+    fn new(domain: &'a str, rows: &'a [usize], data: &Data) -> Self {
+        let complete = rows.iter().all(|&row| data.tokens[row].is_some());
+        Self { domain, rows, complete: complete.then(|| Design::new(rows, domain, data)) }
+    }
+}
+
+/// What does not depend on a metric's values, only on which samples have it.
+struct Design {
+    counts: Vec<TokenCounts>,
+    clusters: Clusters,
+    draws: Draws<Stream>,
+    /// Closed chains, by positions in `counts`.
+    chains: Vec<Vec<usize>>,
+    /// The same at equal likelihood.
+    likely: Option<Vec<Vec<usize>>>,
+    detectable_dz: Option<f64>,
+    chains_detectable_dz: Option<f64>,
+}
+
+impl Design {
+    /// Of samples that have token counts.
+    fn new(rows: &[usize], domain: &str, data: &Data) -> Self {
+        let Data { samples, tokens, likelihoods, domain_of, settings } = *data;
+        let counts: Vec<TokenCounts> = rows.iter().filter_map(|&row| tokens[row]).collect();
+        let label = |&row: &usize| if settings.clusters { samples.cluster(row) } else { row as u32 };
+        let labels: Vec<u32> = rows.iter().map(label).collect();
+        let domains: Vec<u32> = rows.iter().map(|&row| domain_of[row] as u32).collect();
+        let clusters = Clusters::new(&labels, &domains);
+        let draws = Draws::new(&clusters, settings.resamples, stream("bootstrap", settings.seed, domain));
+        let chains = clusters.joined(closed_chains(&counts));
+        let likely = likelihoods.map(|likelihoods| {
+            let (places, grades): (Vec<usize>, Vec<TokenCounts>) =
+                rows.iter().enumerate().filter_map(|(i, &row)| Some((i, likelihoods[row]?))).unzip();
+            let chains = closed_chains(&grades).into_iter();
+            clusters.joined(chains.map(|chain| chain.into_iter().map(|i| places[i]).collect()).collect())
+        });
+        let matched: BTreeSet<usize> = chains.iter().flatten().map(|&row| clusters.of(row)).collect();
+        Self {
+            detectable_dz: smallest_detectable_dz(clusters.len()),
+            chains_detectable_dz: smallest_detectable_dz(matched.len()).filter(|_| chains.len() >= MIN_CHAINS),
+            counts,
+            clusters,
+            draws,
+            chains,
+            likely,
+        }
+    }
 }
 
 /// One metric in one domain, without q-values and verdict; `values` are its samples'.
-fn one(series: &Series, values: &impl Fn(usize) -> Option<Triple>, group: &Group, seed: u64) -> Comparison {
-    let domain = group.domain;
-    let of_row = |&row: &usize| values(row).zip(group.tokens[row]);
-    let (triples, counts): (Vec<Triple>, Vec<TokenCounts>) = group.rows.iter().filter_map(of_row).unzip();
+fn one(series: &Series, values: &impl Fn(usize) -> Option<Triple>, group: &Group, data: &Data) -> Comparison {
+    let (domain, settings) = (group.domain, data.settings);
+    let of_row = |&row: &usize| values(row).zip(data.tokens[row]).map(|(triple, _)| (triple, row));
+    let (triples, rows): (Vec<Triple>, Vec<usize>) = group.rows.iter().filter_map(of_row).unzip();
+    let n = triples.len();
+    let own;
+    let design = match &group.complete {
+        Some(design) if n == group.rows.len() => design,
+        _ => {
+            own = Design::new(&rows, domain, data);
+            &own
+        }
+    };
+    let Design { counts, clusters, chains, .. } = design;
     let column = |value: fn(&Triple) -> f64| triples.iter().map(value).collect::<Vec<f64>>();
     let (fact, hall, differences) = (column(|t| t.fact), column(|t| t.hall), column(|t| t.difference));
     let tokens = |count: fn(&TokenCounts) -> i64| counts.iter().map(|c| count(c) as f64).collect::<Vec<f64>>();
     let scale = fact.iter().chain(&hall).fold(0.0, |m: f64, v| m.max(v.abs()));
 
-    let n = differences.len();
-    let testable = |d: &[f64]| d.len() > 2 && varies(d, scale);
-    let tested = testable(&differences);
+    let tested = clusters.len() > 2 && varies(&differences, scale);
     let dz = cohens_dz(&differences).filter(|_| tested);
-    let own;
-    let chains = match &group.chains {
-        Some(chains) if n == group.rows.len() => chains,
-        _ => {
-            own = closed_chains(&counts);
-            &own
-        }
-    };
-    let equal: Vec<f64> = differences.iter().zip(&counts).filter(|(_, c)| c.fact == c.hall).map(|(d, _)| *d).collect();
+    let sums = clusters.sums(differences.iter().copied());
+    let sizes = clusters.sizes();
+    let means: Vec<f64> = sums.iter().zip(&sizes).map(|(sum, size)| sum / size).collect();
+    let equal = equal_length(&differences, counts, clusters);
     let length_r = if series.difference_of.is_some() {
         pearson(&differences, &tokens(|c| c.hall - c.fact))
     } else {
         pearson(&[fact.as_slice(), &hall].concat(), &[tokens(|c| c.fact), tokens(|c| c.hall)].concat())
     };
+    let auroc = auroc(&fact, &hall, clusters);
     // one stream for both tests: where all triples have equal lengths, they are one test
-    let signs = || stream("sign-flip", seed, domain);
-    let resampled = || bootstrap_interval(&differences, &mut stream("bootstrap", seed, domain));
+    let signs = || stream("sign-flip", settings.seed, domain);
+    let likely = design.likely.as_ref().filter(|_| series.asks_of() != LIKELIHOOD);
+    let at_equal = |chains: &Vec<Vec<usize>>| adjust_for_length(&differences, chains, scale, &mut signs());
+    let spread = standard_deviation(&differences).filter(|_| tested);
     Comparison {
         metric: series.metric.clone(),
         difference_of: series.difference_of.clone(),
         domain: domain.to_owned(),
         direction: series.direction,
         n,
+        n_clusters: clusters.len(),
         mean_fact: mean(&fact),
         mean_hall: mean(&hall),
         mean_diff: mean(&differences),
         cohens_dz: dz,
         hedges_g: dz.zip(hedges_correction(n.saturating_sub(1))).map(|(d, j)| d * j),
-        interval: (tested && group.bootstrap).then(resampled).flatten(),
-        p_permutation: tested.then(|| sign_flip_p(&differences, &mut signs())).flatten(),
-        p_wilcoxon: tested.then(|| wilcoxon_signed_rank(&differences)).flatten(),
+        cohens_d: mean(&differences).zip(pooled(&fact, &hall)).map(|(d, sd)| d / sd).filter(|_| tested),
+        auroc: match series.direction {
+            Direction::HallMinusFact => auroc,
+            Direction::FactMinusHall => auroc.map(Auroc::turned),
+        },
+        interval: tested.then(|| design.draws.interval(clusters, &sums)).flatten(),
+        p_permutation: tested.then(|| sign_flip_p(&sums, &mut signs())).flatten(),
+        p_wilcoxon: tested.then(|| wilcoxon_signed_rank(&means)).flatten(),
         q_value: None,
+        p_holm: None,
+        equivalence: spread.and_then(|sd| equivalence(mean_over(&sums, &sizes).0, sd, settings.bound)),
+        detectable_dz: design.detectable_dz,
         length_r,
         n_matched: chains.iter().map(Vec::len).sum(),
         n_chains: chains.len(),
-        adjusted: tested.then(|| adjust_for_length(&differences, chains, scale, &mut signs())).flatten(),
+        adjusted: tested.then(|| at_equal(chains)).flatten(),
         adjusted_q: None,
-        n_equal: equal.len(),
-        equal_diff: mean(&equal).filter(|_| equal.len() > 2),
-        equal_p: testable(&equal).then(|| sign_flip_p(&equal, &mut stream("equal-length", seed, domain))).flatten(),
+        adjusted_detectable_dz: design.chains_detectable_dz,
+        n_likely_matched: likely.map(|chains| chains.iter().map(Vec::len).sum()),
+        likely: likely.filter(|_| tested).and_then(at_equal),
+        likely_q: None,
+        n_equal: equal.values.len(),
+        equal_diff: mean(&equal.values).filter(|_| equal.values.len() > 2),
+        equal_p: (equal.values.len() > 2 && varies(&equal.values, scale))
+            .then(|| sign_flip_p(&equal.sums, &mut stream("equal-length", settings.seed, domain)))
+            .flatten(),
         equal_q: None,
-        verdict: Verdict::NoDifference,
+        verdict: Verdict::Undecided,
     }
 }
 
-/// q-values over one domain's metrics. The family is the metrics themselves: token counts are the
-/// control, and a `*_diff` row asks its metric's question again and shares its answer.
+/// √((s_f² + s_h²) / 2); none where neither varies.
+fn pooled(fact: &[f64], hall: &[f64]) -> Option<f64> {
+    let variance = (standard_deviation(fact)?.powi(2) + standard_deviation(hall)?.powi(2)) / 2.0;
+    Some(variance.sqrt()).filter(|sd| *sd > 0.0)
+}
+
+/// Differences of the samples whose texts have equally many tokens.
+struct EqualLength {
+    values: Vec<f64>,
+    /// Their sums by cluster.
+    sums: Vec<f64>,
+}
+
+fn equal_length(differences: &[f64], counts: &[TokenCounts], clusters: &Clusters) -> EqualLength {
+    let mut sums: BTreeMap<usize, f64> = BTreeMap::new();
+    let equal = differences.iter().zip(counts).enumerate().filter(|(_, (_, c))| c.fact == c.hall);
+    let values = equal.map(|(row, (&difference, _))| {
+        *sums.entry(clusters.of(row)).or_default() += difference;
+        difference
+    });
+    EqualLength { values: values.collect(), sums: sums.into_values().collect() }
+}
+
+/// q-values over one domain's metrics. A family is the metrics themselves, or the nulls of their geometry: token
+/// counts are the control, and a `*_diff` row asks its metric's question again and shares its answer.
 fn add_q(group: &mut [Comparison], series: &[Series]) {
     let member = |i: usize| series[i].difference_of.is_none() && series[i].metric != LENGTH;
-    let family = |p: fn(&Comparison) -> Option<f64>| {
-        benjamini_hochberg(&group.iter().enumerate().map(|(i, c)| p(c).filter(|_| member(i))).collect::<Vec<_>>())
+    let family = |correct: fn(&[Option<f64>]) -> Vec<Option<f64>>, p: fn(&Comparison) -> Option<f64>| {
+        let of = |family: Family| {
+            let own = |i: usize| member(i) && series[i].family == family;
+            correct(&group.iter().enumerate().map(|(i, c)| p(c).filter(|_| own(i))).collect::<Vec<_>>())
+        };
+        let (metrics, nulls) = (of(Family::Metrics), of(Family::Nulls));
+        metrics.into_iter().zip(nulls).map(|(metric, null)| metric.or(null)).collect::<Vec<_>>()
     };
-    let raw = family(|c| c.p_permutation);
-    let adjusted = family(|c| Some(c.adjusted?.p));
-    let equal = family(|c| c.equal_p);
+    let raw = family(benjamini_hochberg, |c| c.p_permutation);
+    let raw_holm = family(holm, |c| c.p_permutation);
+    let adjusted = family(benjamini_hochberg, |c| Some(c.adjusted?.p));
+    let likely = family(benjamini_hochberg, |c| Some(c.likely?.p));
+    let equal = family(benjamini_hochberg, |c| c.equal_p);
     for (i, comparison) in group.iter_mut().enumerate() {
         let asked = match &series[i].difference_of {
             Some(metric) => series.iter().position(|s| s.metric == *metric).unwrap_or(i),
             None => i,
         };
         comparison.q_value = raw[asked];
+        comparison.p_holm = raw_holm[asked];
         comparison.adjusted_q = adjusted[asked];
+        comparison.likely_q = likely[asked];
         comparison.equal_q = equal[asked];
-    }
-}
-
-/// The rule of [`compare`].
-fn verdict(c: &Comparison) -> Verdict {
-    if c.metric == LENGTH {
-        return Verdict::Control;
-    }
-    let Some(difference) = c.mean_diff.filter(|_| c.n > 2) else { return Verdict::TooFewSamples };
-    let Some(q) = c.q_value else { return Verdict::NoVariation };
-    let found = q <= ALPHA;
-    let at_equal = c.adjusted.zip(c.adjusted_q);
-    let same_sign = |other: f64| other * difference.signum() > 0.0;
-    match at_equal {
-        Some((at_equal, q)) if q <= ALPHA && (!found || same_sign(at_equal.difference)) => {
-            Verdict::SurvivesLengthControl
-        }
-        _ if !found => Verdict::NoDifference,
-        Some((at_equal, _)) if !at_equal.may_be(difference) => Verdict::ExplainedByLength,
-        _ => Verdict::NoLengthControl,
     }
 }

@@ -40,9 +40,8 @@ impl Adjusted {
 /// the s_j is exact, skewed noise and noise that grows with length included. Where total length
 /// matters, both hold for chains of equal prompt lengths, and nearly so for those of nearly equal ones.
 ///
-/// The interval is δ ± t · √(c/(c−1) Σ (s_j − k_j δ)²) / Σ k_j with c chains and Student's t on c − 1
-/// degrees of freedom: the variance of a ratio of sums over clusters (W. G. Cochran, "Sampling
-/// Techniques", 3rd ed., 1977, §6.5).
+/// The interval is δ ± t times the error of [`mean_over`] the chains, with Student's t on c − 1 degrees of
+/// freedom.
 pub fn adjust_for_length(
     differences: &[f64],
     chains: &[Vec<usize>],
@@ -59,19 +58,39 @@ pub fn adjust_for_length(
     };
     let sums: Vec<f64> = chains.iter().map(sum).collect();
     let sizes: Vec<f64> = chains.iter().map(|chain| chain.len() as f64).collect();
-    let triples: f64 = sizes.iter().sum();
-    let difference = sums.iter().sum::<f64>() / triples;
     let p = sign_flip_p(&sums, random)?;
-
-    let residuals: Vec<f64> = sums.iter().zip(&sizes).map(|(s, k)| s - k * difference).collect();
-    let c = chains.len() as f64;
-    let error = (c / (c - 1.0) * residuals.iter().map(|r| r * r).sum::<f64>()).sqrt() / triples;
-    let t = StudentsT::new(0.0, 1.0, c - 1.0).ok().filter(|_| varies(&residuals, scale));
+    let (Mean { estimate, error, df }, residuals) = mean_over(&sums, &sizes);
+    let t = StudentsT::new(0.0, 1.0, df).ok().filter(|_| varies(&residuals, scale));
     let interval = t.map(|t| {
         let half = t.inverse_cdf(0.975) * error;
-        (difference - half, difference + half)
+        (estimate - half, estimate + half)
     });
-    Some(Adjusted { difference, interval, p })
+    Some(Adjusted { difference: estimate, interval, p })
+}
+
+/// A mean over clusters of rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Mean {
+    /// The mean over rows.
+    pub estimate: f64,
+    /// Its standard error.
+    pub error: f64,
+    /// Degrees of freedom of that.
+    pub df: f64,
+}
+
+/// The mean over the rows of clusters with these sums and sizes, δ = Σ s_j / Σ k_j with the error
+/// √(c/(c−1) Σ (s_j − k_j δ)²) / Σ k_j, and those residuals. Where every row is a cluster that is the usual error
+/// of a mean.
+///
+/// Source: W. G. Cochran, "Sampling Techniques", 3rd ed., 1977, §6.5.
+pub(super) fn mean_over(sums: &[f64], sizes: &[f64]) -> (Mean, Vec<f64>) {
+    let rows: f64 = sizes.iter().sum();
+    let estimate = sums.iter().sum::<f64>() / rows;
+    let residuals: Vec<f64> = sums.iter().zip(sizes).map(|(s, k)| s - k * estimate).collect();
+    let c = sums.len() as f64;
+    let error = (c / (c - 1.0) * residuals.iter().map(|r| r * r).sum::<f64>()).sqrt() / rows;
+    (Mean { estimate, error, df: c - 1.0 }, residuals)
 }
 
 #[cfg(test)]

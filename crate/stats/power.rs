@@ -20,16 +20,34 @@ pub fn smallest_detectable_dz(n: usize) -> Option<f64> {
     }
     let critical = StudentsT::new(0.0, 1.0, (n - 1) as f64).ok()?.inverse_cdf(1.0 - ALPHA / 2.0);
     let power = |dz: f64| power_of_t(n, critical, dz);
-    let (mut low, mut high) = (0.0, 1.0);
-    while power(high) < POWER {
-        (low, high) = (high, 2.0 * high);
+    // what the normal distribution says is near; power rises with d_z
+    let normal = Normal::standard();
+    let near = (normal.inverse_cdf(1.0 - ALPHA / 2.0) + normal.inverse_cdf(POWER)) / (n as f64).sqrt();
+    let (mut low, mut high) = ((0.0, power(0.0) - POWER), (near, power(near) - POWER));
+    while high.1 < 0.0 {
+        (low, high) = (high, (2.0 * high.0, power(2.0 * high.0) - POWER));
     }
-    // from [2^k, 2^(k+1)] or [0, 1] down to neighbouring doubles
-    for _ in 0..60 {
-        let middle = (low + high) / 2.0;
-        if power(middle) < POWER { low = middle } else { high = middle }
+    // false position (the Illinois rule), which ends after some ten steps
+    for _ in 0..100 {
+        if high.0 - low.0 <= 1e-14 * high.0 {
+            break;
+        }
+        let middle = (low.0 * high.1 - high.0 * low.1) / (high.1 - low.1);
+        let found = power(middle) - POWER;
+        if found == 0.0 || middle <= low.0 || middle >= high.0 {
+            return Some(middle);
+        }
+        // the end that stays counts half, so that the other moves past the root
+        if found < 0.0 {
+            (low, high.1) = ((middle, found), high.1 / 2.0)
+        } else {
+            (high, low.1) = ((middle, found), low.1 / 2.0)
+        }
+        if found.abs() < 1e-14 {
+            return Some(middle);
+        }
     }
-    Some((low + high) / 2.0)
+    Some((low.0 + high.0) / 2.0)
 }
 
 /// P(|T| > `critical`) where T is noncentral t with n − 1 degrees of freedom and noncentrality d_z √n.

@@ -1,4 +1,4 @@
-//! Resampling: bootstrap interval and sign-flip test of a mean of paired differences.
+//! Resampling: the interval that resamples give, and the sign-flip test of a mean of paired differences.
 
 use rand_chacha::rand_core::RngCore;
 use statrs::distribution::{ContinuousCDF, Normal};
@@ -7,7 +7,7 @@ use super::effect::mean;
 use crate::random::{Stream, keyed};
 
 /// Bootstrap resamples.
-pub const RESAMPLES: usize = 2_000;
+pub const RESAMPLES: usize = 10_000;
 
 /// Random sign patterns of the permutation test, beside the observed one.
 pub const PERMUTATIONS: usize = 9_999;
@@ -21,49 +21,38 @@ pub fn stream(purpose: &str, seed: u64, domain: &str) -> Stream {
     keyed(&[b"saescope/stats/1", purpose.as_bytes(), &seed.to_le_bytes(), domain.as_bytes()])
 }
 
-/// 95 % bootstrap interval of the mean, bias-corrected and accelerated ([`bca_interval`]), from
-/// [`RESAMPLES`] resamples. None for fewer than three values.
-pub fn bootstrap_interval(values: &[f64], random: &mut impl RngCore) -> Option<(f64, f64)> {
-    let n = values.len();
-    if n < 3 || n > u32::MAX as usize {
-        return None;
-    }
-    let mut means = Vec::with_capacity(RESAMPLES);
-    for _ in 0..RESAMPLES {
-        let mut sum = 0.0;
-        for _ in 0..n {
-            // multiply and shift: the bias of n / 2^32 is far below the resampling error
-            sum += values[((u64::from(random.next_u32()) * n as u64) >> 32) as usize];
-        }
-        means.push(sum / n as f64);
-    }
-    bca_interval(values, means)
-}
-
 /// Bias-corrected and accelerated 95 % interval of the mean of `values`, given means of resamples.
 /// Falls back to the plain percentiles where all resamples lie on one side. None for fewer than
 /// two values or no resamples.
 ///
 /// Source: B. Efron, "Better bootstrap confidence intervals", 1987; acceleration by the jackknife,
 /// ties with the estimate counted half.
-pub fn bca_interval(values: &[f64], mut resampled: Vec<f64>) -> Option<(f64, f64)> {
+pub fn bca_interval(values: &[f64], resampled: Vec<f64>) -> Option<(f64, f64)> {
     let estimate = mean(values).filter(|_| values.len() > 1)?;
+    // leaving out x_i moves the mean by (x_i − mean)/(n − 1) the other way
+    let influence: Vec<f64> = values.iter().map(|value| value - estimate).collect();
+    bca(estimate, &influence, resampled)
+}
+
+/// [`bca_interval`] of any estimate, given what each observation adds to it, up to a common factor.
+pub(super) fn bca(estimate: f64, influence: &[f64], mut resampled: Vec<f64>) -> Option<(f64, f64)> {
     if resampled.is_empty() {
         return None;
     }
     resampled.sort_unstable_by(f64::total_cmp);
-    let below = resampled.partition_point(|&m| m < estimate);
-    let up_to = resampled.partition_point(|&m| m <= estimate);
+    // a resample that equals the estimate may have been summed in another order
+    let near = 1e-10 * (resampled[resampled.len() - 1] - resampled[0]);
+    let below = resampled.partition_point(|&m| m < estimate - near);
+    let up_to = resampled.partition_point(|&m| m <= estimate + near);
     let share = (below + up_to) as f64 / (2 * resampled.len()) as f64;
 
-    // leaving out x_i moves the mean by (x_i − mean)/(n − 1) the other way
     let (mut squares, mut cubes) = (0.0, 0.0);
-    for value in values {
-        let u = (value - estimate) / (values.len() - 1) as f64;
+    for u in influence {
         squares += u * u;
         cubes += u * u * u;
     }
     let acceleration = if squares > 0.0 { cubes / (6.0 * squares.powf(1.5)) } else { 0.0 };
+    let acceleration = if acceleration.is_finite() { acceleration } else { 0.0 };
 
     let normal = Normal::standard();
     let bias = normal.inverse_cdf(share);
@@ -161,22 +150,5 @@ mod tests {
             .count() as f64
             / f64::from(1 << 14);
         assert!((sampled - exact).abs() < 0.02, "{sampled} {exact}");
-    }
-
-    #[test]
-    fn a_seed_gives_one_answer() {
-        let values: Vec<f64> = (0..40).map(|i| ((i * 31) % 17) as f64).collect();
-        let run = |seed| bootstrap_interval(&values, &mut stream("bootstrap", seed, "x")).unwrap();
-        assert_eq!(run(3), run(3));
-        assert_ne!(run(3), run(4));
-        let (low, high) = run(3);
-        let centre = mean(&values).unwrap();
-        assert!(low < centre && centre < high);
-    }
-
-    #[test]
-    fn constant_values_have_an_interval_of_no_width() {
-        assert_eq!(bootstrap_interval(&[2.0; 5], &mut stream("bootstrap", 0, "x")), Some((2.0, 2.0)));
-        assert_eq!(bootstrap_interval(&[1.0, 2.0], &mut stream("bootstrap", 0, "x")), None);
     }
 }

@@ -8,6 +8,7 @@ use std::fmt;
 use crate::error::{Error, Result};
 use crate::metrics::{Cell, Column, Kind, Table};
 use crate::platform::{MemoryJournal, Scratch};
+use crate::random;
 
 /// Rows of a block.
 const BLOCK: usize = 1024;
@@ -31,6 +32,12 @@ pub struct Samples {
     place: HashMap<String, u32>,
     /// By sample.
     domain: Vec<u32>,
+    /// Position of the column `cluster`, where there is one.
+    cluster_column: Option<usize>,
+    /// Numbers of the clusters, by the first bytes of their names' hashes: names are not kept.
+    clusters: HashMap<u64, u32>,
+    /// By sample; empty without the column.
+    cluster: Vec<u32>,
 }
 
 impl Samples {
@@ -57,6 +64,9 @@ impl Samples {
             domains: Vec::new(),
             place: HashMap::new(),
             domain: Vec::new(),
+            cluster_column: columns.iter().position(|c| c.name == "cluster" && c.kind == Kind::Utf8),
+            clusters: HashMap::new(),
+            cluster: Vec::new(),
         })
     }
 
@@ -84,6 +94,15 @@ impl Samples {
             }
         };
         self.domain.push(number);
+        if let Some(column) = self.cluster_column {
+            let name = match row.get(column) {
+                Some(Cell::Text(name)) => name.as_str(),
+                _ => "",
+            };
+            let [a, b, c, d, e, f, g, h, ..] = random::key(&[name.as_bytes()]);
+            let next = u32::try_from(self.clusters.len()).unwrap_or(u32::MAX);
+            self.cluster.push(*self.clusters.entry(u64::from_le_bytes([a, b, c, d, e, f, g, h])).or_insert(next));
+        }
         if self.domain.len() == (self.blocks + 1) * BLOCK {
             let bytes: Vec<u8> = self.rest.iter().flatten().flat_map(|number| number.to_le_bytes()).collect();
             self.scratch.append(&bytes)?;
@@ -129,6 +148,11 @@ impl Samples {
     /// A sample's domain.
     pub(super) fn domain(&self, sample: usize) -> &str {
         &self.domains[self.domain[sample] as usize]
+    }
+
+    /// Number of a sample's cluster; its own where the table has none.
+    pub(super) fn cluster(&self, sample: usize) -> u32 {
+        self.cluster.get(sample).copied().unwrap_or(sample as u32)
     }
 
     /// Every domain once.

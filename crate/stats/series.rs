@@ -2,10 +2,13 @@
 
 use super::samples::Samples;
 use crate::error::Result;
-use crate::metrics::{Column, Direction, Form, Kind, Part, TextKind};
+use crate::metrics::{Column, Direction, Family, Form, Kind, Part, TextKind};
 
 /// Token counts as a metric's name.
 pub(super) const LENGTH: &str = "n_tokens";
+
+/// Log-probabilities as a metric's name.
+pub(super) const LIKELIHOOD: &str = "logprob";
 
 /// One metric of every sample.
 #[derive(Debug, Clone, PartialEq)]
@@ -14,6 +17,8 @@ pub(super) struct Series {
     pub metric: String,
     /// For a `*_diff` column: the metric that it is the difference of.
     pub difference_of: Option<String>,
+    /// Among which metrics it is tested.
+    pub family: Family,
     /// What a difference of this series is.
     pub direction: Direction,
     /// Columns of the fact and of the hallucination.
@@ -23,6 +28,11 @@ pub(super) struct Series {
 }
 
 impl Series {
+    /// The metric whose question it asks.
+    pub fn asks_of(&self) -> &str {
+        self.difference_of.as_ref().unwrap_or(&self.metric)
+    }
+
     /// Every sample's values; none where either side is null.
     ///
     /// # Errors
@@ -58,7 +68,7 @@ pub(super) fn series(columns: &[Column]) -> Vec<Series> {
     let mut found = Vec::new();
     for (i, column) in columns.iter().enumerate() {
         let (Kind::Int64 | Kind::Float64, Some(part)) = (column.kind, &column.part) else { continue };
-        if part.form != Form::Text(TextKind::Fact) {
+        if part.form != Form::Text(TextKind::Fact) || part.family == Family::None {
             continue;
         }
         let other = |wanted: &dyn Fn(Form) -> bool| {
@@ -68,12 +78,13 @@ pub(super) fn series(columns: &[Column]) -> Vec<Series> {
         };
         let Some(j) = other(&|form| form == Form::Text(TextKind::Hall)) else { continue };
         let (metric, direction, sides) = (part.metric.clone(), Direction::HallMinusFact, [i, j]);
-        found.push(Series { metric, difference_of: None, direction, sides, stored: None });
+        let family = part.family;
+        found.push(Series { metric, difference_of: None, family, direction, sides, stored: None });
         let Some(k) = other(&|form| matches!(form, Form::Difference(_))) else { continue };
         let difference = &columns[k];
         let Some(Part { form: Form::Difference(direction), .. }) = difference.part else { continue };
         let (metric, difference_of) = (difference.name.clone(), Some(part.metric.clone()));
-        found.push(Series { metric, difference_of, direction, sides, stored: Some(k) });
+        found.push(Series { metric, difference_of, family, direction, sides, stored: Some(k) });
     }
     found
 }

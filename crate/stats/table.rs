@@ -47,6 +47,8 @@ const NO_SAMPLES: &str = "there are no samples";
 const UNTESTED: &str = "there are fewer than three samples, or the differences do not vary";
 const NO_Q: &str = "untested, or the row is that of the token counts";
 const FEW_CHAINS: &str = "untested, or fewer chains than the length control needs";
+const NO_LOGPROB: &str = "log-probabilities were not measured, or the row is theirs";
+const FEW_LIKELY: &str = "log-probabilities were not measured, the row is theirs, or there are too few chains";
 const FEW_EQUAL: &str = "there are fewer than three such samples";
 const EQUAL_UNTESTED: &str = "there are fewer than three such samples, or their differences do not vary";
 
@@ -70,6 +72,12 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
         |c| Cell::Text(c.direction.as_str().into()),
     ),
     count("n", "samples", "Samples that have the metric on both sides", |c| Cell::count(c.n)),
+    count(
+        "n_clusters",
+        "clusters",
+        "Clusters that they are in: what counts as independent, is resampled, and has its signs flipped",
+        |c| Cell::count(c.n_clusters),
+    ),
     number("mean_fact", "metric", NO_SAMPLES, "Mean over facts", |c| c.mean_fact.into()),
     number("mean_hall", "metric", NO_SAMPLES, "Mean over hallucinations", |c| c.mean_hall.into()),
     number("mean_diff", "metric", NO_SAMPLES, "Mean difference, in the row's direction", |c| c.mean_diff.into()),
@@ -88,11 +96,38 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
         |c| c.hedges_g.into(),
     ),
     number(
+        "cohens_d",
+        "standard deviations",
+        UNTESTED,
+        "Cohen's d with the pooled standard deviation of facts and hallucinations: the mean difference over \
+         √((s_f² + s_h²) / 2)",
+        |c| c.cohens_d.into(),
+    ),
+    number(
+        "auroc",
+        "probability",
+        "there are fewer than three clusters",
+        "Area under the ROC curve of the metric alone: the chance that it is larger for a hallucination than for a \
+         fact (of a `*_diff` row whose sign is fact − hall, smaller), ties counted half; the row of `n_tokens` is \
+         that of length alone, that of `logprob` that of likelihood alone",
+        |c| c.auroc.map(|a| a.area).into(),
+    ),
+    number(
+        "auroc_ci_low",
+        "probability",
+        "it is 0 or 1, or nothing varies",
+        "Lower end of its 95 % interval (paired and by clusters, on the logit)",
+        |c| c.auroc.and_then(|a| a.interval).map(|i| i.0).into(),
+    ),
+    number("auroc_ci_high", "probability", "it is 0 or 1, or nothing varies", "Its upper end", |c| {
+        c.auroc.and_then(|a| a.interval).map(|i| i.1).into()
+    }),
+    number(
         "ci_low",
         "metric",
         UNTESTED,
-        "Lower end of the 95 % bootstrap interval of the mean difference (bias-corrected and accelerated, 2,000 \
-         resamples)",
+        "Lower end of the 95 % bootstrap interval of the mean difference (bias-corrected and accelerated, by \
+         clusters, over all samples drawn within domains)",
         |c| c.interval.map(|i| i.0).into(),
     ),
     number("ci_high", "metric", UNTESTED, "Its upper end", |c| c.interval.map(|i| i.1).into()),
@@ -111,6 +146,31 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
         "Benjamini–Hochberg q of `p_permutation` over the domain's metrics; a `*_diff` row is its metric's \
          hypothesis again and shares its q, token counts are no member",
         |c| c.q_value.into(),
+    ),
+    number("p_holm", "probability", NO_Q, "Holm's adjusted p of `p_permutation` over the same family", |c| {
+        c.p_holm.into()
+    }),
+    number(
+        "equivalence_p",
+        "probability",
+        UNTESTED,
+        "Two one-sided t-tests against the bound (|d_z| = 0.3 unless the manifest says otherwise): small where a \
+         difference as large as that is ruled out",
+        |c| c.equivalence.map(|e| e.p).into(),
+    ),
+    number(
+        "excluded_dz",
+        "standard deviations",
+        UNTESTED,
+        "The smallest |d_z| that those tests would rule out at 5 %: the difference is smaller than this",
+        |c| c.equivalence.map(|e| e.excluded_dz).into(),
+    ),
+    number(
+        "detectable_dz",
+        "standard deviations",
+        "there are fewer than three clusters",
+        "The smallest |d_z| that so many clusters show in a single test with a chance of 80 %",
+        |c| c.detectable_dz.into(),
     ),
     number(
         "length_r",
@@ -155,6 +215,45 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
         NO_Q,
         "Benjamini–Hochberg q of `length_adjusted_p` over the domain's metrics",
         |c| c.adjusted_q.into(),
+    ),
+    number(
+        "length_detectable_dz",
+        "standard deviations",
+        "fewer chains than the length control needs",
+        "The smallest |d_z| at equal length that the matched triples show in a single test with a chance of 80 %",
+        |c| c.adjusted_detectable_dz.into(),
+    ),
+    StatColumn {
+        name: "n_logprob_matched",
+        kind: Kind::Int64,
+        null: Some(NO_LOGPROB),
+        unit: "samples",
+        meaning: "Triples in closed chains of equal log-probability, by sixteen grades of it in the place of token \
+                  counts",
+        cell: |c| c.n_likely_matched.map_or(Cell::Null, Cell::count),
+    },
+    number(
+        "logprob_adjusted_diff",
+        "metric",
+        FEW_LIKELY,
+        "Mean difference over those: the one at equal log-probability; no verdict reads it",
+        |c| c.likely.map(|a| a.difference).into(),
+    ),
+    number("logprob_adjusted_ci_low", "metric", FEW_LIKELY, "Lower end of its 95 % interval", |c| {
+        c.likely.and_then(|a| a.interval).map(|i| i.0).into()
+    }),
+    number("logprob_adjusted_ci_high", "metric", FEW_LIKELY, "Upper end of its 95 % interval", |c| {
+        c.likely.and_then(|a| a.interval).map(|i| i.1).into()
+    }),
+    number("logprob_adjusted_p", "probability", FEW_LIKELY, "Sign-flip test of it over chains, two-sided", |c| {
+        c.likely.map(|a| a.p).into()
+    }),
+    number(
+        "logprob_adjusted_q",
+        "false-discovery rate",
+        FEW_LIKELY,
+        "Benjamini–Hochberg q of `logprob_adjusted_p` over the domain's metrics",
+        |c| c.likely_q.into(),
     ),
     count(
         "n_equal_length",

@@ -8,7 +8,7 @@ use super::task::{Reporter, Task, memory};
 use super::workers::Deal;
 use crate::engine::Outcome;
 use crate::error::{Error, Result};
-use crate::metrics::{self, SampleMeasure};
+use crate::metrics::{self, Extras, SampleMeasure};
 use crate::output;
 use crate::platform::{self, MemoryFiles};
 use crate::protocol::{Bytes, Event, PartialRun, RunFiles, Setup};
@@ -102,7 +102,12 @@ pub(super) async fn analyze(
 fn partial(task: &Task, spool: &Spool) -> Result<()> {
     let Some(base) = spool.base() else { return Ok(()) };
     let samples: Vec<SampleMeasure> = (0..spool.measured()).map(|i| spool.sample(i)).collect::<Result<_>>()?;
-    let table = metrics::table(&samples, &base.manifest.layers, base.logprob, &base.manifest.run_id)?;
+    let table = metrics::table(
+        &samples,
+        &base.manifest.layers,
+        Extras { logprob: base.logprob, nulls: base.nulls > 0 },
+        &base.manifest.run_id,
+    )?;
     let partial = PartialRun {
         samples_done: samples.len(),
         samples_total: spool.header().samples,

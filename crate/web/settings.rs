@@ -3,6 +3,7 @@
 use crate::dataset::{self, DEFAULT_JOIN, Dataset, Format};
 use crate::engine::{Batching, Options};
 use crate::error::Result;
+use crate::metrics::NULL_DRAWS;
 use crate::protocol::{DataChoice, DatasetInfo, Setup};
 use crate::run::Loaded;
 
@@ -39,6 +40,7 @@ pub(super) fn options(setup: &Setup) -> Result<Options> {
         noise: setup.noise.parse()?,
         seed,
         logprob,
+        nulls: setup.nulls.unwrap_or(NULL_DRAWS),
         pass: None,
         halvings: 0,
         join: DEFAULT_JOIN.to_owned(),

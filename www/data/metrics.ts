@@ -17,6 +17,8 @@ export interface Metric {
   /** The `*_diff` column, where there is one. */
   diff: string | null;
   label: string;
+  /** Whether it says where another number stands among draws of a null. */
+  nulls: boolean;
 }
 
 /** What a column holds of its metric; `series` is the name that stats.parquet has for the metric itself. */
@@ -49,6 +51,11 @@ function find(name: string): Name | null {
 const at = (template: string, layer: number | null): string => template.replace("{L}", String(layer));
 
 const TEXTS: Partial<Record<Part, string>> = { prompt: " of the prompt", fact: " of the fact", hall: " of the hallucination", diff: " (difference column)" };
+
+/** Whether a name of either file says where another number stands among draws of a null. */
+export function isNull(name: string): boolean {
+  return find(name)?.entry.nulls === true;
+}
 
 /** The layer of a name, where it has one, and the metric without layer and text. */
 export function splitName(name: string): { layer: number | null; base: string } {
@@ -116,6 +123,7 @@ export function metricsOf(table: Table): Metric[] {
       hall,
       diff: diff != null && table.has(diff) ? diff : null,
       label: nameInWords(name),
+      nulls: entry.nulls === true,
     });
   }
   return metrics;

@@ -1,7 +1,7 @@
 // Written from crate/output/manifest.rs by its tests (see crate/protocol/typescript.rs): do not edit.
 
 /** The version of the files' format that this program writes. */
-export const SCHEMA_VERSION = 3;
+export const SCHEMA_VERSION = 4;
 
 /** The tensor library's back end, and where it computes. */
 export type Backend = "flex" | "flex (wasm simd)" | "wgpu (vulkan)" | "wgpu (metal)" | "wgpu (dx12)" | "wgpu (webgpu)";
@@ -148,6 +148,10 @@ export type Manifest = {
   dataset: DatasetInfo,
   /** Noise behind `stability`. */
   noise: NoiseInfo,
+  /** Nulls of the geometry; absent where none were drawn. */
+  nulls?: NullsInfo | null,
+  /** What `stats.parquet` was made with; absent in earlier runs. */
+  statistics?: StatisticsInfo | null,
   /** Where and how numbers were computed. */
   compute: ComputeInfo,
   /** How texts were packed. */
@@ -202,6 +206,18 @@ export type NoiseInfo = {
 
 /** A [`Normalization`] without its factor, under the name that SAELens gives it. */
 export type NormalizeActivations = "none" | "expected_average_only_in" | "constant_norm_rescale" | "layer_norm";
+
+/** How the nulls of the geometry were drawn. */
+export type NullsInfo = {
+  /** Draws of each null. */
+  draws: number,
+  /** Their seed. */
+  seed: number,
+  /** Decoder rows, and random directions, that they are drawn from. */
+  pool_rows: number,
+  /** Active features up to which a text has nulls. */
+  most_features: number,
+};
 
 /** Number format of weights and matmuls. */
 export type Precision = "f32" | "f16" | "bf16";
@@ -266,6 +282,18 @@ export type StageTiming = {
   stage: string,
   /** Seconds spent in it; stages may overlap. */
   seconds: number,
+};
+
+/** What the statistics depend on beside the samples. */
+export type StatisticsInfo = {
+  /** Seed of everything that is drawn. */
+  seed: number,
+  /** Resamples behind an interval. */
+  resamples: number,
+  /** |d_z| that equivalence is tested against. */
+  equivalence_bound: number,
+  /** Whether samples of one cluster were taken together. */
+  clusters: boolean,
 };
 
 /** When a run did what. */

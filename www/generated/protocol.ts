@@ -483,6 +483,8 @@ export type Sample = {
   domain: string,
   /** Difficulty; 1 to 10 in the built-in set, any integer in others, 0 where none is given. */
   complexity: number,
+  /** What it is not independent of: samples of one template or source. None where the data set does not say. */
+  cluster?: string,
   /** Unfinished sentence. */
   prompt: string,
   /** True completion. */
@@ -509,6 +511,8 @@ export type Setup = {
   seed: number,
   /** Whether log-probabilities are computed too. */
   logprob: boolean,
+  /** Draws of each null of the geometry, 0 for none; 200 where it is absent. */
+  nulls?: number,
   /** Triples per micro-batch; the numbers do not depend on it. Absent: the device decides. */
   batch_size?: number,
   /** Workers that compute side by side on the CPU; the numbers do not depend on it. Absent: as many as there are

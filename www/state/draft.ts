@@ -37,6 +37,7 @@ export interface Fields {
   noise: string;
   seed: string;
   logprob: boolean;
+  nulls: boolean;
   batch: string;
   workers: string;
   limit: string;
@@ -62,6 +63,7 @@ export function defaults(): Fields {
     noise: "relative:0.1",
     seed: "0",
     logprob: false,
+    nulls: true,
     batch: "",
     workers: "",
     limit: "",
@@ -181,6 +183,7 @@ export function setupOf(fields: Fields): Setup {
     noise: fields.noise.trim(),
     seed: whole(fields.seed, "seed", 0) ?? 0,
     logprob: fields.logprob,
+    ...(fields.nulls ? {} : { nulls: 0 }),
     ...(limit === undefined ? {} : { limit }),
     ...(batch_size === undefined ? {} : { batch_size }),
     ...(workers === undefined ? {} : { workers }),
@@ -205,6 +208,7 @@ export function toQuery(fields: Fields): string {
   }
   for (const key of PLAIN) if (fields[key] !== initial[key]) query.set(key, fields[key]);
   if (fields.logprob) query.set("logprob", "1");
+  if (!fields.nulls) query.set("nulls", "0");
   if (!fields.store) query.set("store", "0");
   return query.toString();
 }
@@ -241,6 +245,7 @@ export function fromQuery(query: URLSearchParams): Fields {
   if (query.get("precision") === "f16") fields.precision = "f16";
   for (const key of ["noise", "seed", "batch", "workers", "limit"] as const) fields[key] = query.get(key) ?? fields[key];
   fields.logprob = query.get("logprob") === "1";
+  fields.nulls = query.get("nulls") !== "0";
   fields.store = query.get("store") !== "0";
   return fields;
 }

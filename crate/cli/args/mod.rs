@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use convert::{Convert, QuantizeArg, QuantizeArgs};
 pub use parts::{Bytes, DataArgs, DatasetArg, DeviceArg, DeviceArgs, MeasureArgs, ModelArgs, PrecisionArg, SaeArg};
-pub use runs::{Analyze, Compare, Merge, Report, Verify};
+pub use runs::{Analyze, Compare, Merge, Report, Stats, Verify};
 
 use crate::metrics::SINK_MEDIANS;
 
@@ -55,6 +55,13 @@ Examples:
   saescope analyze --shard 2/2 --run-id mine --out part2
   saescope merge part1 part2 --out whole")]
     Merge(Merge),
+    /// Make a finished run's stats.parquet again from its metrics.parquet, with the same or other settings.
+    #[command(after_help = "\
+Examples:
+  saescope stats runs/20260101_120000                  the run's own, byte for byte
+  saescope stats runs/20260101_120000 --bound 0.2      what is ruled out at |d_z| 0.2
+  saescope stats runs/20260101_120000 --independent    every sample for itself, whatever it shares")]
+    Stats(Stats),
     /// Compare two finished runs: active features by layer, the largest difference per metric, verdicts.
     #[command(after_help = "\
 Examples:
@@ -149,6 +156,7 @@ impl Command {
             | Self::Convert(_)
             | Self::Merge(_)
             | Self::Compare(_)
+            | Self::Stats(_)
             | Self::Models
             | Self::Report(_)
             | Self::Serve(_)

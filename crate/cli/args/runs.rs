@@ -1,6 +1,7 @@
 //! Arguments of the commands that make runs, and join or compare them.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::Args;
 
@@ -22,6 +23,9 @@ pub struct Analyze {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub measure: MeasureArgs,
+    /// Draws of each null of the geometry: random rows of the decoder, permuted activations, a random dictionary.
+    #[arg(long, value_name = "N|off", default_value = "200")]
+    pub nulls: NullsArg,
     /// Triples per batch. The numbers do not depend on it; without it the device decides.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub batch_size: Option<u64>,
@@ -63,6 +67,27 @@ pub struct Analyze {
     pub profile: bool,
 }
 
+/// `--nulls`: draws of each; 0 for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NullsArg(pub usize);
+
+impl FromStr for NullsArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // a spread needs some
+        const LEAST: usize = 20;
+        const MOST: usize = 100_000;
+        match text.trim() {
+            "off" | "0" => Ok(Self(0)),
+            number => match number.parse() {
+                Ok(n) if (LEAST..=MOST).contains(&n) => Ok(Self(n)),
+                _ => Err(format!("expected off or a number from {LEAST} to {MOST}, found {text:?}")),
+            },
+        }
+    }
+}
+
 /// `--run-id`
 fn run_id(text: &str) -> Result<String, String> {
     let text = text.trim();
@@ -84,6 +109,38 @@ pub struct Merge {
     /// The merged run's name, where the parts do not share one.
     #[arg(long, value_name = "NAME", value_parser = run_id)]
     pub run_id: Option<String>,
+}
+
+/// `stats`
+#[derive(Debug, Args)]
+pub struct Stats {
+    /// Folder of a finished run; its stats.parquet is replaced, and its manifest says with what.
+    #[arg(value_name = "RUN")]
+    pub run: PathBuf,
+    /// |d_z| that a difference is to be shown to be smaller than; without it 0.3.
+    #[arg(long, value_name = "X", value_parser = bound)]
+    pub bound: Option<f64>,
+    /// Resamples behind an interval; without it 10,000.
+    #[arg(long, value_name = "N", value_parser = resamples)]
+    pub resamples: Option<usize>,
+    /// Seed of everything that is drawn; without it the one that the comparisons were made with.
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// Count every sample as independent of the others, whatever cluster it is in.
+    #[arg(long)]
+    pub independent: bool,
+}
+
+/// `--bound`
+fn bound(text: &str) -> Result<f64, String> {
+    let wrong = || format!("expected a number above 0 and at most 10, found {text:?}");
+    text.trim().parse().ok().filter(|bound| *bound > 0.0 && *bound <= 10.0).ok_or_else(wrong)
+}
+
+/// `--resamples`
+fn resamples(text: &str) -> Result<usize, String> {
+    let wrong = || format!("expected a number from 100 to 1000000, found {text:?}");
+    text.trim().parse().ok().filter(|n| (100..=1_000_000).contains(n)).ok_or_else(wrong)
 }
 
 /// `compare`

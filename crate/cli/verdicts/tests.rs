@@ -1,5 +1,6 @@
 use super::*;
 use crate::metrics::{Cell, Column, Form, Kind, Table, TextKind};
+use crate::stats::{Auroc, Equivalence};
 
 /// Any comparison, to be changed.
 fn template() -> Comparison {
@@ -29,6 +30,8 @@ fn row(metric: &str, domain: &str, n: usize, dz: f64, verdict: Verdict) -> Compa
         interval: Some((dz / 8.0 - 0.01, dz / 8.0 + 0.01)),
         q_value: Some(if dz.abs() > 0.5 { 0.0004 } else { 0.0321 }),
         verdict,
+        auroc: None,
+        equivalence: None,
         ..template()
     }
 }
@@ -118,6 +121,28 @@ fn nothing_survives_in_one_line_with_what_would_have_been_seen() {
     let tiny = [row("entropy", "all", 2, 0.0, Verdict::TooFewSamples)];
     assert!(verdicts(&tiny, SCREEN).contains("too few samples to find anything"));
     assert!(!verdicts(&many(), SCREEN).contains("nothing survives"));
+}
+
+#[test]
+fn what_is_ruled_out_and_what_trivial_baselines_tell_is_said() {
+    let ruled_out = |row: Comparison, excluded_dz: f64| Comparison {
+        equivalence: Some(Equivalence { p: 0.01, excluded_dz }),
+        ..row
+    };
+    let area = |row: Comparison, area: f64| Comparison { auroc: Some(Auroc { area, interval: None }), ..row };
+    let rows = [
+        area(ruled_out(row("entropy", "all", 200, 0.05, Verdict::NoDifference), 0.172), 0.52),
+        ruled_out(row("axis_twist", "all", 200, 0.0, Verdict::NoDifference), 0.117),
+        area(ruled_out(row("l6_gini", "all", 200, 0.1, Verdict::Undecided), 0.4), 0.41),
+        area(row("logprob", "all", 200, -0.9, Verdict::NoLengthControl), 0.22),
+        area(row("n_tokens", "all", 200, 0.4, Verdict::Control), 0.61),
+        area(row("n_tokens", "dates", 20, 0.4, Verdict::Control), 0.9),
+    ];
+    let text = verdicts(&rows, SCREEN);
+    assert!(text.contains("no difference: 2 (|d_z| above 0.17 ruled out); undecided: 1"), "{text}");
+    let last = text.lines().last().unwrap();
+    assert_eq!(last, "AUROC of length alone 0.61, of log-probability alone 0.78, of the best metric (l6_gini) 0.59");
+    fits(&text, SCREEN);
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn other_names_are_listed_with_the_mapping_that_reads_them() {
         let kind = if format == Format::Csv { "column" } else { "key" };
         let start = format!(
             "data: {kind}s prompt, fact, hallucination missing: expected the {kind}s prompt, fact, hallucination \
-             (id, domain and complexity are optional), found \"knowledge\", \"question\", \"right_answer\", \
+             (id, domain, complexity and cluster are optional), found \"knowledge\", \"question\", \"right_answer\", \
              \"hallucinated_answer\", \"x\""
         );
         assert!(message.starts_with(&start), "{message}");

@@ -3,7 +3,7 @@
 
 import { shown } from "../../foreign";
 import { h } from "../../ui/dom";
-import { nameInWords, splitName } from "../../data/metrics";
+import { isNull, nameInWords, splitName } from "../../data/metrics";
 import type { Run } from "../../data/run";
 import type { View } from "./aggregate";
 import { axis, chart, fit, grid, places, Plot, type Chart } from "./chart";
@@ -11,7 +11,7 @@ import { chooser, key } from "../../ui/controls";
 import { counted, number, probability, signed } from "../../ui/format";
 import type { Drawing, PanelSpec } from "./panel";
 import type { Theme } from "../../ui/theme";
-import { comparisons, everything, isDifference, VERDICTS, verdictWord, type Comparison } from "./verdicts";
+import { comparisons, everything, isDifference, NOT_FOUND, VERDICTS, verdictWord, type Comparison } from "./verdicts";
 
 /** More domains than this are shown only when one of them is chosen. */
 const MOST_DOMAINS = 8;
@@ -20,7 +20,7 @@ const MOST_LINES = 1000;
 const TESTS = ["centroid_drift", "axis_twist", "stability", "entropy", "cross_layer_consistency"];
 const PER_LAYER = ["reconstruction_error", "sphericity"];
 /** Verdicts that say that nothing was found: folded at first. */
-const FOLDED = ["no_difference", "no_variation", "too_few_samples"];
+const FOLDED = NOT_FOUND;
 
 /** A line of the plot: a verdict as a heading, or a comparison under it. */
 type Line = { key: string } & (
@@ -57,6 +57,7 @@ export function effectsPanel(run: Run, metrics = "all"): PanelSpec {
           ["tests", "Those of the plots above"],
           ...run.layers.map((layer): [string, string] => [`l${layer}`, `All of layer ${layer}`]),
           ["global", "All without a layer"],
+          ...(run.metrics.columns.some(({ name }) => isNull(name)) ? [["nulls", "Geometry beside its nulls"] as [string, string]] : []),
         ],
         choice.metrics,
         (value) => {
@@ -80,6 +81,7 @@ export function effectsPanel(run: Run, metrics = "all"): PanelSpec {
 function chosen(run: Run, choice: string): string[] {
   const metrics = [...new Set(comparisons(run).map((c) => c.metric))].filter((name) => !isDifference(run, name));
   if (choice === "all") return metrics;
+  if (choice === "nulls") return metrics.filter(isNull);
   if (choice !== "tests") {
     return metrics.filter((name) => {
       const { layer } = splitName(name);
@@ -164,9 +166,9 @@ function draw(view: View, theme: Theme, width: number, choice: Choice): Drawing 
   label(choice.fold, found);
   const ordered = linesOf(run, found).filter((line): line is Row => line.comparison !== null);
   const table = () => ({
-    columns: ["Metric", "Domain", "g", "95 % from", "95 % to", "q", "g at equal length", "q at equal length", "Verdict", "Pairs", "Pairs behind the control"],
+    columns: ["Metric", "Domain", "g", "95 % from", "95 % to", "q", "g at equal length", "q at equal length", "AUROC", "Ruled out |d_z|", "Verdict", "Pairs", "Pairs behind the control"],
     rows: ordered.map(({ comparison: c }) => [
-      nameInWords(c.metric), c.domain, c.g, c.gLow, c.gHigh, probability(c.q), atEqualLength(c), probability(c.adjustedQ), verdictWord(c.verdict), c.n, Number.isNaN(c.matched) ? "–" : c.matched,
+      nameInWords(c.metric), c.domain, c.g, c.gLow, c.gHigh, probability(c.q), atEqualLength(c), probability(c.adjustedQ), c.auroc, c.excluded, verdictWord(c.verdict), c.n, Number.isNaN(c.matched) ? "–" : c.matched,
     ]),
     note: "Intervals are those of the mean difference, divided like g by the spread of the differences.",
   });

@@ -54,7 +54,7 @@ export function phasePanel(run: Run): PanelSpec {
 
 /** Any metric against token counts, with r of stats.parquet. */
 export function lengthPanel(run: Run): PanelSpec {
-  const metrics = metricsOf(run.metrics).filter(({ name }) => name !== "n_tokens");
+  const metrics = metricsOf(run.metrics).filter(({ name, nulls }) => name !== "n_tokens" && !nulls);
   const first = metrics.find(({ base }) => base === "l0_norm") ?? metrics[0];
   let name = first?.name ?? "";
   return {

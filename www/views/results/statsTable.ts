@@ -6,7 +6,7 @@ import { described, differenceOf, nameInWords } from "../../data/metrics";
 import type { Run } from "../../data/run";
 import { STATISTICS } from "../../generated/metrics";
 import { number, probability, signed } from "../../ui/format";
-import { comparisons, group, isDifference, MATCHED, VERDICTS, verdictClass, verdictWord, type Comparison } from "./verdicts";
+import { comparisons, EXCLUDED, group, isDifference, MATCHED, VERDICTS, verdictClass, verdictWord, type Comparison } from "./verdicts";
 
 interface Column {
   name: string;
@@ -40,12 +40,17 @@ const COLUMNS: Column[] = [
   numeric("mean_hall", "Hall."),
   numeric("mean_diff", "Diff.", signed),
   numeric("hedges_g", "g", signed),
+  { ...numeric("auroc", "AUROC"), since: "auroc" },
   numeric("p_permutation", "p", probability),
   numeric("q_value", "q", probability),
+  { ...numeric(EXCLUDED, "Ruled out"), since: EXCLUDED },
+  { ...numeric("detectable_dz", "Detectable"), since: "detectable_dz" },
   numeric("length_r", "r length"),
   numeric("length_adjusted_diff", "At equal", signed),
   numeric("length_adjusted_q", "q at equal", probability),
   { ...numeric(MATCHED, "Matched"), since: MATCHED },
+  { ...numeric("logprob_adjusted_diff", "At equal log p", signed), since: "logprob_adjusted_diff" },
+  { ...numeric("logprob_adjusted_q", "q at it", probability), since: "logprob_adjusted_q" },
   numeric("n_equal_length", "Equal pairs"),
   numeric("equal_length_diff", "Their diff.", signed),
 ];

@@ -7,7 +7,7 @@ import type { LayerHealth, Manifest } from "../../data/manifest";
 import type { Run } from "../../data/run";
 import { bytes, counted, duration, number, percent } from "../../ui/format";
 import { timelineSection } from "./timeline";
-import { comparisons, everything, MATCHED, tally, VERDICTS } from "./verdicts";
+import { comparisons, everything, isDifference, MATCHED, NOT_FOUND, tally, VERDICTS } from "./verdicts";
 
 /** Everything above the panels. */
 export function summary(run: Run): HTMLElement {
@@ -134,12 +134,12 @@ function verdicts(run: Run): Child {
   const counts = tally(run, null);
   const total = [...counts.values()].reduce((sum, n) => sum + n, 0);
   if (total === 0) return null;
-  const found = total - ["no_difference", "no_variation", "too_few_samples"].reduce((sum, verdict) => sum + (counts.get(verdict) ?? 0), 0);
+  const found = total - NOT_FOUND.reduce((sum, verdict) => sum + (counts.get(verdict) ?? 0), 0);
   const survivors = counts.get("survives_length_control") ?? 0;
   return h(
     "div",
     { class: "verdict-line", "data-test": "verdicts" },
-    h("p", null, headline(run, total, found, survivors, counts.get("too_few_samples") === total), ` ${lengths(run)}`),
+    h("p", null, headline(run, total, found, survivors, counts.get("too_few_samples") === total), ` ${excluded(run)}${lengths(run)}${baselines(run)}`),
     h(
       "ul",
       null,
@@ -160,6 +160,27 @@ function headline(run: Run, total: number, found: number, survivors: number, too
   return `Over all samples, ${differ} (q ≤ 0.05); ${left} the length control.`;
 }
 
+/** How large a difference is ruled out where none was found. */
+function excluded(run: Run): string {
+  const all = everything(run);
+  const none = comparisons(run).filter((c) => c.domain === all && c.verdict === "no_difference" && Number.isFinite(c.excluded) && !isDifference(run, c.metric));
+  if (none.length === 0) return "";
+  const largest = none.reduce((most, c) => Math.max(most, c.excluded), 0);
+  return `In ${counted(none.length, "metric")} a difference above |d_z| ${number(largest)} is ruled out. `;
+}
+
+/** What length alone tells, and likelihood alone where the run has it. */
+function baselines(run: Run): string {
+  const all = everything(run);
+  const area = (metric: string) => {
+    const found = comparisons(run).find((c) => c.domain === all && c.metric === metric)?.auroc ?? NaN;
+    return Math.max(found, 1 - found);
+  };
+  const [length, likelihood] = [area("n_tokens"), area("logprob")];
+  if (Number.isNaN(length)) return "";
+  return ` Length alone tells them apart with an AUROC of ${number(length)}${Number.isNaN(likelihood) ? "" : `, log-probability alone with ${number(likelihood)}`}.`;
+}
+
 /** What the length control rests on. */
 export function lengths(run: Run): string {
   const equal = `Both texts have equally many tokens in ${equalLength(run)} of ${counted(run.metrics.rows, "sample")}`;
@@ -178,6 +199,19 @@ function ignored(m: Manifest): [string, string][] {
   return fields.length === 0 ? [] : [["Config fields not read", fields.map(({ name, value, asked }) => `${shown(name)} = ${shown(value)}${asked ? " (on request)" : ""}`).join(", ")]];
 }
 
+function nulls(m: Manifest): [string, string][] {
+  const made = m.nulls;
+  if (made === undefined || made === null) return [];
+  return [["Nulls", `${made.draws} draws of each, from ${made.pool_rows.toLocaleString("en")} rows of the decoder and as many random directions (an untrained dictionary), of texts with at most ${made.most_features} active features, seed ${made.seed}`]];
+}
+
+function statistics(m: Manifest): [string, string][] {
+  const made = m.statistics;
+  if (made === undefined || made === null) return [];
+  const clusters = made.clusters ? "samples of one cluster together" : "every sample independent";
+  return [["Statistics", `${made.resamples.toLocaleString("en")} resamples, ${clusters}, seed ${made.seed}, equivalence to |d_z| ${made.equivalence_bound}`]];
+}
+
 export function provenance(run: Run, m: Manifest): HTMLElement {
   const rows: [string, string][] = [
     ["Run", `${shown(m.run_id)}, started ${shown(m.started_at)}`],
@@ -186,6 +220,8 @@ export function provenance(run: Run, m: Manifest): HTMLElement {
     ...ignored(m),
     ["BOS", m.tokenizer.bos_rule],
     ["Noise", `${shown(m.noise.rule)}, seed ${m.noise.seed}`],
+    ...nulls(m),
+    ...statistics(m),
     ["Data", `${listed(m.dataset.files.map((file) => file.path))}${m.dataset.limit === null ? "" : `, ${m.dataset.limit} of them by domain`}`],
     ["Tokens", `${m.batch.tokens.toLocaleString("en")} in ${m.batch.texts.toLocaleString("en")} texts, ${m.batch.tokens_computed.toLocaleString("en")} computed`],
     ["Stages", listed(m.timings.stages.map(({ stage, seconds }) => `${stage} ${duration(seconds)}`))],

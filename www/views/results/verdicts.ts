@@ -31,8 +31,18 @@ export interface Comparison {
   /** Pairs with equally many tokens, and their difference in the same units. */
   nEqual: number;
   equal: number;
+  /** Area under the ROC curve of the metric alone; NaN in runs of earlier versions. */
+  auroc: number;
+  /** The |d_z| that is ruled out; NaN in runs of earlier versions. */
+  excluded: number;
   verdict: string;
 }
+
+/** The column of the difference that is ruled out, which runs of earlier versions lack. */
+export const EXCLUDED = "excluded_dz";
+
+/** Verdicts that say that nothing was found. */
+export const NOT_FOUND: readonly string[] = ["undecided", "no_difference", "no_variation", "too_few_samples"];
 
 /** Verdicts in the order of their weight: the word (and its form of many), the heading over several, and what it says. */
 export const VERDICTS: Record<string, { word: string; many?: string; heading: string; meaning: string }> = {
@@ -52,7 +62,16 @@ export const VERDICTS: Record<string, { word: string; many?: string; heading: st
     heading: "No length control",
     meaning: "a difference that these triples cannot tell apart from token counts",
   },
-  no_difference: { word: "no difference", heading: "No difference", meaning: "no difference was found (q > 0.05)" },
+  undecided: {
+    word: "undecided",
+    heading: "Undecided",
+    meaning: "no difference was found (q > 0.05), and one as large as the bound (|d_z| 0.3 by default) is not ruled out: too few samples to say",
+  },
+  no_difference: {
+    word: "no difference",
+    heading: "No difference",
+    meaning: "no difference was found (q > 0.05); where the file has a ruled-out |d_z|, a larger one than that is ruled out",
+  },
   no_variation: { word: "no variation", heading: "No variation", meaning: "all differences are the same" },
   too_few_samples: { word: "too few samples", heading: "Too few samples", meaning: "fewer than three pairs" },
   control: { word: "the control itself", heading: "The control itself", meaning: "token counts, which the others are checked against" },
@@ -125,6 +144,8 @@ function read(run: Run): Comparison[] {
       matched: value(MATCHED),
       nEqual: value("n_equal_length"),
       equal: value("equal_length_diff") * factor,
+      auroc: value("auroc"),
+      excluded: value(EXCLUDED),
       verdict: stats.text("verdict", row),
     };
   });

@@ -8,7 +8,7 @@ import type { Run } from "../../data/run";
 import type { Table } from "../../data/table";
 import { number, signed } from "../../ui/format";
 
-const KEYS = new Set(["sample_id", "domain", "complexity"]);
+const KEYS = new Set(["sample_id", "domain", "complexity", "cluster"]);
 /** Beside each other there must be room for a name and three numbers per layer. */
 const NAME_WIDTH = 220;
 const LAYER_WIDTH = 230;
@@ -34,9 +34,11 @@ export interface NumbersSections {
 /** The two sections of a row. */
 export function numbersSections(run: Run, row: number): NumbersSections {
   const { metrics: table, layers } = run;
-  const pairs = metricsOf(table);
+  const all = metricsOf(table);
+  // Of a null the standing is enough: the shares of draws are in the file.
+  const pairs = all.filter(({ base, nulls }) => !nulls || !base.endsWith("_tail"));
   const shown = new Set<string>(KEYS);
-  for (const { fact, hall, diff } of pairs) for (const name of [fact, hall, diff]) if (name !== null) shown.add(name);
+  for (const { fact, hall, diff } of all) for (const name of [fact, hall, diff]) if (name !== null) shown.add(name);
   const byLayer = layers.map((layer) => ({ layer, lines: linesOf(run, row, layer, pairs, shown) }));
   const global = pairs.filter((metric) => metric.layer === null).map((metric) => pairLine(table, row, metric));
   const first = layers[0];

@@ -119,7 +119,7 @@ export function dataPart(draft: Draft): { element: HTMLElement; show(data: Datas
     field(
       "JSON, JSONL, CSV or Parquet",
       file,
-      "Columns: id, prompt, fact, hallucination; optionally domain and complexity. Or drop the file here. It is read in this tab and not uploaded.",
+      "Columns: id, prompt, fact, hallucination; optionally domain, complexity and cluster. Or drop the file here. It is read in this tab and not uploaded.",
     ),
     name,
   );

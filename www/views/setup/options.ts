@@ -104,6 +104,13 @@ export function advancedPart(draft: Draft): HTMLElement {
       ),
       tick(
         "checkbox",
+        "Nulls of the geometry: what its shape would be with random features, permuted activations, a random dictionary. 200 draws of each",
+        fields.nulls,
+        (nulls) => draft.set({ nulls }),
+        { "data-test": "nulls" },
+      ),
+      tick(
+        "checkbox",
         "Keep downloads in this browser, so that the next run needs no network",
         fields.store,
         (store) => draft.set({ store }),

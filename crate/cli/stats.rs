@@ -1,0 +1,119 @@
+//! `saescope stats`: the comparisons of a finished run made again, from its metrics.parquet alone.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, Int64Type};
+use arrow_schema::DataType;
+
+use super::args::Stats;
+use super::progress::screen;
+use super::verdicts::verdicts;
+use super::{catalog, print, say, siblings};
+use crate::dataset::{parquet_batches, parquet_columns};
+use crate::error::{Error, Result};
+use crate::metrics::{self, Cell, Column, Extras, Kind};
+use crate::output::{self, Manifest};
+use crate::platform::{self, MemoryJournal, ReadLimits};
+use crate::run;
+use crate::stats::{self, Samples, Settings};
+
+/// Runs the command.
+///
+/// # Errors
+/// A folder that is no finished run of this version, damaged files, writing errors.
+pub fn run(args: &Stats) -> Result<ExitCode> {
+    let folder = &args.run;
+    let manifest = manifest(folder)?;
+    let place = folder.join(output::METRICS_FILE);
+    let value = serde_json::to_value(&manifest).unwrap_or_default();
+    // numbers that are not the run's own would get its name
+    let changed = siblings::unlike(folder, &value, u64::MAX).into_iter();
+    if let Some(line) = changed.into_iter().find(|line| line.starts_with(output::METRICS_FILE)) {
+        return Err(Error::mismatch(
+            folder.display().to_string(),
+            "the metrics.parquet that its manifest was written with",
+            line,
+            "take the run's own file",
+        ));
+    }
+    let samples = samples(&place, &manifest)?;
+    let made = manifest.statistics.as_ref();
+    let settings = Settings {
+        seed: args.seed.or(made.map(|m| m.seed)).unwrap_or(manifest.noise.seed),
+        resamples: args.resamples.unwrap_or(stats::RESAMPLES),
+        bound: args.bound.unwrap_or(stats::EQUIVALENCE_BOUND),
+        clusters: !args.independent,
+    };
+    let comparisons = stats::compare_samples(&samples, settings)?;
+    let bytes = output::stats_parquet(&stats::stats_table(&comparisons))?;
+    let manifest = run::with_statistics(manifest, settings, &bytes);
+    // a reader between the two finds a stats.parquet that the manifest does not name, and is told so
+    platform::write_atomic(folder.join(output::STATS_FILE), &bytes)?;
+    platform::write_atomic(folder.join(output::MANIFEST_FILE), &output::manifest_json(&manifest)?)?;
+    say(&verdicts(&comparisons, screen()));
+    print(&format!("{}\n", folder.join(output::STATS_FILE).display()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The manifest of a finished run, whole.
+fn manifest(folder: &Path) -> Result<Manifest> {
+    let Some(value) = catalog::manifest(folder) else {
+        return Err(Error::missing(
+            format!("{}: a finished run ({})", folder.display(), output::MANIFEST_FILE),
+            "`stats` takes a folder that `analyze` wrote",
+        ));
+    };
+    let name = || folder.join(output::MANIFEST_FILE).display().to_string();
+    if value["schema_version"] != output::SCHEMA_VERSION {
+        return Err(Error::mismatch(
+            name(),
+            format!("schema_version {}", output::SCHEMA_VERSION),
+            value["schema_version"].to_string(),
+            "run it again with this version, or use the one that wrote it",
+        ));
+    }
+    serde_json::from_value(value).map_err(|e| {
+        Error::malformed(name(), "contents", "a manifest of this version", e.to_string(), "take the run's own")
+    })
+}
+
+/// The numbers of metrics.parquet, with the columns that this version knows.
+fn samples(place: &Path, manifest: &Manifest) -> Result<Samples> {
+    let name = place.display().to_string();
+    let bytes = platform::read_all(place, ReadLimits::default())?;
+    let there = parquet_columns(&name, &bytes)?;
+    let known = metrics::schema(&manifest.layers, Extras { logprob: true, nulls: true });
+    let columns: Vec<Column> = known.into_iter().filter(|column| there.contains(&column.name)).collect();
+    let wanted: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let mut samples = Samples::new(&columns, Box::new(MemoryJournal::default()))?;
+    parquet_batches(&name, &bytes, &wanted, |batch| {
+        for row in 0..batch.num_rows() {
+            let cells: Option<Vec<Cell>> =
+                columns.iter().map(|column| cell(batch.column_by_name(&column.name)?, column.kind, row)).collect();
+            let other =
+                || Error::malformed(&name, "columns", "those that this program writes", "others", "is it a run's?");
+            samples.push(&cells.ok_or_else(other)?)?;
+        }
+        Ok(())
+    })?;
+    Ok(samples)
+}
+
+/// A cell of a column of this kind; none where the column is of another.
+fn cell(values: &dyn Array, kind: Kind, row: usize) -> Option<Cell> {
+    let there = values.is_valid(row);
+    let cell = match (kind, values.data_type()) {
+        (Kind::Float64, DataType::Float64) => {
+            Cell::from(there.then(|| values.as_primitive::<Float64Type>().value(row)))
+        }
+        (Kind::Int64, DataType::Int64) if there => Cell::Int(values.as_primitive::<Int64Type>().value(row)),
+        (Kind::Utf8, DataType::Utf8) if there => Cell::Text(values.as_string::<i32>().value(row).to_owned()),
+        (Kind::Bool, DataType::Boolean) if there => Cell::Bool(values.as_boolean().value(row)),
+        (Kind::Int64, DataType::Int64) | (Kind::Utf8, DataType::Utf8) | (Kind::Bool, DataType::Boolean) => Cell::Null,
+        _ => return None,
+    };
+    Some(cell)
+}

@@ -1,0 +1,366 @@
+//! The spectra of eight small symmetric matrices of one size at a time, a matrix to a lane.
+//!
+//! A draw of a null is a small eigenproblem of which only the values are wanted, and there are hundreds of
+//! thousands of them. Alone, a matrix of forty rows keeps vectors busy for a few elements of a row; eight side
+//! by side keep them busy throughout, and none of them waits for a sum over lanes.
+
+use crate::platform::lanes::{Block, Form, Task, Vector};
+
+/// Eight symmetric matrices of s rows: lane k of block i(i+1)/2 + j holds element (i, j), j ≤ i, of the k-th.
+pub(super) struct Eight {
+    /// Rows of each.
+    s: usize,
+    /// The lower triangles, s(s+1)/2 blocks.
+    a: Vec<Block>,
+}
+
+impl Eight {
+    /// Zeros.
+    pub fn new(s: usize) -> Self {
+        Self { s, a: vec![Block::default(); s * (s + 1) / 2] }
+    }
+
+    /// The first i + 1 elements of row i.
+    pub fn row(&mut self, i: usize) -> &mut [Block] {
+        &mut self.a[i * (i + 1) / 2..][..=i]
+    }
+
+    /// Eigenvalues of each in descending order, none where the iteration does not end; the matrices are used
+    /// up. Their elements should be near 1 at most.
+    pub fn eigenvalues(&mut self) -> [Option<Vec<f64>>; 8] {
+        self.eigenvalues_in(Form::best())
+    }
+
+    fn eigenvalues_in(&mut self, form: Form) -> [Option<Vec<f64>>; 8] {
+        let (d, e) = form.run(Reduce(self));
+        form.run(Iterate { d, e })
+    }
+}
+
+/// Sweeps allowed for each eigenvalue; about two are used.
+const SWEEPS: usize = 60;
+
+/// p of a sweep counts as zero up to this (‖T‖ is about 1).
+const TINY: f64 = 1e-140;
+
+/// Eigenvalues of eight tridiagonal matrices by the root-free QL iteration (see [`super::tridiagonal`]), a sweep of
+/// all of them at a time: each with the shift of its own first value that is not found yet.
+struct Iterate {
+    /// Diagonals.
+    d: Vec<Block>,
+    /// What stands beside them.
+    e: Vec<Block>,
+}
+
+impl Task for Iterate {
+    type Output = [Option<Vec<f64>>; 8];
+
+    #[inline(always)]
+    fn run<V: Vector, const R: usize, const C: usize, const T: usize>(self) -> Self::Output {
+        let Self { mut d, e } = self;
+        let finite: [bool; 8] = std::array::from_fn(|lane| d.iter().chain(&e).all(|block| block.0[lane].is_finite()));
+        let mut squares = e.clone();
+        let mut nothing = [0.0; 8];
+        for lane in 0..8 {
+            let beside = |i: usize| e.get(i).map_or(0.0, |e| e.0[lane].abs());
+            let sum = |i: usize| d[i].0[lane].abs() + beside(i) + if i > 0 { beside(i - 1) } else { 0.0 };
+            let norm = (0..d.len()).map(sum).fold(0.0, f64::max);
+            // what is left out is a matrix of norm ε‖T‖ / 2 at most
+            nothing[lane] = (0.25 * f64::EPSILON * norm).powi(2);
+            for (square, e) in squares.iter_mut().zip(&e) {
+                square.0[lane] = if finite[lane] { e.0[lane] * e.0[lane] } else { 0.0 };
+            }
+        }
+        let mut found = [0; 8];
+        let mut sweeps = SWEEPS * d.len();
+        loop {
+            for lane in 0..8 {
+                while found[lane] < squares.len() && squares[found[lane]].0[lane] <= nothing[lane] {
+                    found[lane] += 1;
+                }
+            }
+            let start = found.into_iter().min().unwrap_or_default();
+            if start == squares.len() || sweeps == 0 {
+                break;
+            }
+            sweeps -= 1;
+            sweep(&mut d[start..], &mut squares[start..], &found.map(|first| first - start), &nothing);
+        }
+        std::array::from_fn(|lane| {
+            let mut values: Vec<f64> = d.iter().map(|block| block.0[lane]).collect();
+            values.sort_unstable_by(|a, b| b.total_cmp(a));
+            (finite[lane] && found[lane] == squares.len() && values.iter().all(|v| v.is_finite())).then_some(values)
+        })
+    }
+}
+
+/// One QL step of each matrix, with Wilkinson's shift from its rows `first` and `first + 1`. Squares of at most
+/// `nothing` are zeros: the matrix falls apart there.
+#[inline(always)]
+fn sweep(d: &mut [Block], squares: &mut [Block], first: &[usize; 8], nothing: &[f64; 8]) {
+    let last = squares.len();
+    let mut shift = [0.0; 8];
+    for lane in 0..8 {
+        let at = first[lane].min(last);
+        let (one, beside) = (d[at].0[lane], if at < last { squares[at].0[lane].sqrt() } else { 0.0 });
+        shift[lane] = if beside > 0.0 {
+            let g = (d[at + 1].0[lane] - one) / (2.0 * beside);
+            one - beside / (g + (g * g + 1.0).sqrt().copysign(g))
+        } else {
+            one
+        };
+    }
+    let (mut cosine, mut sine) = ([1.0; 8], [0.0; 8]);
+    let (mut gamma, mut p) = ([0.0; 8], [0.0; 8]);
+    for lane in 0..8 {
+        gamma[lane] = d[last].0[lane] - shift[lane];
+        p[lane] = gamma[lane] * gamma[lane];
+    }
+    for i in (0..last).rev() {
+        let (alpha, square) = (d[i].0, squares[i].0);
+        let (mut carried, mut diagonal) = ([0.0; 8], [0.0; 8]);
+        for lane in 0..8 {
+            let b = if square[lane] > nothing[lane] { square[lane] } else { 0.0 };
+            let r = p[lane] + b;
+            carried[lane] = sine[lane] * r;
+            let inverse = 1.0 / r;
+            let ahead = alpha[lane] - shift[lane];
+            let n = p[lane] * ahead - b * gamma[lane];
+            let old = gamma[lane];
+            // where the matrix falls apart, the step begins anew
+            let whole = b > 0.0;
+            let next = if whole { n * inverse } else { ahead };
+            diagonal[lane] = old + (alpha[lane] - next);
+            gamma[lane] = next;
+            sine[lane] = if whole { b * inverse } else { 0.0 };
+            let limit = cosine[lane] * b;
+            let square_of_next = n * n / (r * p[lane]);
+            let after = if p[lane] > TINY { square_of_next } else { limit };
+            cosine[lane] = if whole { p[lane] * inverse } else { 1.0 };
+            p[lane] = if whole { after } else { ahead * ahead };
+        }
+        d[i + 1].0 = diagonal;
+        if i + 1 < last {
+            squares[i + 1].0 = carried;
+        }
+    }
+    for lane in 0..8 {
+        squares[0].0[lane] = sine[lane] * p[lane];
+        d[0].0[lane] = shift[lane] + gamma[lane];
+    }
+}
+
+/// Householder reduction of eight matrices to tridiagonal ones, last row first (EISPACK `tred1`), the rank-2
+/// update of one step fused with the product of the next; see [`super::symmetric`].
+struct Reduce<'a>(&'a mut Eight);
+
+/// A reflector's row counts as zero where the squares of all but its last element sum to this or less.
+const NOTHING: f64 = 1e-300;
+
+impl Task for Reduce<'_> {
+    /// Diagonals, and what stands beside them.
+    type Output = (Vec<Block>, Vec<Block>);
+
+    #[inline(always)]
+    fn run<V: Vector, const R: usize, const C: usize, const T: usize>(self) -> Self::Output {
+        let Eight { s, a } = self.0;
+        let s = *s;
+        let zeros = || vec![Block::default(); s];
+        let (mut d, mut e) = (zeros(), zeros());
+        let (mut u, mut v, mut w, mut p) = (zeros(), zeros(), zeros(), zeros());
+        for i in (1..s).rev() {
+            let row = &mut a[i * (i + 1) / 2..][..=i];
+            update::<V>(row, &v, &w, i);
+            d[i] = row[i];
+            e[i - 1] = row[i - 1];
+            let reflects = reflector::<V>(row, i, &mut u, &mut e[i - 1]);
+            if i == 1 {
+                break;
+            }
+            p[..i].fill(Block::default());
+            update_and_multiply::<V>(&mut a[..i * (i + 1) / 2], i, &v, &w, &u, &mut p);
+            if reflects {
+                // w = p − (pᵀu / 2) u
+                let half = minus_half_dot::<V>(&p[..i], &u[..i]);
+                for part in 0..V::PARTS {
+                    let half = V::load(&half, part);
+                    for (p, u) in p[..i].iter_mut().zip(&u[..i]) {
+                        half.mul_add(V::load(&u.0, part), V::load(&p.0, part)).store(&mut p.0, part);
+                    }
+                }
+            }
+            std::mem::swap(&mut w, &mut p);
+            std::mem::swap(&mut v, &mut u);
+        }
+        if s > 0 {
+            update::<V>(&mut a[..1], &v, &w, 0);
+            d[0] = a[0];
+        }
+        e.truncate(s.saturating_sub(1));
+        (d, e)
+    }
+}
+
+/// Makes u of row i's first i elements, and what then stands beside the diagonal; whether any lane reflects.
+#[inline(always)]
+fn reflector<V: Vector>(row: &[Block], i: usize, u: &mut [Block], beside: &mut Block) -> bool {
+    let mut rest = Block::default();
+    for x in &row[..i - 1] {
+        for part in 0..V::PARTS {
+            let x = V::load(&x.0, part);
+            x.mul_add(x, V::load(&rest.0, part)).store(&mut rest.0, part);
+        }
+    }
+    let (mut first, mut scale) = ([0.0; 8], [0.0; 8]);
+    for lane in 0..8 {
+        let (alpha, rest) = (row[i - 1].0[lane], rest.0[lane]);
+        if rest > NOTHING {
+            let norm = (rest + alpha * alpha).sqrt();
+            beside.0[lane] = -norm.copysign(alpha);
+            first[lane] = alpha + norm.copysign(alpha);
+            scale[lane] = 1.0 / (norm * first[lane].abs()).sqrt();
+        }
+    }
+    for (u, x) in u.iter_mut().zip(row.iter().take(i - 1).chain([&Block(first)])) {
+        for part in 0..V::PARTS {
+            let scaled = V::load(&x.0, part).mul_add(V::load(&scale, part), V::splat(0.0));
+            scaled.store(&mut u.0, part);
+        }
+    }
+    scale.iter().any(|scale| *scale > 0.0)
+}
+
+/// row −= v_r w + w_r v
+#[inline(always)]
+fn update<V: Vector>(row: &mut [Block], v: &[Block], w: &[Block], r: usize) {
+    for part in 0..V::PARTS {
+        let (vr, wr) = (minus(V::load(&v[r].0, part)), minus(V::load(&w[r].0, part)));
+        for ((x, vc), wc) in row.iter_mut().zip(v).zip(w) {
+            let new = wr.mul_add(V::load(&vc.0, part), vr.mul_add(V::load(&wc.0, part), V::load(&x.0, part)));
+            new.store(&mut x.0, part);
+        }
+    }
+}
+
+/// A −= v wᵀ + w vᵀ for the first i rows, and p += A u for what A is then.
+#[inline(always)]
+fn update_and_multiply<V: Vector>(a: &mut [Block], i: usize, v: &[Block], w: &[Block], u: &[Block], p: &mut [Block]) {
+    let mut start = 0;
+    for r in 0..i {
+        let row = &mut a[start..=start + r];
+        start += r + 1;
+        let (v, w, u, p) = (&v[..=r], &w[..=r], &u[..=r], &mut p[..=r]);
+        for part in 0..V::PARTS {
+            let (vr, wr) = (minus(V::load(&v[r].0, part)), minus(V::load(&w[r].0, part)));
+            let ur = V::load(&u[r].0, part);
+            // two chains of sums, so that one need not wait for the other
+            let mut sums = [V::load(&p[r].0, part), V::splat(0.0)];
+            for c in 0..r {
+                let (vc, wc, uc) = (V::load(&v[c].0, part), V::load(&w[c].0, part), V::load(&u[c].0, part));
+                let x = wr.mul_add(vc, vr.mul_add(wc, V::load(&row[c].0, part)));
+                x.store(&mut row[c].0, part);
+                x.mul_add(ur, V::load(&p[c].0, part)).store(&mut p[c].0, part);
+                sums[c % 2] = x.mul_add(uc, sums[c % 2]);
+            }
+            let (vc, wc) = (V::load(&v[r].0, part), V::load(&w[r].0, part));
+            let x = wr.mul_add(vc, vr.mul_add(wc, V::load(&row[r].0, part)));
+            x.store(&mut row[r].0, part);
+            let one = V::splat(1.0);
+            x.mul_add(ur, sums[0].mul_add(one, sums[1])).store(&mut p[r].0, part);
+        }
+    }
+}
+
+/// −pᵀu / 2 in each lane.
+#[inline(always)]
+fn minus_half_dot<V: Vector>(p: &[Block], u: &[Block]) -> [f64; 8] {
+    let mut out = [0.0; 8];
+    for part in 0..V::PARTS {
+        let mut sum = V::splat(0.0);
+        for (p, u) in p.iter().zip(u) {
+            sum = V::load(&p.0, part).mul_add(V::load(&u.0, part), sum);
+        }
+        sum.mul_add(V::splat(-0.5), V::splat(0.0)).store(&mut out, part);
+    }
+    out
+}
+
+#[inline(always)]
+fn minus<V: Vector>(x: V) -> V {
+    x.mul_add(V::splat(-1.0), V::splat(0.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::symmetric::leading;
+    use crate::geometry::symmetric_tests::Random;
+    use crate::platform::lanes::forms;
+
+    /// Gram matrices of eight sets of s points in l dimensions, as rows of s·s.
+    fn matrices(s: usize, l: usize) -> Vec<Vec<f64>> {
+        let mut random = Random(11 + (s * 31 + l) as u64);
+        let one = |lane: usize, points: Vec<f64>| {
+            let dot = |i: usize, j: usize| (0..l).map(|k| points[i * l + k] * points[j * l + k]).sum::<f64>();
+            // one lane of zeros, one of a diagonal
+            let element = |i: usize, j: usize| match lane {
+                3 => 0.0,
+                5 => {
+                    if i == j {
+                        1.0 / (1 + i) as f64
+                    } else {
+                        0.0
+                    }
+                }
+                _ => dot(i, j) / (s * l) as f64,
+            };
+            (0..s * s).map(|x| element(x / s, x % s)).collect::<Vec<f64>>()
+        };
+        (0..8).map(|lane| one(lane, random.values(s * l))).collect()
+    }
+
+    #[test]
+    fn spectra_are_those_of_each_matrix_alone_in_every_form() {
+        for (s, l) in [(1, 3), (2, 5), (3, 2), (7, 9), (16, 40), (41, 64), (40, 12)] {
+            let matrices = matrices(s, l);
+            for (form, fused) in forms() {
+                let mut eight = Eight::new(s);
+                for i in 0..s {
+                    for (j, block) in eight.row(i).iter_mut().enumerate() {
+                        block.0 = std::array::from_fn(|lane| matrices[lane][i * s + j]);
+                    }
+                }
+                let found = eight.eigenvalues_in(form);
+                for (lane, (found, matrix)) in found.iter().zip(&matrices).enumerate() {
+                    let (expected, _) = leading(matrix, s, 0).unwrap();
+                    let found = found.as_ref().unwrap();
+                    let largest = expected[0].abs().max(1e-300);
+                    assert_eq!(found.len(), s);
+                    for (a, b) in found.iter().zip(&expected) {
+                        assert!((a - b).abs() <= 1e-13 * largest, "{form:?} {fused} {s} lane {lane}: {a} {b}");
+                    }
+                }
+            }
+        }
+        assert_eq!(Eight::new(0).eigenvalues()[0].as_deref(), Some(&[][..]));
+    }
+
+    #[test]
+    fn forms_with_fused_products_give_the_same_bits() {
+        let matrices = matrices(23, 30);
+        let spectra = |form: Form| {
+            let mut eight = Eight::new(23);
+            for i in 0..23 {
+                for (j, block) in eight.row(i).iter_mut().enumerate() {
+                    block.0 = std::array::from_fn(|lane| matrices[lane][i * 23 + j]);
+                }
+            }
+            eight.eigenvalues_in(form)
+        };
+        for fused in [false, true] {
+            let mut all = forms().into_iter().filter(|(_, f)| *f == fused).map(|(form, _)| spectra(form));
+            let first = all.next();
+            assert!(all.all(|other| Some(other) == first));
+        }
+    }
+}

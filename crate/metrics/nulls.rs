@@ -1,0 +1,130 @@
+//! The nulls of a text's geometry at a layer: what their draws are keyed by, and what is kept of them.
+
+use serde::{Deserialize, Serialize};
+
+use super::layer::GeometryMeasure;
+use super::text_kind::TextKind;
+pub use crate::geometry::{MOST_FEATURES, POOL_ROWS, Pool};
+use crate::geometry::{Null, Standings, standings};
+use crate::random::{Stream, below, keyed};
+
+/// Draws of each null unless something else is asked for.
+pub const NULL_DRAWS: usize = 200;
+
+/// Where a text's shape stands among the draws of each null, by [`crate::geometry::shapes()`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Nulls {
+    /// The same activations on rows of the decoder drawn at random.
+    pub random_rows: Standings,
+    /// The same rows with the activations permuted.
+    pub permuted: Standings,
+    /// The same activations on random directions.
+    pub random_dictionary: Standings,
+}
+
+/// What a text's draws are keyed by: they depend on nothing else, not on batches, threads or parts of a run.
+#[derive(Debug, Clone, Copy)]
+pub struct NullKey<'a> {
+    /// Of the run.
+    pub seed: u64,
+    /// The sample's id.
+    pub sample_id: &'a str,
+    /// Which of its texts.
+    pub text: TextKind,
+    /// Block number.
+    pub layer: usize,
+}
+
+impl NullKey<'_> {
+    fn stream(&self, null: &str) -> Stream {
+        let Self { seed, sample_id, text, layer } = self;
+        keyed(&[
+            b"saescope/nulls/1",
+            null.as_bytes(),
+            &seed.to_le_bytes(),
+            sample_id.as_bytes(),
+            text.as_str().as_bytes(),
+            &(*layer as u64).to_le_bytes(),
+        ])
+    }
+}
+
+/// Features whose decoder rows are the pool of a layer's random rows: [`POOL_ROWS`] of `d_sae`, drawn without
+/// replacement, ascending; all of a smaller dictionary.
+pub fn pool_features(d_sae: usize, layer: usize, seed: u64) -> Vec<usize> {
+    let mut random = keyed(&[b"saescope/nulls/1", b"pool", &seed.to_le_bytes(), &(layer as u64).to_le_bytes()]);
+    let mut all: Vec<usize> = (0..d_sae).collect();
+    let n = POOL_ROWS.min(d_sae);
+    for i in 0..n {
+        let j = i + below(&mut random, d_sae - i);
+        all.swap(i, j);
+    }
+    all.truncate(n);
+    all.sort_unstable();
+    all
+}
+
+/// The pool of random directions in d dimensions.
+pub fn random_pool(d: usize, seed: u64) -> Pool {
+    let key: [&[u8]; 4] = [b"saescope/nulls/1", b"dictionary", &seed.to_le_bytes(), &(d as u64).to_le_bytes()];
+    Pool::random(d, &mut keyed(&key))
+}
+
+/// Draws the nulls of a text at a layer. `activations`, shape \[n\], are of its active features, `rows` their
+/// decoder rows, shape \[n, d\]; `dictionary` is the layer's pool of decoder rows, `random` that of random
+/// directions. None where it has too few or too many features.
+pub fn nulls(
+    key: NullKey<'_>,
+    geometry: &GeometryMeasure,
+    (activations, rows): (&[f32], &[f32]),
+    (dictionary, random): (&Pool, &Pool),
+    draws: usize,
+) -> Option<Nulls> {
+    let n = activations.len();
+    if n == 0 || n > MOST_FEATURES {
+        return None;
+    }
+    let GeometryMeasure { sphericity, elongation, dimensionality, eigenvalue_entropy, .. } = *geometry;
+    let observed = [sphericity, elongation, dimensionality, eigenvalue_entropy];
+    let own = Pool::new(rows, n, rows.len() / n);
+    let stand = |null, name| standings(activations, &observed, null, draws, &mut key.stream(name));
+    Some(Nulls {
+        random_rows: stand(Null::Rows(dictionary), "random_rows"),
+        permuted: stand(Null::Permuted(&own), "permuted"),
+        random_dictionary: stand(Null::Rows(random), "random_dictionary"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pool_is_spread_distinct_and_seeded() {
+        let drawn = pool_features(16_384, 5, 0);
+        assert_eq!(drawn.len(), POOL_ROWS);
+        assert!(drawn.windows(2).all(|pair| pair[0] < pair[1]) && drawn[POOL_ROWS - 1] < 16_384);
+        let mean = drawn.iter().sum::<usize>() as f64 / POOL_ROWS as f64;
+        assert!((mean - 8191.5).abs() < 600.0, "{mean}");
+        assert_eq!(drawn, pool_features(16_384, 5, 0));
+        assert!(drawn != pool_features(16_384, 5, 1) && drawn != pool_features(16_384, 6, 0));
+        assert_eq!(pool_features(7, 5, 0), [0, 1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn every_text_has_draws_of_its_own() {
+        let key = NullKey { seed: 1, sample_id: "a", text: TextKind::Fact, layer: 5 };
+        let first = |key: NullKey<'_>, null| below(&mut key.stream(null), 1 << 40);
+        let same = first(key, "permuted");
+        assert_eq!(first(key, "permuted"), same);
+        for other in [
+            NullKey { seed: 2, ..key },
+            NullKey { sample_id: "b", ..key },
+            NullKey { text: TextKind::Hall, ..key },
+            NullKey { layer: 6, ..key },
+        ] {
+            assert_ne!(first(other, "permuted"), same);
+        }
+        assert_ne!(first(key, "random_rows"), same);
+    }
+}
