@@ -113,8 +113,8 @@ pub const SHELL: (&str, &str) = if cfg!(windows) { ("cmd", "/C") } else { ("sh",
 
 /// Bytes that are free for this user on the disk of a folder, which may not be there yet, where the system tells.
 pub fn free_space(folder: &Path) -> Option<u64> {
-    let there = folder.ancestors().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
-    fs4::available_space(there.into_iter().find(|p| p.exists())?).ok()
+    let mut above = folder.ancestors().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p });
+    fs4::available_space(above.find(|p| p.exists())?).ok()
 }
 
 /// Peak resident memory of this process in bytes, where the system tells.
