@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::cloud::RANK_TOLERANCE;
 use super::eights::Eight;
 use super::gram::gram;
+use super::points::Points;
 use super::shape::{eigenvalue_entropy, elongation, participation_ratio, sphericity};
 use crate::platform::lanes::{Form, Task, Vector};
 use crate::random::{Stream, below, normal_pair};
@@ -38,7 +39,7 @@ impl Pool {
     /// Of these rows, shape \[n, d\] row-major.
     pub fn new(rows: &[f32], n: usize, d: usize) -> Self {
         let wide: Vec<f64> = rows.iter().map(|&x| f64::from(x)).collect();
-        let lower = gram(&wide, n, d);
+        let lower = gram(&Points::from_values(&wide, n, d));
         let at = |i: usize, j: usize| lower[i.max(j) * n + i.min(j)] as f32;
         Self { rows: n, gram: (0..n * n).map(|x| at(x / n, x % n)).collect() }
     }

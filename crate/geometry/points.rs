@@ -51,7 +51,6 @@ impl Points {
     }
 
     /// Values as they are, \[n, d\] row-major.
-    #[cfg(test)]
     pub(super) fn from_values(values: &[f64], n: usize, d: usize) -> Self {
         let blocks = values.chunks(d.max(1)).flat_map(|row| {
             row.chunks(8).map(|part| Block(std::array::from_fn(|i| part.get(i).copied().unwrap_or(0.0))))
