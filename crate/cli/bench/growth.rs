@@ -73,11 +73,15 @@ pub(super) async fn run(args: &Bench, loaded: &Loaded, devices: &Devices, data: 
         samples.steps.push(time(part.samples.len(), &part, &loaded.saes).await?);
     }
     let mut tokens = Sweep { what: "tokens run", steps: Vec::new() };
+    let mut some_short = part(data, PART, Sample::clone);
+    // those that fit the model's context at every step, so that all steps run the same
+    let most = REPEATS[REPEATS.len() - 1];
+    some_short.samples.retain(|sample| fits(loaded, &times_over(sample, most), &args.data.join));
     for times in REPEATS {
-        let long = part(data, PART, |sample| Sample {
-            prompt: vec![sample.prompt.as_str(); times].join(" "),
-            ..sample.clone()
-        });
+        if some_short.samples.is_empty() {
+            break;
+        }
+        let long = part(&some_short, 1, |sample| times_over(sample, times));
         let step = time(0, &long, &loaded.saes).await?;
         tokens.steps.push(Step { size: step.tokens, ..step });
     }
@@ -130,6 +134,20 @@ fn roomy(folder: &Path, d_model: usize, width: usize) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A sample whose prompt stands so many times over in it.
+fn times_over(sample: &Sample, times: usize) -> Sample {
+    Sample { prompt: vec![sample.prompt.as_str(); times].join(" "), ..sample.clone() }
+}
+
+/// Whether none of a sample's texts is longer than the model's context.
+fn fits(loaded: &Loaded, sample: &Sample, join: &str) -> bool {
+    [&sample.fact, &sample.hallucination].into_iter().all(|completion| {
+        let text = format!("{}{join}{completion}", sample.prompt);
+        let tokens = loaded.model.tokenizer.encode(&text);
+        tokens.and_then(|tokens| loaded.model.check_length("longest", &tokens)).is_ok()
+    })
 }
 
 /// Every so many of the samples, changed.
