@@ -203,6 +203,7 @@ fn what_changed_is_named() {
         ("--seed", Box::new(|b| b.manifest.noise.seed += 1)),
         ("--noise", Box::new(|b| b.manifest.noise.rule = "absolute:1".into())),
         ("--logprob", Box::new(|b| b.logprob = true)),
+        ("--nulls", Box::new(|b| b.nulls += 1)),
         ("version of the program", Box::new(|b| b.manifest.program.git_commit = "other".into())),
         ("format", Box::new(|b| b.manifest.schema_version += 1)),
         ("tokenizer", Box::new(|b| b.manifest.tokenizer.file.sha256 = Some("other".into()))),
