@@ -152,8 +152,10 @@ test("choices redraw what they are for", TIME, async () => {
   const plot = page.locator("#panel-drift-plot");
   await plot.focus();
   for (const key of ["ArrowRight", "ArrowRight", "Enter"]) await page.keyboard.press(key);
-  assert.match(await page.locator(".plot-tip").innerText(), /fact .*\nhallucination /);
-  assert.doesNotMatch(await page.locator(".plot-tip").innerText(), /opens the sample/);
+  // what is read out: the tip itself goes away when the page scrolls
+  await page.waitForFunction(() => / 2 of \d+$/.test(document.querySelector("#live").textContent));
+  assert.match(await page.locator("#live").textContent(), /, fact .*, hallucination /);
+  assert.doesNotMatch(await page.locator(".plot-tip").textContent(), /opens the sample/);
   await page.locator('[data-test="panel-drift"] summary').click();
   assert.equal(await page.locator('[data-test="panel-drift"] table a').count(), 0);
   assert.equal(await page.evaluate(() => location.hash), "");
@@ -208,7 +210,7 @@ test("a run whose every text is hostile stays text", TIME, async () => {
     await page.setViewportSize(size);
     await page.waitForTimeout(1000);
     await drawn();
-    await page.screenshot({ path: artifact("screenshots", `report-hostile-${width}.png`), fullPage: true });
+    await page.screenshot({ path: artifact("screenshots", `report-hostile-${width}.png`) });
     await harmless(page, `hostile, ${width}`, "script");
     // its own script and the four files
     assert.equal(await page.locator("script").count(), 5);
