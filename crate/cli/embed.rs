@@ -130,7 +130,7 @@ pub fn features(ask: &FeaturesAsk, observer: &dyn Observer, listener: Listener) 
             for (i, text) in ask.texts.iter().enumerate() {
                 let ids = model.tokenizer.encode(text)?;
                 model.check_ids(&ids)?;
-                model.check_length(&format!("text {i}"), &ids)?;
+                model.check_length(&format!("#{i}"), &ids)?;
                 tokens.push(ids);
             }
             let (computes, saes) = (&devices.computes, &loaded.saes);

@@ -14,4 +14,5 @@ def main() -> NoReturn:
     # Python's handler would only make a note while the program works; one that is told to ignore Ctrl-C goes on
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    sys.exit(_saescope.main(sys.argv))
+    # the name by which it is called in its own messages, however it was started
+    sys.exit(_saescope.main(["saescope", *sys.argv[1:]]))

@@ -34,7 +34,7 @@ class Command(Case):
 
     def test_data_is_on_stdout_alone_and_the_status_says_how_it_went(self) -> None:
         rows = triples()
-        rows[0] = {**rows[0], "fact": "word " * 5000}
+        rows[0] = {**rows[0], "fact": "word " * 12000}
         self.write("t.json", rows)
         done = self.run_command("analyze", *words(), "--dataset", "t.json", "--out", "out", program=SCRIPT)
         self.assertEqual((done.returncode, done.stdout), (1, "out\n"), "a sample failed")

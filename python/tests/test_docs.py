@@ -69,7 +69,7 @@ class Documents(Case):
 
     def test_every_argument_is_an_option_and_documented(self) -> None:
         done = self.run_command("analyze", "--help")
-        options = set(re.findall(r"--([a-z][a-z-]+)", done.stdout))
+        options = set(re.findall(r"(?m)^ +(?:-\w, )?--([a-z][a-z-]+)", done.stdout))
         renamed = {"data": "dataset", "saes": "sae", "pass_size": "pass", "ignore_config_fields": "ignore-config-field"}
         names = set(saescope.analyze.__annotations__) - {"return", "progress"}
         asked = {renamed.get(name, name.replace("_", "-")) for name in names}

@@ -80,7 +80,7 @@ class Errors(Case):
 
     def test_samples_that_fail_are_listed_and_the_run_is_there(self) -> None:
         rows = triples()
-        rows[0] = {**rows[0], "fact": "word " * 5000}
+        rows[0] = {**rows[0], "fact": "word " * 12000}
         run = saescope.analyze(rows, **model(), device="cpu", out="out", progress=False)
         self.assertEqual([failed["sample_id"] for failed in run.failed], [rows[0]["id"]])
         self.assertIn("token", run.failed[0]["reason"])

@@ -54,5 +54,5 @@ class Features(Case):
     def test_no_texts_give_a_table_without_rows(self) -> None:
         table = saescope.features([], **model(), device="cpu", progress=False)
         self.assertEqual((len(table), pl.DataFrame(table).height), (0, 0))
-        with self.assertRaisesRegex(saescope.MismatchError, "text 1"):
-            saescope.features(["a", "word " * 5000], **model(), device="cpu", progress=False)
+        with self.assertRaisesRegex(saescope.MismatchError, "#1 text"):
+            saescope.features(["a", "word " * 12000], **model(), device="cpu", progress=False)

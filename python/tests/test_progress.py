@@ -27,7 +27,8 @@ class Shown(Case):
         with mock.patch("sys.stderr", io.StringIO()) as said:
             saescope.analyze(triples(), **model(), device="cpu", out="out")
         lines = said.getvalue().splitlines()
-        self.assertRegex(lines[0], r"^model on the CPU \(\d+ threads\): 12 samples, SAEs at layers 1, 2, 3$")
+        heading = r"(?m)^model on the CPU \(\d+ threads\): 12 samples, SAEs at layers 1, 2, 3$"
+        self.assertRegex(said.getvalue(), heading)
         self.assertTrue(any(line.startswith("12/12 | ") and "/s | ETA 0s" in line for line in lines), lines)
         self.assertNotIn("\x1b", said.getvalue())
 
