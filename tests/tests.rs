@@ -9,6 +9,7 @@ mod convert;
 mod data;
 mod devices;
 mod durable;
+mod embed;
 mod generated;
 mod golden_models;
 mod gpu;

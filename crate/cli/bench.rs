@@ -45,6 +45,7 @@ pub async fn run(args: &Bench) -> Result<()> {
             &super::args::ModelArgs {
                 model: known_path(&known)?,
                 saes: Vec::new(),
+                layers: Vec::new(),
                 tokenizer: None,
                 ignored_fields: Vec::new(),
                 quantize: super::args::QuantizeArgs::default(),

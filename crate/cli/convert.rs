@@ -27,6 +27,7 @@ pub async fn run(args: &Convert) -> Result<ExitCode> {
     let model = ModelArgs {
         model: model.clone(),
         saes: Vec::new(),
+        layers: Vec::new(),
         tokenizer: tokenizer.clone(),
         ignored_fields: ignored_fields.clone(),
         quantize: QuantizeArgs::default(),

@@ -18,6 +18,8 @@ pub struct RunFolder {
     pub shown: PathBuf,
     /// What is measured.
     pub spool: Spool,
+    /// How to go on with it where it is broken, as one would type it.
+    again: String,
 }
 
 impl RunFolder {
@@ -74,7 +76,7 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Usage`] where another process writes that one.
-    pub fn begin(claim: Claim, force: bool, header: Header, interrupts: &Interrupts) -> Result<Self> {
+    pub fn begin(claim: Claim, force: bool, header: Header, again: String, interrupts: &Interrupts) -> Result<Self> {
         let out = claim.path().to_owned();
         let path = out.join(SPOOL_FILE);
         // whoever is writing it keeps it
@@ -83,15 +85,15 @@ impl RunFolder {
         RunFiles::clear(&out);
         interrupts.began(&out, path.clone(), header.samples, Some(claim));
         let spool = Spool::create(Box::new(journal), header)?;
-        Ok(Self { shown: out.clone(), out, spool })
+        Ok(Self { shown: out.clone(), out, spool, again })
     }
 
     /// Goes on with a spool.
-    pub fn resume(out: PathBuf, shown: PathBuf, spool: Spool, interrupts: &Interrupts) -> Self {
+    pub fn resume(out: PathBuf, shown: PathBuf, spool: Spool, again: String, interrupts: &Interrupts) -> Self {
         RunFiles::clear(&out);
         interrupts.began(&shown, out.join(SPOOL_FILE), spool.header().samples, None);
         interrupts.kept(spool.measured());
-        Self { out, shown, spool }
+        Self { out, shown, spool, again }
     }
 
     /// What ended the run, with the way to go on where something was kept.
@@ -99,9 +101,9 @@ impl RunFolder {
         let done = self.spool.measured();
         if done > 0 {
             super::say(&format!(
-                "{done} of {} samples are kept; go on with: saescope analyze --resume {}",
+                "{done} of {} samples are kept; go on with: {}",
                 self.spool.header().samples,
-                quoted(&self.shown)
+                self.again
             ));
         }
         error

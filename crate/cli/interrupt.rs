@@ -76,6 +76,12 @@ impl Interrupts {
         Ok(Self { state })
     }
 
+    /// Watches for nothing: signals are the business of the program that this library is part of. A run that
+    /// ends early leaves behind what it leaves after a signal.
+    pub fn unwatched() -> Self {
+        Self { state: Arc::new(Mutex::new(State::Idle)) }
+    }
+
     /// A run has begun: its folder as it was named, its spool, and how many samples it has.
     pub fn began(&self, folder: &Path, spool: PathBuf, samples: usize, claim: Option<Claim>) {
         *lock(&self.state) = State::Running(Running { folder: folder.to_owned(), spool, kept: 0, samples, claim });

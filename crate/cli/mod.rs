@@ -10,6 +10,8 @@ mod closing;
 mod compare;
 mod convert;
 mod dry_run;
+mod durable;
+pub mod embed;
 mod fetch;
 mod folder;
 mod hash;
@@ -35,6 +37,7 @@ mod talk;
 mod verdicts;
 mod verify;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -47,32 +50,42 @@ pub(crate) use talk::{megabytes, print, say};
 
 /// Runs the command line and maps its outcome to an exit status.
 pub fn main() -> ExitCode {
+    ExitCode::from(main_with(std::env::args_os().collect()))
+}
+
+/// The same with a command line that is not the process' own: the name of the program, then its arguments. Gives
+/// the exit status; what clap answers by itself (help, usage errors) ends the process.
+///
+/// It sets an environment variable, so no other thread may run yet.
+pub fn main_with(words: Vec<OsString>) -> u8 {
     platform::keep_freed_memory();
     let filter = tracing_subscriber::EnvFilter::try_from_env("SAESCOPE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(|| talk::Stderr).init();
+    let typed = words.iter().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
     // clap prints help to stdout and usage errors, with status 2, to stderr
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(words);
     if cli.command.looks_for_adapters() {
         // SAFETY: no other thread has been started yet
         unsafe { platform::no_display_for_adapters() };
     }
-    match run(cli.command) {
-        Ok(code) => code,
-        Err(error) if talk::reader_gone(&error) => ExitCode::SUCCESS,
+    match run(cli.command, typed) {
+        Ok(code) => u8::from(code != ExitCode::SUCCESS),
+        Err(error) if talk::reader_gone(&error) => 0,
         Err(error) => {
             say(&format!("error: {error}"));
             match error {
-                Error::Usage { .. } => ExitCode::from(2),
-                _ => ExitCode::from(1),
+                Error::Usage { .. } => 2,
+                _ => 1,
             }
         }
     }
 }
 
-fn run(command: Command) -> Result<ExitCode> {
+/// `typed` are the words that `command` was read from.
+fn run(command: Command, typed: Vec<String>) -> Result<ExitCode> {
     match command {
-        Command::Analyze(args) => block_on(analyze::run(&args)),
+        Command::Analyze(args) => block_on(analyze::run(&args, typed)),
         Command::Merge(args) => merge::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Stats(args) => stats::run(&args),

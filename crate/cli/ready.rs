@@ -3,10 +3,11 @@
 use super::args::{Analyze, MeasureArgs};
 use super::setup::Devices;
 use super::{memory, say, setup};
-use crate::dataset::Dataset;
+use crate::dataset::{Dataset, Rows};
 use crate::engine::{Batching, Options, SaeAt};
 use crate::error::Result;
 use crate::model::ops::Compute;
+use crate::platform;
 use crate::run::{Loaded, Reopen, Request, Shard};
 
 /// Samples per pass where `--pass` does not say: few enough that little is lost with the process and that
@@ -50,12 +51,12 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// What the arguments name.
+    /// What the arguments name; `rows` in memory take the place of their data sets.
     ///
     /// # Errors
     /// Whatever is missing or does not fit.
-    pub async fn of(args: &Analyze) -> Result<Self> {
-        let data = setup::data(&args.data, args.measure.seed)?;
+    pub async fn of(args: &Analyze, rows: Option<&Rows>) -> Result<Self> {
+        let data = setup::data_or(&args.data, args.measure.seed, rows)?;
         let doubts = data.warnings(&args.data.join);
         doubts.iter().for_each(|doubt| say(&format!("WARNING: {doubt}")));
         let mut devices = setup::devices(&args.device).await?;
@@ -67,6 +68,16 @@ impl Ready {
         let mut ready = Self { data, doubts, devices, loaded, options: settings(args), shard: args.shard, reopen };
         ready.options.halvings = memory::halvings(ready.request(), &ready.devices, args.memory_budget)?;
         Ok(ready)
+    }
+
+    /// What is about to run, in a line.
+    pub fn heading(&self, samples: usize) -> String {
+        format!(
+            "{} on {}: {samples} samples, SAEs at layers {}",
+            self.loaded.name,
+            self.devices.name().unwrap_or_else(|| format!("the CPU ({} threads)", platform::threads())),
+            self.loaded.saes.iter().map(|s| s.layer.to_string()).collect::<Vec<_>>().join(", ")
+        )
     }
 
     /// Bytes that so many samples take on the disk, at least: per text and layer the residual and the features

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::args::{DataArgs, DeviceArg, DeviceArgs, ModelArgs, PrecisionArg};
 use super::{fetch, inputs, known, say};
-use crate::dataset::{self, Dataset, Format};
+use crate::dataset::{self, Dataset, Format, Rows};
 use crate::error::{Error, Result};
 use crate::model::ModelFiles;
 use crate::model::ops::{Compute, Precision};
@@ -36,7 +36,11 @@ pub async fn load(args: &ModelArgs, saes_needed: bool) -> Result<Loaded> {
             // says what `--model` takes
             inputs::model_files(path, None).await?;
         }
-        let known = known::find(&args.model)?;
+        let mut known = known::find(&args.model)?;
+        // what is left out is not fetched
+        if !args.layers.is_empty() {
+            known.saes.retain(|sae| args.layers.contains(&sae.layer));
+        }
         let own = args.saes.is_empty() && saes_needed;
         let fetched = fetch::known(&known, own)?;
         let files = fetched_files(&fetched.model.files, args.tokenizer.as_deref()).await?;
@@ -55,6 +59,15 @@ pub async fn load(args: &ModelArgs, saes_needed: bool) -> Result<Loaded> {
     };
     for arg in &args.saes {
         saes.push(SaeFiles { layer: arg.layer, files: inputs::sae_files(&arg.path)?, known: None });
+    }
+    if saes_needed && !args.layers.is_empty() {
+        saes.retain(|sae| args.layers.contains(&sae.layer));
+        if let Some(layer) = args.layers.iter().find(|layer| saes.iter().all(|sae| sae.layer != **layer)) {
+            return Err(Error::missing(
+                format!("an SAE of layer {layer} for {}", origin.name),
+                format!("give one with `--sae {layer}=PATH`, or leave the layer out of `--layers`"),
+            ));
+        }
     }
     let mut loaded = run::load_ignoring(origin, files, saes, saes_needed, &args.ignored_fields).await?;
     if let Some(quantize) = args.quantize.quantize {
@@ -234,28 +247,31 @@ async fn opened(adapters: &[Adapter], precision: Precision) -> Result<Vec<Comput
 /// # Errors
 /// Unreadable files and rows.
 pub fn data(args: &DataArgs, seed: u64) -> Result<Dataset> {
-    let mut data = if args.datasets.is_empty() {
-        dataset::builtin()?
-    } else {
-        let mut parts = Vec::new();
-        for arg in &args.datasets {
-            let name = arg.path.display().to_string();
-            let bytes = inputs::data_set(&arg.path)?;
-            let format = Format::detect(&name, &bytes);
-            let part = dataset::parse_as(&name, format, &bytes, arg.domain.as_deref(), &args.columns)?;
-            if part.made_ids {
-                say(&format!("note: {name} has no ids: its rows are called by their numbers"));
-            }
-            if part.rejected.is_empty() {
-                parts.push(part);
-            } else if args.skip_invalid {
-                say(&part.fault_table());
-                parts.push(part);
-            } else {
-                parts.push(part.strict()?);
-            }
+    data_or(args, seed, None)
+}
+
+/// [`data`], with rows in memory in place of the data sets that are named.
+///
+/// # Errors
+/// As [`data`]; [`Error::Usage`] for both at once.
+pub fn data_or(args: &DataArgs, seed: u64, rows: Option<&Rows>) -> Result<Dataset> {
+    let mut data = match rows {
+        Some(_) if !args.datasets.is_empty() => {
+            return Err(Error::usage("rows in memory and `--dataset` at once", "give one of them"));
         }
-        dataset::merge(parts)?
+        Some(rows) => usable(rows.read(&args.columns)?, args.skip_invalid)?,
+        None if args.datasets.is_empty() => dataset::builtin()?,
+        None => {
+            let mut parts = Vec::new();
+            for arg in &args.datasets {
+                let name = arg.path.display().to_string();
+                let bytes = inputs::data_set(&arg.path)?;
+                let format = Format::detect(&name, &bytes);
+                let part = dataset::parse_as(&name, format, &bytes, arg.domain.as_deref(), &args.columns)?;
+                parts.push(usable(part, args.skip_invalid)?);
+            }
+            dataset::merge(parts)?
+        }
     };
     if let Some(limit) = args.limit {
         data.limit(limit, seed);
@@ -264,4 +280,19 @@ pub fn data(args: &DataArgs, seed: u64) -> Result<Dataset> {
         return Err(Error::usage("no samples are left to run", "check `--limit` and the data set"));
     }
     Ok(data)
+}
+
+/// A data set whose rows can all be used, or those of them that can.
+fn usable(part: Dataset, skip_invalid: bool) -> Result<Dataset> {
+    if part.made_ids {
+        say(&format!("note: {} has no ids: its rows are called by their numbers", part.name));
+    }
+    if part.rejected.is_empty() {
+        return Ok(part);
+    }
+    if skip_invalid {
+        say(&part.fault_table());
+        return Ok(part);
+    }
+    part.strict()
 }

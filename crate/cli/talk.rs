@@ -3,6 +3,7 @@
 //! pipe is an error like any other: Rust's runtime has SIGPIPE ignored, and children get it back. What
 //! files, names and texts hold may be told, but it steers no terminal: all that leaves goes through here.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 
 use crate::error::{Error, Result, harmless, spoken};
@@ -33,10 +34,35 @@ pub(crate) fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
+thread_local! {
+    /// Who is told in place of stderr what this thread says.
+    static LISTENER: RefCell<Option<Listener>> = const { RefCell::new(None) };
+}
+
+/// Takes one message, which steers no terminal.
+pub type Listener = Box<dyn Fn(&str)>;
+
+/// Has this thread's messages told to `listener` for as long as `work` runs: a program that the library is part
+/// of has ways of its own to its user.
+pub(crate) fn told<T>(listener: Listener, work: impl FnOnce() -> T) -> T {
+    /// Puts back who listened before, also where the work panics.
+    struct Before(Option<Listener>);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            LISTENER.set(self.0.take());
+        }
+    }
+    let _before = Before(LISTENER.replace(Some(listener)));
+    work()
+}
+
 /// One message to the user, on stderr, in one piece. A message that cannot be written is lost.
 pub(crate) fn say(text: &str) {
-    // nobody is left to tell
-    let _ = io::stderr().lock().write_all(format!("{}\n", spoken(text)).as_bytes());
+    let heard = LISTENER.with_borrow(|listener| listener.as_ref().map(|tell| tell(&spoken(text))).is_some());
+    if !heard {
+        // nobody is left to tell
+        let _ = io::stderr().lock().write_all(format!("{}\n", spoken(text)).as_bytes());
+    }
 }
 
 /// stderr for the log: never an error, since the log's own answer to one is to panic.
@@ -57,6 +83,22 @@ impl Write for Stderr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listener_hears_what_its_own_thread_says_until_its_work_is_done() {
+        let (tell, told_of) = std::sync::mpsc::channel::<String>();
+        let tell_of = move |text: &str| tell.send(text.to_owned()).unwrap();
+        let done = told(Box::new(tell_of), || {
+            say("one\u{1b}[2J");
+            std::thread::spawn(|| say("another thread's, on stderr")).join().unwrap();
+            7
+        });
+        say("afterwards, on stderr");
+        assert_eq!(done, 7);
+        let heard: Vec<String> = told_of.iter().collect();
+        assert_eq!(heard.len(), 1, "{heard:?}");
+        assert!(heard[0].starts_with("one") && !heard[0].contains('\u{1b}'), "{heard:?}");
+    }
 
     #[test]
     fn only_a_closed_stdout_is_a_reader_that_has_gone() {

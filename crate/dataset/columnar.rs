@@ -1,9 +1,11 @@
 //! Parquet.
 
+use std::collections::HashMap;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, ArrayRef, RecordBatch};
-use arrow_schema::DataType;
+use arrow_schema::{ArrowError, DataType, Schema, SchemaRef};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
@@ -38,15 +40,9 @@ fn decode(name: &str, file: &[u8], names: &Columns) -> Result<Vec<Row>> {
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file.clone(), options)
         .map_err(|error| unreadable(name, &error))?;
-    let header: Vec<String> = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
-    let columns = columns(name, &header, names)?;
-    for (field, column) in columns.iter().enumerate() {
-        if let Some(column) = column {
-            check_type(name, field, builder.schema().field(*column).data_type())?;
-        }
-    }
+    let mut rows = Gathered::new(name, builder.schema(), names)?;
     // Other columns are not decoded: whatever is in them is no concern of the rows.
-    let wanted: Vec<usize> = columns.iter().flatten().copied().collect();
+    let wanted: Vec<usize> = rows.columns.iter().flatten().copied().collect();
     let schema = builder.parquet_schema();
     let leaves: Vec<usize> =
         (0..schema.num_columns()).filter(|&leaf| wanted.contains(&schema.get_column_root_idx(leaf))).collect();
@@ -55,30 +51,70 @@ fn decode(name: &str, file: &[u8], names: &Columns) -> Result<Vec<Row>> {
     let mask = ProjectionMask::roots(schema, wanted);
     let reader = builder.with_projection(mask).with_batch_size(at_once).build();
     let reader = reader.map_err(|error| unreadable(name, &error))?;
-    let mut rows = Vec::new();
-    let mut bytes = 0;
     for batch in reader {
         let batch = batch.map_err(|error| damaged(name, &error.to_string()))?;
-        let first = rows.len();
-        rows.resize_with(first + batch.num_rows(), Row::default);
-        if rows.len() > MAX_ROWS {
-            return Err(damaged(name, &format!("more than {MAX_ROWS} rows")));
-        }
+        rows.add(&batch).map_err(|found| damaged(name, &found))?;
+    }
+    Ok(rows.rows)
+}
+
+/// Rows of a table in memory.
+///
+/// # Errors
+/// [`Error::Malformed`] for a missing column, one of another type, values that do not fit their type, or more
+/// than a data set holds.
+pub(super) fn table_rows(name: &str, schema: &Schema, batches: &[RecordBatch], names: &Columns) -> Result<Vec<Row>> {
+    let mut rows = Gathered::new(name, schema, names)?;
+    for batch in batches {
+        let added = quietly(|| rows.add(batch)).unwrap_or_else(Err);
+        added.map_err(|found| {
+            Error::malformed(name, "content", "an Arrow table", found, "cast its columns to text and integers")
+        })?;
+    }
+    Ok(rows.rows)
+}
+
+/// Rows that are gathered from batches.
+struct Gathered {
+    header: Vec<String>,
+    /// Place of each field in the header.
+    columns: [Option<usize>; FIELDS.len()],
+    rows: Vec<Row>,
+    /// Of their text.
+    bytes: u64,
+}
+
+impl Gathered {
+    fn new(name: &str, schema: &Schema, names: &Columns) -> Result<Self> {
+        let header: Vec<String> = schema.fields().iter().map(|field| field.name().clone()).collect();
+        let columns = columns(name, &header, names)?;
         for (field, column) in columns.iter().enumerate() {
-            let Some(array) = column.and_then(|column| batch.column_by_name(&header[column])) else { continue };
-            let cells = cells(array, field).map_err(|error| damaged(name, &error.to_string()))?;
-            for (row, cell) in rows[first..].iter_mut().zip(cells) {
+            if let Some(column) = column {
+                check_type(name, field, schema.field(*column).data_type())?;
+            }
+        }
+        Ok(Self { header, columns, rows: Vec::new(), bytes: 0 })
+    }
+
+    /// Adds those of a batch, whose columns are found by name; what is wrong with it, in words.
+    fn add(&mut self, batch: &RecordBatch) -> Result<(), String> {
+        let first = self.rows.len();
+        if first + batch.num_rows() > MAX_ROWS {
+            return Err(format!("more than {MAX_ROWS} rows"));
+        }
+        self.rows.resize_with(first + batch.num_rows(), Row::default);
+        for (field, column) in self.columns.iter().enumerate() {
+            let Some(array) = column.and_then(|column| batch.column_by_name(&self.header[column])) else { continue };
+            let cells = cells(array, field).map_err(|error| error.to_string())?;
+            for (row, cell) in self.rows[first..].iter_mut().zip(cells) {
                 if let Cell::Text(text) = &cell {
-                    bytes += text.len() as u64;
+                    self.bytes += text.len() as u64;
                 }
                 row.cells[field] = cell;
             }
         }
-        if bytes > MAX_TEXT {
-            return Err(damaged(name, &format!("more than {MAX_TEXT} bytes of text")));
-        }
+        if self.bytes > MAX_TEXT { Err(format!("more than {MAX_TEXT} bytes of text")) } else { Ok(()) }
     }
-    Ok(rows)
 }
 
 /// Most rows of a file of this program's: one for each active feature of a text at a layer.
@@ -114,6 +150,33 @@ pub fn parquet_batches(
             each(&batch.map_err(|error| damaged(name, &error.to_string()))?)?;
         }
         Ok(())
+    });
+    decoded
+        .unwrap_or_else(|words| Err(damaged(name, &format!("a page that the Parquet reader cannot decode ({words})"))))
+}
+
+/// All of a file of this program's, as Arrow; what the file says of its columns is in the schema's metadata.
+///
+/// # Errors
+/// [`Error::Malformed`] for a damaged file.
+pub fn parquet_table(name: &str, file: Vec<u8>) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    pages::check_footer(&file).map_err(|found| damaged(name, &found))?;
+    let decoded = quietly(move || {
+        let file = Bytes::from(file);
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let builder = ParquetRecordBatchReaderBuilder::try_new_with_options(file.clone(), options)
+            .map_err(|error| unreadable(name, &error))?;
+        let said = builder.metadata().file_metadata().key_value_metadata().into_iter().flatten();
+        let said = said.filter(|pair| pair.key.starts_with("saescope."));
+        let said: HashMap<_, _> = said.filter_map(|pair| Some((pair.key.clone(), pair.value.clone()?))).collect();
+        let schema = SchemaRef::new(builder.schema().as_ref().clone().with_metadata(said));
+        let leaves: Vec<usize> = (0..builder.parquet_schema().num_columns()).collect();
+        let at_once =
+            pages::batch_rows(&file, builder.metadata(), &leaves, MOST_ROWS).map_err(|found| damaged(name, &found))?;
+        let reader = builder.with_batch_size(at_once).build().map_err(|error| unreadable(name, &error))?;
+        let batches = reader.map(|batch| batch.and_then(|batch| Ok(batch.with_schema(schema.clone())?)));
+        let batches = batches.collect::<Result<Vec<_>, _>>().map_err(|error| damaged(name, &error.to_string()))?;
+        Ok((schema, batches))
     });
     decoded
         .unwrap_or_else(|words| Err(damaged(name, &format!("a page that the Parquet reader cannot decode ({words})"))))
@@ -164,7 +227,7 @@ fn check_type(name: &str, field: usize, kind: &DataType) -> Result<()> {
 }
 
 /// The values of one column of one batch.
-fn cells(array: &ArrayRef, field: usize) -> Result<Vec<Cell>, arrow_schema::ArrowError> {
+fn cells(array: &ArrayRef, field: usize) -> Result<Vec<Cell>, ArrowError> {
     let kind = value_type(array.data_type()).clone();
     // A dictionary may have null values as well as null keys; unpacking it first unites them.
     let array = arrow_cast::cast(array, &kind)?;

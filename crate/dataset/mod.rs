@@ -36,6 +36,7 @@ mod faults;
 mod json;
 mod limit;
 mod limits;
+mod memory;
 mod pages;
 mod row;
 #[cfg(test)]
@@ -46,8 +47,9 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use columnar::{parquet_batches, parquet_columns};
+pub use columnar::{parquet_batches, parquet_columns, parquet_table};
 pub use columns::Columns;
+pub use memory::Rows;
 
 use crate::error::{Error, Result, shown};
 use crate::hash::{self, Hasher};
@@ -248,11 +250,22 @@ pub fn parse_as(name: &str, format: Format, bytes: &[u8], domain: Option<&str>, 
         Format::Csv => delimited::read(name, row::text_start(name, bytes)?, columns)?,
         Format::Parquet => columnar::read(name, bytes, columns)?,
     };
+    checked(name, rows, domain, columns, |_| (bytes.len() as u64, hash::sha256(bytes)))
+}
+
+/// A data set of rows; `hashed` gives size and sha256 of what they came from, or of the samples.
+fn checked(
+    name: &str,
+    rows: Vec<row::Row>,
+    domain: Option<&str>,
+    columns: &Columns,
+    hashed: impl FnOnce(&[Sample]) -> (u64, String),
+) -> Result<Dataset> {
     let total = rows.len();
     let made_ids = row::without_ids(&rows);
     let (samples, rejected) = row::check(name, rows, domain, made_ids);
-    let (name_of, sha256) = (name.to_owned(), hash::sha256(bytes));
-    let (domain, bytes) = (domain.map(str::to_owned), bytes.len() as u64);
+    let (bytes, sha256) = hashed(&samples);
+    let (name_of, domain) = (name.to_owned(), domain.map(str::to_owned));
     let files = vec![DataFile { name: name_of.clone(), domain, bytes, sha256: sha256.clone() }];
     let columns = columns.clone();
     let dataset = Dataset { name: name_of, samples, rejected, sha256, files, made_ids, columns };

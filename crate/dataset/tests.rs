@@ -8,6 +8,7 @@ mod builtin;
 mod columns;
 mod doubts;
 mod hostile;
+mod memory;
 mod parquet;
 
 const GOOD: &str =

@@ -2,6 +2,7 @@
 
 mod analyze;
 mod counters;
+mod features;
 mod fit;
 mod health;
 mod inputs;
@@ -22,6 +23,7 @@ mod timeline;
 
 pub use analyze::{Analysis, FailedSample, Outcome, Turns, analyze};
 pub use counters::Counters;
+pub use features::{Positions, TextFeatures, features};
 pub use fit::{SaeAt, fit};
 pub use health::{CrossEntropy, HealthOptions, SaeHealth, health};
 pub use inputs::Inputs;

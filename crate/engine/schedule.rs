@@ -21,7 +21,7 @@ const GPU_NODES: usize = 2048;
 /// Micro-batches of fewer trie nodes save no memory that a block of weights does not take.
 const FEWEST_NODES: usize = 64;
 /// Bytes of residual streams that one pass through the model may hold.
-const STREAM_BYTES: usize = 256 << 20;
+pub(super) const STREAM_BYTES: usize = 256 << 20;
 /// As often a schedule can be halved: by then a device's micro-batches are the smallest that save memory.
 pub const MOST_HALVINGS: u32 = (GPU_NODES / FEWEST_NODES).ilog2();
 
@@ -96,7 +96,7 @@ impl Schedule {
         self.passes = passes(&self.tokenized, model.dims().d_model, stream_bytes, options.pass);
         let halved = |n: usize, least: usize| (n >> options.halvings.min(MOST_HALVINGS)).max(least);
         self.limit = match options.batching {
-            Batching::Auto => BatchLimit::Nodes(halved(if on_host { CPU_NODES } else { GPU_NODES }, FEWEST_NODES)),
+            Batching::Auto => BatchLimit::Nodes(halved(Self::usual_nodes(on_host), FEWEST_NODES)),
             Batching::Triples(n) => BatchLimit::Groups(halved(n, 1)),
             Batching::OneText => BatchLimit::Groups(1),
         };
@@ -141,6 +141,11 @@ impl Schedule {
     /// The samples of a pass.
     pub(super) fn samples(&self, pass: usize) -> &[Tokenized] {
         &self.tokenized[self.passes[pass].clone()]
+    }
+
+    /// Trie nodes of a micro-batch where nothing else is asked for.
+    pub(super) fn usual_nodes(on_host: bool) -> usize {
+        if on_host { CPU_NODES } else { GPU_NODES }
     }
 
     /// The micro-batches of a pass. Slot (group, text) is text `group · per_group + text` of the pass,

@@ -9,6 +9,7 @@ use crate::dependencies;
 use crate::paths::Paths;
 use crate::report::{Outcome, Report};
 use crate::run::{cargo, locked, shown, succeeds};
+use crate::ship;
 use crate::wasm::Toolchain;
 
 pub fn run(paths: &Paths) -> Result<bool> {
@@ -24,7 +25,12 @@ pub fn steps(paths: &Paths, report: &mut Report) {
     });
     report.step("one set of features", || one_set_of_features(paths));
     // one package at a time: together they would be built with the sum of their features
-    for (name, package) in [("lints, native", "saescope"), ("lints, xtask", "xtask"), ("lints, glue", "xtask-glue")] {
+    for (name, package) in [
+        ("lints, native", "saescope"),
+        ("lints, wheel", "saescope-python"),
+        ("lints, xtask", "xtask"),
+        ("lints, glue", "xtask-glue"),
+    ] {
         report.step(name, || {
             let mut command = cargo(paths, &paths.target);
             command.args(["clippy", "--release", "--package", package, "--all-targets"]).args(locked());
@@ -48,6 +54,7 @@ pub fn steps(paths: &Paths, report: &mut Report) {
     });
     browser::types(paths, report);
     browser::template(paths, report);
+    ship::steps(paths, report);
     dependencies::steps(paths, report);
 }
 
@@ -55,17 +62,24 @@ pub fn steps(paths: &Paths, report: &mut Report) {
 /// dev-dependency asks for one more feature of something deep down, everything above it is built
 /// twice, and again at each change between building and testing.
 fn one_set_of_features(paths: &Paths) -> Result<Outcome> {
-    let tree = |edges: &str| -> Result<BTreeSet<String>> {
+    let tree = |package: &str, edges: &str| -> Result<BTreeSet<String>> {
         let mut command = cargo(paths, &paths.target);
-        command.args(["tree", "--package", "saescope", "--edges", edges, "--prefix", "none", "--format", "{p} {f}"]);
+        command.args(["tree", "--package", package, "--edges", edges, "--prefix", "none", "--format", "{p} {f}"]);
         println!("$ {}", shown(&command));
         let out = command.args(locked()).output().context("cannot run cargo")?;
         ensure!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr).trim());
         let text = String::from_utf8_lossy(&out.stdout);
         Ok(text.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect())
     };
-    let tests = tree("normal,dev")?;
-    let odd: Vec<String> = tree("normal")?.into_iter().filter(|line| !tests.contains(line)).collect();
+    let tests = tree("saescope", "normal,dev")?;
+    let odd: Vec<String> = tree("saescope", "normal")?.into_iter().filter(|line| !tests.contains(line)).collect();
     odd.iter().for_each(|line| println!("not built alike for the tests: {line}"));
-    Ok(Outcome::Check(odd.is_empty()))
+    // the wheel has more packages; those that both have are one build
+    let name = |line: &str| line.split(' ').take(2).collect::<Vec<_>>().join(" ");
+    let all = tree("saescope", "normal,build,dev")?;
+    let names: BTreeSet<String> = all.iter().map(|line| name(line)).collect();
+    let wheel = tree("saescope-python", "normal,build")?.into_iter();
+    let other: Vec<String> = wheel.filter(|line| names.contains(&name(line)) && !all.contains(line)).collect();
+    other.iter().for_each(|line| println!("not built alike for the wheel: {line}"));
+    Ok(Outcome::Check(odd.is_empty() && other.is_empty()))
 }

@@ -8,9 +8,11 @@ mod fuzz;
 mod generate;
 mod golden;
 mod paths;
+mod python;
 mod reliability;
 mod report;
 mod run;
+mod ship;
 mod test;
 mod wait;
 mod wasm;
@@ -40,6 +42,8 @@ Commands:
                     kills, failing system calls, full disks, load, a hub's faults, as a table; --full tries all
                     of each, which takes most of an hour, and writes docs/RELIABILITY.md
   golden [SCRIPT]   make the reference data anew with Python; without a name, list the scripts
+  ship              of check: what a release is made by (workflows, versions, packages)
+  wheel             build the Python package, the command line inside, for this machine
   wasm              set up the compiler for the web target and say which one it is
 
 Build folders: CARGO_TARGET_DIR where it is set, else the user's cache folder; the web target has
@@ -68,6 +72,8 @@ fn main() -> ExitCode {
         ["reliability"] => with_paths(|paths| reliability::run(paths, false)),
         ["reliability", "--full"] => with_paths(|paths| reliability::run(paths, true)),
         ["golden", rest @ ..] => with_paths(|paths| golden::run(paths, rest)),
+        ["ship"] => with_paths(ship::run),
+        ["wheel"] => with_paths(python::build),
         ["wasm"] => with_paths(|paths| wasm::Toolchain::find(paths).map(|_| true)),
         _ => {
             eprint!("error: unknown command `{}`\n\n{HELP}", words.join(" "));

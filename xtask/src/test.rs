@@ -11,6 +11,7 @@ use crate::browser;
 use crate::check;
 use crate::fuzz;
 use crate::paths::Paths;
+use crate::python;
 use crate::report::{Outcome, Report};
 use crate::run::{cargo, in_ci, locked, output, shown};
 
@@ -92,6 +93,7 @@ pub fn run(paths: &Paths) -> Result<bool> {
     for (name, reason) in ignored {
         report.ignored(name, reason);
     }
+    python::steps(paths, &mut report);
     browser::steps(paths, &mut report);
     Ok(report.close())
 }

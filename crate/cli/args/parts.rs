@@ -116,6 +116,9 @@ pub struct ModelArgs {
     /// Repeat for more layers. A known model brings its own.
     #[arg(long = "sae", value_name = "LAYER=PATH")]
     pub saes: Vec<SaeArg>,
+    /// Only these of the SAEs: of a known model's own, or of those given.
+    #[arg(long, value_name = "N,N,…", value_delimiter = ',')]
+    pub layers: Vec<usize>,
     /// A tokenizer.json instead of the model's own.
     #[arg(long, value_name = "FILE")]
     pub tokenizer: Option<PathBuf>,

@@ -9,25 +9,19 @@ use crate::error::{Error, Result};
 use crate::hash::Hasher;
 use crate::platform::{Bundled, RemoteFile};
 
-/// Path below `models/`, and contents.
-macro_rules! files {
-    ($($path:literal),* $(,)?) => {
-        &[$(($path, include_bytes!(concat!("../../../models/", $path)) as &[u8])),*]
-    };
-}
+/// A folder below `models/`, and its files: each a package of its own, since one registry's packages have a
+/// largest size.
+type Folder = (&'static str, [(&'static str, &'static [u8]); 2]);
 
-const FILES: &[(&str, &[u8])] = files![
-    "smollm2-135m-instruct/layer_06/cfg.json",
-    "smollm2-135m-instruct/layer_06/sae_weights.safetensors",
-    "smollm2-135m-instruct/layer_14/cfg.json",
-    "smollm2-135m-instruct/layer_14/sae_weights.safetensors",
-    "smollm2-135m-instruct/layer_23/cfg.json",
-    "smollm2-135m-instruct/layer_23/sae_weights.safetensors",
+const FOLDERS: [Folder; 3] = [
+    ("smollm2-135m-instruct/layer_06", saescope_smollm2_135m_instruct_06::FILES),
+    ("smollm2-135m-instruct/layer_14", saescope_smollm2_135m_instruct_14::FILES),
+    ("smollm2-135m-instruct/layer_23", saescope_smollm2_135m_instruct_23::FILES),
 ];
 
 fn contents(own: &Bundled, file: &RemoteFile) -> Option<&'static [u8]> {
-    let path = format!("{}/{}", own.folder, file.path);
-    FILES.iter().find(|(name, _)| *name == path).map(|(_, bytes)| *bytes)
+    let (_, files) = FOLDERS.iter().find(|(folder, _)| *folder == own.folder)?;
+    files.iter().find(|(name, _)| *name == file.path).map(|(_, bytes)| *bytes)
 }
 
 /// Whether the program brings every file of it.

@@ -1,0 +1,41 @@
+"""Spectrum and geometry of sparse-autoencoder features, measured with their controls.
+
+``analyze`` runs a model and its sparse autoencoders over triples (prompt, fact, hallucination) and gives the
+run that ``saescope analyze`` gives; ``features`` gives activations alone; ``load`` opens a finished run.
+"""
+
+from ._analyze import analyze, features
+from ._errors import (
+    DeviceError,
+    Error,
+    IoError,
+    MalformedError,
+    MismatchError,
+    MissingError,
+    OutOfMemoryError,
+    UnsupportedError,
+    UsageError,
+)
+from ._progress import Progress
+from ._run import Run, load
+from ._saescope import VERSION as __version__
+from ._saescope import Table
+
+__all__ = [
+    "DeviceError",
+    "Error",
+    "IoError",
+    "MalformedError",
+    "MismatchError",
+    "MissingError",
+    "OutOfMemoryError",
+    "Progress",
+    "Run",
+    "Table",
+    "UnsupportedError",
+    "UsageError",
+    "__version__",
+    "analyze",
+    "features",
+    "load",
+]
