@@ -95,5 +95,8 @@ fn more_parts_than_files_that_may_be_open() {
     let refused = merge("ulimit -n 12", "refused");
     let text = String::from_utf8_lossy(&refused.stderr);
     assert!(!refused.status.success() && !run.path("refused").exists(), "{text}");
-    assert!(text.contains("are to be open at once, and this process may have 12") && text.contains("ulimit -n"), "{text}");
+    assert!(
+        text.contains("are to be open at once, and this process may have 12") && text.contains("ulimit -n"),
+        "{text}"
+    );
 }

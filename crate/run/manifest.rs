@@ -135,7 +135,14 @@ impl Parts<'_> {
             files: Vec::new(),
         };
         let wanted = Wanted::new(data.samples.iter().map(|s| s.id.as_str()), shard);
-        Base { manifest, data: data_sha256(&data.samples), wanted, logprob: options.logprob, nulls: options.nulls, shard }
+        Base {
+            manifest,
+            data: data_sha256(&data.samples),
+            wanted,
+            logprob: options.logprob,
+            nulls: options.nulls,
+            shard,
+        }
     }
 }
 
