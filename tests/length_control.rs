@@ -149,7 +149,7 @@ fn overlapping_lengths_of_the_same_words_certify_few_rows() {
     let rows: Vec<Row> =
         (1..=6).flat_map(|seed| analyze(seed, |r| [integer(r, 1, 6), integer(r, 1, 24)], [&FEW; 2])).collect();
     let survive = count(&rows, "survives_length_control");
-    let found = rows.len() - count(&rows, "no_difference");
+    let found = rows.len() - count(&rows, "no_difference") - count(&rows, "undecided");
     println!("{} rows, {found} with a raw difference, {survive} survive", rows.len());
     assert!(rows.iter().all(|row| row.matched > 0));
     assert!(found > rows.len() / 4, "{found} of {} differ", rows.len());
