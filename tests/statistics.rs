@@ -124,13 +124,13 @@ fn nulls_are_a_runs_own_whatever_its_batches_and_can_be_left_out() {
     // they are numbers, and compared
     let z = numbers(
         &run.path("a/metrics.parquet"),
-        &with.iter().find(|n| n.ends_with("fact_dimensionality_random_rows_z")).unwrap(),
+        with.iter().find(|n| n.ends_with("fact_dimensionality_random_rows_z")).unwrap(),
     );
     let there: Vec<f64> = z.iter().flatten().copied().collect();
     assert!(there.len() > 10 && there.iter().any(|z| z.abs() > 0.1), "{z:?}");
     let tail = numbers(
         &run.path("a/metrics.parquet"),
-        &with.iter().find(|n| n.ends_with("hall_sphericity_permuted_tail")).unwrap(),
+        with.iter().find(|n| n.ends_with("hall_sphericity_permuted_tail")).unwrap(),
     );
     assert!(tail.iter().flatten().all(|t| (1.0 / 41.0..=1.0).contains(t)), "{tail:?}");
     let metrics = column(&run.path("a/stats.parquet"), "metric");

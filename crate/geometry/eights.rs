@@ -55,6 +55,7 @@ struct Iterate {
 impl Task for Iterate {
     type Output = [Option<Vec<f64>>; 8];
 
+    #[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
     #[inline(always)]
     fn run<V: Vector, const R: usize, const C: usize, const T: usize>(self) -> Self::Output {
         let Self { mut d, e } = self;
@@ -96,6 +97,7 @@ impl Task for Iterate {
 
 /// One QL step of each matrix, with Wilkinson's shift from its rows `first` and `first + 1`. Squares of at most
 /// `nothing` are zeros: the matrix falls apart there.
+#[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
 #[inline(always)]
 fn sweep(d: &mut [Block], squares: &mut [Block], first: &[usize; 8], nothing: &[f64; 8]) {
     let last = squares.len();
@@ -202,6 +204,7 @@ impl Task for Reduce<'_> {
 }
 
 /// Makes u of row i's first i elements, and what then stands beside the diagonal; whether any lane reflects.
+#[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
 #[inline(always)]
 fn reflector<V: Vector>(row: &[Block], i: usize, u: &mut [Block], beside: &mut Block) -> bool {
     let mut rest = Block::default();
@@ -243,6 +246,7 @@ fn update<V: Vector>(row: &mut [Block], v: &[Block], w: &[Block], r: usize) {
 }
 
 /// A −= v wᵀ + w vᵀ for the first i rows, and p += A u for what A is then.
+#[allow(clippy::needless_range_loop)] // as above
 #[inline(always)]
 fn update_and_multiply<V: Vector>(a: &mut [Block], i: usize, v: &[Block], w: &[Block], u: &[Block], p: &mut [Block]) {
     let mut start = 0;

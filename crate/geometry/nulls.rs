@@ -170,7 +170,7 @@ struct Fill<'a> {
 impl Task for Fill<'_> {
     type Output = ();
 
-    // plain loops over eight lanes, which become vectors
+    #[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
     #[inline(always)]
     fn run<V: Vector, const R: usize, const C: usize, const T: usize>(self) {
         let Self { clouds, pool, eight } = self;
@@ -231,7 +231,7 @@ fn standing(observed: f64, draws: impl ExactSizeIterator<Item = f64> + Clone) ->
     let mean = draws.clone().sum::<f64>() / n;
     let spread = (draws.clone().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
     // what rounding leaves is no spread
-    if !(spread > 1e-9 * mean.abs().max(observed.abs())) {
+    if spread.is_nan() || spread <= 1e-9 * mean.abs().max(observed.abs()) {
         return None;
     }
     let as_large = draws.filter(|draw| *draw >= observed).count() as f64;

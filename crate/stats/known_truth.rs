@@ -68,7 +68,7 @@ fn simulate(name: &str, resamples: usize, draw: impl Fn(&mut Stream) -> Vec<Row>
 }
 
 /// Share of the chosen metrics' comparisons for which this holds.
-fn share(found: &Found, chosen: impl Fn(usize) -> bool, holds: impl Fn(&Comparison) -> bool) -> f64 {
+fn share(found: &[Vec<Comparison>], chosen: impl Fn(usize) -> bool, holds: impl Fn(&Comparison) -> bool) -> f64 {
     let of = found.iter().flat_map(|set| set.iter().enumerate().filter(|(i, _)| chosen(*i)).map(|(_, c)| c));
     let (n, hits) = of.fold((0, 0), |(n, hits), c| (n + 1, hits + usize::from(holds(c))));
     hits as f64 / n as f64
@@ -199,7 +199,7 @@ fn ten_copies_of_each_sample_find_no_more_and_cover_as_much() {
     assert!(share(&found, |_| true, survives) <= 0.05);
     assert!(found.iter().flatten().all(|c| (c.n, c.n_clusters) == (400, 40)));
     // as independent samples they would find much
-    let alone = crate::platform::par_map(SEEDS as usize, |seed| {
+    let alone: Found = crate::platform::par_map(SEEDS as usize, |seed| {
         let rows = draw(&mut stream("known truth", seed as u64, "copies"));
         let settings = Settings { resamples: 0, clusters: false, ..(seed as u64).into() };
         compare(&table(&rows), settings).unwrap().into_iter().filter(|c| c.metric.starts_with('m')).collect()

@@ -386,15 +386,15 @@ mod properties {
     use super::*;
 
     /// Fact, hallucination and their token counts.
-    type Values = Vec<(f64, f64, i64, i64)>;
+    type Value = (f64, f64, i64, i64);
 
-    fn values() -> impl Strategy<Value = Values> {
+    fn values() -> impl Strategy<Value = Vec<Value>> {
         prop::collection::vec((-3.0..3.0_f64, -3.0..3.0_f64, 4..9_i64, 4..9_i64), 6..40)
     }
 
     /// The row of these, each number of the metric put through `change`.
-    fn row(values: &Values, labels: Option<&[usize]>, change: impl Fn(f64) -> f64) -> Comparison {
-        let column = |of: fn(&(f64, f64, i64, i64)) -> f64| values.iter().map(of).collect::<Vec<f64>>();
+    fn row(values: &[Value], labels: Option<&[usize]>, change: impl Fn(f64) -> f64) -> Comparison {
+        let column = |of: fn(&Value) -> f64| values.iter().map(of).collect::<Vec<f64>>();
         let (fact, hall) = (column(|v| v.0), column(|v| v.1));
         let changed = |side: &[f64]| side.iter().map(|&v| Some(change(v))).collect::<Vec<_>>();
         let (fact, hall) = (changed(&fact), changed(&hall));
