@@ -75,7 +75,7 @@ fn document(folder: &Path, limits: Limits) -> Result<String> {
     known(folder, &manifest)?;
     if let Some(line) = siblings::unlike(folder, &manifest, u64::MAX).first() {
         return Err(Error::mismatch(
-            format!("{}", folder.display()),
+            folder.display().to_string(),
             "the files that manifest.json was written with",
             shown(line),
             "a report has to be of one whole run: analyse again, or take a copy that is whole",
