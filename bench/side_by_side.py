@@ -31,20 +31,21 @@ def main() -> None:
     parser.add_argument("--dataset", default=str(BUILTIN))
     parser.add_argument("--program", default="saescope")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--batches", default="8,32", help="of reference/pipeline.py")
+    parser.add_argument("--batches", default="8,32", help="of reference/pipeline.py; empty leaves it out")
     parser.add_argument("--precisions", default="f32,bf16")
     parser.add_argument("--straightforward", type=int, default=5, metavar="TRIPLES", help="0 leaves it out")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--mark", default="side_by_side", help="which of its marks")
     args = parser.parse_args()
     need("torch", "transformers", "sae_lens")
     # better known now than after the runs
-    results = Results(args.out, "side_by_side")
+    results = Results(args.out, args.mark)
 
     same = ["--model", args.model, *(f"--sae={sae}" for sae in args.sae), "--dataset", args.dataset]
     runs: list[tuple[str, str, list[dict]]] = []
     for precision in args.precisions.split(","):
         runs.append(("saescope", precision, []))
-        runs += [(f"transformers + SAELens, batch {batch}", precision, []) for batch in args.batches.split(",")]
+        runs += [(f"transformers + SAELens, batch {batch}", precision, []) for batch in args.batches.split(",") if batch]
     if args.straightforward:
         runs.append((STRAIGHTFORWARD, "f32", []))
     for _ in range(args.rounds):
