@@ -47,6 +47,28 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+class Others:
+    """How many processors other programs keep busy from now on: what a clock on the wall counts, too."""
+
+    def __init__(self):
+        self.began = self.now()
+
+    @staticmethod
+    def now() -> tuple[float, float, float]:
+        """Seconds: on the wall, of all processors, of this process and the children that have ended."""
+        own = sum(os.times()[:4])
+        try:
+            user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split()[1:9])
+        except OSError:
+            return time.monotonic(), float("nan"), own
+        return time.monotonic(), (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK"), own
+
+    def processors(self) -> float:
+        """Not a number where the system does not tell."""
+        wall, busy, own = (now - then for now, then in zip(self.now(), self.began))
+        return max(0.0, busy - own) / wall
+
+
 def spread(count: int, of: int) -> list[int]:
     """`count` of the numbers below `of`, evenly apart: a few samples that are of all kinds.
 

@@ -19,7 +19,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from common import BUILTIN, ROOT, Results, last_json, need, processor, saescope, threads
+from common import BUILTIN, ROOT, Others, Results, last_json, need, processor, saescope, threads
 
 STRAIGHTFORWARD = "one text and one layer at a time"
 
@@ -31,30 +31,33 @@ def main() -> None:
     parser.add_argument("--dataset", default=str(BUILTIN))
     parser.add_argument("--program", default="saescope")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--batches", default="8,32", help="of reference/pipeline.py")
+    parser.add_argument("--batches", default="8,32", help="of reference/pipeline.py; empty leaves it out")
     parser.add_argument("--precisions", default="f32,bf16")
     parser.add_argument("--straightforward", type=int, default=5, metavar="TRIPLES", help="0 leaves it out")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--mark", default="side_by_side", help="which of its marks")
     args = parser.parse_args()
     need("torch", "transformers", "sae_lens")
     # better known now than after the runs
-    results = Results(args.out, "side_by_side")
+    results = Results(args.out, args.mark)
 
     same = ["--model", args.model, *(f"--sae={sae}" for sae in args.sae), "--dataset", args.dataset]
     runs: list[tuple[str, str, list[dict]]] = []
     for precision in args.precisions.split(","):
         runs.append(("saescope", precision, []))
-        runs += [(f"transformers + SAELens, batch {batch}", precision, []) for batch in args.batches.split(",")]
+        runs += [(f"transformers + SAELens, batch {batch}", precision, []) for batch in args.batches.split(",") if batch]
     if args.straightforward:
         runs.append((STRAIGHTFORWARD, "f32", []))
     for _ in range(args.rounds):
         for what, precision, times in runs:
+            others = Others()
             if what == "saescope":
                 times.append(ours(args.program, precision, same))
             elif what == STRAIGHTFORWARD:
                 times.append(straightforward(args.straightforward, same))
             else:
                 times.append(reference(what.rsplit(" ", 1)[1], precision, same))
+            times[-1]["others"] = others.processors()
             print(f"{what}, {precision}: {times[-1]['seconds']:.1f} s", file=sys.stderr, flush=True)
     results.put(table(runs, args.rounds))
 
@@ -108,18 +111,19 @@ def table(runs: list[tuple[str, str, list[dict]]], rounds: int) -> str:
     lines = [
         f"{processor()}, {threads()} threads; {', '.join(versions)}; {rounds} round{'s' if rounds > 1 else ''} in turn.",
         "",
-        "| | precision | triples | triples/s | saescope is | tokens run | peak memory |",
-        "|---|---|---:|---:|---:|---:|---:|",
+        "| | precision | triples | triples/s | saescope is | tokens run | peak memory | others |",
+        "|---|---|---:|---:|---:|---:|---:|---:|",
     ]
     for what, precision, times in runs:
         ratio = "" if what == "saescope" else f"{first[precision] / pace(times):.1f} times as fast"
         peak = max(run["peak"] for run in times) / 2**30
         lines.append(
             f"| {what} | {precision} | {times[0]['texts'] // 3} | {pace(times):.3g} | {ratio} "
-            f"| {times[0]['tokens']} | {peak:.2f} GiB |"
+            f"| {times[0]['tokens']} | {peak:.2f} GiB | {max(run['others'] for run in times):.2f} |"
         )
     parts = [f"{what}: {times[0]['parts']}." for what, _, times in runs if "parts" in times[0]]
-    return "\n".join([*lines, *([""] if parts else []), *parts])
+    parts.append("Others: processors that other programs kept busy meanwhile, at most.")
+    return "\n".join([*lines, "", *parts])
 
 
 if __name__ == "__main__":

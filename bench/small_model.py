@@ -23,7 +23,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from common import BUILTIN, ROOT, Results, last_json, need, processor, saescope, threads
+from common import BUILTIN, ROOT, Others, Results, last_json, need, processor, saescope, threads
 from with_llama import LOGITS
 
 # what the residual norms of two f32 programs may differ by, relatively
@@ -50,7 +50,9 @@ def main() -> None:
         rows: dict[tuple[str, str], list[dict]] = {}
         for _ in range(args.rounds):
             for (name, form), run in runs(args, described, Path(folder)).items():
+                others = Others()
                 rows.setdefault((name, form), []).append(run())
+                rows[name, form][-1]["others"] = others.processors()
                 seconds = min(setting["seconds"] for setting in rows[name, form][-1]["settings"])
                 print(f"{name}, {form}: {seconds:.2f} s", file=sys.stderr, flush=True)
         checks = compare(args, described, rows["saescope", "f32"][0], Path(folder))
@@ -160,8 +162,8 @@ def table(rows: dict[tuple[str, str], list[dict]], checks: dict, described: dict
         f"{processor()}, {threads()} threads; {', '.join(versions)}; {texts} texts, "
         f"{rounds} round{'s' if rounds > 1 else ''} in turn.",
         "",
-        "| | weights | texts/s | saescope f32 is | saescope bf16 is | cosine | setting | tokens run | peak memory |",
-        "|---|---|---:|---:|---:|---:|---|---:|---:|",
+        "| | weights | texts/s | saescope f32 is | saescope bf16 is | cosine | setting | tokens run | peak memory | others |",
+        "|---|---|---:|---:|---:|---:|---|---:|---:|---:|",
     ]
     for (name, form), times in rows.items():
         _, setting = fastest(times)
@@ -172,7 +174,8 @@ def table(rows: dict[tuple[str, str], list[dict]], checks: dict, described: dict
         cosine = checks["cosines"].get((name, form))
         lines.append(
             f"| {name} | {form} | {pace:.1f} | {' | '.join(ratios)} | {'' if cosine is None else f'{cosine:.4f}'} "
-            f"| {setting['setting']} | {setting['tokens']} | {max(run['peak'] for run in times) / 2**30:.2f} GiB |"
+            f"| {setting['setting']} | {setting['tokens']} | {max(run['peak'] for run in times) / 2**30:.2f} GiB "
+            f"| {max(run['others'] for run in times):.2f} |"
         )
     lost = [
         f"{name} {form} ({pace / paces['saescope', ours]:.2f} times saescope's {ours})"
@@ -187,7 +190,8 @@ def table(rows: dict[tuple[str, str], list[dict]], checks: dict, described: dict
             "",
             f"{said} Token ids are equal in all; residual norms of saescope and onnxruntime in f32 differ by at most "
             f"{checks['norms']:.1e} relatively over all texts and layers; `cosine` is the lowest, over all texts, of "
-            f"the first {LOGITS} logits that the deepest residual would have and those of onnxruntime in f32.",
+            f"the first {LOGITS} logits that the deepest residual would have and those of onnxruntime in f32; `others` are the processors that other programs "
+            f"kept busy meanwhile, at most.",
         ]
     )
 

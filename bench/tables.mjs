@@ -38,19 +38,20 @@ export function apart(found, wanted) {
 export function table({ programs, texts, head, rounds }) {
   const measured = programs.map((program) => ({ ...program, ...fastest(program.runs) }));
   const own = (count) => measured.find((program) => program.name.startsWith("saescope") && program.count === count);
-  const lines = measured.map(({ name, form, count, setting, seconds, apart }) => {
+  const lines = measured.map(({ name, form, count, setting, seconds, apart, runs }) => {
+    const others = Math.max(...runs.map((run) => run.others)).toFixed(2);
     const ours = name.startsWith("saescope") ? "" : `${(seconds / own(count).seconds).toFixed(2)} times as fast`;
-    return `| ${name} | ${form} | ${count} | ${(texts / seconds).toFixed(1)} | ${ours} | ${apart === undefined ? "" : apart.toExponential(1)} | ${setting} |`;
+    return `| ${name} | ${form} | ${count} | ${(texts / seconds).toFixed(1)} | ${ours} | ${apart === undefined ? "" : apart.toExponential(1)} | ${setting} | ${others} |`;
   });
   const lost = measured.filter(({ count, seconds }) => seconds < own(count).seconds).map(({ name, form, count }) => `${name} ${form}, ${count}`);
   const said = lost.length ? `Faster than saescope's page: ${lost.join("; ")}.` : "None is faster than saescope's page.";
   return [
     `${head}; ${texts} texts, ${rounds} round${rounds > 1 ? "s" : ""} in turn.`,
     "",
-    "| | weights | workers or threads | texts/s | saescope on as many is | norms apart | setting |",
-    "|---|---|---:|---:|---:|---:|---|",
+    "| | weights | workers or threads | texts/s | saescope on as many is | norms apart | setting | others |",
+    "|---|---|---:|---:|---:|---:|---|---:|",
     ...lines,
     "",
-    `${said} Token counts are equal. Norms apart: the largest relative difference of a residual's norm from that of the page, over all texts and three layers.`,
+    `${said} Token counts are equal. Norms apart: the largest relative difference of a residual's norm from that of the page, over all texts and three layers. Others: processors that were busy meanwhile beside the browser's pages, at most.`,
   ].join("\n");
 }

@@ -22,7 +22,7 @@ from common import need, peak_bytes, threads
 
 # of tokens in one batch, and in what is computed at once of it
 BATCH = 2048
-MICRO_BATCHES = (512, 2048)
+MICRO_BATCHES = (512,)
 # how many logits of a text are kept, to be compared
 LOGITS = 1024
 
@@ -115,7 +115,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--files", type=Path, required=True, help="of bench/export_small.py")
     parser.add_argument("--form", required=True, help="a file's name without .gguf")
-    parser.add_argument("--sequences", default="16,64,200", help="texts at a time")
+    parser.add_argument("--sequences", default="64", help="texts at a time")
     parser.add_argument("--rows", type=Path)
     args = parser.parse_args()
     need("llama_cpp", "numpy")

@@ -6,6 +6,7 @@ import { join, resolve } from "node:path";
 import { clean, launch } from "../tests/browser/harness/browser.mjs";
 import { root } from "../tests/browser/harness/paths.mjs";
 import { serve } from "../tests/browser/harness/server.mjs";
+import { machineSeconds, rendererSeconds } from "../tests/browser/harness/trace.mjs";
 import { inBatches } from "./tables.mjs";
 
 const library = join(root, "bench/node_modules/onnxruntime-web");
@@ -16,6 +17,15 @@ const ISOLATED = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Em
 export function there(path, hint) {
   if (!existsSync(path)) throw new Error(`${path} is not there\nhint: ${hint}`);
   return path;
+}
+
+/** What `work` gives, and how many processors were busy meanwhile beside the browser's pages: not a number where unknown. */
+export async function besides(browser, work) {
+  const [machine, own, began] = [machineSeconds(), await rendererSeconds(browser), performance.now()];
+  const result = await work();
+  const wall = (performance.now() - began) / 1000;
+  const others = machine === null ? NaN : machineSeconds() - machine - ((await rendererSeconds(browser)) - own);
+  return { result, others: Math.max(0, others) / wall };
 }
 
 /** The library's version. */
@@ -47,16 +57,20 @@ export async function withOnnxruntime({ files, form, threads, described, sizes }
       },
       { form, threads },
     );
-    const settings = [];
     let norms;
-    for (const size of sizes) {
-      const batches = inBatches(described.ids, size);
-      const found = await page.evaluate(forward, { batches, names: described.layers.map((layer) => `resid_${layer}`) });
-      settings.push({ setting: `batch ${size}`, seconds: found.seconds });
-      norms = found.norms;
-    }
+    const all = async () => {
+      const settings = [];
+      for (const size of sizes) {
+        const batches = inBatches(described.ids, size);
+        const found = await page.evaluate(forward, { batches, names: described.layers.map((layer) => `resid_${layer}`) });
+        settings.push({ setting: `batch ${size}`, seconds: found.seconds });
+        norms = found.norms;
+      }
+      return settings;
+    };
+    const { result: settings, others } = await besides(browser, all);
     clean(page, browser);
-    return { settings, norms };
+    return { settings, norms, others };
   } finally {
     await browser.close();
     await host.close();

@@ -28,11 +28,11 @@ test("the largest relative difference", () => {
 });
 
 test("the table says who is faster, each beside saescope on as many workers", () => {
-  const program = (name, count, seconds) => ({ name, form: "f32", count, runs: [{ settings: [{ setting: "s", seconds }] }] });
+  const program = (name, count, seconds) => ({ name, form: "f32", count, runs: [{ settings: [{ setting: "s", seconds }], others: 0.125 }] });
   const programs = [program("saescope's page", 1, 20), program("saescope's page", 2, 10), program("other", 1, 40), program("other", 2, 5)];
   const text = table({ programs, texts: 600, head: "machine", rounds: 1 });
   assert.match(text, /^machine; 600 texts, 1 round in turn\.$/m);
-  assert.match(text, /^\| other \| f32 \| 1 \| 15\.0 \| 2\.00 times as fast \|/m);
+  assert.match(text, /^\| other \| f32 \| 1 \| 15\.0 \| 2\.00 times as fast \|  \| s \| 0\.13 \|$/m);
   assert.match(text, /^\| other \| f32 \| 2 \| 120\.0 \| 0\.50 times as fast \|/m);
   assert.match(text, /^Faster than saescope's page: other f32, 2\. /m);
   programs.pop();
