@@ -174,7 +174,7 @@ pub fn parquet_table(name: &str, file: Vec<u8>) -> Result<(SchemaRef, Vec<Record
         let at_once =
             pages::batch_rows(&file, builder.metadata(), &leaves, MOST_ROWS).map_err(|found| damaged(name, &found))?;
         let reader = builder.with_batch_size(at_once).build().map_err(|error| unreadable(name, &error))?;
-        let batches = reader.map(|batch| batch.and_then(|batch| Ok(batch.with_schema(schema.clone())?)));
+        let batches = reader.map(|batch| batch.and_then(|batch| batch.with_schema(schema.clone())));
         let batches = batches.collect::<Result<Vec<_>, _>>().map_err(|error| damaged(name, &error.to_string()))?;
         Ok((schema, batches))
     });

@@ -44,7 +44,7 @@ impl Pools {
             None => {
                 let features = pool_features(sae.d_sae, layer, seed);
                 let n = features.len();
-                Some((sae.distinct_decoder_rows(features.iter().copied()).await?.gather(features.into_iter())?.data, n))
+                Some((sae.distinct_decoder_rows(features.iter().copied()).await?.gather(features)?.data, n))
             }
         };
         // two at a time

@@ -55,7 +55,7 @@ impl Cloud {
     /// Centroid and leading axis of points and masses as in [`Self::new`], where nobody asks for the spectrum.
     ///
     /// # Cost
-    /// Where n and d are [`MANY`] or more, 2·n·d multiply-adds for each of some twenty steps of an iteration
+    /// Where n and d are 128 or more, 2·n·d multiply-adds for each of some twenty steps of an iteration
     /// (λ2 being half of λ1; what does not converge goes the other way); else that of [`Self::new`].
     ///
     /// # Errors

@@ -40,7 +40,7 @@ impl Adjusted {
 /// the s_j is exact, skewed noise and noise that grows with length included. Where total length
 /// matters, both hold for chains of equal prompt lengths, and nearly so for those of nearly equal ones.
 ///
-/// The interval is δ ± t times the error of [`mean_over`] the chains, with Student's t on c − 1 degrees of
+/// The interval is δ ± t times the error of `mean_over` the chains, with Student's t on c − 1 degrees of
 /// freedom.
 pub fn adjust_for_length(
     differences: &[f64],
