@@ -126,6 +126,7 @@ def analyze(
     noise: str | None = None,
     seed: int | None = None,
     logprob: bool = False,
+    nulls: int | None = None,
     batch_size: int | None = None,
     pass_size: int | None = None,
     memory_budget: str | None = None,
@@ -154,6 +155,7 @@ def analyze(
     :param layers: only these of the SAEs.
     :param columns: what the fields are called in the data: ``{"fact": "correct"}``.
     :param join: what stands between prompt and completion; one space unless told otherwise.
+    :param nulls: draws of each null of the geometry, 200 unless told otherwise; 0 for none.
     :param pass_size: samples per pass through the model (``--pass``).
     :param out: folder for the run; without it ``runs/YYYYMMDD_HHMMSS`` in the current folder.
     :param resume: the folder of a broken run to go on with, as it was asked for. Rows that were in memory are given
@@ -171,6 +173,7 @@ def analyze(
     words += _option("columns", None if not columns else ",".join(f"{k}={v}" for k, v in columns.items()))
     words += _option("join", join) + _option("limit", limit) + _option("skip-invalid", skip_invalid)
     words += _option("noise", noise) + _option("seed", seed) + _option("logprob", logprob)
+    words += _option("nulls", "off" if nulls == 0 else nulls)
     words += _option("batch-size", batch_size) + _option("pass", pass_size)
     words += _option("memory-budget", memory_budget) + _option("shard", shard) + _option("rehash", rehash)
     words += _option("out", None if out is None else os.fspath(out)) + _option("force", force)
