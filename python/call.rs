@@ -68,8 +68,12 @@ pub fn wait<T: Send + 'static>(
         let (next, back) = py.detach(move || next(told));
         told = back;
         let mut told_of = match next {
-            // nobody listens any more: an error of its own again would be taken for a second Ctrl-C
-            Ok(Told::Note(_) | Told::Progress(_)) if ended.is_some() => Ok(()),
+            // one more error of its own would be taken for a second Ctrl-C; how to go on is told all the same
+            Ok(Told::Progress(_)) if ended.is_some() => Ok(()),
+            Ok(Told::Note(text)) if ended.is_some() => {
+                let _ = listener.call_method1("note", (text,));
+                Ok(())
+            }
             Ok(Told::Note(text)) => listener.call_method1("note", (text,)).map(drop),
             Ok(Told::Progress(p)) => {
                 let done = p.samples_done.min(p.samples_total as f64);
