@@ -9,7 +9,7 @@ use crate::geometry::{Null, Standings, standings};
 use crate::random::{Stream, below, keyed};
 
 /// Draws of each null unless something else is asked for.
-pub const NULL_DRAWS: usize = 200;
+pub const NULL_DRAWS: usize = 50;
 
 /// Where a text's shape stands among the draws of each null, by [`crate::geometry::shapes()`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

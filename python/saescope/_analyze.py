@@ -155,7 +155,7 @@ def analyze(
     :param layers: only these of the SAEs.
     :param columns: what the fields are called in the data: ``{"fact": "correct"}``.
     :param join: what stands between prompt and completion; one space unless told otherwise.
-    :param nulls: draws of each null of the geometry, 200 unless told otherwise; 0 for none.
+    :param nulls: draws of each null of the geometry, 50 unless told otherwise; 0 for none.
     :param pass_size: samples per pass through the model (``--pass``).
     :param out: folder for the run; without it ``runs/YYYYMMDD_HHMMSS`` in the current folder.
     :param resume: the folder of a broken run to go on with, as it was asked for. Rows that were in memory are given
