@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::paths::Paths;
-use crate::report::{Outcome, Report};
+use crate::report::{Outcome, Report, Results};
 use crate::run::{in_ci, must, native, output, own_environment, shown, succeeds};
 use crate::web::{self, Care};
 
@@ -124,36 +124,24 @@ fn run(paths: &Paths, files: Vec<PathBuf>) -> Result<Results> {
     let whole = node.status().context("cannot run node")?.success();
     println!("screenshots: {}", artifacts.display());
     let text = fs::read_to_string(&tap).with_context(|| tap.display().to_string())?;
-    Ok(Results { whole, ..Results::read(&text) })
+    Ok(Results { whole, ..read(&text) })
 }
 
-/// What node's runner says.
-#[derive(Debug, Default, PartialEq)]
-struct Results {
-    passed: usize,
-    failed: usize,
-    whole: bool,
-    /// Test name and reason.
-    skipped: Vec<(String, String)>,
-}
-
-impl Results {
-    /// Reads TAP as node writes it: results nested by indentation, counts at the end.
-    fn read(text: &str) -> Self {
-        let mut results = Self::default();
-        for line in text.lines() {
-            let count = |word: &str| line.strip_prefix(word).and_then(|n| n.trim().parse::<usize>().ok());
-            results.passed += count("# pass ").unwrap_or(0);
-            results.failed += count("# fail ").unwrap_or(0) + count("# cancelled ").unwrap_or(0);
-            if let Some((head, reason)) = line.split_once(" # SKIP").or_else(|| line.split_once(" # TODO"))
-                && let Some((_, name)) = head.split_once(" - ")
-            {
-                let reason = if reason.trim().is_empty() { "no reason given" } else { reason.trim() };
-                results.skipped.push((name.to_owned(), reason.to_owned()));
-            }
+/// Reads TAP as node writes it: results nested by indentation, counts at the end.
+fn read(text: &str) -> Results {
+    let mut results = Results::default();
+    for line in text.lines() {
+        let count = |word: &str| line.strip_prefix(word).and_then(|n| n.trim().parse::<usize>().ok());
+        results.passed += count("# pass ").unwrap_or(0);
+        results.failed += count("# fail ").unwrap_or(0) + count("# cancelled ").unwrap_or(0);
+        if let Some((head, reason)) = line.split_once(" # SKIP").or_else(|| line.split_once(" # TODO"))
+            && let Some((_, name)) = head.split_once(" - ")
+        {
+            let reason = if reason.trim().is_empty() { "no reason given" } else { reason.trim() };
+            results.skipped.push((name.to_owned(), reason.to_owned()));
         }
-        results
     }
+    results
 }
 
 /// Checks the types of the page's code, where node is.
@@ -187,7 +175,7 @@ mod tests {
         let text = "TAP version 13\n# Subtest: numbers\n    # Subtest: llama\n    ok 1 - llama\n      ---\n      \
                     duration_ms: 5\n      ...\n    ok 2 - pyarrow reads it # SKIP no pip\n    1..2\nok 1 - numbers\n\
                     1..1\n# tests 4\n# suites 1\n# pass 2\n# fail 1\n# cancelled 1\n# skipped 1\n# todo 0\n";
-        let results = Results::read(text);
+        let results = read(text);
         assert_eq!((results.passed, results.failed), (2, 2));
         assert_eq!(results.skipped, [("pyarrow reads it".to_owned(), "no pip".to_owned())]);
     }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::paths::Paths;
-use crate::report::{Outcome, Report};
+use crate::report::{Outcome, Report, Results};
 use crate::run::{in_ci, locked, must, native, output, own_environment, shown};
 
 const NAME: &str = "tests of the wheel";
@@ -151,47 +151,35 @@ fn tests(paths: &Paths, python: &Path, wheel: &Path) -> Result<Results> {
     let ran = ran.context("cannot run python")?;
     let said = String::from_utf8_lossy(&ran.stderr);
     eprint!("{said}");
-    let results = Results { whole: ran.status.success(), ..Results::read(&said) };
+    let results = Results { whole: ran.status.success(), ..read(&said) };
     ensure!(results.passed + results.failed > 0, "no test of {} ran", folder.display());
     Ok(results)
 }
 
-/// What unittest says.
-#[derive(Debug, Default, PartialEq)]
-struct Results {
-    passed: usize,
-    failed: usize,
-    whole: bool,
-    /// Test name and reason.
-    skipped: Vec<(String, String)>,
-}
-
-impl Results {
-    /// Reads the verbose runner's words: a line per test, then counts.
-    fn read(text: &str) -> Self {
-        let mut results = Self::default();
-        let mut ran = 0;
-        for line in text.lines() {
-            if let Some((name, reason)) = line.split_once(" ... skipped ") {
-                let name = name.split(' ').next().unwrap_or(name);
-                results.skipped.push((name.to_owned(), reason.trim_matches(['\'', '"']).to_owned()));
-            }
-            if let Some((count, _)) = line.strip_prefix("Ran ").and_then(|rest| rest.split_once(" test")) {
-                ran += count.parse::<usize>().unwrap_or(0);
-            }
-            // FAILED (failures=1, errors=2, skipped=1)
-            if let Some(counts) = line.strip_prefix("FAILED (") {
-                let count = |word: &str| {
-                    let part = counts.trim_end_matches(')').split(", ").find_map(|part| part.strip_prefix(word));
-                    part.and_then(|number| number.parse::<usize>().ok()).unwrap_or(0)
-                };
-                results.failed += count("failures=") + count("errors=");
-            }
+/// Reads the verbose runner's words: a line per test, then counts.
+fn read(text: &str) -> Results {
+    let mut results = Results::default();
+    let mut ran = 0;
+    for line in text.lines() {
+        if let Some((name, reason)) = line.split_once(" ... skipped ") {
+            let name = name.split(' ').next().unwrap_or(name);
+            results.skipped.push((name.to_owned(), reason.trim_matches(['\'', '"']).to_owned()));
         }
-        // a test with several failing parts counts once for each
-        results.passed = ran.saturating_sub(results.failed + results.skipped.len());
-        results
+        if let Some((count, _)) = line.strip_prefix("Ran ").and_then(|rest| rest.split_once(" test")) {
+            ran += count.parse::<usize>().unwrap_or(0);
+        }
+        // FAILED (failures=1, errors=2, skipped=1)
+        if let Some(counts) = line.strip_prefix("FAILED (") {
+            let count = |word: &str| {
+                let part = counts.trim_end_matches(')').split(", ").find_map(|part| part.strip_prefix(word));
+                part.and_then(|number| number.parse::<usize>().ok()).unwrap_or(0)
+            };
+            results.failed += count("failures=") + count("errors=");
+        }
     }
+    // a test with several failing parts counts once for each
+    results.passed = ran.saturating_sub(results.failed + results.skipped.len());
+    results
 }
 
 #[cfg(test)]
@@ -202,12 +190,12 @@ mod tests {
     fn unittests_results_are_understood() {
         let fine = "test_a (test_x.X.test_a) ... ok\ntest_b (test_x.X.test_b)\nSays what. ... ok\n\n-----\n\
                     Ran 2 tests in 1.500s\n\nOK\n";
-        assert_eq!(Results::read(fine), Results { passed: 2, ..Results::default() });
+        assert_eq!(read(fine), Results { passed: 2, ..Results::default() });
         let mixed = "test_a (test_x.X.test_a) ... FAIL\ntest_b (test_x.X.test_b) ... skipped 'not on Windows'\n\
                      test_c (test_x.X.test_c) ... ok\n\nRan 3 tests in 0.1s\n\nFAILED (failures=1, skipped=1)\n";
         let skipped = vec![("test_b".to_owned(), "not on Windows".to_owned())];
-        assert_eq!(Results::read(mixed), Results { passed: 1, failed: 1, skipped, whole: false });
+        assert_eq!(read(mixed), Results { passed: 1, failed: 1, skipped, whole: false });
         let broken = "Ran 1 test in 0.000s\n\nFAILED (errors=1)\n";
-        assert_eq!(Results::read(broken), Results { failed: 1, ..Results::default() });
+        assert_eq!(read(broken), Results { failed: 1, ..Results::default() });
     }
 }

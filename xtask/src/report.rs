@@ -28,6 +28,19 @@ pub enum Outcome {
     Ignored(String),
 }
 
+/// What another program's test runner says.
+#[derive(Debug, Default, PartialEq)]
+pub struct Results {
+    /// Tests that passed.
+    pub passed: usize,
+    /// Those that did not.
+    pub failed: usize,
+    /// Whether the runner was content.
+    pub whole: bool,
+    /// Name and reason of each that did not run.
+    pub skipped: Vec<(String, String)>,
+}
+
 impl Report {
     /// Runs a step. A step that cannot even start has failed; the others still run.
     pub fn step(&mut self, name: &str, run: impl FnOnce() -> Result<Outcome>) {
