@@ -48,6 +48,20 @@ pub fn below(stream: &mut impl RngCore, n: usize) -> usize {
     ((u128::from(stream.next_u64()) * n as u128) >> 64) as usize
 }
 
+/// `n` of the indices below `from`, without replacement, ascending; all where there are no more (R. Durstenfeld's
+/// shuffle, 1964, of the first `n`).
+pub fn choose(stream: &mut impl RngCore, from: usize, n: usize) -> Vec<usize> {
+    let mut all: Vec<usize> = (0..from).collect();
+    let n = n.min(from);
+    for i in 0..n {
+        let j = i + below(stream, from - i);
+        all.swap(i, j);
+    }
+    all.truncate(n);
+    all.sort_unstable();
+    all
+}
+
 /// Two independent standard normal deviates, by G. E. P. Box and M. E. Muller (1958) in f64, with
 /// `libm` for the logarithm and the circular functions: the system's own differ in the last bit from
 /// machine to machine.

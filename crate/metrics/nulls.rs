@@ -6,7 +6,7 @@ use super::layer::GeometryMeasure;
 use super::text_kind::TextKind;
 pub use crate::geometry::{MOST_FEATURES, POOL_ROWS, Pool};
 use crate::geometry::{Null, Standings, standings};
-use crate::random::{Stream, below, keyed};
+use crate::random::{Stream, choose, keyed};
 
 /// Draws of each null unless something else is asked for.
 pub const NULL_DRAWS: usize = 50;
@@ -53,15 +53,7 @@ impl NullKey<'_> {
 /// replacement, ascending; all of a smaller dictionary.
 pub fn pool_features(d_sae: usize, layer: usize, seed: u64) -> Vec<usize> {
     let mut random = keyed(&[b"saescope/nulls/1", b"pool", &seed.to_le_bytes(), &(layer as u64).to_le_bytes()]);
-    let mut all: Vec<usize> = (0..d_sae).collect();
-    let n = POOL_ROWS.min(d_sae);
-    for i in 0..n {
-        let j = i + below(&mut random, d_sae - i);
-        all.swap(i, j);
-    }
-    all.truncate(n);
-    all.sort_unstable();
-    all
+    choose(&mut random, d_sae, POOL_ROWS)
 }
 
 /// The pool of random directions in d dimensions.
@@ -98,6 +90,7 @@ pub fn nulls(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::random::below;
 
     #[test]
     fn a_pool_is_spread_distinct_and_seeded() {

@@ -1,6 +1,6 @@
 //! Cross-entropy recovered, with an interval over the passages that it was measured on.
 
-use crate::random::{below, seeded};
+use crate::random::{below, choose, seeded};
 
 /// Resamples of the bootstrap.
 const RESAMPLES: usize = 2_000;
@@ -54,16 +54,7 @@ fn share<'a>(passages: impl Iterator<Item = &'a PassageLoss>) -> f64 {
 
 /// `n` of `from` indices at random, ascending; all where there are no more.
 pub fn draw(from: usize, n: usize, seed: u64) -> Vec<usize> {
-    let mut stream = seeded(seed);
-    let mut all: Vec<usize> = (0..from).collect();
-    let n = n.min(from);
-    for i in 0..n {
-        let j = i + below(&mut stream, from - i);
-        all.swap(i, j);
-    }
-    all.truncate(n);
-    all.sort_unstable();
-    all
+    choose(&mut seeded(seed), from, n)
 }
 
 #[cfg(test)]

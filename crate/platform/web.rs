@@ -24,7 +24,10 @@ mod store;
 
 pub use chunked::{ChunkedSource, WebFile, picked};
 pub use floats::Floats;
-pub use gpu::{GpuMemory, WebAdapter, adapter, gpu_memory, open as open_webgpu, reset_gpu_peak};
+pub use gpu::{
+    GpuMemory, WebAdapter, adapter, check_device, gpu_memory, open as open_webgpu, open_anew as open_webgpu_anew,
+    reset_gpu_peak,
+};
 pub use journal::WebJournal;
 pub use remote::fetch_small;
 pub use session::{Download, Session};
@@ -115,14 +118,6 @@ pub fn device_memory() -> Option<u64> {
 /// None.
 pub fn quietly<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     Ok(work())
-}
-
-/// The browser tells of a device's errors elsewhere: the page listens for them.
-///
-/// # Errors
-/// None.
-pub fn check_device(_: &burn::tensor::Device) -> crate::error::Result<()> {
-    Ok(())
 }
 
 /// The page counts a device's buffers: see [`gpu_memory`].

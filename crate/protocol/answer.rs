@@ -70,6 +70,11 @@ pub enum Event {
         /// All that are, so far.
         partial: PartialRun,
     },
+    /// Something that the user should know of, and that the run goes on after.
+    Note {
+        /// In words.
+        note: String,
+    },
     /// The run is to be measured by several workers.
     Shares {
         /// What each of them gets.

@@ -10,9 +10,9 @@ use crate::engine::Outcome;
 use crate::error::{Error, Result};
 use crate::metrics::{self, Extras, SampleMeasure};
 use crate::output;
-use crate::platform::{self, MemoryFiles};
+use crate::platform::{self, BoxFuture, MemoryFiles};
 use crate::protocol::{Bytes, Event, PartialRun, RunFiles, Setup};
-use crate::run::{self, Header, Parts, Request, Spool};
+use crate::run::{self, Header, Parts, Reopen, Request, Spool};
 
 /// `asked` is what the page keeps of the set-up, to ask for the run again.
 pub(super) async fn analyze(
@@ -39,6 +39,7 @@ pub(super) async fn analyze(
     let mut spool = spools::open(header).await?;
     let started_at = spool.header().started_at;
     let computes = [compute];
+    let reopen = |old| -> BoxFuture<'static, _> { Box::pin(devices::reopened(old)) };
     let request = Request {
         loaded,
         computes: &computes,
@@ -46,7 +47,7 @@ pub(super) async fn analyze(
         options: &options,
         shard: None,
         any_device: true,
-        reopen: None,
+        reopen: on_gpu.then_some(&reopen as &Reopen),
     };
     let deal = if on_gpu { None } else { Some(Deal::new(setup, &opened, &request, &spool)?) };
     let deal = deal.filter(|deal| deal.workers > 1);

@@ -139,3 +139,15 @@ pub(super) async fn compute(choice: DeviceChoice, precision: Precision) -> Resul
     let info = info("gpu", found.adapter, Backend::WgpuWebgpu);
     Ok((compute, info))
 }
+
+/// Opens WebGPU anew, where it has no memory left; what it held goes back first.
+///
+/// # Errors
+/// [`Error::Device`] with the browser's words.
+pub(super) async fn reopened(old: Vec<Compute>) -> Result<Vec<Compute>> {
+    let mut computes = Vec::with_capacity(old.len());
+    for Compute { precision, max_buffer, .. } in old {
+        computes.push(Compute::gpu(platform::open_webgpu_anew().await?, precision, max_buffer));
+    }
+    Ok(computes)
+}

@@ -149,4 +149,8 @@ impl Observer for Reporter<'_> {
             Err(_) => ControlFlow::Break(()),
         }
     }
+
+    fn note(&self, note: &str) {
+        self.task.event(&Event::Note { note: note.to_owned() });
+    }
 }

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { clean, launch } from "./harness/browser.mjs";
 import { artifact, golden } from "./harness/paths.mjs";
-import { rows } from "./harness/run.mjs";
+import { rows, sameMetrics } from "./harness/run.mjs";
 import { serve } from "./harness/server.mjs";
 import { accessible, by, go, open, problem, setUpGolden, shoot, start, state, stateWithin } from "./harness/view.mjs";
 
@@ -82,6 +82,58 @@ test("a lost device: finished samples are kept, the run goes on on the CPU", LON
   await accessible(page, "device-lost");
   await by(page, "resume-cpu").click();
   await stateWithin(page, 200_000, "finished");
+  clean(page, browser);
+});
+
+/** A run of the page on WebGPU: its metrics and its manifest. `meanwhile` is called once it is under way. */
+async function onWebGpu(data, meanwhile) {
+  await setUpGolden(page, host, "llama", data, "webgpu");
+  await start(page);
+  await state(page, "running");
+  await meanwhile?.();
+  await stateWithin(page, 200_000, "finished");
+  const said = await by(page, "run-notes").textContent();
+  await go(page, "#/results");
+  const download = async (file) => {
+    const waiting = page.waitForEvent("download");
+    await by(page, `download-${file}`).click();
+    const path = artifact("downloads", `${file}-out-of-memory`);
+    await (await waiting).saveAs(path);
+    return readFileSync(path);
+  };
+  return { said, metrics: await download("metrics"), manifest: JSON.parse(await download("manifest")) };
+}
+
+test("WebGPU without memory left: the run goes on with half as much at once, and says so", LONG, async (t) => {
+  const data = manyTexts("llama", 40);
+  const whole = await onWebGpu(data);
+  assert.equal(whole.said, "");
+  await page.reload();
+  const short = await onWebGpu(data, async () => {
+    const worker = await engineWorker();
+    await worker.evaluate(async () => {
+      const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+      while (!self.saescopeGpu.device) await pause(20);
+      const { device } = self.saescopeGpu;
+      // as a browser does it: the buffer is invalid, what is computed with it too, and an event says why
+      device.createBuffer = function (descriptor) {
+        delete device.createBuffer;
+        device.pushErrorScope("validation");
+        const buffer = device.createBuffer({ ...descriptor, usage: 0 });
+        void device.popErrorScope();
+        const error = new GPUOutOfMemoryError("not enough memory left");
+        device.dispatchEvent(new GPUUncapturedErrorEvent("uncapturederror", { error }));
+        return buffer;
+      };
+    });
+  });
+  t.diagnostic(short.said);
+  assert.match(short.said, /^Out of memory: WebGPU: .*not enough memory left.*; the device is opened anew, for half as much at once\.$/s);
+  assert.ok(short.manifest.warnings.some((warning) => /^the device ran out of memory once and was opened anew/.test(warning)));
+  assert.ok(!whole.manifest.warnings.some((warning) => /out of memory/.test(warning)));
+  assert.equal(short.manifest.compute.device, "gpu");
+  const { difference } = await sameMetrics(short.metrics, whole.metrics, 0);
+  assert.equal(difference, 0);
   clean(page, browser);
 });
 

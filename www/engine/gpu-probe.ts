@@ -21,6 +21,11 @@ interface Buffer {
   size: number;
   destroy(): void;
 }
+/** What is counted of a buffer. */
+interface Held {
+  size: number;
+  of: number;
+}
 type Prototype<T> = { prototype: T } | undefined;
 
 const SOFTWARE = /swiftshader|llvmpipe|lavapipe|softpipe|basic render|warp/i;
@@ -33,9 +38,11 @@ export class GpuProbe {
   largest = 0;
   device: Device | null = null;
 
-  #alive = new WeakMap<Buffer, { size: number }>();
+  #alive = new WeakMap<Buffer, Held>();
   // wgpu lets go of buffers without destroying them: the browser does that when it collects them
-  #collected = new FinalizationRegistry<{ size: number }>((held) => this.#free(held));
+  #collected = new FinalizationRegistry<Held>((held) => this.#free(held));
+  /** Devices that were released: their buffers went with them, and are collected later. */
+  #released = 0;
 
   constructor(onLost: (reason: string) => void) {
     const scope = globalThis as unknown as {
@@ -61,13 +68,15 @@ export class GpuProbe {
     scope.GPUAdapter.prototype.requestDevice = async function (descriptor) {
       const device = await requestDevice.call(this, descriptor);
       probe.device = device;
-      void device.lost.then(({ reason, message }) => onLost(message || reason));
+      void device.lost.then(({ reason, message }) => {
+        if (probe.device === device) onLost(message || reason);
+      });
       return device;
     };
   }
 
   #made(buffer: Buffer, size: number): void {
-    const held = { size };
+    const held = { size, of: this.#released };
     this.#alive.set(buffer, held);
     this.#collected.register(buffer, held);
     this.bytes += size;
@@ -75,10 +84,17 @@ export class GpuProbe {
     this.largest = Math.max(this.largest, size);
   }
 
-  #free(held: { size: number }): void {
-    this.bytes -= held.size;
+  #free(held: Held): void {
+    if (held.of === this.#released) this.bytes -= held.size;
     // destroyed now, collected later: counted once
     held.size = 0;
+  }
+
+  /** The device is about to be closed, in good order. */
+  release(): void {
+    this.device = null;
+    this.#released += 1;
+    this.bytes = 0;
   }
 
   /** Counts the peak anew. */

@@ -27,6 +27,8 @@ export class RunSession extends EventTarget {
   progress: Progress | null = null;
   /** The workers of a run that several measure. */
   crew: Crew | null = null;
+  /** What the engine said of how it goes on. */
+  notes: string[] = [];
   /** Samples that a broken run keeps. */
   kept = 0;
   /** Most bytes seen in GPU buffers over all attempts. */
@@ -92,6 +94,7 @@ export class RunSession extends EventTarget {
     this.files = null;
     this.progress = null;
     this.crew = null;
+    this.notes = [];
     this.downloads = new Map();
     this.received = 0;
     this.#stop = new AbortController();
@@ -108,8 +111,10 @@ export class RunSession extends EventTarget {
           else if (event.type === "crew") {
             this.crew = event.crew;
             this.#become(this.phase);
-          }
-          else {
+          } else if (event.type === "note") {
+            this.notes.push(event.note);
+            this.#become(this.phase);
+          } else {
             this.kept = event.partial.samples_done;
             this.partial = event.partial.metrics;
             this.dispatchEvent(new Event("partial"));

@@ -1,8 +1,11 @@
-//! The browser's WebGPU adapter, and what the worker counts of it.
+//! The browser's WebGPU adapter, opening it for burn, what the browser says of it since, and what the worker
+//! counts of it.
 
 use std::cell::RefCell;
+use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Device;
+use burn::tensor::wgpu::WgpuSetup;
 use wasm_bindgen::prelude::*;
 
 use crate::error::{Error, Result};
@@ -24,6 +27,9 @@ extern "C" {
     fn largest(this: &Probe) -> f64;
     #[wasm_bindgen(method)]
     fn reset(this: &Probe);
+    /// The device is about to be closed: that it is lost then is no news.
+    #[wasm_bindgen(method)]
+    fn release(this: &Probe);
     /// The adapter as `{ name, software, max_buffer }`; null where there is none.
     #[wasm_bindgen(method, catch)]
     async fn find(this: &Probe) -> std::result::Result<JsValue, JsValue>;
@@ -51,9 +57,24 @@ pub struct GpuMemory {
     pub largest: u64,
 }
 
+/// The device that is open.
+#[derive(Clone)]
+struct Opened {
+    device: Device,
+    handle: wgpu::Device,
+    /// The first error that the browser told of it; those that follow follow from it.
+    fault: Arc<OnceLock<Fault>>,
+}
+
+/// A device's error.
+struct Fault {
+    out_of_memory: bool,
+    text: String,
+}
+
 thread_local! {
-    /// burn initialises a device once per worker
-    static OPENED: RefCell<Option<Device>> = const { RefCell::new(None) };
+    /// One for each worker.
+    static OPENED: RefCell<Option<Opened>> = const { RefCell::new(None) };
 }
 
 /// The adapter, if the browser has one.
@@ -69,17 +90,72 @@ pub async fn adapter() -> Result<Option<WebAdapter>> {
     serde_wasm_bindgen::from_value(found).map(Some).map_err(|e| failed(&e.to_string()))
 }
 
-/// Opens the adapter for burn; a second call gives the same device.
+/// Opens the adapter for burn; a second call gives the same device, while it works.
 ///
 /// # Errors
 /// [`Error::Device`] with the browser's words.
 pub async fn open() -> Result<Device> {
-    if let Some(device) = OPENED.with_borrow(Clone::clone) {
-        return Ok(device);
+    match OPENED.with_borrow(Clone::clone) {
+        Some(opened) if opened.fault.get().is_none() => Ok(opened.device),
+        _ => open_anew().await,
     }
-    let device = Device::wgpu_options().init_async().await.map_err(|e| failed(&e.to_string()))?;
-    OPENED.set(Some(device.clone()));
+}
+
+/// Gives the open device's memory back, and opens the adapter once more. Nothing can be computed on the old one.
+///
+/// # Errors
+/// As [`open`].
+pub async fn open_anew() -> Result<Device> {
+    if let Some(old) = OPENED.take() {
+        PROBE.with(Probe::release);
+        old.handle.destroy();
+    }
+    // as cubecl does where it opens one: what it compiles for is the adapter's features
+    let instance = wgpu::Instance::default();
+    let preferred = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..wgpu::RequestAdapterOptions::default()
+    };
+    let adapter = instance.request_adapter(&preferred).await.map_err(|e| failed(&e.to_string()))?;
+    let wanted = wgpu::DeviceDescriptor {
+        required_features: adapter.features().difference(wgpu::Features::MAPPABLE_PRIMARY_BUFFERS),
+        required_limits: adapter.limits(),
+        memory_hints: wgpu::MemoryHints::MemoryUsage,
+        ..wgpu::DeviceDescriptor::default()
+    };
+    let (handle, queue) = adapter.request_device(&wanted).await.map_err(|e| failed(&e.to_string()))?;
+    let backend = adapter.get_info().backend;
+    let setup = WgpuSetup { instance, adapter, device: handle.clone(), queue, backend };
+    let device = Device::wgpu_options().setup(setup).init().map_err(|e| failed(&e.to_string()))?;
+    let fault = Arc::new(OnceLock::new());
+    // in place of cubecl's: a lack of memory is told apart, and can be mended
+    let hears = fault.clone();
+    handle.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+        let out_of_memory = matches!(error, wgpu::Error::OutOfMemory { .. });
+        hears.get_or_init(|| Fault { out_of_memory, text: error.to_string() });
+    }));
+    OPENED.set(Some(Opened { device: device.clone(), handle, fault }));
     Ok(device)
+}
+
+/// Whether what a device computed can be trusted: the browser has said nothing of it since it was opened.
+///
+/// # Errors
+/// [`Error::OutOfMemory`]; [`Error::Device`] with the browser's words.
+pub fn check_device(device: &Device) -> Result<()> {
+    OPENED.with_borrow(|opened| {
+        let said = opened.as_ref().filter(|opened| opened.device == *device).and_then(|opened| opened.fault.get());
+        match said {
+            None => Ok(()),
+            Some(Fault { out_of_memory: true, text }) => Err(Error::out_of_memory(
+                format!("WebGPU: {text}"),
+                "close other tabs, choose a smaller batch or a smaller model, or run on the CPU",
+            )),
+            Some(Fault { text, .. }) => {
+                Err(Error::device(format!("WebGPU: {text}"), "run on the CPU, or update the browser and the driver"))
+            }
+        }
+    })
 }
 
 /// Buffers of the graphics device.

@@ -60,12 +60,14 @@ export function progressPanel(cancel: () => void): { element: HTMLElement; updat
     counting,
   );
   const head = h("div", { class: "run-head" }, h("div", { class: "grow" }, state, bar), stop);
+  const notes = h("p", { class: "warn", role: "status", "data-test": "run-notes" });
   const fewer = h("p", { class: "warn", role: "status", "data-test": "fewer-workers" });
   const element = h(
     "div",
     { class: "run", hidden: true },
     head,
     fewer,
+    notes,
     h("div", { class: "grid" }, figures, stagePanel, memoryPanel, downloads.element),
   );
   return {
@@ -76,7 +78,8 @@ export function progressPanel(cancel: () => void): { element: HTMLElement; updat
       element.hidden = phase === "idle" || !began;
       if (element.hidden) return;
       stop.hidden = !session.active;
-      tellCrew(fewer, session);
+      tell(fewer, ofCrew(session));
+      tell(notes, session.notes.map(sentence).join(" "));
       state.textContent = text(session);
       if (session.active && !progress && phase === "starting") bar.removeAttribute("value");
       else if (progress) bar.value = progress.samples_total ? progress.samples_done / progress.samples_total : 0;
@@ -102,9 +105,14 @@ export function progressPanel(cancel: () => void): { element: HTMLElement; updat
   };
 }
 
-/** Says that fewer workers measure than were started, and why. */
-function tellCrew(place: HTMLElement, { crew }: RunSession): void {
-  const text = crew?.lost ? `${sentence(crew.lost.message)} ${counted(crew.working, "worker")} of ${crew.wanted} ${crew.working === 1 ? "goes" : "go"} on.` : "";
+/** That fewer workers measure than were started, and why. */
+function ofCrew({ crew }: RunSession): string {
+  if (!crew?.lost) return "";
+  return `${sentence(crew.lost.message)} ${counted(crew.working, "worker")} of ${crew.wanted} ${crew.working === 1 ? "goes" : "go"} on.`;
+}
+
+function tell(place: HTMLElement, text: string): void {
+  // said anew, a screen reader would read it anew
   if (place.textContent !== text) place.textContent = text;
   place.hidden = !text;
 }
