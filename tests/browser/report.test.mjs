@@ -74,7 +74,7 @@ test("a report opens from a disk without a network, and shows the whole run", TI
   alone(file);
   clean(page, browser);
 
-  const panels = ["reconstruction", "sphericity", "drift", "twist", "stability", "entropy", "consistency", "effects", "phase", "length"];
+  const panels = ["reconstruction", "sphericity", "drift", "twist", "stability", "entropy", "consistency", "effects", "phase", "length", "nulls"];
   for (const name of [...panels, "forest-global", "forest-6", "forest-14", "forest-23"]) {
     const panel = by(page, `panel-${name}`);
     assert.equal(await panel.count(), 1, name);

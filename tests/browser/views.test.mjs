@@ -61,12 +61,12 @@ for (const [view, [hash, there]] of Object.entries(VIEWS)) {
   });
 }
 
-test("all eight panels and the two plots are there, each with its downloads", async () => {
+test("all eight panels and the other plots are there, each with its downloads", async () => {
   await page.setViewportSize(DESKTOP);
   await go(page, "#/results");
   await page.locator("#view-results svg").nth(7).waitFor();
   const headings = await page.locator("#view-results :is(h2, h3)").allInnerTexts();
-  for (const word of ["reconstruction", "sphericity", "drift", "twist", "stability", "entropy", "consistency", "effect", "phase", "length"]) {
+  for (const word of ["reconstruction", "sphericity", "drift", "twist", "stability", "entropy", "consistency", "effect", "phase", "length", "nulls"]) {
     assert.ok(headings.some((text) => text.toLowerCase().includes(word)), `no panel about ${word}: ${headings.join(" | ")}`);
   }
 });

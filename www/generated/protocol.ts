@@ -106,6 +106,11 @@ export type EngineEvent = {
     partial: PartialRun,
   }
   | {
+    type: "note",
+    /** In words. */
+    note: string,
+  }
+  | {
     type: "shares",
     /** What each of them gets. */
     shares: Shares,

@@ -5,12 +5,13 @@ import { barsPanel } from "./bars";
 import { effectsPanel } from "./effects";
 import { heatmapPanel } from "./heatmap";
 import { lengthPanel, phasePanel } from "./pairs";
+import { hasNulls, nullsPanel } from "./nulls";
 import type { PanelSpec } from "./panel";
 import { scatterPanel } from "./scatter";
 
 export { warmUp } from "./chart";
 
-/** The eight panels of the dashboard, then the phase plot and the length confound. `effects` is whose effects
+/** The eight panels of the dashboard, then the phase plot, the length confound and the nulls. `effects` is whose effects
  *  are shown at first: a name among that panel's choices. */
 export function panelsOf(run: Run, effects = "all"): PanelSpec[] {
   const first = run.layers[0] ?? "?";
@@ -65,5 +66,6 @@ export function panelsOf(run: Run, effects = "all"): PanelSpec[] {
     effectsPanel(run, effects),
     phasePanel(run),
     lengthPanel(run),
+    ...(hasNulls(run) ? [nullsPanel()] : []),
   ];
 }
