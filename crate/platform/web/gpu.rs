@@ -67,9 +67,10 @@ struct Opened {
 }
 
 /// A device's error.
-struct Fault {
-    out_of_memory: bool,
-    text: String,
+enum Fault {
+    /// The browser says no more of it.
+    OutOfMemory,
+    Other(String),
 }
 
 thread_local! {
@@ -131,8 +132,10 @@ pub async fn open_anew() -> Result<Device> {
     // in place of cubecl's: a lack of memory is told apart, and can be mended
     let hears = fault.clone();
     handle.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
-        let out_of_memory = matches!(error, wgpu::Error::OutOfMemory { .. });
-        hears.get_or_init(|| Fault { out_of_memory, text: error.to_string() });
+        hears.get_or_init(|| match error {
+            wgpu::Error::OutOfMemory { .. } => Fault::OutOfMemory,
+            error => Fault::Other(error.to_string()),
+        });
     }));
     OPENED.set(Some(Opened { device: device.clone(), handle, fault }));
     Ok(device)
@@ -147,11 +150,11 @@ pub fn check_device(device: &Device) -> Result<()> {
         let said = opened.as_ref().filter(|opened| opened.device == *device).and_then(|opened| opened.fault.get());
         match said {
             None => Ok(()),
-            Some(Fault { out_of_memory: true, text }) => Err(Error::out_of_memory(
-                format!("WebGPU: {text}"),
+            Some(Fault::OutOfMemory) => Err(Error::out_of_memory(
+                "WebGPU has none left for another buffer",
                 "close other tabs, choose a smaller batch or a smaller model, or run on the CPU",
             )),
-            Some(Fault { text, .. }) => {
+            Some(Fault::Other(text)) => {
                 Err(Error::device(format!("WebGPU: {text}"), "run on the CPU, or update the browser and the driver"))
             }
         }
