@@ -66,6 +66,7 @@ pub(super) async fn analyze(
             loaded,
             compute,
             data: &data,
+            excerpt: None,
             limit,
             shard: None,
             options,
