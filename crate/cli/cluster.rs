@@ -208,8 +208,7 @@ impl Engine {
             durable::place(&self.args, &self.ready, words.collect(), durable::now()?, &door)?
         };
         let kept = folder.spool.measured();
-        let ended =
-            durable::measure(&self.args, &self.ready, &mut folder, &interrupts, observer, &mut |_| {}).await;
+        let ended = durable::measure(&self.args, &self.ready, &mut folder, &interrupts, observer, &mut |_| {}).await;
         self.stale = !self.ready.devices.adapters.is_empty() && (ended.is_err() || folder.spool.shortages() > 0);
         if let Err(error) = ended
             && !out.join(PART_FILE).exists()

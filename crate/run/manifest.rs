@@ -45,13 +45,10 @@ impl Parts<'_> {
     /// The manifest without results, and what else the numbers depend on.
     pub fn base(self) -> Base {
         let Self { run_id, started_at, loaded, compute, data, excerpt, limit, shard, options, hashes } = self;
-        let whole =
-            excerpt.map_or_else(|| Whole::of(data, limit, &options.join), |excerpt| excerpt.whole.clone());
+        let whole = excerpt.map_or_else(|| Whole::of(data, limit, &options.join), |excerpt| excerpt.whole.clone());
         let ids = data.samples.iter().map(|s| s.id.as_str());
         let wanted = match excerpt {
-            Some(excerpt) => {
-                Wanted::part(ids.map(str::to_owned).collect(), excerpt.rows.clone(), whole.info.samples)
-            }
+            Some(excerpt) => Wanted::part(ids.map(str::to_owned).collect(), excerpt.rows.clone(), whole.info.samples),
             None => Wanted::new(ids, shard),
         };
         let skipped = whole.info.skipped_rows.len();
@@ -134,14 +131,7 @@ impl Parts<'_> {
             failed_samples: Vec::new(),
             files: Vec::new(),
         };
-        Base {
-            manifest,
-            data: whole.sha256,
-            wanted,
-            logprob: options.logprob,
-            nulls: options.nulls,
-            shard,
-        }
+        Base { manifest, data: whole.sha256, wanted, logprob: options.logprob, nulls: options.nulls, shard }
     }
 }
 
