@@ -9,7 +9,7 @@ do after a killed driver, and for parts that failed. In OUT:
     whole/                   the run, merged: metrics, features, stats, manifest
     metrics/shard=00001/     a part's rows, and so on: Parquet, partitioned by part. explained_variance is taken
     features/shard=00001/    against a part's own mean here; whole/ has the run's
-    errors/shard=00001/      what could not be measured, and why; rows of the data that are no samples are in shard=00000
+    errors/shard=00001/      what could not be measured, and why; rows of the data that are no samples: shard=00000
     parts/shard=00001/       what merges, and goes on after a crash
     job.json                 what was asked for
 
@@ -47,12 +47,14 @@ import ray.data
 
 import saescope
 
-ERRORS = pa.schema(
-    [("kind", pa.string()), ("sample_id", pa.string()), ("file", pa.string()), ("row", pa.int64()), ("reason", pa.string())]
-)
+TEXT = pa.string()
+ERRORS = pa.schema([("kind", TEXT), ("sample_id", TEXT), ("file", TEXT), ("row", pa.int64()), ("reason", TEXT)])
+HERE = pafs.LocalFileSystem()
 RUN_FILES = ("metrics.parquet", "features.parquet", "stats.parquet", "manifest.json")
 #: Seconds that a worker waits for another one to let go of a part: one that was killed may still be ending.
 PATIENCE = 60.0
+#: Seconds between two words of a worker on how far it is.
+TELL = 1.0
 
 
 def folder_of(shard: int) -> str:
@@ -66,7 +68,7 @@ def folder_of(shard: int) -> str:
 def resolved(uri: str) -> tuple[pafs.FileSystem, str]:
     """File system and path: of pyarrow's own (s3, gs, abfs, hdfs, file), else of fsspec, else a plain path."""
     if "://" not in uri:
-        return pafs.LocalFileSystem(), os.path.abspath(uri)
+        return HERE, os.path.abspath(uri)
     try:
         found, path = pafs.FileSystem.from_uri(uri)
         return found, path
@@ -124,7 +126,7 @@ class Store:
             path.replace(self.local / name)
             return
         self.fs.create_dir(self.at(name).rsplit("/", 1)[0], recursive=True)
-        pafs.copy_files(str(path), self.at(name), source_filesystem=pafs.LocalFileSystem(), destination_filesystem=self.fs)
+        pafs.copy_files(str(path), self.at(name), source_filesystem=HERE, destination_filesystem=self.fs)
         if not keep:
             path.unlink()
 
@@ -132,7 +134,7 @@ class Store:
         """The other way, as a copy."""
         path.parent.mkdir(parents=True, exist_ok=True)
         aside = path.with_name(f".{path.name}.{os.getpid()}")
-        pafs.copy_files(self.at(name), str(aside), source_filesystem=self.fs, destination_filesystem=pafs.LocalFileSystem())
+        pafs.copy_files(self.at(name), str(aside), source_filesystem=self.fs, destination_filesystem=HERE)
         aside.replace(path)
 
     def forget(self, name: str) -> None:
@@ -168,7 +170,7 @@ def on_this_node(uri: str) -> str:
             aside.mkdir()
             if fs.get_file_info(path).type == pafs.FileType.Directory:
                 (aside / name).mkdir()
-            pafs.copy_files(path, str(aside / name), source_filesystem=fs, destination_filesystem=pafs.LocalFileSystem())
+            pafs.copy_files(path, str(aside / name), source_filesystem=fs, destination_filesystem=HERE)
             (aside / name).replace(target)
     return str(target)
 
@@ -219,8 +221,7 @@ class Worker:
                 # Ray says which accelerators are this worker's
                 own = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
                 asked["device"] = ",".join(f"gpu:{i}" for i in own) if own else "cpu"
-            if asked.get("model"):
-                asked["model"] = on_this_node(asked["model"])
+            asked |= {name: on_this_node(asked[name]) for name in ("model", "tokenizer") if asked[name]}
             asked["saes"] = {layer: on_this_node(path) for layer, path in asked["saes"].items()} or None
             self.engine = saescope.Engine(**asked, progress=False)
         return self.engine
@@ -242,7 +243,8 @@ class Worker:
         except Exception as error:  # whatever it is, the other parts go on
             reason = f"{type(error).__name__}: {error}"
             row |= {"status": "failed", "failed": table.num_rows, "reason": reason}
-            self.store.errors(shard, [{"kind": "part", "sample_id": i, "reason": reason} for i in table["id"].to_pylist()])
+            ids = table["id"].to_pylist()
+            self.store.errors(shard, [{"kind": "part", "sample_id": i, "reason": reason} for i in ids])
         return pa.Table.from_pylist([{**row, "seconds": time.monotonic() - begun}])
 
     def measure(self, engine: saescope.Engine, shard: int, table: pa.Table) -> dict[str, Any]:
@@ -260,7 +262,7 @@ class Worker:
         def tell(progress: saescope.Progress) -> None:
             nonlocal said, saved
             now = time.monotonic()
-            if now - said >= self.job["tell"] or progress.done >= progress.total:
+            if now - said >= TELL or progress.done >= progress.total:
                 said = now
                 self.tally.reached.remote(shard, progress.done)
             spool = out / "unfinished.spool"
@@ -335,9 +337,10 @@ def data_set(given: list[str]) -> tuple[dict[str, bytes], dict[str, str]]:
 
 def settled(store: Store, job: dict[str, Any], run_id: str | None, whole: bytes) -> str:
     """The run's name. What OUT was begun with is what it goes on with."""
-    numbers = ("shards", "join", "noise", "seed", "logprob", "nulls", "quantize", "layers", "model", "saes", "precision")
+    numbers = "shards model saes layers quantize precision join noise seed logprob nulls".split()
     asked = {**job["engine"], "shards": job["shards"]}
     kept = {name: asked[name] for name in numbers} | {"data": hashlib.sha256(whole).hexdigest()}
+    # as it comes back from a file
     kept = json.loads(json.dumps(kept))
     if store.size("job.json") is None:
         name = run_id or datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%d_%H%M%S")
@@ -375,11 +378,13 @@ def merged(store: Store, shards: list[str], anew: bool) -> Path | str:
     if not anew and store.size("whole/manifest.json") is not None:
         return store.at("whole")
     with tempfile.TemporaryDirectory(prefix="saescope-merge-") as scratch:
-        parts, out = (store.local / "parts", store.local / "whole") if store.local else (Path(scratch) / "parts", Path(scratch) / "whole")
+        folder = store.local or Path(scratch)
+        parts, out = folder / "parts", folder / "whole"
         if store.local is None:
             for name in shards:
                 store.give(f"parts/{name}/part.spool", parts / name / "part.spool")
-        command = [sys.executable, "-m", "saescope", "merge", *(str(parts / name) for name in shards), "--out", str(out), "--force"]
+        folders = [str(parts / name) for name in shards]
+        command = [sys.executable, "-m", "saescope", "merge", *folders, "--out", str(out), "--force"]
         # 1 says that some samples failed, which the run tells by name
         status = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
         if status not in (0, 1) or not (out / "manifest.json").exists():
@@ -393,17 +398,20 @@ def merged(store: Store, shards: list[str], anew: bool) -> Path | str:
 def options(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--dataset", action="append", default=[], metavar="[DOMAIN=]URI", help="file or folder of files, here or on S3 and the like; without it the built-in triples")
+    where = "file or folder of files, here or on S3 and the like; without it the built-in triples"
+    add("--dataset", action="append", default=[], metavar="[DOMAIN=]URI", help=where)
     add("--out", required=True, metavar="URI", help="folder of the run, which every node reaches under this name")
     add("--shards", type=int, required=True, metavar="N", help="parts; one should take minutes")
     add("--workers", type=int, metavar="N", help="as many as fit, unless told otherwise")
     add("--num-cpus", type=float, default=1, metavar="N", help="processors of a worker, and threads")
     add("--num-gpus", type=float, default=0, metavar="N", help="graphics devices of a worker")
-    add("--address", metavar="ADDRESS", help="of a cluster (auto, or ray://…); without it Ray is started here")
+    add("--address", help="of a cluster (auto, or ray://…); without it Ray is started here")
     add("--local-cpus", type=int, metavar="N", help="processors of a Ray that is started here")
-    add("--attempts", type=int, default=4, metavar="N", help="workers that may be lost on one part before it is left")
-    add("--checkpoint", type=float, default=60, metavar="SECONDS", help="where OUT is no file system: how often what is measured of a part is put there")
-    add("--scratch", default=os.path.join(tempfile.gettempdir(), "saescope-ray"), metavar="DIR", help="of each node, where OUT is no file system")
+    add("--attempts", type=int, default=4, metavar="N", help="workers that may be lost on a part before it is left")
+    often = "how often what is measured of a part is put into OUT, where that is no file system"
+    add("--checkpoint", type=float, default=60, metavar="SECONDS", help=often)
+    scratch = os.path.join(tempfile.gettempdir(), "saescope-ray")
+    add("--scratch", default=scratch, metavar="DIR", help="of each node, where OUT is no file system")
     add("--no-merge", action="store_true", help="leave it at the parts")
     add("--run-id", metavar="NAME")
     engine = parser.add_argument_group("as in `saescope analyze`; models and SAEs may be URIs, copied once per node")
@@ -427,15 +435,15 @@ def options(words: list[str] | None) -> argparse.Namespace:
 def asked_of(args: argparse.Namespace) -> dict[str, Any]:
     """The command line as one job, which goes to every worker."""
     saes = {int(layer): path for layer, _, path in (one.partition("=") for one in args.sae)}
-    same = ("model", "tokenizer", "layers", "join", "device", "precision", "noise", "seed", "logprob", "nulls", "quantize")
-    engine = {name: getattr(args, name) for name in same}
-    engine |= {"saes": saes, "pass_size": getattr(args, "pass"), "batch_size": args.batch_size, "memory_budget": args.memory_budget}
+    names = "model tokenizer layers join device precision noise seed logprob nulls quantize batch_size memory_budget"
+    engine = {name: getattr(args, name) for name in names.split()} | {"pass_size": getattr(args, "pass")}
     # paths mean the same to workers, which begin elsewhere
     here = {"model": args.model, "tokenizer": args.tokenizer}
     engine |= {name: os.path.abspath(path) for name, path in here.items() if path and os.path.exists(path)}
     engine["saes"] = {layer: os.path.abspath(path) if os.path.exists(path) else path for layer, path in saes.items()}
     out = args.out if "://" in args.out else os.path.abspath(args.out)
-    return {"out": out, "shards": args.shards, "num_cpus": args.num_cpus, "attempts": args.attempts, "checkpoint": args.checkpoint, "tell": 1.0, "engine": engine}
+    own = {name: getattr(args, name) for name in ("shards", "num_cpus", "attempts", "checkpoint")}
+    return {"out": out, "engine": engine, **own}
 
 
 def start(args: argparse.Namespace) -> None:
@@ -459,15 +467,24 @@ def main(words: list[str] | None = None) -> int:
     columns = dict(pair.split("=", 1) for pair in args.columns.split(",")) if args.columns else None
     try:
         survey = saescope.Survey(
-            files or None, domains=domains, columns=columns, join=args.join, limit=args.limit, seed=args.seed, skip_invalid=True
+            files or None,
+            domains=domains,
+            columns=columns,
+            join=args.join,
+            limit=args.limit,
+            seed=args.seed,
+            skip_invalid=True,
         )
     except saescope.Error as error:
         raise usage(str(error)) from None
     del files
     whole = survey.whole
     job["run_id"] = settled(store, job, args.run_id, whole)
-    job["scratch"] = str(Path(args.scratch) / hashlib.sha256(f"{job['out']} {job['run_id']}".encode()).hexdigest()[:16])
-    store.errors(0, [{"kind": "row", "sample_id": r.id, "file": r.file, "row": r.row, "reason": r.reason} for r in survey.rejected])
+    own = hashlib.sha256(f"{job['out']} {job['run_id']}".encode()).hexdigest()[:16]
+    job["scratch"] = str(Path(args.scratch) / own)
+    rejected = [(r.id, r.file, r.row, r.reason) for r in survey.rejected]
+    names_of = ("sample_id", "file", "row", "reason")
+    store.errors(0, [{"kind": "row", **dict(zip(names_of, row))} for row in rejected])
 
     marks = {name: json.loads(store.read(f"parts/{name}/done.json")) for name in store.names("parts", "done.json")}
     parts = {shard: pa.table(table) for shard, table in survey.parts(args.shards).items()}
@@ -500,9 +517,11 @@ def measured(
 ) -> list[dict[str, Any]]:
     """Has the parts measured, adds what is done to ``marks``, and gives those that are not."""
     tally = ray.remote(num_cpus=0)(Tally).remote()
-    blocks = [table.append_column("shard", pa.array([shard] * table.num_rows, pa.int64())) for shard, table in left.items()]
+    numbered = {shard: pa.array([shard] * table.num_rows, pa.int64()) for shard, table in left.items()}
+    blocks = [table.append_column("shard", numbered[shard]) for shard, table in left.items()]
     have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    fit = int(min(have.get("CPU", 0) / (args.num_cpus or 1), have.get("GPU", 0) / args.num_gpus if args.num_gpus else 1e9))
+    asked = {"CPU": args.num_cpus, "GPU": args.num_gpus}
+    fit = min((int(have.get(kind, 0) / number) for kind, number in asked.items() if number > 0), default=len(left))
     if fit < 1:
         raise usage(f"the cluster has {have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs: no worker fits")
     workers = min(args.workers or fit, fit, len(left))

@@ -61,7 +61,7 @@ impl Survey {
 
     /// The parts that have samples: number, from 1, and table.
     fn parts(&self, py: Python<'_>, of: u32) -> PyResult<Vec<(u32, Table)>> {
-        let made = py.detach(|| {
+        let made: Result<Vec<(u32, Table)>, ArrowError> = py.detach(|| {
             let parts = (1..).zip(self.survey.parts(of)).filter(|(_, places)| !places.is_empty());
             parts.map(|(index, places)| Ok((index, table(self.survey.samples(), &places)?))).collect()
         });

@@ -167,7 +167,8 @@ class Job(unittest.TestCase):
 
         # rows by part, each sample once
         metrics = pads.dataset(out / "metrics", partitioning="hive").to_table(columns=["sample_id", "shard"])
-        self.assertEqual(sorted(metrics["sample_id"].to_pylist()), pq.read_table(out / "whole/metrics.parquet")["sample_id"].to_pylist())
+        whole = pq.read_table(out / "whole/metrics.parquet")
+        self.assertEqual(sorted(metrics["sample_id"].to_pylist()), whole["sample_id"].to_pylist())
         self.assertEqual(set(metrics["shard"].to_pylist()), set(range(1, SHARDS + 1)))
         features = pads.dataset(out / "features", partitioning="hive").to_table()
         self.assertEqual(features.num_rows, pq.read_metadata(out / "whole/features.parquet").num_rows)
@@ -227,7 +228,8 @@ class Job(unittest.TestCase):
         pafs.copy_files(str(self.folder / "t.jsonl"), "bucket/data/t.jsonl", destination_filesystem=store)
         weights = model()["model"]
         pafs.copy_files(weights, "bucket/model", destination_filesystem=store)
-        given = ["--scratch", str(self.folder / "scratch"), "--checkpoint", "0.2", "--model", f"s3://bucket/model{query}"]
+        given = ["--scratch", str(self.folder / "scratch"), "--checkpoint", "0.2"]
+        given += ["--model", f"s3://bucket/model{query}"]
         out = f"s3://bucket/runs/a{query}"
         said = self.end(self.start(out, *given, dataset=f"s3://bucket/data/t.jsonl{query}"))
         got = self.folder / "got"
@@ -237,7 +239,8 @@ class Job(unittest.TestCase):
         self.assertEqual(hashes(got), self.one, said)
         errors = pads.dataset("bucket/runs/a/errors", filesystem=store, partitioning="hive").to_table()
         self.assertEqual(sorted(errors["sample_id"].to_pylist()), ["s-0003", "s-0007"])
-        names = {info.path.rsplit("/", 1)[1] for info in store.get_file_info(pafs.FileSelector("bucket/runs/a/parts", recursive=True))}
+        found = store.get_file_info(pafs.FileSelector("bucket/runs/a/parts", recursive=True))
+        names = {info.path.rsplit("/", 1)[1] for info in found}
         self.assertLessEqual({"done.json", "part.spool"}, names)
         self.assertNotIn("unfinished.spool", names)
 
