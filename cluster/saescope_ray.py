@@ -257,7 +257,9 @@ class Worker:
                 there, here = store.size(f"parts/{name}/{spool}"), out / spool
                 if there is not None and (not here.exists() or here.stat().st_size < there):
                     store.give(f"parts/{name}/{spool}", here)
-        said = saved = time.monotonic()
+        begun = saved = time.monotonic()
+        # the first word says what was there before
+        said = begun - TELL
 
         def tell(progress: saescope.Progress) -> None:
             nonlocal said, saved
@@ -284,7 +286,7 @@ class Worker:
                 )
                 break
             except saescope.UsageError as error:
-                if "another process" not in str(error) or time.monotonic() - said > PATIENCE:
+                if "another process" not in str(error) or time.monotonic() - begun > PATIENCE:
                     raise
                 time.sleep(0.5)
         store.errors(shard, [{"kind": "sample", "sample_id": i, "reason": reason} for i, reason in done.failed])

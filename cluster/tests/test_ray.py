@@ -6,12 +6,13 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
 import unittest
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,10 @@ SAMPLES = 600
 SHARDS = 4
 #: Samples of a pass: what is lost of a part at most.
 PASS = 5
+
+
+def folder_of(shard: int) -> str:
+    return f"shard={shard:05}"
 
 
 def rows(count: int) -> list[dict[str, Any]]:
@@ -47,36 +52,25 @@ def rows(count: int) -> list[dict[str, Any]]:
     return made
 
 
-def descendants(pid: int) -> Iterator[int]:
-    """Processes that come of one."""
-    parents: dict[int, list[int]] = {}
+def holder(file: Path) -> int | None:
+    """Which process has a file open."""
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-            except (OSError, IndexError):
-                continue
-            parents.setdefault(parent, []).append(int(entry.name))
-    waiting = [pid]
-    while waiting:
-        for child in parents.get(waiting.pop(), []):
-            yield child
-            waiting.append(child)
-
-
-def holder(file: Path, among: int) -> int | None:
-    """Which process that comes of ``among`` has a file open."""
-    for pid in descendants(among):
         try:
-            if any(os.path.realpath(fd) == str(file) for fd in Path(f"/proc/{pid}/fd").iterdir()):
-                return pid
+            if entry.name.isdigit() and any(os.path.realpath(fd) == str(file) for fd in (entry / "fd").iterdir()):
+                return int(entry.name)
         except OSError:
             continue
     return None
 
 
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
 class Job(unittest.TestCase):
-    """Jobs in one folder; the reference is made once, by the command alone."""
+    """Jobs in one folder, on one cluster; the reference is made once, by the command alone."""
 
     @classmethod
     def setUpClass(cls) -> None:
@@ -105,11 +99,26 @@ class Job(unittest.TestCase):
         # one sample fails
         assert done.returncode == 1, done.stderr
         cls.one = hashes(cls.folder / "one")
+        port = free_port()
+        cls.address = f"127.0.0.1:{port}"
+        # in the foreground and in a session of its own: what it starts is ended with it
+        start = ["start", "--head", "--block", f"--port={port}", "--num-cpus=2", "--include-dashboard=false"]
+        start += ["--node-ip-address=127.0.0.1", "--object-store-memory=100000000", "--disable-usage-stats"]
+        said = (cls.folder / "ray.log").open("w")
+        cls.addClassCleanup(said.close)
+        ray = subprocess.Popen([SCRIPT.with_name("ray"), *start], env=cls.environment, stdout=said, stderr=said,
+                               start_new_session=True)
+        cls.addClassCleanup(ray.wait, timeout=60)
+        cls.addClassCleanup(os.killpg, ray.pid, signal.SIGKILL)
+        limit = time.monotonic() + 60
+        while "Ray runtime started" not in (cls.folder / "ray.log").read_text():
+            assert ray.poll() is None and time.monotonic() < limit, (cls.folder / "ray.log").read_text()
+            time.sleep(0.1)
 
     def command(self, out: str, *more: str, dataset: str = "t.jsonl") -> list[str]:
         asked = [*words(), "--dataset", dataset, "--nulls", "20", "--run-id", "r", "--pass", str(PASS)]
         job = [sys.executable, str(JOB), *asked, "--out", out, "--shards", str(SHARDS)]
-        return [*job, "--workers", "2", "--local-cpus", "2", *more]
+        return [*job, "--address", self.address, *more]
 
     def start(self, out: str, *more: str, dataset: str = "t.jsonl") -> subprocess.Popen[str]:
         log = (self.folder / f"log-{time.monotonic_ns()}").open("w+")
@@ -155,7 +164,7 @@ class Job(unittest.TestCase):
         out = self.folder / "killed"
         job = self.start("killed")
         spool = self.wait(job, lambda: self.unfinished(out))
-        pid = self.wait(job, lambda: holder(spool, job.pid))
+        pid = self.wait(job, lambda: holder(spool))
         os.kill(pid, signal.SIGKILL)
         said = self.end(job)
         self.assertEqual(hashes(out / "whole"), self.one, said)
@@ -184,6 +193,23 @@ class Job(unittest.TestCase):
         # what was begun is gone on with as it was begun
         refused = self.end(self.start("killed", "--seed", "5"), status=2)
         self.assertIn("was begun with another seed: None, now 5", refused)
+
+    def test_a_part_that_loses_its_workers_is_left_and_tried_again_by_the_same_command(self) -> None:
+        out = self.folder / "left"
+        job = self.start("left", "--attempts", "1")
+        spool = self.wait(job, lambda: self.unfinished(out))
+        os.kill(self.wait(job, lambda: holder(spool)), signal.SIGKILL)
+        said = self.end(job)
+        self.assertIn(f"1 of {SHARDS} parts are not measured, see errors/", said)
+        self.assertFalse((out / "whole").exists())
+        errors = pads.dataset(out / "errors", partitioning="hive").to_table().to_pylist()
+        lost = [error for error in errors if error["kind"] == "part"]
+        self.assertEqual({folder_of(error["shard"]) for error in lost}, {spool.parent.name})
+        self.assertTrue(all("1 workers were lost" in error["reason"] for error in lost), lost)
+        self.end(self.start("left"))
+        self.assertEqual(hashes(out / "whole"), self.one)
+        errors = pads.dataset(out / "errors", partitioning="hive").to_table().to_pylist()
+        self.assertEqual(sorted(error["kind"] for error in errors), ["row", "sample"])
 
     def test_a_driver_that_is_killed_is_begun_again_and_nothing_is_done_twice(self) -> None:
         out = self.folder / "driver"
@@ -245,8 +271,13 @@ class Job(unittest.TestCase):
         self.assertNotIn("unfinished.spool", names)
 
     def test_what_cannot_be_meant_and_what_cannot_be_measured(self) -> None:
-        said = self.end(self.start("none", "--model", "no/such/model"), status=2)
-        self.assertIn("no/such/model", said)
+        # by a Ray of its own
+        command = self.command("none", "--model", "no/such/model", "--local-cpus", "2")
+        at = command.index("--address")
+        done = subprocess.run([*command[:at], *command[at + 2:]], cwd=self.folder, env=self.environment,
+                              capture_output=True, text=True, check=False, timeout=120)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        self.assertIn("no/such/model", done.stderr)
         done = subprocess.run(self.command("none", "--shards", "0"), cwd=self.folder, env=self.environment,
                               capture_output=True, text=True, check=False, timeout=60)
         self.assertEqual(done.returncode, 2, done.stderr)
