@@ -407,7 +407,7 @@ def options(words: list[str] | None) -> argparse.Namespace:
     add("--workers", type=int, metavar="N", help="as many as fit, unless told otherwise")
     add("--num-cpus", type=float, default=1, metavar="N", help="processors of a worker, and threads")
     add("--num-gpus", type=float, default=0, metavar="N", help="graphics devices of a worker")
-    add("--address", help="of a cluster (auto, or ray://…); without it Ray is started here")
+    add("--address", help="of a cluster (auto, or ray://…), also RAY_ADDRESS; without either, Ray is started here")
     add("--local-cpus", type=int, metavar="N", help="processors of a Ray that is started here")
     add("--attempts", type=int, default=4, metavar="N", help="workers that may be lost on a part before it is left")
     often = "how often what is measured of a part is put into OUT, where that is no file system"
@@ -450,10 +450,13 @@ def asked_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def start(args: argparse.Namespace) -> None:
     """Joins a cluster, or starts one here."""
-    if args.address:
-        ray.init(address=args.address, logging_level=logging.WARNING)
+    # that variable is set for a job that is handed in
+    address = args.address or os.environ.get("RAY_ADDRESS")
+    if address:
+        ray.init(address=address, logging_level=logging.WARNING)
     else:
-        ray.init(num_cpus=args.local_cpus, include_dashboard=False, logging_level=logging.WARNING)
+        # not one that somebody has left running here
+        ray.init(address="local", num_cpus=args.local_cpus, include_dashboard=False, logging_level=logging.WARNING)
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
