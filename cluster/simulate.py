@@ -38,7 +38,8 @@ def main() -> None:
         folder = Path(scratch)
         data = folder / "data.json"
         data.write_text(json.dumps(samples(args.model, args.samples)))
-        lines, tables = [], set()
+        lines: list[str] = []
+        tables: set[str] = set()
         for parts in map(int, args.parts.split(",")):
             lines.append(line(args, parts, data, folder / str(parts), tables))
             shutil.rmtree(folder / str(parts))
@@ -50,7 +51,7 @@ def main() -> None:
     print("\n".join(lines))
 
 
-def samples(model: Path, count: int) -> list[dict]:
+def samples(model: Path, count: int) -> list[dict[str, object]]:
     """`count` triples from the model's own, each with an id and a prompt of its own."""
     texts = [row for row in json.loads((model / "texts.json").read_text()) if len(row["prompt"]) < 200]
     return [{**texts[i % len(texts)], "id": f"s-{i:07}", "prompt": f"{texts[i % len(texts)]['prompt']} {i}"} for i in range(count)]
@@ -75,6 +76,7 @@ def line(args: argparse.Namespace, parts: int, data: Path, folder: Path, tables:
     spool = sum((path / "part.spool").stat().st_size for path in found) / len(found)
     began = time.monotonic()
     merge = subprocess.Popen([args.program, "merge", *found, "--out", folder / "whole"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    assert merge.stderr is not None
     said = merge.stderr.read().decode()
     _, status, usage = os.wait4(merge.pid, 0)
     seconds = time.monotonic() - began

@@ -3,6 +3,7 @@
 
 mod activations;
 mod call;
+mod cluster;
 mod errors;
 mod rows;
 mod table;
@@ -15,6 +16,7 @@ use pyo3::prelude::*;
 use saescope::cli::embed::{self, Ask, FeaturesAsk, Steer};
 use saescope::engine::Positions;
 
+use cluster::{Engine, Survey};
 use table::Table;
 
 /// Runs an analysis and gives its folder. `words` are those of a command line after `saescope analyze`; `data` are
@@ -55,6 +57,18 @@ fn read_table(py: Python<'_>, path: PathBuf) -> PyResult<Table> {
     py.detach(|| Table::read(&path)).map_err(|error| errors::of(py, &error))
 }
 
+/// A finished run as one HTML document.
+#[pyfunction]
+fn report(py: Python<'_>, run: PathBuf, listener: Bound<'_, PyAny>) -> PyResult<String> {
+    call::wait(py, &listener, Arc::default(), move |_, tell| embed::report(&run, tell))
+}
+
+/// Writes such a document.
+#[pyfunction]
+fn save_report(py: Python<'_>, html: &str, path: PathBuf, force: bool) -> PyResult<()> {
+    py.detach(|| embed::save_report(html, &path, force)).map_err(|error| errors::of(py, &error))
+}
+
 /// The command line; gives the exit status. Help and usage errors end the process.
 #[pyfunction]
 fn main(py: Python<'_>, words: Vec<OsString>) -> u8 {
@@ -65,7 +79,7 @@ fn main(py: Python<'_>, words: Vec<OsString>) -> u8 {
 #[pymodule]
 mod _saescope {
     #[pymodule_export]
-    use super::{Table, analyze, features, main, read_table};
+    use super::{Engine, Survey, Table, analyze, features, main, read_table, report, save_report};
 
     /// The program's version.
     #[pymodule_export]

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use saescope::Error;
+use saescope::cli::cluster::{Engine, Part, Survey};
 use saescope::cli::embed::{self, Ask, FeaturesAsk};
 use saescope::dataset::Rows;
 use saescope::engine::{Observer, Positions, Progress, Silent};
+use saescope::run::Shard;
 
 use crate::cli::{Run, model_args, with};
-use crate::durable::{SPOOL, TABLES, manifest, tables};
+use crate::durable::{SPOOL, TABLES, analyze, done, manifest, tables, triples};
 
 const ROWS: &str = r#"[{"id":"a","prompt":"The white whale was called","fact":"Moby Dick","hallucination":"Captain Ahab"},
 {"id":"b","prompt":"Alice peeped","fact":"into the book","hallucination":"into the hole"},
@@ -130,4 +132,98 @@ fn features_of_texts_are_those_of_their_beginnings() {
     }
     let ended = FeaturesAsk { words, texts, positions: Positions::Last };
     assert!(matches!(embed::features(&ended, &Until(0.0), Box::new(|_| {})), Err(Error::Cancelled)));
+}
+
+#[test]
+fn parts_of_an_engine_merge_into_the_run_of_one_machine() {
+    let run = Run::new();
+    let file = run.write("t.jsonl", triples(40));
+    done(&analyze(&run, &["--out", "whole"]).output().unwrap());
+    let files = [("t.jsonl".to_owned(), None, std::fs::read(file).unwrap())];
+    let survey = Survey::read(&[], &files, Box::new(|_| {})).unwrap();
+    assert_eq!((survey.samples().len(), survey.rejected().len()), (40, 0));
+    // the sample that cannot be measured is alone in its part
+    let alone = |of: &u32| survey.parts(*of).iter().any(|places| places == &[20]);
+    let of = (3..200).find(alone).unwrap();
+    let parts = survey.parts(of);
+    assert_eq!(parts.iter().flatten().count(), 40);
+
+    let args = model_args("llama");
+    let words: Vec<String> =
+        with(&[], &args, &["--device", "cpu", "--pass", "2"]).into_iter().map(str::to_owned).collect();
+    let mut engine = Engine::open(words.clone(), Box::new(|_| {})).unwrap();
+    let part = |index: usize, out: &str| Part {
+        rows: Rows::Json(
+            serde_json::to_vec(&parts[index].iter().map(|at| &survey.samples()[*at]).collect::<Vec<_>>()).unwrap(),
+        ),
+        places: parts[index].clone(),
+        whole: survey.whole().unwrap(),
+        shard: Shard { index: index as u32 + 1, of },
+        out: run.path(out),
+        run_id: "mine".into(),
+        steer: Arc::default(),
+    };
+    let mut measured = |part: Part, observer: &dyn Observer| engine.part(part, observer, Box::new(|_| {}));
+    let largest = (0..parts.len()).max_by_key(|at| parts[*at].len()).unwrap();
+    let mut folders = Vec::new();
+    for index in (0..parts.len()).rev().filter(|index| !parts[*index].is_empty()) {
+        let out = format!("part{index}");
+        if index == largest {
+            // ended once a pass is kept, and gone on with
+            assert!(matches!(measured(part(index, &out), &Until(2.5)), Err(Error::Cancelled)));
+            let done = measured(part(index, &out), &Silent).unwrap();
+            assert!(0 < done.kept && done.kept < done.measured, "{done:?}");
+        }
+        let done = measured(part(index, &out), &Silent).unwrap();
+        assert_eq!(done.measured + done.failed.len(), parts[index].len(), "{done:?}");
+        if index == largest {
+            assert_eq!(done.kept, done.measured, "it was there");
+        }
+        if parts[index] == [20] {
+            assert!(done.failed[0].sample_id == "s-020" && !run.path(&out).join("metrics.parquet").exists());
+        }
+        folders.push(out);
+    }
+    let folders: Vec<&str> = folders.iter().map(String::as_str).collect();
+    done(&run.saescope(&[&["merge"][..], &folders, &["--out", "merged"]].concat()));
+    assert!(tables(&run.path("merged")) == tables(&run.path("whole")), "the same bytes");
+    let [merged, whole] = ["merged", "whole"].map(|name| manifest(&run.path(name)));
+    for name in ["dataset", "warnings", "failed_samples"] {
+        assert_eq!(merged[name], whole[name], "{name}");
+    }
+
+    // what is no part of it, or lies in another's folder
+    let mut refused = |part: Part, words: &str| {
+        let message = measured(part, &Silent).unwrap_err().to_string();
+        assert!(message.contains(words) && message.contains("hint:"), "{message}");
+    };
+    let at = largest;
+    let full = format!("part{at}");
+    refused(Part { run_id: "other".into(), ..part(at, &full) }, "name of the run");
+    let another = Shard { index: at as u32 + 1, of: of + 1 };
+    refused(Part { shard: another, ..part(at, &full) }, "part.spool: part");
+    refused(Part { shard: another, ..part(at, "new") }, "samples of a part");
+    refused(Part { places: vec![0], ..part(at, "new") }, "places of a part");
+    refused(Part { places: vec![99; parts[at].len()], ..part(at, "new") }, "places of a part");
+    refused(Part { whole: b"{}".to_vec(), ..part(at, "new") }, "description of the data set");
+    assert!(!run.path("new").exists());
+    let words = [words, vec!["--join=".to_owned()]].concat();
+    let mut engine = Engine::open(words, Box::new(|_| {})).unwrap();
+    let message = engine.part(part(at, "new"), &Silent, Box::new(|_| {})).unwrap_err().to_string();
+    assert!(message.contains("text between prompt and completion"), "{message}");
+    let mut run_of_its_own = |word: &str| Engine::open(vec![word.to_owned()], Box::new(|_| {})).is_err();
+    assert!(run_of_its_own("--shard=1/2") && run_of_its_own("--out=x"));
+}
+
+#[test]
+fn the_report_of_a_run_is_what_the_command_writes() {
+    let run = Run::new();
+    let folder = embed::analyze(&ask(&run, ROWS, "here", &[]), &Silent, Box::new(|_| {})).unwrap();
+    assert!(run.saescope(&["report", "here"]).status.success());
+    let document = embed::report(&folder, Box::new(|_| {})).unwrap();
+    assert!(document == std::fs::read_to_string(folder.join("report.html")).unwrap());
+    let again = embed::save_report(&document, &folder.join("report.html"), false).unwrap_err().to_string();
+    assert!(again.contains("is there already"), "{again}");
+    embed::save_report(&document, &run.path("new.html"), false).unwrap();
+    assert!(embed::report(&run.path("none"), Box::new(|_| {})).is_err());
 }

@@ -42,7 +42,7 @@ impl Steer {
     }
 
     /// Begins, where that is still wanted.
-    fn begin(&self) -> Result<()> {
+    pub(super) fn begin(&self) -> Result<()> {
         // in this order: `stop` sees this, or this sees `stop`
         self.begun.store(true, SeqCst);
         if self.stopped() { Err(Error::Cancelled) } else { Ok(()) }
@@ -63,7 +63,7 @@ pub struct Door<'a> {
 
 impl Door<'_> {
     /// How to go on with a run, for a message.
-    fn again(&self, folder: &Path) -> String {
+    pub(super) fn again(&self, folder: &Path) -> String {
         match (self.embedded, self.rows) {
             (false, _) => format!("saescope analyze --resume {}", quoted(folder)),
             (true, None) => format!("saescope.analyze(resume={:?})", folder.display().to_string()),
@@ -90,8 +90,23 @@ struct Asked {
 pub async fn begin(args: &Analyze, arguments: Vec<String>, door: &Door<'_>) -> Result<(Ready, RunFolder)> {
     RunFolder::check(args.out.as_deref(), args.force)?;
     let started_at = now()?;
-    let stamp = started_at.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y%m%d_%H%M%S").to_string();
     let ready = Ready::of(args, door.rows).await?;
+    let folder = place(args, &ready, arguments, started_at, door)?;
+    Ok((ready, folder))
+}
+
+/// The folder of a run whose needs are opened, with a spool of it.
+///
+/// # Errors
+/// A run that is not wanted any more; a folder that cannot be had.
+pub fn place(
+    args: &Analyze,
+    ready: &Ready,
+    arguments: Vec<String>,
+    started_at: jiff::Timestamp,
+    door: &Door<'_>,
+) -> Result<RunFolder> {
+    let stamp = started_at.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y%m%d_%H%M%S").to_string();
     door.steer.begin()?;
     // an unwritable folder is better found before the work than after it
     let claim = match &args.out {
@@ -106,8 +121,7 @@ pub async fn begin(args: &Analyze, arguments: Vec<String>, door: &Door<'_>) -> R
     let asked = serde_json::to_string(&asked).map_err(|e| Error::io("the command line", "keep", e.into(), ""))?;
     let header = Header::new(run_id, started_at, samples, asked);
     let again = door.again(claim.path());
-    let folder = RunFolder::begin(claim, args.force, header, again, door.interrupts)?;
-    Ok((ready, folder))
+    RunFolder::begin(claim, args.force, header, again, door.interrupts)
 }
 
 /// A run from where it was broken, with the arguments that it was begun with.
@@ -161,7 +175,7 @@ pub async fn resume(folder: &Path, door: &Door<'_>) -> Result<(Analyze, Ready, R
 }
 
 /// The time, where the system's clock shows one that has a date.
-fn now() -> Result<jiff::Timestamp> {
+pub(super) fn now() -> Result<jiff::Timestamp> {
     jiff::Timestamp::try_from(std::time::SystemTime::now()).map_err(|e| {
         Error::usage(format!("the system's clock shows no time that a run can have: {e}"), "set the clock")
     })
@@ -195,7 +209,8 @@ pub async fn measure(
     let base = async {
         let limit = args.data.limit;
         let hashes = hashes.await?;
-        Ok(Parts { run_id, started_at, loaded, compute, data, limit, shard, options, hashes }.base())
+        let excerpt = ready.excerpt.as_ref();
+        Ok(Parts { run_id, started_at, loaded, compute, data, excerpt, limit, shard, options, hashes }.base())
     };
     let mut kept = |spool: &Spool, pass: &Outcome| {
         kept(pass);
@@ -211,8 +226,16 @@ pub async fn measure(
         )
     })?;
     let mut files = RunFiles::begin(&folder.out)?;
-    let finished =
-        run::finish(base, &[&folder.spool], platform::peak_buffers(), &mut files).map_err(|e| folder.broken(e))?;
+    let finished = match run::finish(base, &[&folder.spool], platform::peak_buffers(), &mut files) {
+        Ok(finished) => finished,
+        // there are no tables of it, but a merge has to know that these samples failed
+        Err(error) if shard.is_some() && folder.spool.measured() == 0 && !folder.spool.failed().is_empty() => {
+            files.abandon();
+            interrupts.writing(&folder.shown, || folder.kept_as_part())?;
+            return Err(error);
+        }
+        Err(error) => return Err(folder.broken(error)),
+    };
     interrupts.writing(&folder.shown, || folder.finished(files, shard.is_some()))?;
     Ok(finished)
 }

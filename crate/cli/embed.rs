@@ -1,7 +1,7 @@
 //! The same runs for a program that this library is part of: asked for in the command line's own words, told
 //! through an observer and a listener, ended by the observer, without a signal handler, a terminal or an exit.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Parser;
@@ -11,7 +11,7 @@ use super::args::{Cli, Command, DeviceArgs, ModelArgs};
 use super::durable::{self, Door};
 use super::folder::remove;
 use super::interrupt::Interrupts;
-use super::{profile, say, setup, talk};
+use super::{profile, report, say, setup, talk};
 use crate::dataset::Rows;
 use crate::engine::{self, Observer, Positions, TextFeatures};
 use crate::error::{Error, Result};
@@ -81,6 +81,22 @@ pub fn analyze(ask: &Ask, observer: &dyn Observer, listener: Listener) -> Result
     })
 }
 
+/// A finished run as one HTML document, which `saescope report` writes into a file; talk as in [`analyze`].
+///
+/// # Errors
+/// A folder that is no finished run, files that its manifest does not know, a run that is too large.
+pub fn report(folder: &Path, listener: Listener) -> Result<String> {
+    talk::told(listener, || report::of_run(folder))
+}
+
+/// Writes such a document, whole or not at all.
+///
+/// # Errors
+/// A file in the way unless `force` says to replace it; writing errors.
+pub fn save_report(document: &str, out: &Path, force: bool) -> Result<()> {
+    report::save(document, out, force)
+}
+
 /// Activations that are asked for.
 #[derive(Debug, Clone)]
 pub struct FeaturesAsk {
@@ -143,7 +159,7 @@ pub fn features(ask: &FeaturesAsk, observer: &dyn Observer, listener: Listener) 
 }
 
 /// Arguments from words, without clap's printing and exit.
-fn parsed<T: Parser>(words: &[String]) -> Result<T> {
+pub(super) fn parsed<T: Parser>(words: &[String]) -> Result<T> {
     T::try_parse_from(std::iter::once("saescope").chain(words.iter().map(String::as_str))).map_err(|error| {
         let text = error.to_string();
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());

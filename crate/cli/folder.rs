@@ -116,13 +116,21 @@ impl RunFolder {
     /// [`Error::Io`].
     pub fn finished(&self, files: RunFiles, part: bool) -> Result<()> {
         files.commit()?;
-        let path = self.out.join(SPOOL_FILE);
         if part {
-            let kept = std::fs::rename(&path, self.out.join(PART_FILE));
-            return kept.map_err(|e| Error::io(path.display().to_string(), "rename", e, "rename it by hand"));
+            return self.kept_as_part();
         }
-        remove(&path)?;
+        remove(&self.out.join(SPOOL_FILE))?;
         remove(&self.out.join(PART_FILE))
+    }
+
+    /// The spool is a finished part's from now on.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn kept_as_part(&self) -> Result<()> {
+        let path = self.out.join(SPOOL_FILE);
+        let kept = std::fs::rename(&path, self.out.join(PART_FILE));
+        kept.map_err(|e| Error::io(path.display().to_string(), "rename", e, "rename it by hand"))
     }
 }
 

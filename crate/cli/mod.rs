@@ -7,6 +7,7 @@ pub mod args;
 mod bench;
 pub mod catalog;
 mod closing;
+pub mod cluster;
 mod compare;
 mod convert;
 mod dry_run;

@@ -8,7 +8,7 @@ use crate::engine::{Batching, Options, SaeAt};
 use crate::error::Result;
 use crate::model::ops::Compute;
 use crate::platform;
-use crate::run::{Loaded, Reopen, Request, Shard};
+use crate::run::{Excerpt, Loaded, Reopen, Request, Shard};
 
 /// Samples per pass where `--pass` does not say: few enough that little is lost with the process and that
 /// their numbers take little memory, many enough that reading the weights again costs little.
@@ -46,7 +46,9 @@ pub struct Ready {
     pub(super) devices: Devices,
     pub(super) loaded: Loaded,
     pub(super) options: Options,
-    shard: Option<Shard>,
+    pub(super) shard: Option<Shard>,
+    /// What the data are a part of, where they are not all.
+    pub(super) excerpt: Option<Excerpt>,
     reopen: Box<Reopen>,
 }
 
@@ -56,7 +58,16 @@ impl Ready {
     /// # Errors
     /// Whatever is missing or does not fit.
     pub async fn of(args: &Analyze, rows: Option<&Rows>) -> Result<Self> {
-        let data = setup::data_or(&args.data, args.measure.seed, rows)?;
+        let mut ready = Self::on(args, setup::data_or(&args.data, args.measure.seed, rows)?).await?;
+        ready.fit(args)?;
+        Ok(ready)
+    }
+
+    /// The same on `data`, before anything is fitted to it.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub async fn on(args: &Analyze, data: Dataset) -> Result<Self> {
         let doubts = data.warnings(&args.data.join);
         doubts.iter().for_each(|doubt| say(&format!("WARNING: {doubt}")));
         let mut devices = setup::devices(&args.device).await?;
@@ -65,9 +76,17 @@ impl Ready {
         }
         let loaded = setup::load(&args.model, true).await?;
         let reopen = Box::new(devices.reopening());
-        let mut ready = Self { data, doubts, devices, loaded, options: settings(args), shard: args.shard, reopen };
-        ready.options.halvings = memory::halvings(ready.request(), &ready.devices, args.memory_budget)?;
-        Ok(ready)
+        let (options, shard) = (settings(args), args.shard);
+        Ok(Self { data, doubts, devices, loaded, options, shard, excerpt: None, reopen })
+    }
+
+    /// Makes batches as small as the memory for them.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::OutOfMemory`] where the smallest do not fit.
+    pub fn fit(&mut self, args: &Analyze) -> Result<()> {
+        self.options.halvings = memory::halvings(self.request(), &self.devices, args.memory_budget)?;
+        Ok(())
     }
 
     /// What is about to run, in a line.
@@ -92,7 +111,7 @@ impl Ready {
 
     /// The run.
     pub fn request(&self) -> Request<'_> {
-        let Self { data, doubts: _, devices, loaded, options, shard, reopen } = self;
+        let Self { data, devices, loaded, options, shard, reopen, .. } = self;
         let (computes, shard, reopen) = (&devices.computes, *shard, Some(reopen.as_ref()));
         Request { loaded, computes, data, options, shard, any_device: false, reopen }
     }

@@ -41,10 +41,27 @@ const LIMITS: Limits = Limits { features: 32 << 20, others: 64 << 20 };
 pub fn run(args: &args::Report) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(|| args.run.join(FILE));
     free(&out, args.force)?;
-    let document = document(&args.run, LIMITS)?;
-    platform::write_atomic(&out, document.as_bytes())?;
+    let document = of_run(&args.run)?;
+    save(&document, &out, args.force)?;
     say(&format!("{}: {}, one file with the run in it", out.display(), megabytes(document.len() as u64)));
     print(&format!("{}\n", out.display()))
+}
+
+/// The document of a finished run.
+///
+/// # Errors
+/// As [`run`], but for writing.
+pub fn of_run(folder: &Path) -> Result<String> {
+    document(folder, LIMITS)
+}
+
+/// Writes a document, whole or not at all.
+///
+/// # Errors
+/// A file in the way, writing errors.
+pub fn save(document: &str, out: &Path, force: bool) -> Result<()> {
+    free(out, force)?;
+    platform::write_atomic(out, document.as_bytes())
 }
 
 /// A file may be written here.

@@ -123,7 +123,7 @@ impl Devices {
     }
 
     /// Opens them anew, where a device has no memory left; the old ones' memory goes back first.
-    pub fn reopening(&self) -> impl Fn(Vec<Compute>) -> BoxFuture<'static, Result<Vec<Compute>>> + Sync + use<> {
+    pub fn reopening(&self) -> impl Fn(Vec<Compute>) -> BoxFuture<'static, Result<Vec<Compute>>> + Send + Sync + use<> {
         let adapters = self.adapters.clone();
         move |old| {
             let adapters = adapters.clone();
@@ -255,7 +255,7 @@ pub fn data(args: &DataArgs, seed: u64) -> Result<Dataset> {
 /// # Errors
 /// As [`data`]; [`Error::Usage`] for both at once.
 pub fn data_or(args: &DataArgs, seed: u64, rows: Option<&Rows>) -> Result<Dataset> {
-    let mut data = match rows {
+    let data = match rows {
         Some(_) if !args.datasets.is_empty() => {
             return Err(Error::usage("rows in memory and `--dataset` at once", "give one of them"));
         }
@@ -273,6 +273,24 @@ pub fn data_or(args: &DataArgs, seed: u64, rows: Option<&Rows>) -> Result<Datase
             dataset::merge(parts)?
         }
     };
+    limited(data, args, seed)
+}
+
+/// Files that were read elsewhere, each with the domain that it is given, as [`data`] reads its own; without any
+/// the built-in data set.
+///
+/// # Errors
+/// As [`data`].
+pub fn data_of(files: &[(String, Option<String>, Vec<u8>)], args: &DataArgs, seed: u64) -> Result<Dataset> {
+    let mut parts = Vec::with_capacity(files.len());
+    for (name, domain, bytes) in files {
+        let part = dataset::parse_as(name, Format::detect(name, bytes), bytes, domain.as_deref(), &args.columns)?;
+        parts.push(usable(part, args.skip_invalid)?);
+    }
+    limited(if parts.is_empty() { dataset::builtin()? } else { dataset::merge(parts)? }, args, seed)
+}
+
+fn limited(mut data: Dataset, args: &DataArgs, seed: u64) -> Result<Dataset> {
     if let Some(limit) = args.limit {
         data.limit(limit, seed);
     }

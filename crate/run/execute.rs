@@ -23,7 +23,7 @@ pub struct Request<'a> {
     pub loaded: &'a Loaded,
     /// Devices of one kind; passes are dealt out among them.
     pub computes: &'a [Compute],
-    /// All of the data.
+    /// All of the data, or a part's own.
     pub data: &'a Dataset,
     /// Settings.
     pub options: &'a Options,
@@ -37,7 +37,7 @@ pub struct Request<'a> {
 }
 
 /// See [`Request::reopen`].
-pub type Reopen = dyn Fn(Vec<Compute>) -> BoxFuture<'static, Result<Vec<Compute>>> + Sync;
+pub type Reopen = dyn Fn(Vec<Compute>) -> BoxFuture<'static, Result<Vec<Compute>>> + Send + Sync;
 
 impl<'a> Request<'a> {
     /// Its samples.

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::Loaded;
-use super::fingerprint::data_sha256;
 use super::shard::Shard;
 use super::spool::Base;
 use super::wanted::Wanted;
-use crate::dataset::{DataFile, Dataset};
+use super::whole::{Excerpt, Whole};
+use crate::dataset::Dataset;
 use crate::engine::{Batching, Counters, FailedSample, Options};
 use crate::hash;
 use crate::metrics::{LayerHealth, MOST_FEATURES, POOL_ROWS};
@@ -27,8 +27,10 @@ pub struct Parts<'a> {
     pub loaded: &'a Loaded,
     /// Where it is computed.
     pub compute: ComputeInfo,
-    /// Data, all of it.
+    /// Data, all of it; with an `excerpt` the part's own.
     pub data: &'a Dataset,
+    /// What the data are a part of, where they are not all.
+    pub excerpt: Option<&'a Excerpt>,
     /// Only so many samples were asked for.
     pub limit: Option<usize>,
     /// The part of the data that is measured, where it is one.
@@ -42,11 +44,18 @@ pub struct Parts<'a> {
 impl Parts<'_> {
     /// The manifest without results, and what else the numbers depend on.
     pub fn base(self) -> Base {
-        let Self { run_id, started_at, loaded, compute, data, limit, shard, options, hashes } = self;
+        let Self { run_id, started_at, loaded, compute, data, excerpt, limit, shard, options, hashes } = self;
+        let whole = excerpt.map_or_else(|| Whole::of(data, limit, &options.join), |excerpt| excerpt.whole.clone());
+        let ids = data.samples.iter().map(|s| s.id.as_str());
+        let wanted = match excerpt {
+            Some(excerpt) => Wanted::part(ids.map(str::to_owned).collect(), excerpt.rows.clone(), whole.info.samples),
+            None => Wanted::new(ids, shard),
+        };
+        let skipped = whole.info.skipped_rows.len();
         let model = &loaded.model;
         let (weights, sae_hashes) = hashes;
-        let warnings = data
-            .warnings(&options.join)
+        let warnings = whole
+            .warnings
             .into_iter()
             .chain(model.ignored_fields.iter().filter(|f| f.asked).map(|f| {
                 format!(
@@ -54,10 +63,7 @@ impl Parts<'_> {
                     f.name, f.value
                 )
             }))
-            .chain(
-                (!data.rejected.is_empty())
-                    .then(|| format!("{} rows of the data set were skipped", data.rejected.len())),
-            )
+            .chain((skipped > 0).then(|| format!("{skipped} rows of the data set were skipped")))
             .collect();
         let tokenizer = model.tokenizer_json.as_slice();
         let manifest = Manifest {
@@ -91,16 +97,7 @@ impl Parts<'_> {
             },
             layers: loaded.saes.iter().map(|s| s.layer).collect(),
             saes: saes(loaded, sae_hashes),
-            dataset: DatasetInfo {
-                files: data_files(data),
-                samples: data.samples.len(),
-                limit,
-                shard: shard.map(|s| s.to_string()),
-                join: options.join.clone(),
-                columns: (!data.columns.is_empty()).then(|| data.columns.to_string()),
-                made_ids: data.made_ids,
-                skipped_rows: data.rejected.iter().map(|r| format!("{}: {r}", r.file)).collect(),
-            },
+            dataset: DatasetInfo { shard: shard.map(|s| s.to_string()), ..whole.info },
             noise: NoiseInfo { rule: options.noise.to_string(), seed: options.seed },
             nulls: (options.nulls > 0).then_some(NullsInfo {
                 draws: options.nulls,
@@ -134,26 +131,8 @@ impl Parts<'_> {
             failed_samples: Vec::new(),
             files: Vec::new(),
         };
-        let wanted = Wanted::new(data.samples.iter().map(|s| s.id.as_str()), shard);
-        Base {
-            manifest,
-            data: data_sha256(&data.samples),
-            wanted,
-            logprob: options.logprob,
-            nulls: options.nulls,
-            shard,
-        }
+        Base { manifest, data: whole.sha256, wanted, logprob: options.logprob, nulls: options.nulls, shard }
     }
-}
-
-/// The files behind the data, by the bytes that were parsed; a domain that was given stands before the path.
-fn data_files(data: &Dataset) -> Vec<FileInfo> {
-    let info = |file: &DataFile| FileInfo {
-        path: file.domain.as_ref().map_or_else(|| file.name.clone(), |domain| format!("{domain}={}", file.name)),
-        bytes: file.bytes,
-        sha256: Some(file.sha256.clone()),
-    };
-    data.files.iter().map(info).collect()
 }
 
 fn saes(loaded: &Loaded, hashes: Vec<Vec<FileInfo>>) -> Vec<SaeInfo> {

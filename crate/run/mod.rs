@@ -19,6 +19,7 @@ mod sources;
 mod spool;
 mod timeline;
 mod wanted;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -33,3 +34,4 @@ pub use shard::Shard;
 pub use shares::{Machine, Portion, Portions, pack_samples, shares, unpack_samples};
 pub use spool::{Base, Header, PART_FILE, SPOOL_FILE, Spool};
 pub use wanted::Wanted;
+pub use whole::{Excerpt, Whole};

@@ -18,12 +18,20 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// Whether a sample is in this part: its id's sha256, first eight bytes, little-endian, modulo `of`.
-    pub fn takes(self, sample_id: &str) -> bool {
+    /// The part of `of` that a sample is in: its id's sha256, first eight bytes, little-endian, modulo `of`.
+    pub fn of(of: u32, sample_id: &str) -> Self {
         let digest = hash::bytes(sample_id);
         let mut first = [0; 8];
         first.copy_from_slice(&digest[..8]);
-        u64::from_le_bytes(first) % u64::from(self.of.max(1)) == u64::from(self.index.saturating_sub(1))
+        let of = of.max(1);
+        // below `of`, which is a u32
+        let index = (u64::from_le_bytes(first) % u64::from(of)) as u32 + 1;
+        Self { index, of }
+    }
+
+    /// Whether a sample is in this part.
+    pub fn takes(self, sample_id: &str) -> bool {
+        Self::of(self.of, sample_id).index == self.index
     }
 }
 

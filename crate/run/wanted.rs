@@ -36,6 +36,11 @@ impl Wanted {
         Self { ids: own, rows: Some(rows), of }
     }
 
+    /// Those of a part whose samples have these ids and stand at these `rows` of the `of` of their data set.
+    pub fn part(ids: Vec<String>, rows: Vec<usize>, of: usize) -> Self {
+        Self { ids, rows: Some(rows), of }
+    }
+
     /// What parts of one data set want together.
     ///
     /// # Errors

@@ -67,6 +67,7 @@ pub(super) async fn analyze(
             loaded,
             compute,
             data: &data,
+            excerpt: None,
             limit,
             shard: None,
             options,

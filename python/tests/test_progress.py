@@ -95,6 +95,13 @@ class Notebook(Case):
         result = [m["content"]["data"]["text/plain"] for m in seen if m["msg_type"] == "execute_result"]
         self.assertEqual(result, ["12"])
 
+    def test_a_cell_that_ends_in_a_report_shows_it(self) -> None:
+        self.write("t.json", triples())
+        seen = self.cell("saescope.report(saescope.analyze('t.json', **asked, out='out', progress=False))")
+        shown = [m["content"]["data"] for m in seen if m["msg_type"] == "execute_result"]
+        self.assertEqual([data["text/plain"] for data in shown], ["saescope.report('out')"])
+        self.assertTrue(shown[0]["text/html"].startswith("<iframe sandbox="))
+
     @unittest.skipIf(os.name == "nt", "a kernel is interrupted otherwise on Windows")
     def test_a_cell_that_is_interrupted_ends_and_the_run_goes_on_in_the_next(self) -> None:
         rows = [{"id": str(i), "prompt": f"The whale {i} was", "fact": "white", "hallucination": f"{i}"} for i in range(1500)]

@@ -19,6 +19,12 @@ run: saescope.Run = saescope.analyze(pl.DataFrame({"prompt": ["a"]}), layers=ran
 run = saescope.analyze([{"prompt": "a", "fact": "b", "hallucination": "c"}], saes={1: "a", 2: Path("b")})
 run = saescope.analyze("a.csv", progress=lambda p: print(p.eta))
 table: saescope.Table = run.metrics
+shown: saescope.Report = saescope.report(run, height=400)
+written: Path = saescope.report("runs/a").save(force=True)
+survey = saescope.Survey({"a.csv": b""}, skip_invalid=True)
+why: list[str] = [row.reason for row in survey.rejected]
+part = saescope.Engine(saes={1: "a"}).part(survey.parts(2)[1], places=[0], whole=survey.whole, shard="1/2", out="p", run_id="r")
+counts: int = part.measured + len(part.failed)
 names: list[str] = table.column_names
 table = saescope.features(["a"], every_token=True)
 try:

@@ -14,8 +14,8 @@ const FLOORS = [
   ["ui"],
   ["export"],
   readdirSync(fileURLToPath(new URL("../views", import.meta.url))).map((view) => `views/${view}`),
-  // the page around the views, and the report, which is a page of its own
-  ["shell", "report"],
+  // the page around the views; the report, which is a page of its own; the package for pages of others
+  ["shell", "report", "package"],
 ];
 /** What puts the floors together. */
 const TOP = ["main.ts"];

@@ -33,6 +33,7 @@ pub fn steps(paths: &Paths, report: &mut Report) {
     let mut built = false;
     report.step("the page, and its sizes", || {
         web::run(paths, Care::Full)?;
+        web::package::make(paths)?;
         built = true;
         Ok(Outcome::Check(true))
     });
@@ -117,6 +118,7 @@ fn run(paths: &Paths, files: Vec<PathBuf>) -> Result<Results> {
     node.arg(format!("--test-reporter-destination={}", tap.display())).args(&files);
     node.env("SAESCOPE_DIST", web::dist(paths)).env("SAESCOPE_PROGRAM", paths.native_program());
     node.env("SAESCOPE_ARTIFACTS", &artifacts).env("SAESCOPE_KEPT", &paths.cache);
+    node.env("SAESCOPE_NPM", web::package::folder(paths).with_file_name(""));
     // for cargo in the clone
     node.env("CARGO_TARGET_DIR", &paths.target);
     own_environment(&mut node);

@@ -9,6 +9,7 @@ mod generate;
 mod golden;
 mod paths;
 mod python;
+mod ray;
 mod reliability;
 mod report;
 mod run;
@@ -44,6 +45,8 @@ Commands:
   golden [SCRIPT]   make the reference data anew with Python; without a name, list the scripts
   ship              of check: what a release is made by (workflows, versions, packages)
   wheel             build the Python package, the command line inside, for this machine
+  npm               build the npm package: the page's engine, for pages of others
+  ray               of test: the Ray job, with the wheel and a real Ray on this machine
   wasm              set up the compiler for the web target and say which one it is
 
 Build folders: CARGO_TARGET_DIR where it is set, else the user's cache folder; the web target has
@@ -73,7 +76,9 @@ fn main() -> ExitCode {
         ["reliability", "--full"] => with_paths(|paths| reliability::run(paths, true)),
         ["golden", rest @ ..] => with_paths(|paths| golden::run(paths, rest)),
         ["ship"] => with_paths(ship::run),
+        ["npm"] => with_paths(|paths| web::package::make(paths).map(|()| true)),
         ["wheel"] => with_paths(python::build),
+        ["ray"] => with_paths(ray::alone),
         ["wasm"] => with_paths(|paths| wasm::Toolchain::find(paths).map(|_| true)),
         _ => {
             eprint!("error: unknown command `{}`\n\n{HELP}", words.join(" "));

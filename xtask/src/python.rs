@@ -27,20 +27,38 @@ assert len(run.metrics) == len(rows), run
 assert 'PyCapsule' in type(run.metrics.__arrow_c_stream__()).__name__
 ";
 
-/// Builds the wheel and tests it. Without Python's venv that is reported as ignored, and in CI, which installs it,
-/// as a failure.
-pub fn steps(paths: &Paths, report: &mut Report) {
+/// A wheel, and the Python that it was tested with.
+#[derive(Debug)]
+pub struct Built {
+    /// Makes environments.
+    pub python: PathBuf,
+    /// The wheel.
+    pub wheel: PathBuf,
+}
+
+/// Builds the wheel and tests it, and gives it. Without Python's venv that is reported as ignored, and in CI, which
+/// installs it, as a failure.
+pub fn steps(paths: &Paths, report: &mut Report) -> Option<Built> {
     let python = match ready() {
         Ok(python) => python,
-        Err(reason) if in_ci() => return report.step(NAME, || Err(reason)),
-        Err(reason) => return report.ignored(NAME.to_owned(), format!("{reason:#}")),
+        Err(reason) => {
+            if in_ci() {
+                report.step(NAME, || Err(reason));
+            } else {
+                report.ignored(NAME.to_owned(), format!("{reason:#}"));
+            }
+            return None;
+        }
     };
     let mut built = None;
     report.step("the wheel", || {
         built = Some(wheel(paths)?);
         Ok(Outcome::Check(true))
     });
-    let Some(wheel) = built else { return report.ignored(NAME.to_owned(), "the wheel was not built".to_owned()) };
+    let Some(wheel) = built else {
+        report.ignored(NAME.to_owned(), "the wheel was not built".to_owned());
+        return None;
+    };
     let mut skipped = Vec::new();
     report.step(NAME, || {
         let results = tests(paths, &python, &wheel)?;
@@ -50,6 +68,7 @@ pub fn steps(paths: &Paths, report: &mut Report) {
     for (name, reason) in skipped {
         report.ignored(name, reason);
     }
+    Some(Built { python, wheel })
 }
 
 /// `cargo xtask wheel`: builds it and says where it is.
@@ -80,7 +99,7 @@ fn python_of(environment: &Path) -> PathBuf {
 }
 
 /// An environment, made anew.
-fn fresh(python: &Path, environment: &Path) -> Result<PathBuf> {
+pub fn fresh(python: &Path, environment: &Path) -> Result<PathBuf> {
     if environment.exists() {
         fs::remove_dir_all(environment).with_context(|| environment.display().to_string())?;
     }
@@ -89,7 +108,7 @@ fn fresh(python: &Path, environment: &Path) -> Result<PathBuf> {
 }
 
 /// pip, without what a user's environment says of where packages go.
-fn pip(python: &Path, args: &[&str]) -> Command {
+pub fn pip(python: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(python);
     command.args(["-I", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]).args(args);
     command
@@ -107,7 +126,7 @@ pub fn environment(paths: &Paths, name: &str, packages: &[&str]) -> Result<PathB
 }
 
 /// Builds the wheel in the folder of all other builds: what it depends on is compiled for the program already.
-fn wheel(paths: &Paths) -> Result<PathBuf> {
+pub fn wheel(paths: &Paths) -> Result<PathBuf> {
     let python = environment(paths, "maturin-env", &[MATURIN])?;
     let out = paths.target.join("wheels");
     if out.exists() {
@@ -145,7 +164,15 @@ fn tests(paths: &Paths, python: &Path, wheel: &Path) -> Result<Results> {
     let mut command = Command::new(&python);
     own_environment(&mut command);
     command.current_dir(&elsewhere).env("SAESCOPE_PROGRAM", paths.native_program());
-    command.args(["-I", "-m", "unittest", "discover", "--verbose", "--start-directory"]).arg(&folder);
+    discover(command, &folder)
+}
+
+/// Runs the tests of a folder.
+///
+/// # Errors
+/// A Python that cannot be run, a folder without tests.
+pub fn discover(mut command: Command, folder: &Path) -> Result<Results> {
+    command.args(["-I", "-m", "unittest", "discover", "--verbose", "--start-directory"]).arg(folder);
     println!("\n$ {}", shown(&command));
     let ran = command.stderr(Stdio::piped()).spawn().and_then(std::process::Child::wait_with_output);
     let ran = ran.context("cannot run python")?;

@@ -12,6 +12,7 @@ use crate::check;
 use crate::fuzz;
 use crate::paths::Paths;
 use crate::python;
+use crate::ray;
 use crate::report::{Outcome, Report};
 use crate::run::{cargo, in_ci, locked, output, shown};
 
@@ -93,7 +94,8 @@ pub fn run(paths: &Paths) -> Result<bool> {
     for (name, reason) in ignored {
         report.ignored(name, reason);
     }
-    python::steps(paths, &mut report);
+    let wheel = python::steps(paths, &mut report);
+    ray::step(paths, wheel.as_ref(), &mut report);
     browser::steps(paths, &mut report);
     Ok(report.close())
 }

@@ -2,6 +2,7 @@
 
 mod demo_run;
 mod engine;
+pub mod package;
 mod page;
 pub mod report;
 mod size;

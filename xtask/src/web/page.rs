@@ -52,6 +52,16 @@ impl Npm {
         must(self.npm().args(["run", "--silent", "report", "--", "--logLevel", "warn"]).env("SAESCOPE_REPORT", folder))
     }
 
+    /// Builds the scripts and the types of the npm package into `folder`, and packs it beside.
+    pub fn package(&self, engine: &Path, folder: &Path) -> Result<()> {
+        let scripts = folder.join("dist");
+        let run = ["run", "--silent"];
+        must(self.npm().args(run).arg("package").env("SAESCOPE_PKG", engine).env("SAESCOPE_NPM", scripts))?;
+        must(self.npm().args(run).args(["package-types", "--", "--outDir"]).arg(folder.join("types")))?;
+        let beside = folder.parent().context("the package's folder lies in no folder")?;
+        must(self.npm().args(["pack", "--silent"]).arg(folder).arg("--pack-destination").arg(beside))
+    }
+
     /// Checks the types of the page's code.
     pub fn check(&self) -> Command {
         let mut command = self.npm();

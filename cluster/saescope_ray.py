@@ -1,0 +1,566 @@
+"""A run on a Ray cluster: parts are dealt out to workers, and merged into the bytes that one machine would write.
+
+    python cluster/saescope_ray.py --dataset triples.parquet --out s3://bucket/run --shards 64 \\
+        --model ./gemma --sae 12=./sae
+
+Needs the wheel and ray[data] in every node's Python. The same command again goes on with what OUT has: it is what to
+do after a killed driver, and for parts that failed. In OUT:
+
+    whole/                   the run, merged: metrics, features, stats, manifest
+    metrics/shard=00001/     a part's rows, and so on: Parquet, partitioned by part. explained_variance is taken
+    features/shard=00001/    against a part's own mean here; whole/ has the run's
+    errors/shard=00001/      what could not be measured, and why; rows of the data that are no samples: shard=00000
+    parts/shard=00001/       what merges, and goes on after a crash
+    job.json                 what was asked for
+
+Exit status: 0 all is measured, 1 something is not (see errors/), 2 bad usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import fcntl
+import hashlib
+import json
+import logging
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+# nothing is told to anybody unless the user says so
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+import ray
+import ray.data
+
+import saescope
+
+TEXT = pa.string()
+ERRORS = pa.schema([("kind", TEXT), ("sample_id", TEXT), ("file", TEXT), ("row", pa.int64()), ("reason", TEXT)])
+HERE = pafs.LocalFileSystem()
+RUN_FILES = ("metrics.parquet", "features.parquet", "stats.parquet", "manifest.json")
+#: Seconds that a worker waits for another one to let go of a part: one that was killed may still be ending.
+PATIENCE = 60.0
+#: Seconds between two words of a worker on how far it is.
+TELL = 1.0
+
+
+def folder_of(shard: int) -> str:
+    """What a part's folder is called: a partition of Hive's kind."""
+    return f"shard={shard:05}"
+
+
+# ---- places ----------------------------------------------------------------------------------------------------------
+
+
+def resolved(uri: str) -> tuple[pafs.FileSystem, str]:
+    """File system and path: of pyarrow's own (s3, gs, abfs, hdfs, file), else of fsspec, else a plain path."""
+    if "://" not in uri:
+        return HERE, os.path.abspath(uri)
+    try:
+        found, path = pafs.FileSystem.from_uri(uri)
+        return found, path
+    except pa.ArrowInvalid:
+        import fsspec
+
+        found, path = fsspec.core.url_to_fs(uri)
+        return pafs.PyFileSystem(pafs.FSSpecHandler(found)), path
+
+
+class Store:
+    """A folder, here or elsewhere."""
+
+    def __init__(self, uri: str) -> None:
+        self.fs, root = resolved(uri)
+        self.root = root.rstrip("/")
+        #: Where every node finds it, if its files are files.
+        self.local = Path(self.root) if isinstance(self.fs, pafs.LocalFileSystem) else None
+
+    def at(self, name: str) -> str:
+        return f"{self.root}/{name}"
+
+    def size(self, name: str) -> int | None:
+        """Bytes of a file that is there."""
+        found = self.fs.get_file_info(self.at(name))
+        return found.size if found.type == pafs.FileType.File else None
+
+    def names(self, folder: str, file: str) -> list[str]:
+        """Folders below ``folder`` that have ``file``."""
+        selected = pafs.FileSelector(self.at(folder), recursive=True, allow_not_found=True)
+        return sorted(f.path.split("/")[-2] for f in self.fs.get_file_info(selected) if f.path.endswith("/" + file))
+
+    def read(self, name: str) -> bytes:
+        with self.fs.open_input_stream(self.at(name)) as stream:
+            content: bytes = stream.read()
+        return content
+
+    def write(self, name: str, content: bytes) -> None:
+        """A file, whole or not at all: an object is so by itself."""
+        if self.local is not None:
+            target = self.local / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            aside = target.with_name(f".{target.name}.{os.getpid()}")
+            aside.write_bytes(content)
+            aside.replace(target)
+            return
+        self.fs.create_dir(self.at(name).rsplit("/", 1)[0], recursive=True)
+        with self.fs.open_output_stream(self.at(name)) as stream:
+            stream.write(content)
+
+    def take(self, path: Path, name: str, keep: bool = False) -> None:
+        """A file of this node: moved where the store is local, else copied, without holding it in memory."""
+        if self.local is not None:
+            (self.local / name).parent.mkdir(parents=True, exist_ok=True)
+            path.replace(self.local / name)
+            return
+        self.fs.create_dir(self.at(name).rsplit("/", 1)[0], recursive=True)
+        pafs.copy_files(str(path), self.at(name), source_filesystem=HERE, destination_filesystem=self.fs)
+        if not keep:
+            path.unlink()
+
+    def give(self, name: str, path: Path) -> None:
+        """The other way, as a copy."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        aside = path.with_name(f".{path.name}.{os.getpid()}")
+        pafs.copy_files(self.at(name), str(aside), source_filesystem=self.fs, destination_filesystem=HERE)
+        aside.replace(path)
+
+    def forget(self, name: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            if self.size(name) is not None:
+                self.fs.delete_file(self.at(name))
+
+    def errors(self, shard: int, rows: list[dict[str, Any]]) -> None:
+        """What went wrong in a part; nothing takes away what stood there before."""
+        name = f"errors/{folder_of(shard)}/errors.parquet"
+        if not rows:
+            self.forget(name)
+            return
+        sink = pa.BufferOutputStream()
+        pq.write_table(pa.Table.from_pylist(rows, schema=ERRORS), sink)
+        self.write(name, sink.getvalue().to_pybytes())
+
+
+def on_this_node(uri: str) -> str:
+    """A path for a model or an SAE that may lie elsewhere: copied once per node, whoever of its workers is first."""
+    if "://" not in uri:
+        return uri
+    fs, path = resolved(uri)
+    cache = Path(os.environ.get("SAESCOPE_CACHE") or Path.home() / ".cache" / "saescope") / "ray"
+    name = path.rstrip("/").rsplit("/", 1)[-1]
+    target = cache / hashlib.sha256(uri.encode()).hexdigest()[:16] / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target.parent / ".lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            aside = target.parent / ".coming"
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.mkdir()
+            if fs.get_file_info(path).type == pafs.FileType.Directory:
+                (aside / name).mkdir()
+            pafs.copy_files(path, str(aside / name), source_filesystem=fs, destination_filesystem=HERE)
+            (aside / name).replace(target)
+    return str(target)
+
+
+# ---- workers ---------------------------------------------------------------------------------------------------------
+
+
+class Tally:
+    """What the workers have said of themselves: an actor that costs nothing."""
+
+    def __init__(self) -> None:
+        self.tries: dict[int, int] = {}
+        self.done: dict[int, float] = {}
+        self.kept: dict[int, float] = {}
+        self.workers: dict[int, str] = {}
+
+    def begun(self, shard: int, pid: int, host: str) -> int:
+        """A worker takes a part up; gives how often that has been so."""
+        self.workers[pid] = host
+        self.tries[shard] = self.tries.get(shard, 0) + 1
+        return self.tries[shard]
+
+    def reached(self, shard: int, done: float) -> None:
+        self.kept.setdefault(shard, done)
+        self.done[shard] = max(done, self.done.get(shard, 0.0))
+
+    def state(self) -> tuple[float, float, dict[int, str]]:
+        """Samples done, those of them that were there before, workers seen."""
+        return sum(self.done.values()), sum(self.kept.values()), dict(self.workers)
+
+
+class Worker:
+    """One engine, and the parts that it is given."""
+
+    def __init__(self, job: dict[str, Any], whole: bytes, tally: Any) -> None:
+        # before the library looks
+        os.environ.setdefault("RAYON_NUM_THREADS", str(max(1, round(job["num_cpus"]))))
+        self.job = job
+        self.whole = whole
+        self.tally = tally
+        self.store = Store(job["out"])
+        self.engine: saescope.Engine | None = None
+
+    def open(self) -> saescope.Engine:
+        if self.engine is None:
+            asked = dict(self.job["engine"])
+            if asked["device"] == "auto":
+                # Ray says which accelerators are this worker's
+                own = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
+                asked["device"] = ",".join(f"gpu:{i}" for i in own) if own else "cpu"
+            asked |= {name: on_this_node(asked[name]) for name in ("model", "tokenizer") if asked[name]}
+            asked["saes"] = {layer: on_this_node(path) for layer, path in asked["saes"].items()} or None
+            self.engine = saescope.Engine(**asked, progress=False)
+        return self.engine
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        shard = table["shard"][0].as_py()
+        begun = time.monotonic()
+        attempt = ray.get(self.tally.begun.remote(shard, os.getpid(), socket.gethostname()))
+        row = {"shard": shard, "status": "done", "measured": 0, "failed": 0, "reason": ""}
+        try:
+            if attempt > self.job["attempts"]:
+                raise RuntimeError(f"{attempt - 1} workers were lost while they measured this part")
+            try:
+                engine = self.open()
+            except saescope.Error as error:
+                # no part of it is to blame
+                return pa.Table.from_pylist([{**row, "status": "unopened", "reason": str(error)}])
+            row |= self.measure(engine, shard, table)
+        except Exception as error:  # whatever it is, the other parts go on
+            reason = f"{type(error).__name__}: {error}"
+            row |= {"status": "failed", "failed": table.num_rows, "reason": reason}
+            ids = table["id"].to_pylist()
+            self.store.errors(shard, [{"kind": "part", "sample_id": i, "reason": reason} for i in ids])
+        return pa.Table.from_pylist([{**row, "seconds": time.monotonic() - begun}])
+
+    def measure(self, engine: saescope.Engine, shard: int, table: pa.Table) -> dict[str, Any]:
+        """Measures a part and puts its files into their places, the mark that it is done last."""
+        name, store = folder_of(shard), self.store
+        out = (store.local or Path(self.job["scratch"])) / "parts" / name
+        if store.local is None:
+            out.mkdir(parents=True, exist_ok=True)
+            for spool in ("part.spool", "unfinished.spool"):
+                there, here = store.size(f"parts/{name}/{spool}"), out / spool
+                if there is not None and (not here.exists() or here.stat().st_size < there):
+                    store.give(f"parts/{name}/{spool}", here)
+        begun = saved = time.monotonic()
+        # the first word says what was there before
+        said = begun - TELL
+
+        def tell(progress: saescope.Progress) -> None:
+            nonlocal said, saved
+            now = time.monotonic()
+            if now - said >= TELL or progress.done >= progress.total:
+                said = now
+                self.tally.reached.remote(shard, progress.done)
+            spool = out / "unfinished.spool"
+            if store.local is None and now - saved >= self.job["checkpoint"] and spool.exists():
+                # what is cut off in the middle of a frame is passed over when it is opened
+                store.take(spool, f"parts/{name}/unfinished.spool", keep=True)
+                saved = time.monotonic()
+
+        while True:
+            try:
+                done = engine.part(
+                    table.drop_columns(["shard", "place"]),
+                    places=table["place"].to_pylist(),
+                    whole=self.whole,
+                    shard=f"{shard}/{self.job['shards']}",
+                    out=out,
+                    run_id=self.job["run_id"],
+                    progress=tell,
+                )
+                break
+            except saescope.UsageError as error:
+                if "another process" not in str(error) or time.monotonic() - begun > PATIENCE:
+                    raise
+                time.sleep(0.5)
+        store.errors(shard, [{"kind": "sample", "sample_id": i, "reason": reason} for i, reason in done.failed])
+        for file in ("features.parquet", "metrics.parquet", "manifest.json"):
+            if (out / file).exists():
+                store.take(out / file, f"{file.split('.')[0]}/{name}/{file}")
+        if store.local is None:
+            store.take(out / "part.spool", f"parts/{name}/part.spool")
+            store.forget(f"parts/{name}/unfinished.spool")
+        with contextlib.suppress(FileNotFoundError):
+            # of a part alone they say nothing that is wanted
+            (out / "stats.parquet").unlink()
+        mark = {"measured": done.measured, "failed": len(done.failed)}
+        store.write(f"parts/{name}/done.json", json.dumps(mark).encode())
+        ray.get(self.tally.reached.remote(shard, done.measured + len(done.failed)))
+        return mark
+
+
+# ---- the driver ------------------------------------------------------------------------------------------------------
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def usage(text: str) -> SystemExit:
+    say(f"error: {text}")
+    return SystemExit(2)
+
+
+def data_set(given: list[str]) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Every file's bytes by its name, and the domains that some are given; a folder is its files."""
+    files: dict[str, bytes] = {}
+    domains: dict[str, str] = {}
+    for one in given:
+        domain, equals, uri = one.partition("=")
+        if not equals or "/" in domain or ":" in domain or os.path.exists(one):
+            domain, uri = "", one
+        fs, path = resolved(uri)
+        rows = ray.data.read_binary_files(path, filesystem=fs, include_paths=True).take_all()
+        for row in sorted(rows, key=lambda row: row["path"]):
+            name = uri if len(rows) == 1 else row["path"]
+            if name in files:
+                raise usage(f"{name} is given twice")
+            files[name] = row["bytes"]
+            if domain:
+                domains[name] = domain
+    return files, domains
+
+
+def settled(store: Store, job: dict[str, Any], run_id: str | None, whole: bytes) -> str:
+    """The run's name. What OUT was begun with is what it goes on with."""
+    numbers = "shards model saes layers quantize precision join noise seed logprob nulls".split()
+    asked = {**job["engine"], "shards": job["shards"]}
+    kept = {name: asked[name] for name in numbers} | {"data": hashlib.sha256(whole).hexdigest()}
+    # as it comes back from a file
+    kept = json.loads(json.dumps(kept))
+    if store.size("job.json") is None:
+        name = run_id or datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%d_%H%M%S")
+        store.write("job.json", json.dumps({"run_id": name, **kept}, indent=1).encode())
+        return name
+    there = json.loads(store.read("job.json"))
+    for key, value in {**kept, **({"run_id": run_id} if run_id else {})}.items():
+        if there.get(key) != value:
+            raise usage(
+                f"{store.root} was begun with another {key}: {there.get(key)!r}, now {value!r}\n"
+                "  hint: ask for what it was begun with, or choose another --out"
+            )
+    return str(there["run_id"])
+
+
+def watch(tally: Any, total: int, before: int, parts: list[int], ended: threading.Event) -> None:
+    """A line every two seconds while the workers work."""
+    begun = time.monotonic()
+    known: set[int] = set()
+    while not ended.wait(2.0):
+        try:
+            done, kept, workers = ray.get(tally.state.remote(), timeout=10)
+        except Exception:  # a busy cluster: there will be another line
+            continue
+        for pid in sorted(set(workers) - known):
+            say(f"worker {pid} on {workers[pid]}")
+        known |= set(workers)
+        rate = max(done - kept, 0.0) / (time.monotonic() - begun)
+        eta = f"{(total - before - done) / rate:.0f}s" if rate > 0 else "-"
+        say(f"{before + done:.0f}/{total} samples | {rate:.1f} samples/s | ETA {eta} | {len(parts)} parts finished")
+
+
+def merged(store: Store, shards: list[str], anew: bool) -> Path | str:
+    """Joins the parts into ``whole``; gives where it is."""
+    if not anew and store.size("whole/manifest.json") is not None:
+        return store.at("whole")
+    with tempfile.TemporaryDirectory(prefix="saescope-merge-") as scratch:
+        folder = store.local or Path(scratch)
+        parts, out = folder / "parts", folder / "whole"
+        if store.local is None:
+            for name in shards:
+                store.give(f"parts/{name}/part.spool", parts / name / "part.spool")
+        folders = [str(parts / name) for name in shards]
+        command = [sys.executable, "-m", "saescope", "merge", *folders, "--out", str(out), "--force"]
+        # 1 says that some samples failed, which the run tells by name
+        status = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+        if status not in (0, 1) or not (out / "manifest.json").exists():
+            raise SystemExit(1)
+        if store.local is None:
+            for file in RUN_FILES:
+                store.take(out / file, f"whole/{file}")
+    return store.at("whole")
+
+
+def options(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    where = "file or folder of files, here or on S3 and the like; without it the built-in triples"
+    add("--dataset", action="append", default=[], metavar="[DOMAIN=]URI", help=where)
+    add("--out", required=True, metavar="URI", help="folder of the run, which every node reaches under this name")
+    add("--shards", type=int, required=True, metavar="N", help="parts; one should take minutes")
+    add("--workers", type=int, metavar="N", help="as many as fit, unless told otherwise")
+    add("--num-cpus", type=float, default=1, metavar="N", help="processors of a worker, and threads")
+    add("--num-gpus", type=float, default=0, metavar="N", help="graphics devices of a worker")
+    add("--address", help="of a cluster (auto, or ray://…), also RAY_ADDRESS; without either, Ray is started here")
+    add("--local-cpus", type=int, metavar="N", help="processors of a Ray that is started here")
+    add("--attempts", type=int, default=4, metavar="N", help="workers that may be lost on a part before it is left")
+    often = "how often what is measured of a part is put into OUT, where that is no file system"
+    add("--checkpoint", type=float, default=60, metavar="SECONDS", help=often)
+    scratch = os.path.join(tempfile.gettempdir(), "saescope-ray")
+    add("--scratch", default=scratch, metavar="DIR", help="of each node, where OUT is no file system")
+    add("--no-merge", action="store_true", help="leave it at the parts")
+    add("--run-id", metavar="NAME")
+    engine = parser.add_argument_group("as in `saescope analyze`; models and SAEs may be URIs, copied once per node")
+    add = engine.add_argument
+    for name in ("model", "tokenizer", "columns", "join", "noise", "quantize", "memory-budget"):
+        add(f"--{name}")
+    add("--device", default="auto", help="auto: the graphics devices that Ray gives a worker, else its processors")
+    add("--precision", default="f32")
+    add("--sae", action="append", default=[], metavar="LAYER=PATH")
+    add("--layers", type=lambda text: [int(layer) for layer in text.split(",")])
+    for name in ("limit", "seed", "batch-size", "pass"):
+        add(f"--{name}", type=int)
+    add("--nulls", type=lambda text: 0 if text == "off" else int(text))
+    add("--logprob", action="store_true")
+    args = parser.parse_args(words)
+    if args.shards < 1 or (args.workers is not None and args.workers < 1):
+        parser.error("--shards and --workers are 1 or more")
+    return args
+
+
+def asked_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The command line as one job, which goes to every worker."""
+    saes = {int(layer): path for layer, _, path in (one.partition("=") for one in args.sae)}
+    names = "model tokenizer layers join device precision noise seed logprob nulls quantize batch_size memory_budget"
+    engine = {name: getattr(args, name) for name in names.split()} | {"pass_size": getattr(args, "pass")}
+    # paths mean the same to workers, which begin elsewhere
+    here = {"model": args.model, "tokenizer": args.tokenizer}
+    engine |= {name: os.path.abspath(path) for name, path in here.items() if path and os.path.exists(path)}
+    engine["saes"] = {layer: os.path.abspath(path) if os.path.exists(path) else path for layer, path in saes.items()}
+    out = args.out if "://" in args.out else os.path.abspath(args.out)
+    own = {name: getattr(args, name) for name in ("shards", "num_cpus", "attempts", "checkpoint")}
+    return {"out": out, "engine": engine, **own}
+
+
+def start(args: argparse.Namespace) -> None:
+    """Joins a cluster, or starts one here."""
+    # that variable is set for a job that is handed in
+    address = args.address or os.environ.get("RAY_ADDRESS")
+    if address:
+        ray.init(address=address, logging_level=logging.WARNING)
+    else:
+        # not one that somebody has left running here
+        ray.init(address="local", num_cpus=args.local_cpus, include_dashboard=False, logging_level=logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.execution_options.preserve_order = False
+
+
+def main(words: list[str] | None = None) -> int:
+    args = options(words)
+    job = asked_of(args)
+    store = Store(job["out"])
+    start(args)
+    files, domains = data_set(args.dataset)
+    columns = dict(pair.split("=", 1) for pair in args.columns.split(",")) if args.columns else None
+    try:
+        survey = saescope.Survey(
+            files or None,
+            domains=domains,
+            columns=columns,
+            join=args.join,
+            limit=args.limit,
+            seed=args.seed,
+            skip_invalid=True,
+        )
+    except saescope.Error as error:
+        raise usage(str(error)) from None
+    del files
+    whole = survey.whole
+    job["run_id"] = settled(store, job, args.run_id, whole)
+    own = hashlib.sha256(f"{job['out']} {job['run_id']}".encode()).hexdigest()[:16]
+    job["scratch"] = str(Path(args.scratch) / own)
+    rejected = [(r.id, r.file, r.row, r.reason) for r in survey.rejected]
+    names_of = ("sample_id", "file", "row", "reason")
+    store.errors(0, [{"kind": "row", **dict(zip(names_of, row))} for row in rejected])
+
+    marks = {name: json.loads(store.read(f"parts/{name}/done.json")) for name in store.names("parts", "done.json")}
+    parts = {shard: pa.table(table) for shard, table in survey.parts(args.shards).items()}
+    total, names = survey.samples, [folder_of(shard) for shard in parts]
+    before = sum(mark["measured"] + mark["failed"] for mark in marks.values())
+    left = {shard: table for shard, table in parts.items() if folder_of(shard) not in marks}
+    say(f"{total} samples in {len(parts)} parts, {len(left)} of them to measure; run {job['run_id']} in {store.root}")
+    lost = measured(args, job, whole, left, total, before, marks) if left else []
+    for row in lost:
+        say(f"part {row['shard']} is not measured: {row['reason']}")
+    if lost:
+        say(f"{len(lost)} of {len(parts)} parts are not measured, see errors/; the same command tries them again")
+        return 1
+    failed = sum(mark["failed"] for mark in marks.values())
+    if not args.no_merge:
+        print(merged(store, names, bool(left)))
+    if failed:
+        say(f"{failed} samples could not be measured: see errors/")
+    return 1 if failed else 0
+
+
+def measured(
+    args: argparse.Namespace,
+    job: dict[str, Any],
+    whole: bytes,
+    left: dict[int, pa.Table],
+    total: int,
+    before: int,
+    marks: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """Has the parts measured, adds what is done to ``marks``, and gives those that are not."""
+    tally = ray.remote(num_cpus=0)(Tally).remote()
+    numbered = {shard: pa.array([shard] * table.num_rows, pa.int64()) for shard, table in left.items()}
+    blocks = [table.append_column("shard", numbered[shard]) for shard, table in left.items()]
+    have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    asked = {"CPU": args.num_cpus, "GPU": args.num_gpus}
+    fit = min((int(have.get(kind, 0) / number) for kind, number in asked.items() if number > 0), default=len(left))
+    if fit < 1:
+        raise usage(f"the cluster has {have.get('CPU', 0):g} CPUs and {have.get('GPU', 0):g} GPUs: no worker fits")
+    workers = min(args.workers or fit, fit, len(left))
+    # one part at a time: what waits behind a slow one could be another worker's
+    pool = ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=1)
+    # a block is a part; an actor that is lost is started anew, and its part given out again
+    rows = ray.data.from_arrow(blocks).map_batches(
+        Worker,
+        fn_constructor_kwargs={"job": job, "whole": whole, "tally": tally},
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=pool,
+        num_cpus=args.num_cpus,
+        num_gpus=args.num_gpus or None,
+    )
+    finished: list[int] = []
+    lost: list[dict[str, Any]] = []
+    ended = threading.Event()
+    watcher = threading.Thread(target=watch, args=(tally, total, before, finished, ended), daemon=True)
+    watcher.start()
+    try:
+        for row in rows.iter_rows():
+            if row["status"] == "unopened":
+                raise usage(row["reason"])
+            if row["status"] == "done":
+                finished.append(row["shard"])
+                marks[folder_of(row["shard"])] = {"measured": row["measured"], "failed": row["failed"]}
+            else:
+                lost.append(row)
+    finally:
+        ended.set()
+        watcher.join()
+    return lost
+
+
+if __name__ == "__main__":
+    sys.exit(main())
