@@ -55,7 +55,8 @@ fn free(out: &Path, force: bool) -> Result<()> {
     if !platform::replaceable(out) {
         return Err(Error::usage(format!("{} is a folder", out.display()), "give a file with `--out FILE`"));
     }
-    let of_run = out.file_name().and_then(|name| name.to_str()).is_some_and(|name| catalog::RUN_FILES.contains(&name));
+    let own = |name: &str| catalog::RUN_FILES.contains(&name) || name == output::CALIBRATION_FILE;
+    let of_run = out.file_name().and_then(|name| name.to_str()).is_some_and(own);
     if of_run {
         return Err(Error::usage(
             format!("{} has the name of a run's own file", out.display()),
