@@ -80,7 +80,7 @@ fn what_falls_into_the_length_trap_does_not_survive() {
     let known = |pair: &Sample| own.iter().any(|sample| sample.prompt == pair.prompt && pair.fact.starts_with(&sample.fact));
     assert!(trap.iter().all(known));
     let mut random = seeded(9);
-    let shapes: [fn(f64) -> f64; 4] = [|l| l, |l| 6.0 * l.ln(), |l| 0.1 * l * l, |l| 3.0 * f64::from(l > 7.0)];
+    let shapes: [fn(f64) -> f64; 4] = [|l| l, |l| 6.0 * l.ln(), |l| 0.1 * l * l, |l| 3.0 * f64::from(l > 4.0)];
     let rows: Vec<_> = trap
         .iter()
         .map(|pair| {

@@ -60,11 +60,15 @@ mod tests {
     }
 
     #[test]
-    fn completions_of_languages_are_about_as_many_words() {
+    fn completions_of_languages_differ_and_are_of_many_lengths() {
         let language = &positive_controls().unwrap()[1].pairs.samples;
         assert!(language.len() >= 60);
-        let words = |text: &str| text.split_whitespace().count() as i64;
-        let apart: i64 = language.iter().map(|pair| words(&pair.fact) - words(&pair.hallucination)).sum();
-        assert!(apart.abs() <= language.len() as i64, "{apart} words apart in all");
+        let prompts: std::collections::BTreeSet<&str> = language.iter().map(|pair| pair.prompt.as_str()).collect();
+        let kinds: std::collections::BTreeSet<&str> = language.iter().map(|pair| pair.domain.as_str()).collect();
+        assert!(prompts.len() == kinds.len() && kinds.len() >= 5, "a fold is of whole prompts");
+        for side in [|pair: &crate::dataset::Sample| pair.fact.clone(), |pair| pair.hallucination.clone()] {
+            let texts: std::collections::BTreeSet<String> = language.iter().map(side).collect();
+            assert_eq!(texts.len(), language.len(), "a completion twice");
+        }
     }
 }
