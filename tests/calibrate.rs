@@ -32,7 +32,9 @@ fn left_out(calibration: &Value) -> Vec<&str> {
 fn a_calibration_has_every_part_and_is_the_same_again() {
     let run = Run::new();
     finished(&run);
-    let before: Vec<_> = ["metrics.parquet", "stats.parquet", "manifest.json"].map(|f| std::fs::read(run.path("out").join(f)).unwrap()).into();
+    let before: Vec<_> = ["metrics.parquet", "stats.parquet", "manifest.json"]
+        .map(|f| std::fs::read(run.path("out").join(f)).unwrap())
+        .into();
     let (calibration, said) = calibrated(&run, &[]);
     assert_eq!(left_out(&calibration), [""; 0], "{said}");
     let manifest: Value = serde_json::from_slice(&before[2]).unwrap();
@@ -40,7 +42,10 @@ fn a_calibration_has_every_part_and_is_the_same_again() {
     assert_eq!(&calibration["metrics"], known);
     assert_eq!(calibration["run_id"], "mine");
     let alarms = &calibration["false_alarms"][0];
-    assert!(alarms["metrics"].as_u64().unwrap() > 20 && alarms["runs_survive"]["high"].as_f64().unwrap() < 1.0, "{alarms}");
+    assert!(
+        alarms["metrics"].as_u64().unwrap() > 20 && alarms["runs_survive"]["high"].as_f64().unwrap() < 1.0,
+        "{alarms}"
+    );
     assert_eq!(calibration["planted"].as_array().unwrap().len(), 3);
     let trap = &calibration["length_trap"];
     assert!(trap["pairs"].as_u64().unwrap() == 39 && trap["matched"].as_u64().unwrap() > 0, "{trap}");

@@ -178,15 +178,10 @@ fn probes(samples: &[SampleMeasure], layers: &[usize], groups: &[u32], seed: u64
             measured.iter().map(|layer| (layer.indices.as_slice(), layer.activations.as_slice())).collect();
         Some(Kernel::sparse(&rows))
     };
-    let mut found: Vec<Option<Probed>> =
-        par_map(2 * layers.len(), |i| pairs.probed(&kernel(i / 2, i % 2 == 0)?));
+    let mut found: Vec<Option<Probed>> = par_map(2 * layers.len(), |i| pairs.probed(&kernel(i / 2, i % 2 == 0)?));
     let mut found = found.drain(..);
     layers
         .iter()
-        .map(|&layer| ProbedLayer {
-            layer,
-            residual: found.next().flatten(),
-            features: found.next().flatten(),
-        })
+        .map(|&layer| ProbedLayer { layer, residual: found.next().flatten(), features: found.next().flatten() })
         .collect()
 }

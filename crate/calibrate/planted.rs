@@ -34,10 +34,5 @@ fn spread(metrics: &[PlantedMetric], value: fn(&PlantedMetric) -> Share) -> Opti
     sorted.sort_by(|a, b| value(a).share.total_cmp(&value(b).share));
     let (first, last) = (sorted.first()?, sorted.last()?);
     let median = sorted[(sorted.len() - 1) / 2];
-    Some(Spread {
-        min: value(first),
-        min_metric: first.metric.clone(),
-        median: value(median),
-        max: value(last),
-    })
+    Some(Spread { min: value(first), min_metric: first.metric.clone(), median: value(median), max: value(last) })
 }

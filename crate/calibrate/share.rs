@@ -2,7 +2,7 @@
 
 use crate::metrics::Family;
 use crate::output::{MetricArea, Share, TestFamily};
-use crate::stats::{Auroc, SwappedMetric, Swapped, wilson};
+use crate::stats::{Auroc, Swapped, SwappedMetric, wilson};
 
 /// A share of `n` independent trials, or sets of trials.
 pub fn share(share: f64, n: usize) -> Share {

@@ -16,8 +16,7 @@ fn table(rows: &[(String, [i64; 3], Vec<[f64; 2]>)]) -> Table {
     let mut columns = vec![Column::new("domain", Kind::Utf8), Column::new("n_tokens_prompt", Kind::Int64)];
     for name in std::iter::once("n_tokens".to_owned()).chain((0..metrics).map(|i| format!("m{i}"))) {
         for text in [TextKind::Fact, TextKind::Hall] {
-            columns
-                .push(Column::new(format!("{name}_{}", text.short()), Kind::Float64).part(&*name, Form::Text(text)));
+            columns.push(Column::new(format!("{name}_{}", text.short()), Kind::Float64).part(&*name, Form::Text(text)));
         }
     }
     let cells = |(domain, tokens, values): &(String, [i64; 3], Vec<[f64; 2]>)| {
@@ -77,7 +76,8 @@ fn what_falls_into_the_length_trap_does_not_survive() {
     let trap = length_trap::trap(&own, 100, 3, |sample| count(&sample.fact) as usize);
     assert_eq!(trap.len(), 100);
     assert_eq!(trap, length_trap::trap(&own, 100, 3, |sample| count(&sample.fact) as usize));
-    let known = |pair: &Sample| own.iter().any(|sample| sample.prompt == pair.prompt && pair.fact.starts_with(&sample.fact));
+    let known =
+        |pair: &Sample| own.iter().any(|sample| sample.prompt == pair.prompt && pair.fact.starts_with(&sample.fact));
     assert!(trap.iter().all(known));
     let mut random = seeded(9);
     let shapes: [fn(f64) -> f64; 4] = [|l| l, |l| 6.0 * l.ln(), |l| 0.1 * l * l, |l| 3.0 * f64::from(l > 4.0)];
@@ -157,7 +157,11 @@ fn a_probe_finds_what_is_there_and_nothing_where_nothing_is() {
     let mut rows = |effect: f64| -> Vec<Vec<f32>> {
         let own: Vec<Vec<f64>> = (0..pairs).map(|_| (0..d).map(|_| 2.0 * normal(&mut random)).collect()).collect();
         let text = |pair: usize, sign: f64, random: &mut Stream| -> Vec<f32> {
-            own[pair].iter().enumerate().map(|(j, v)| (v + normal(random) + if j < 10 { sign * effect } else { 0.0 }) as f32).collect()
+            own[pair]
+                .iter()
+                .enumerate()
+                .map(|(j, v)| (v + normal(random) + if j < 10 { sign * effect } else { 0.0 }) as f32)
+                .collect()
         };
         let mut rows: Vec<Vec<f32>> = (0..pairs).map(|pair| text(pair, -1.0, &mut random)).collect();
         rows.extend((0..pairs).map(|pair| text(pair, 1.0, &mut random)));

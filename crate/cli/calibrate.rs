@@ -111,7 +111,9 @@ async fn with_model(args: &Calibrate, manifest: &Manifest, metrics: &Samples) ->
     shown.finish();
     let measured = measured?;
     if !own.is_empty() {
-        let none = |part: &str, there: bool| if there { Vec::new() } else { left_out(&[part], "no sample of the run could be measured") };
+        let none = |part: &str, there: bool| {
+            if there { Vec::new() } else { left_out(&[part], "no sample of the run could be measured") }
+        };
         missing.extend(none(OF_DATA[0], measured.length_trap.is_some()));
         missing.extend(none(OF_DATA[1], measured.ceiling.is_some()));
     }

@@ -66,8 +66,9 @@ mod tests {
         let prompts: std::collections::BTreeSet<&str> = language.iter().map(|pair| pair.prompt.as_str()).collect();
         let kinds: std::collections::BTreeSet<&str> = language.iter().map(|pair| pair.domain.as_str()).collect();
         assert!(prompts.len() == kinds.len() && kinds.len() >= 5, "a fold is of whole prompts");
-        for side in [|pair: &crate::dataset::Sample| pair.fact.clone(), |pair| pair.hallucination.clone()] {
-            let texts: std::collections::BTreeSet<String> = language.iter().map(side).collect();
+        let sides: [fn(&crate::dataset::Sample) -> &str; 2] = [|pair| &pair.fact, |pair| &pair.hallucination];
+        for side in sides {
+            let texts: std::collections::BTreeSet<&str> = language.iter().map(side).collect();
             assert_eq!(texts.len(), language.len(), "a completion twice");
         }
     }

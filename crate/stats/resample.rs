@@ -114,7 +114,11 @@ impl Reached {
     /// The test's p of `n` differences, from the sums under its patterns.
     pub fn p(self, n: usize, sums: impl Iterator<Item = f64>) -> f64 {
         let count = sums.filter(|sum| sum.abs() >= self.0).count();
-        if n <= EXACT_PAIRS { count as f64 / (1_usize << n) as f64 } else { (count + 1) as f64 / (PERMUTATIONS + 1) as f64 }
+        if n <= EXACT_PAIRS {
+            count as f64 / (1_usize << n) as f64
+        } else {
+            (count + 1) as f64 / (PERMUTATIONS + 1) as f64
+        }
     }
 }
 

@@ -287,13 +287,7 @@ fn turned(counts: TokenCounts, sign: f64) -> TokenCounts {
 
 /// p of the sign-flip test of sums to which `added` times their sizes is added; `under` are the sums and what is
 /// added to them under each pattern.
-fn test<'a>(
-    sums: &[f64],
-    sizes: &[f64],
-    added: f64,
-    n: usize,
-    under: impl Iterator<Item = (&'a f64, &'a f64)>,
-) -> f64 {
+fn test<'a>(sums: &[f64], sizes: &[f64], added: f64, n: usize, under: impl Iterator<Item = (&'a f64, &'a f64)>) -> f64 {
     let (mut observed, mut size) = (0.0, 0.0);
     for (sum, rows) in sums.iter().zip(sizes) {
         let of = sum + added * rows;

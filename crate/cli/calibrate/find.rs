@@ -98,7 +98,12 @@ async fn same_model(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
     let hint = "name the run's own model and SAEs with `--model` and `--sae`";
     let layers: Vec<usize> = loaded.saes.iter().map(|at| at.layer).collect();
     if layers != manifest.layers {
-        return Err(Error::mismatch("layers of the SAEs", format!("{:?}", manifest.layers), format!("{layers:?}"), hint));
+        return Err(Error::mismatch(
+            "layers of the SAEs",
+            format!("{:?}", manifest.layers),
+            format!("{layers:?}"),
+            hint,
+        ));
     }
     let tokenizer = hash::sha256(loaded.model.tokenizer_json.as_slice());
     if manifest.tokenizer.file.sha256.as_ref().is_some_and(|known| *known != tokenizer) {
@@ -142,7 +147,9 @@ pub fn data(args: &Calibrate, manifest: &Manifest) -> Result<Found<Dataset>> {
         let by_path = || of.files.iter().map(|file| file.path.parse::<DatasetArg>());
         let datasets = match &args.datasets[..] {
             [] if builtin => Vec::new(),
-            [] => by_path().collect::<Result<_, String>>().map_err(|e| Error::usage(e, "name them with `--dataset`"))?,
+            [] => {
+                by_path().collect::<Result<_, String>>().map_err(|e| Error::usage(e, "name them with `--dataset`"))?
+            }
             named => named.to_vec(),
         };
         let asked = DataArgs {

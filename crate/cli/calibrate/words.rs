@@ -89,11 +89,18 @@ fn length_trap(of: &LengthTrap) -> String {
 }
 
 fn positive(of: &PositiveControl) -> String {
-    let mut text = format!("{} pairs, {} of equal length: {} of {} metrics survive", of.pairs, of.equal_length, of.survive, of.metrics);
+    let mut text = format!(
+        "{} pairs, {} of equal length: {} of {} metrics survive",
+        of.pairs, of.equal_length, of.survive, of.metrics
+    );
     if let Some(best) = &of.best_metric {
         text += &format!(", the best has {}", area(best));
     }
-    text += &format!("; probe on features {}, on the residual stream {}", best_probe(&of.layers, |l| l.features.as_ref()), best_probe(&of.layers, |l| l.residual.as_ref()));
+    text += &format!(
+        "; probe on features {}, on the residual stream {}",
+        best_probe(&of.layers, |l| l.features.as_ref()),
+        best_probe(&of.layers, |l| l.residual.as_ref())
+    );
     text + match (of.seen_by_metrics, of.seen_by_features, of.seen_by_probe) {
         (true, _, _) => ": seen by the metrics",
         (false, true, _) => ": NOT SEEN BY ANY METRIC, seen in the features",

@@ -86,10 +86,7 @@ fn planted(rows: &[Row], metric: usize, dz: f64) -> Vec<Row> {
 }
 
 fn outcome(c: &Comparison) -> Outcome {
-    Outcome {
-        found: c.q_value.is_some_and(|q| q <= ALPHA),
-        survives: c.verdict == Verdict::SurvivesLengthControl,
-    }
+    Outcome { found: c.q_value.is_some_and(|q| q <= ALPHA), survives: c.verdict == Verdict::SurvivesLengthControl }
 }
 
 /// Where all sign patterns are gone through, the outcomes are those of the whole comparison of swapped rows.
