@@ -5,7 +5,7 @@
 //! the command line (`cli`) and the browser bindings (`web`) are thin.
 //!
 //! Imports go downward only:
-//! `cli, web → protocol, run → engine → model, sae, batch, checkpoint, json → platform → hash, error`;
+//! `cli, web → protocol, run, calibrate → engine → model, sae, batch, checkpoint, json → platform → hash, error`;
 //! `metrics`, `stats`, `geometry` and `output` never see a tensor.
 
 // what is said goes through `cli`'s `print` and `say`: the macros panic where nobody can listen
@@ -13,6 +13,7 @@
 #![deny(clippy::todo, clippy::unimplemented)]
 
 pub mod batch;
+pub mod calibrate;
 pub mod checkpoint;
 #[cfg(native)]
 pub mod cli;

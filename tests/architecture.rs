@@ -44,6 +44,12 @@ const LAYERS: &[Layer] = &[
         &["error", "hash", "platform", "dataset", "metrics", "stats", "output", "checkpoint", "sae", "model", "engine"],
         false,
     ),
+    // what a run's statistics, model and SAEs say where the truth is known
+    layer(
+        "calibrate",
+        &["error", "platform", "random", "dataset", "metrics", "stats", "output", "model", "engine"],
+        false,
+    ),
     // what the page and the engine say to each other
     layer("protocol", &["error", "platform", "dataset", "output"], false),
     layer("cli", EVERYTHING, false),
@@ -67,6 +73,7 @@ const EVERYTHING: &[&str] = &[
     "model",
     "engine",
     "run",
+    "calibrate",
     "protocol",
 ];
 

@@ -1,6 +1,7 @@
 //! The one integration harness.
 
 mod architecture;
+mod calibrate;
 mod cli;
 #[cfg(unix)]
 mod cluster;

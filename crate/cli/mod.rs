@@ -5,6 +5,7 @@
 mod analyze;
 pub mod args;
 mod bench;
+mod calibrate;
 pub mod catalog;
 mod closing;
 pub mod cluster;
@@ -90,6 +91,7 @@ fn run(command: Command, typed: Vec<String>) -> Result<ExitCode> {
         Command::Merge(args) => merge::run(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Stats(args) => stats::run(&args),
+        Command::Calibrate(args) => block_on(calibrate::run(&args)),
         Command::Verify(args) => block_on(verify::run(&args)),
         Command::Bench(args) => block_on(bench::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Inspect(args) => block_on(inspect::run(&args)).map(|()| ExitCode::SUCCESS),

@@ -31,6 +31,9 @@ struct Limits {
     others: u64,
 }
 
+/// Longest calibration that is read: one names every metric a few times.
+const MOST_CALIBRATION: u64 = 8 << 20;
+
 const LIMITS: Limits = Limits { features: 32 << 20, others: 64 << 20 };
 
 /// Writes the document and prints its path.
@@ -69,7 +72,8 @@ fn free(out: &Path, force: bool) -> Result<()> {
     if !platform::replaceable(out) {
         return Err(Error::usage(format!("{} is a folder", out.display()), "give a file with `--out FILE`"));
     }
-    let of_run = out.file_name().and_then(|name| name.to_str()).is_some_and(|name| catalog::RUN_FILES.contains(&name));
+    let own = |name: &str| catalog::RUN_FILES.contains(&name) || name == output::CALIBRATION_FILE;
+    let of_run = out.file_name().and_then(|name| name.to_str()).is_some_and(own);
     if of_run {
         return Err(Error::usage(
             format!("{} has the name of a run's own file", out.display()),
@@ -118,7 +122,37 @@ fn document(folder: &Path, limits: Limits) -> Result<String> {
             megabytes(limits.features)
         )),
     }
+    files.extend(calibration(folder, &manifest)?.map(|bytes| (output::CALIBRATION_FILE, bytes)));
     put(&files)
+}
+
+/// The run's calibration, where there is one and it is of these metrics; else it is said to be left out.
+fn calibration(folder: &Path, manifest: &Value) -> Result<Option<Vec<u8>>> {
+    let path = folder.join(output::CALIBRATION_FILE);
+    let said = |why: &str| {
+        say(&format!("note: {} {why} and left out: `saescope calibrate` makes another", output::CALIBRATION_FILE));
+        Ok(None)
+    };
+    if path.symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let Some(bytes) = read(&path, MOST_CALIBRATION)? else {
+        return said("is longer than any calibration");
+    };
+    let Ok(mut calibration) = output::read_calibration(&path.display().to_string(), &bytes) else {
+        return said("cannot be read");
+    };
+    let mut files = manifest["files"].as_array().into_iter().flatten();
+    let own = files.find(|file| file["path"] == output::METRICS_FILE).and_then(|file| file["sha256"].as_str());
+    if own.is_none() || own != calibration.metrics.sha256.as_deref() {
+        return said("is of another metrics.parquet");
+    }
+    // folders of this machine are nobody else's business
+    let last = |word: &str| word.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
+    for of in &mut calibration.left_out {
+        of.reason = of.reason.split(' ').map(last).collect::<Vec<_>>().join(" ");
+    }
+    output::calibration_json(&calibration).map(Some)
 }
 
 /// The manifest's version is one that the template reads.
@@ -159,7 +193,7 @@ fn put(files: &[(&str, Vec<u8>)]) -> Result<String> {
     document.push_str(before);
     let writer = concat!("saescope ", env!("CARGO_PKG_VERSION"), ", commit ", env!("SAESCOPE_GIT_COMMIT"));
     for (name, bytes) in files {
-        // names are the four known ones, and base64 has no letter that means anything to HTML
+        // names are known ones, and base64 has no letter that means anything to HTML
         document.push_str(&format!(
             "<script type=\"application/octet-stream;base64\" data-file=\"{name}\" data-writer=\"{writer}\">"
         ));

@@ -59,11 +59,11 @@ pub fn run(args: &Stats) -> Result<ExitCode> {
 }
 
 /// The manifest of a finished run, whole.
-fn manifest(folder: &Path) -> Result<Manifest> {
+pub(super) fn manifest(folder: &Path) -> Result<Manifest> {
     let Some(value) = catalog::manifest(folder) else {
         return Err(Error::missing(
             format!("{}: a finished run ({})", folder.display(), output::MANIFEST_FILE),
-            "`stats` takes a folder that `analyze` wrote",
+            "give a folder that `analyze` wrote",
         ));
     };
     let name = || folder.join(output::MANIFEST_FILE).display().to_string();
@@ -81,7 +81,7 @@ fn manifest(folder: &Path) -> Result<Manifest> {
 }
 
 /// The numbers of metrics.parquet, with the columns that this version knows.
-fn samples(place: &Path, manifest: &Manifest) -> Result<Samples> {
+pub(super) fn samples(place: &Path, manifest: &Manifest) -> Result<Samples> {
     let name = place.display().to_string();
     let bytes = platform::read_all(place, ReadLimits::default())?;
     let there = parquet_columns(&name, &bytes)?;

@@ -30,6 +30,7 @@
 
 mod columnar;
 mod columns;
+mod controls;
 mod delimited;
 mod doubts;
 mod faults;
@@ -49,6 +50,7 @@ use serde::{Deserialize, Serialize};
 
 pub use columnar::{parquet_batches, parquet_columns, parquet_table};
 pub use columns::Columns;
+pub use controls::{ControlPairs, positive_controls};
 pub use memory::Rows;
 
 use crate::error::{Error, Result, shown};

@@ -3,6 +3,7 @@
 //! Nothing here opens a file: the native side writes the bytes whole or not at all
 //! (`platform::write_run`), the web side hands them to the user.
 
+mod calibration;
 mod features;
 mod layout;
 mod manifest;
@@ -12,6 +13,11 @@ mod timeline;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use calibration::{
+    CALIBRATION_FILE, CALIBRATION_VERSION, Calibration, Ceiling, FalseAlarms, LeftOut, LengthTrap, MetricArea, Planted,
+    PlantedMetric, PositiveControl, Probed, ProbedLayer, Seen, Share, Spread, SwapInfo, TestFamily, calibration_json,
+    read_calibration,
+};
 pub use features::{FEATURE_COLUMNS, FeatureColumn, FeaturesWriter, features_parquet, write_features};
 pub use manifest::{
     Backend, BatchInfo, ComputeInfo, DatasetInfo, DecoderRows, FailedSample, FileInfo, IgnoredField, Manifest,

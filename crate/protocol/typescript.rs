@@ -9,7 +9,7 @@ use std::path::Path;
 use ts_rs::{Config, TS, TypeVisitor};
 
 use super::{Answer, Catalog, EngineError, Event, Request};
-use crate::output::{Manifest, SCHEMA_VERSION};
+use crate::output::{CALIBRATION_VERSION, Calibration, Manifest, SCHEMA_VERSION};
 
 /// Declarations of types and of everything that they are made of, each once, by name.
 struct Declarations {
@@ -157,4 +157,12 @@ fn generated_manifest() {
     let _ = write!(written.head, "\n/** The version of the files' format that this program writes. */\n");
     let _ = writeln!(written.head, "export const SCHEMA_VERSION = {SCHEMA_VERSION};");
     check("manifest.ts", &written.with::<Manifest>().text());
+}
+
+#[test]
+fn generated_calibration() {
+    let mut written = Declarations::of("crate/output/calibration.rs");
+    let _ = write!(written.head, "\n/** The version of calibration.json that this program writes. */\n");
+    let _ = writeln!(written.head, "export const CALIBRATION_VERSION = {CALIBRATION_VERSION};");
+    check("calibration.ts", &written.with::<Calibration>().text());
 }

@@ -147,19 +147,8 @@ pub fn compare(metrics: &Table, settings: impl Into<Settings>) -> Result<Vec<Com
 /// As [`compare`].
 pub fn compare_samples(samples: &Samples, settings: impl Into<Settings>) -> Result<Vec<Comparison>> {
     let settings = settings.into();
-    let column = |name: &str| samples.position(name).ok_or_else(|| lacks(name));
     let of_column = |name: &str| samples.position(name).map(|column| samples.numbers(column)).transpose();
-    let (facts, halls) = (samples.numbers(column("n_tokens_fact")?)?, samples.numbers(column("n_tokens_hall")?)?);
-    let prompts = of_column("n_tokens_prompt")?;
-    let domains: BTreeSet<String> = samples.domains().iter().cloned().collect();
-    let number: BTreeMap<&str, usize> = domains.iter().enumerate().map(|(i, domain)| (domain.as_str(), i)).collect();
-    let domain_of: Vec<usize> = (0..samples.len()).map(|sample| number[samples.domain(sample)]).collect();
-    let counts = |sample: usize| {
-        let count = |numbers: &Vec<f64>| Some(numbers[sample].round() as i64).filter(|_| !numbers[sample].is_nan());
-        let prompt = prompts.as_ref().map_or(Some(0), count)?;
-        Some(TokenCounts { domain: domain_of[sample], prompt, fact: count(&facts)?, hall: count(&halls)? })
-    };
-    let tokens: Vec<Option<TokenCounts>> = (0..samples.len()).map(counts).collect();
+    let Tokens { tokens, domain_of, domains } = Tokens::of(samples)?;
     let logprobs = of_column("logprob_fact")?.zip(of_column("logprob_hall")?);
     let likelihoods = logprobs.map(|(fact, hall)| grades(&domain_of, &fact, &hall));
     let one_domain = domains.len() == 1;
@@ -190,6 +179,34 @@ pub fn compare_samples(samples: &Samples, settings: impl Into<Settings>) -> Resu
         comparisons.extend(group);
     }
     Ok(comparisons)
+}
+
+/// Token counts and domains of all samples.
+pub(super) struct Tokens {
+    /// None where a count is missing.
+    pub tokens: Vec<Option<TokenCounts>>,
+    /// Numbers of their domains.
+    pub domain_of: Vec<usize>,
+    /// Names of the domains, in the order of their numbers.
+    pub domains: BTreeSet<String>,
+}
+
+impl Tokens {
+    /// Of these samples.
+    pub fn of(samples: &Samples) -> Result<Self> {
+        let column = |name: &str| samples.position(name).ok_or_else(|| lacks(name));
+        let (facts, halls) = (samples.numbers(column("n_tokens_fact")?)?, samples.numbers(column("n_tokens_hall")?)?);
+        let prompts = samples.position("n_tokens_prompt").map(|column| samples.numbers(column)).transpose()?;
+        let domains: BTreeSet<String> = samples.domains().iter().cloned().collect();
+        let number: BTreeMap<&str, usize> = domains.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
+        let domain_of: Vec<usize> = (0..samples.len()).map(|sample| number[samples.domain(sample)]).collect();
+        let counts = |sample: usize| {
+            let count = |numbers: &Vec<f64>| Some(numbers[sample].round() as i64).filter(|_| !numbers[sample].is_nan());
+            let prompt = prompts.as_ref().map_or(Some(0), count)?;
+            Some(TokenCounts { domain: domain_of[sample], prompt, fact: count(&facts)?, hall: count(&halls)? })
+        };
+        Ok(Self { tokens: (0..samples.len()).map(counts).collect(), domain_of, domains })
+    }
 }
 
 /// What is known of all samples.

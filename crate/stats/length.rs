@@ -51,12 +51,7 @@ pub fn adjust_for_length(
     if chains.len() < MIN_CHAINS {
         return None;
     }
-    let sum = |chain: &Vec<usize>| {
-        let sum: f64 = chain.iter().map(|&i| differences[i]).sum();
-        // rounding that is left of what cancels has no sign to test
-        if sum.abs() > ROUNDING * scale * chain.len() as f64 { sum } else { 0.0 }
-    };
-    let sums: Vec<f64> = chains.iter().map(sum).collect();
+    let sums = chain_sums(differences, chains, scale);
     let sizes: Vec<f64> = chains.iter().map(|chain| chain.len() as f64).collect();
     let p = sign_flip_p(&sums, random)?;
     let (Mean { estimate, error, df }, residuals) = mean_over(&sums, &sizes);
@@ -66,6 +61,16 @@ pub fn adjust_for_length(
         (estimate - half, estimate + half)
     });
     Some(Adjusted { difference: estimate, interval, p })
+}
+
+/// Sums of the differences of each chain.
+pub(super) fn chain_sums(differences: &[f64], chains: &[Vec<usize>], scale: f64) -> Vec<f64> {
+    let sum = |chain: &Vec<usize>| {
+        let sum: f64 = chain.iter().map(|&i| differences[i]).sum();
+        // rounding that is left of what cancels has no sign to test
+        if sum.abs() > ROUNDING * scale * chain.len() as f64 { sum } else { 0.0 }
+    };
+    chains.iter().map(sum).collect()
 }
 
 /// A mean over clusters of rows.

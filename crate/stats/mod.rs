@@ -12,6 +12,7 @@
 //! Deterministic by seed, independent of threads and of the order of metrics. Degenerate input
 //! (fewer than three pairs, no variation, equal lengths) gives nulls, never NaN.
 
+mod areas;
 mod auroc;
 mod bootstrap;
 mod chains;
@@ -23,11 +24,13 @@ mod length;
 mod likelihood;
 mod multiple;
 mod power;
+mod proportion;
 mod rank;
 mod resample;
 mod samples;
 mod series;
 mod settings;
+mod swaps;
 mod table;
 mod verdict;
 
@@ -38,6 +41,7 @@ mod simulation;
 #[cfg(test)]
 mod tests;
 
+pub use areas::{metric_areas, paired_auroc};
 pub use auroc::Auroc;
 pub use chains::{FULL_STRATUM, MAX_PROMPT_SPAN, TokenCounts, closed_chains};
 pub use clusters::SMALLEST_STRATUM;
@@ -48,9 +52,11 @@ pub use length::{Adjusted, MIN_CHAINS, adjust_for_length};
 pub use likelihood::LIKELIHOOD_GRADES;
 pub use multiple::{benjamini_hochberg, holm};
 pub use power::{POWER, smallest_detectable_dz};
+pub use proportion::wilson;
 pub use rank::wilcoxon_signed_rank;
 pub use resample::{PERMUTATIONS, RESAMPLES, bca_interval, sign_flip_p, stream};
 pub use samples::Samples;
 pub use settings::{EQUIVALENCE_BOUND, Settings};
+pub use swaps::{Outcome, SwapSettings, Swapped, SwappedMetric, swapped};
 pub use table::{STAT_COLUMNS, StatColumn, stats_table};
 pub use verdict::Verdict;

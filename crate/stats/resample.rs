@@ -88,22 +88,68 @@ pub fn sign_flip_p(differences: &[f64], random: &mut impl RngCore) -> Option<f64
         return None;
     }
     let tables = signed_sums(differences);
-    let observed = differences.iter().sum::<f64>().abs();
-    // a pattern equal to the observed one may sum in another order
-    let size: f64 = differences.iter().map(|d| d.abs()).sum();
-    let reached = |sum: f64| sum.abs() >= observed - 1e-12 * size;
+    let reached = Reached::new(differences.iter().sum(), differences.iter().map(|d| d.abs()).sum());
     if n <= EXACT_PAIRS {
-        let patterns = 1_usize << n;
-        let count = (0..patterns).filter(|pattern| reached(pattern_sum(&tables, &pattern.to_le_bytes()))).count();
-        return Some(count as f64 / patterns as f64);
+        let sums = (0..1_usize << n).map(|pattern| pattern_sum(&tables, &pattern.to_le_bytes()));
+        return Some(reached.p(n, sums));
     }
     let mut pattern = vec![0; tables.len()];
-    let mut count = 1;
-    for _ in 0..PERMUTATIONS {
+    let sums = (0..PERMUTATIONS).map(|_| {
         random.fill_bytes(&mut pattern);
-        count += usize::from(reached(pattern_sum(&tables, &pattern)));
+        pattern_sum(&tables, &pattern)
+    });
+    Some(reached.p(n, sums))
+}
+
+/// Which sums of a sign-flip test are as far from zero as the observed one.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reached(f64);
+
+impl Reached {
+    /// `observed` is Σ d, `size` is Σ |d|: a pattern equal to the observed one may sum in another order.
+    pub fn new(observed: f64, size: f64) -> Self {
+        Self(observed.abs() - 1e-12 * size)
     }
-    Some(count as f64 / (PERMUTATIONS + 1) as f64)
+
+    /// The test's p of `n` differences, from the sums under its patterns.
+    pub fn p(self, n: usize, sums: impl Iterator<Item = f64>) -> f64 {
+        let count = sums.filter(|sum| sum.abs() >= self.0).count();
+        if n <= EXACT_PAIRS {
+            count as f64 / (1_usize << n) as f64
+        } else {
+            (count + 1) as f64 / (PERMUTATIONS + 1) as f64
+        }
+    }
+}
+
+/// The sign patterns that [`sign_flip_p`] goes through, for tests that share them.
+#[derive(Debug, Clone)]
+pub(super) struct Patterns {
+    /// Eight signs a byte, pattern after pattern.
+    bytes: Vec<u8>,
+    /// Bytes of a pattern.
+    width: usize,
+}
+
+impl Patterns {
+    /// Those of `n` differences; the same that [`sign_flip_p`] draws from this stream.
+    pub fn new(n: usize, random: &mut impl RngCore) -> Self {
+        let width = n.div_ceil(8).max(1);
+        if n <= EXACT_PAIRS {
+            let bytes = (0..1_usize << n).flat_map(|pattern| pattern.to_le_bytes().into_iter().take(width));
+            return Self { bytes: bytes.collect(), width };
+        }
+        let mut bytes = vec![0; width * PERMUTATIONS];
+        // pattern by pattern: a stream gives whole words
+        bytes.chunks_exact_mut(width).for_each(|pattern| random.fill_bytes(pattern));
+        Self { bytes, width }
+    }
+
+    /// Σ ± of these values under each pattern.
+    pub fn sums(&self, values: &[f64]) -> Vec<f64> {
+        let tables = signed_sums(values);
+        self.bytes.chunks_exact(self.width).map(|pattern| pattern_sum(&tables, pattern)).collect()
+    }
 }
 
 /// For every eight differences: their signed sum under each of the 256 sign patterns.
@@ -135,6 +181,17 @@ mod tests {
         assert_eq!(sign_flip_p(&[1.0, 2.0], &mut random), None);
         // thirteen equal differences: 2 / 2^13
         assert_eq!(sign_flip_p(&[0.1; 13], &mut random), Some(2.0 / 8192.0));
+    }
+
+    #[test]
+    fn shared_patterns_give_the_same_p() {
+        for n in [3, 8, 9, 13, 14, 40] {
+            let differences: Vec<f64> = (0..n).map(|i| ((i * 7919) % 13) as f64 - 5.0).collect();
+            let patterns = Patterns::new(n, &mut stream("test", 2, "all"));
+            let reached = Reached::new(differences.iter().sum(), differences.iter().map(|d: &f64| d.abs()).sum());
+            let shared = reached.p(n, patterns.sums(&differences).into_iter());
+            assert_eq!(Some(shared), sign_flip_p(&differences, &mut stream("test", 2, "all")), "{n}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What a comparison amounts to: the one place where that is decided.
 
 use super::compare::{ALPHA, Comparison};
+use super::length::Adjusted;
 use super::series::LENGTH;
 
 /// What a comparison amounts to.
@@ -49,23 +50,59 @@ impl Verdict {
     }
 }
 
-/// The rule of [`super::compare()`], from the numbers of a row.
-pub(super) fn verdict(c: &Comparison) -> Verdict {
-    if c.metric == LENGTH {
-        return Verdict::Control;
+/// What a verdict rests on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Evidence {
+    /// The row is the token count itself.
+    pub is_length: bool,
+    pub n_clusters: usize,
+    pub mean_diff: Option<f64>,
+    /// q of the raw difference.
+    pub q: Option<f64>,
+    /// The difference at equal length, and its q.
+    pub at_equal: Option<(Adjusted, f64)>,
+    /// p of equivalence.
+    pub equivalence_p: Option<f64>,
+}
+
+impl Evidence {
+    /// Whether the raw difference is found.
+    pub fn found(&self) -> bool {
+        self.q.is_some_and(|q| q <= ALPHA)
     }
-    let Some(difference) = c.mean_diff.filter(|_| c.n_clusters > 2) else { return Verdict::TooFewSamples };
-    let Some(q) = c.q_value else { return Verdict::NoVariation };
-    let found = q <= ALPHA;
-    let at_equal = c.adjusted.zip(c.adjusted_q);
-    let same_sign = |other: f64| other * difference.signum() > 0.0;
-    match at_equal {
-        Some((at_equal, q)) if q <= ALPHA && (!found || same_sign(at_equal.difference)) => {
-            Verdict::SurvivesLengthControl
+
+    /// The rule of [`super::compare()`].
+    pub fn verdict(&self) -> Verdict {
+        if self.is_length {
+            return Verdict::Control;
         }
-        _ if !found && c.equivalence.is_some_and(|e| e.p <= ALPHA) => Verdict::NoDifference,
-        _ if !found => Verdict::Undecided,
-        Some((at_equal, _)) if !at_equal.may_be(difference) => Verdict::ExplainedByLength,
-        _ => Verdict::NoLengthControl,
+        let Some(difference) = self.mean_diff.filter(|_| self.n_clusters > 2) else { return Verdict::TooFewSamples };
+        if self.q.is_none() {
+            return Verdict::NoVariation;
+        }
+        let found = self.found();
+        let same_sign = |other: f64| other * difference.signum() > 0.0;
+        match self.at_equal {
+            Some((at_equal, q)) if q <= ALPHA && (!found || same_sign(at_equal.difference)) => {
+                Verdict::SurvivesLengthControl
+            }
+            _ if !found && self.equivalence_p.is_some_and(|p| p <= ALPHA) => Verdict::NoDifference,
+            _ if !found => Verdict::Undecided,
+            Some((at_equal, _)) if !at_equal.may_be(difference) => Verdict::ExplainedByLength,
+            _ => Verdict::NoLengthControl,
+        }
     }
+}
+
+/// The verdict of a row, from its numbers.
+pub(super) fn verdict(c: &Comparison) -> Verdict {
+    let evidence = Evidence {
+        is_length: c.metric == LENGTH,
+        n_clusters: c.n_clusters,
+        mean_diff: c.mean_diff,
+        q: c.q_value,
+        at_equal: c.adjusted.zip(c.adjusted_q),
+        equivalence_p: c.equivalence.map(|e| e.p),
+    };
+    evidence.verdict()
 }

@@ -11,7 +11,7 @@ export function decode(text: string): Uint8Array {
   return bytes;
 }
 
-function file(name: FileName): Uint8Array | undefined {
+function file(name: FileName | "calibration.json"): Uint8Array | undefined {
   const block = document.querySelector(`script[type="application/octet-stream;base64"][data-file="${name}"]`);
   if (block === null) return undefined;
   const bytes = decode(block.textContent ?? "");
@@ -27,6 +27,12 @@ export async function embeddedRun(): Promise<Run> {
     throw failure("missing", "this document holds no run", "write the report anew: saescope report RUN");
   }
   return openRun({ metrics, manifest: new TextDecoder().decode(manifest), ...(stats && { stats }), ...(features && { features }) }, "this report");
+}
+
+/** What the document holds of the run's calibration; undefined where that is nothing. */
+export function embeddedCalibration(): string | undefined {
+  const bytes = file("calibration.json");
+  return bytes && new TextDecoder().decode(bytes);
 }
 
 /** Which program wrote the report, in its own words. */

@@ -3,6 +3,7 @@
 
 import "./report.css";
 import { answer } from "../data/answer";
+import { readCalibration } from "../data/calibration";
 import { readBy } from "../data/ask";
 import type { Manifest, Run } from "../data/run";
 import { asEngineError, failure } from "../engine/failure";
@@ -20,7 +21,8 @@ import { panelsOf } from "../views/results/panels";
 import { IdleQueue } from "../views/results/schedule";
 import { statsTable } from "../views/results/statsTable";
 import { bare, facts, failed, health, provenance, warnings } from "../views/results/summary";
-import { embeddedRun, writer } from "./embedded";
+import { calibrationPanels, HOW as CALIBRATED, wordsOf as calibrationWords } from "./calibration";
+import { embeddedCalibration, embeddedRun, writer } from "./embedded";
 import * as estimates from "./estimation";
 import * as forests from "./forest";
 import { presenceTables } from "./presence";
@@ -55,11 +57,12 @@ function show(run: Run): void {
 
   const [forestGrid, forest] = grid(forests.forestPanels(run), whole);
   const estimated = estimation(run, whole);
+  const calibrated = calibration(run, whole, grid);
   const [figures, dashboard] = grid(panelsOf(run, "tests"), context);
   const table = statsTable((key, job) => queue.add(key, job));
   table.show(run, null);
   const features = h("div", { "data-test": "presence" }, h("p", { class: "muted" }, "Counting features…"));
-  const standing = () => [...forest, ...estimated.panels(), ...dashboard];
+  const standing = () => [...forest, ...estimated.panels(), ...calibrated.panels, ...dashboard];
 
   const domains = run.domains.length < 2 ? null : domainChooser(run, (domain) => {
     view = viewOf(run, domain);
@@ -74,6 +77,7 @@ function show(run: Run): void {
     findings(run),
     h("div", { class: "summary" }, warnings(run), failed(manifest)),
     section("run", "The run and the fit of its SAEs", "", h("div", { class: "summary" }, h("dl", { class: "facts" }, manifest === null ? bare(run) : facts(run, manifest)), manifest === null ? null : health(manifest))),
+    section("calibration", "Does the instrument work here", calibrated.panels.length === 0 ? "" : CALIBRATED, calibrated.element),
     section("forest", "Raw beside controlled effects", forests.HOW, legend(forests.legend(TOKENS)), forestGrid),
     section("estimation", "Estimation plots", estimates.HOW, legend(estimates.legend(TOKENS)), estimated.element),
     section("figures", "Figures", "", domains, figures),
@@ -181,6 +185,21 @@ function estimation(run: Run, context: PanelContext): { element: HTMLElement; pa
   choose(all[0]?.name ?? "");
   const list = all.length < 2 ? null : chooser("Metrics", "estimation-metrics", all.map((one) => [one.name, one.label]), all[0]!.name, choose);
   return { element: h("div", null, h("div", { class: "controls" }, list), host), panels: () => panels };
+}
+
+/** What the run's calibration says; one line where there is none. */
+function calibration(run: Run, context: PanelContext, grid: (specs: PanelSpec[], of: PanelContext) => [HTMLElement, Panel[]]): { element: HTMLElement; panels: Panel[] } {
+  const none = (text: string) => ({ element: h("p", { class: "muted", "data-test": "calibration" }, text), panels: [] });
+  const source = embeddedCalibration();
+  if (source === undefined) return none("This report was written without a calibration: saescope calibrate RUN makes one, and a report that is written after it shows it here.");
+  try {
+    const read = readCalibration(source, run.manifest);
+    const [element, panels] = grid(calibrationPanels(read), context);
+    const words = h("ul", { class: "calibration", "data-test": "calibration" }, calibrationWords(read).map((line) => h("li", null, line)));
+    return { element: h("div", null, words, element), panels };
+  } catch (reason) {
+    return none(`The calibration in this report cannot be shown: ${reason instanceof Error ? reason.message : String(reason)}. saescope calibrate RUN makes another.`);
+  }
 }
 
 function domainChooser(run: Run, choose: (domain: string | null) => void): HTMLElement {

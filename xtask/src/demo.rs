@@ -11,8 +11,8 @@ use crate::run::{native, program, shown, succeeds};
 use crate::wait::{Long, announce};
 use crate::web::{self, Care};
 
-/// Builds the program and runs `saescope analyze` with `args` where the user stands; writes the report beside
-/// the run; then builds the page and opens it on that run. The default model is fetched on the first run and found in the
+/// Builds the program and runs `saescope analyze` with `args` where the user stands; calibrates the instrument on
+/// it and writes the report beside the run; then builds the page and opens it on that run. The default model is fetched on the first run and found in the
 /// cache ever after.
 pub fn run(paths: &Paths, args: &[&str]) -> Result<bool> {
     // better known now than after the run
@@ -32,6 +32,8 @@ pub fn run(paths: &Paths, args: &[&str]) -> Result<bool> {
         return Ok(false);
     }
     let folder = text.lines().last().context("analyze named no folder")?;
+    // the run is there without it, and the report says that it is missing
+    let calibrated = succeeds(program(paths, "calibrate").arg(folder))?;
     // of this run, whatever lay there
     let reported = succeeds(program(paths, "report").arg(folder).arg("--force"))?;
     let here = env::current_dir().context("the current folder is gone")?;
@@ -42,7 +44,7 @@ pub fn run(paths: &Paths, args: &[&str]) -> Result<bool> {
         println!("the report:  {}", here.join(folder).join("report.html").display());
     }
     if node.is_err() {
-        return Ok(reported);
+        return Ok(reported && calibrated);
     }
     announce(paths, Long::Page);
     // copies packed for hosts are of no use on this machine

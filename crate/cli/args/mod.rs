@@ -1,5 +1,6 @@
 //! Arguments of every command.
 
+mod calibrate;
 mod convert;
 mod parts;
 mod runs;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use calibrate::Calibrate;
 pub use convert::{Convert, QuantizeArg, QuantizeArgs};
 pub use parts::{Bytes, DataArgs, DatasetArg, DeviceArg, DeviceArgs, MeasureArgs, ModelArgs, PrecisionArg, SaeArg};
 pub use runs::{Analyze, Compare, Merge, Report, Stats, Verify};
@@ -62,6 +64,14 @@ Examples:
   saescope stats runs/20260101_120000 --bound 0.2      what is ruled out at |d_z| 0.2
   saescope stats runs/20260101_120000 --independent    every sample for itself, whatever it shares")]
     Stats(Stats),
+    /// Does the instrument work on a run's model, SAEs and data: false alarms, a length trap, planted effects,
+    /// positive controls, and what a linear probe of the residual stream can tell. Writes calibration.json.
+    #[command(after_help = "\
+Examples:
+  saescope calibrate runs/20260101_120000
+  saescope calibrate runs/20260101_120000 --no-model    from metrics.parquet alone
+  saescope calibrate run1 --model ./llama --sae 6=./sae_l6 --dataset t.json    where they lie elsewhere now")]
+    Calibrate(Calibrate),
     /// Compare two finished runs: active features by layer, the largest difference per metric, verdicts.
     #[command(after_help = "\
 Examples:
@@ -152,11 +162,13 @@ impl Command {
             Self::Bench(args) => &args.device,
             Self::Inspect(args) => &args.device,
             Self::Health(args) => &args.device,
+            Self::Calibrate(args) if !args.no_model => &args.device,
             Self::Fetch(_)
             | Self::Convert(_)
             | Self::Merge(_)
             | Self::Compare(_)
             | Self::Stats(_)
+            | Self::Calibrate(_)
             | Self::Models
             | Self::Report(_)
             | Self::Serve(_)

@@ -1,0 +1,75 @@
+//! Pairs that do differ in what a model represents, equal in length as nearly as tokenizers agree: what an
+//! instrument has to find, if it finds anything.
+
+use super::{Dataset, Format, parse};
+use crate::error::Result;
+
+/// Statements true and false. Every completion is the true one of one prompt and the false one of another of its
+/// relation (their cluster), so that no word tells anything by itself.
+const TRUTH_JSONL: &str = include_str!("calibration/truth.jsonl");
+
+/// Completions in English, and in French or German.
+const LANGUAGE_JSONL: &str = include_str!("calibration/language.jsonl");
+
+/// Built-in pairs; the domain of each is its kind, which no fold of a probe divides.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlPairs {
+    /// `truth`, `language`.
+    pub name: &'static str,
+    /// What they differ in.
+    pub what: &'static str,
+    /// The pairs.
+    pub pairs: Dataset,
+}
+
+/// The built-in pairs.
+///
+/// # Errors
+/// None in a build whose tests pass: the data are compiled in.
+pub fn positive_controls() -> Result<Vec<ControlPairs>> {
+    let of = |name: &'static str, what, text: &str| {
+        let pairs = parse(name, Format::Jsonl, text.as_bytes(), None)?.strict()?;
+        Ok(ControlPairs { name, what, pairs })
+    };
+    Ok(vec![
+        of("truth", "statements that are true, and false ones made of the same words", TRUTH_JSONL)?,
+        of("language", "completions in English, and in French or German", LANGUAGE_JSONL)?,
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    #[test]
+    fn no_word_tells_true_from_false() {
+        let truth = &positive_controls().unwrap()[0].pairs.samples;
+        assert!(truth.len() >= 80);
+        let mut balance: HashMap<(&str, &str), i32> = HashMap::new();
+        for pair in truth {
+            let kind = pair.cluster.as_deref().unwrap();
+            assert!(pair.fact != pair.hallucination, "{}", pair.id);
+            *balance.entry((kind, pair.fact.as_str())).or_default() += 1;
+            *balance.entry((kind, pair.hallucination.as_str())).or_default() -= 1;
+        }
+        assert!(balance.values().all(|sum| *sum == 0), "{balance:?}");
+        let kinds: std::collections::BTreeSet<&str> = truth.iter().map(|pair| pair.domain.as_str()).collect();
+        assert!(kinds.len() >= 5, "a fold is of whole relations");
+    }
+
+    #[test]
+    fn completions_of_languages_differ_and_are_of_many_lengths() {
+        let language = &positive_controls().unwrap()[1].pairs.samples;
+        assert!(language.len() >= 60);
+        let prompts: std::collections::BTreeSet<&str> = language.iter().map(|pair| pair.prompt.as_str()).collect();
+        let kinds: std::collections::BTreeSet<&str> = language.iter().map(|pair| pair.domain.as_str()).collect();
+        assert!(prompts.len() == kinds.len() && kinds.len() >= 5, "a fold is of whole prompts");
+        let sides: [fn(&crate::dataset::Sample) -> &str; 2] = [|pair| &pair.fact, |pair| &pair.hallucination];
+        for side in sides {
+            let texts: std::collections::BTreeSet<&str> = language.iter().map(side).collect();
+            assert_eq!(texts.len(), language.len(), "a completion twice");
+        }
+    }
+}
