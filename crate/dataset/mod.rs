@@ -34,6 +34,7 @@ mod delimited;
 mod doubts;
 mod faults;
 mod json;
+mod labels;
 mod limit;
 mod limits;
 mod memory;
@@ -49,6 +50,7 @@ use serde::{Deserialize, Serialize};
 
 pub use columnar::{parquet_batches, parquet_columns, parquet_table};
 pub use columns::Columns;
+pub use labels::{Labels, neuronpedia_url};
 pub use memory::Rows;
 
 use crate::error::{Error, Result, shown};
