@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, talk to stderr. Exit status 0 done, 1 the work failed, 2 bad usage.
 
+mod active;
 mod analyze;
 pub mod args;
 mod bench;
@@ -12,6 +13,7 @@ mod convert;
 mod dry_run;
 mod durable;
 pub mod embed;
+mod feature_words;
 mod fetch;
 mod folder;
 mod hash;
@@ -20,6 +22,7 @@ pub mod inputs;
 mod inspect;
 mod interrupt;
 mod known;
+mod labels;
 mod memory;
 mod merge;
 mod models;

@@ -1,6 +1,8 @@
 //! What a comparison amounts to: the one place where that is decided.
 
 use super::compare::{ALPHA, Comparison};
+use super::equivalence::Equivalence;
+use super::length::Adjusted;
 use super::series::LENGTH;
 
 /// What a comparison amounts to.
@@ -49,21 +51,48 @@ impl Verdict {
     }
 }
 
+/// What a verdict reads.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Evidence {
+    /// Mean difference; none without samples.
+    pub difference: Option<f64>,
+    /// Independent clusters.
+    pub n_clusters: usize,
+    /// q of the difference; none where it was not tested.
+    pub q: Option<f64>,
+    /// The difference at equal length, with its q.
+    pub at_equal: Option<(Adjusted, f64)>,
+    /// Whether a difference as large as the bound is ruled out.
+    pub equivalence: Option<Equivalence>,
+}
+
 /// The rule of [`super::compare()`], from the numbers of a row.
 pub(super) fn verdict(c: &Comparison) -> Verdict {
     if c.metric == LENGTH {
         return Verdict::Control;
     }
-    let Some(difference) = c.mean_diff.filter(|_| c.n_clusters > 2) else { return Verdict::TooFewSamples };
-    let Some(q) = c.q_value else { return Verdict::NoVariation };
+    judge(&Evidence {
+        difference: c.mean_diff,
+        n_clusters: c.n_clusters,
+        q: c.q_value,
+        at_equal: c.adjusted.zip(c.adjusted_q),
+        equivalence: c.equivalence,
+    })
+}
+
+/// The rule, whatever is compared.
+pub(super) fn judge(evidence: &Evidence) -> Verdict {
+    let Some(difference) = evidence.difference.filter(|_| evidence.n_clusters > 2) else {
+        return Verdict::TooFewSamples;
+    };
+    let Some(q) = evidence.q else { return Verdict::NoVariation };
     let found = q <= ALPHA;
-    let at_equal = c.adjusted.zip(c.adjusted_q);
     let same_sign = |other: f64| other * difference.signum() > 0.0;
-    match at_equal {
+    match evidence.at_equal {
         Some((at_equal, q)) if q <= ALPHA && (!found || same_sign(at_equal.difference)) => {
             Verdict::SurvivesLengthControl
         }
-        _ if !found && c.equivalence.is_some_and(|e| e.p <= ALPHA) => Verdict::NoDifference,
+        _ if !found && evidence.equivalence.is_some_and(|e| e.p <= ALPHA) => Verdict::NoDifference,
         _ if !found => Verdict::Undecided,
         Some((at_equal, _)) if !at_equal.may_be(difference) => Verdict::ExplainedByLength,
         _ => Verdict::NoLengthControl,
