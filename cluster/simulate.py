@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-TABLES = ("metrics.parquet", "features.parquet", "stats.parquet")
+TABLES = ("metrics.parquet", "features.parquet", "stats.parquet", "stats_features.parquet")
 
 
 def main() -> None:

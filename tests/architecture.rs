@@ -38,7 +38,7 @@ const LAYERS: &[Layer] = &[
     layer("output", &["error", "metrics", "sae"], false),
     layer("model", &["error", "platform", "json", "checkpoint", "batch"], true),
     layer("engine", &["error", "platform", "dataset", "metrics", "batch", "sae", "model"], true),
-    // what the two front doors have in common: it puts the four files together
+    // what the two front doors have in common: it puts a run's files together
     layer(
         "run",
         &["error", "hash", "platform", "dataset", "metrics", "stats", "output", "checkpoint", "sae", "model", "engine"],

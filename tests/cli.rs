@@ -99,7 +99,10 @@ fn a_run_writes_four_files_whose_columns_are_the_contract() {
             .map(|e| e.unwrap().file_name().into_string().unwrap())
             .collect();
         files.sort();
-        assert_eq!(files, ["features.parquet", "manifest.json", "metrics.parquet", "stats.parquet"]);
+        assert_eq!(
+            files,
+            ["features.parquet", "manifest.json", "metrics.parquet", "stats.parquet", "stats_features.parquet"]
+        );
         let columns = parquet_columns(&run.path("out/metrics.parquet"));
         for name in ["sample_id", "domain", "complexity", "axis_twist_diff", "n_tokens_hall", "logprob_fact"] {
             assert!(columns.iter().any(|c| c == name), "{name} is not in {columns:?}");

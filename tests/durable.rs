@@ -7,7 +7,7 @@ use std::process::{Output, Stdio};
 use crate::cli::{Run, model_args, with};
 use crate::reliability::{row, tries};
 
-pub(crate) const TABLES: [&str; 3] = ["metrics.parquet", "features.parquet", "stats.parquet"];
+pub(crate) const TABLES: [&str; 4] = ["metrics.parquet", "features.parquet", "stats.parquet", "stats_features.parquet"];
 pub(crate) const SPOOL: &str = "unfinished.spool";
 const PART: &str = "part.spool";
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use saescope::metrics::{Extras, GROUPS, markdown_cell, metric_tables, page_entries, schema};
 use saescope::output::{FEATURE_COLUMNS, SCHEMA_VERSION};
-use saescope::stats::STAT_COLUMNS;
+use saescope::stats::{FEATURE_STAT_COLUMNS, STAT_COLUMNS};
 
 /// The variable that has them written instead of compared.
 const WRITE: &str = "SAESCOPE_GENERATE";
@@ -48,6 +48,9 @@ fn the_dictionary() {
     let stats = STAT_COLUMNS
         .iter()
         .map(|c| [c.name, c.kind.as_str(), c.unit, c.null.unwrap_or_default(), c.meaning].map(str::to_owned));
+    let feature_stats = FEATURE_STAT_COLUMNS
+        .iter()
+        .map(|c| [c.name, c.kind.as_str(), c.unit, c.null.unwrap_or_default(), c.meaning].map(str::to_owned));
     let features = FEATURE_COLUMNS.iter().map(|c| {
         let kind = match c.data_type.to_string().as_str() {
             "Utf8" => "string".to_owned(),
@@ -62,6 +65,7 @@ fn the_dictionary() {
         ("<!-- metrics -->", metric_tables(GROUPS)),
         ("<!-- stats -->", table(stats)),
         ("<!-- features -->", table(features)),
+        ("<!-- feature stats -->", table(feature_stats)),
     ] {
         assert_eq!(template.matches(place).count(), 1, "docs/METRICS.in.md: {place}");
         text = text.replace(place, &with);

@@ -55,8 +55,9 @@ fn part(out: &Path, lanes: &[&str]) -> Value {
     part.clone()
 }
 
-fn tables(out: &Path) -> [Vec<u8>; 3] {
-    ["metrics.parquet", "features.parquet", "stats.parquet"].map(|name| std::fs::read(out.join(name)).unwrap())
+fn tables(out: &Path) -> [Vec<u8>; 4] {
+    ["metrics.parquet", "features.parquet", "stats.parquet", "stats_features.parquet"]
+        .map(|name| std::fs::read(out.join(name)).unwrap())
 }
 
 #[test]

@@ -45,13 +45,20 @@ fn a_report_is_one_file_beside_the_run_or_where_it_is_wanted() {
     assert_eq!(Path::new(&path), Path::new("a").join("report.html"));
     let document = std::fs::read_to_string(run.path(&path)).unwrap();
     assert!(document.starts_with("<!doctype html>") && document.trim_end().ends_with("</html>"));
-    for file in ["metrics.parquet", "features.parquet", "stats.parquet", "manifest.json"] {
+    for file in ["metrics.parquet", "features.parquet", "stats.parquet", "stats_features.parquet", "manifest.json"] {
         assert_eq!(document.matches(&format!("data-file=\"{file}\"")).count(), 1, "{file}");
     }
     assert!(document.contains(concat!("data-writer=\"saescope ", env!("CARGO_PKG_VERSION"))));
     assert_eq!(
         names(&run.path("a")),
-        ["features.parquet", "manifest.json", "metrics.parquet", "report.html", "stats.parquet"]
+        [
+            "features.parquet",
+            "manifest.json",
+            "metrics.parquet",
+            "report.html",
+            "stats.parquet",
+            "stats_features.parquet"
+        ]
     );
 
     // the same run gives the same bytes, wherever it is written, in a folder that is made for it

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use crate::cli::{Run, TRIPLES, golden, model_args, with};
 use crate::golden_models::folder;
 
-const FILES: [&str; 4] = ["features.parquet", "manifest.json", "metrics.parquet", "stats.parquet"];
+const FILES: [&str; 5] =
+    ["features.parquet", "manifest.json", "metrics.parquet", "stats.parquet", "stats_features.parquet"];
 
 fn has_run(folder: &Path) -> bool {
     FILES.iter().all(|file| folder.join(file).is_file())

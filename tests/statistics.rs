@@ -1,11 +1,12 @@
 //! Nulls and clusters through the program, and `stats`, which makes a run's comparisons again.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 
-use crate::cli::Run;
+use crate::cli::{Run, model_args, with};
 use crate::durable::{TABLES, analyze, done, manifest, tables, triples};
 
 /// The values of a column.
@@ -49,6 +50,7 @@ fn statistics_made_again_are_the_same_bytes_and_others_where_asked() {
     let (out, stats) = (run.path("out"), run.path("out/stats.parquet"));
     let (before, of_before) = (tables(&out), manifest(&out));
     std::fs::remove_file(&stats).unwrap();
+    std::fs::remove_file(run.path("out/stats_features.parquet")).unwrap();
     let said = again(&run, &["out"]);
     assert!(said.contains("comparisons of hallucination with fact"), "{said}");
     assert_eq!(tables(&out), before);
@@ -164,4 +166,121 @@ fn samples_of_one_prompt_are_one_cluster() {
     again(&run, &["out", "--independent"]);
     assert!(numbers(&stats, "n_clusters").iter().all(|n| *n == Some(12.0)));
     assert_eq!(manifest(&run.path("out"))["statistics"]["clusters"], false);
+}
+
+/// What is counted is what features.parquet has, feature by feature.
+#[test]
+fn features_are_counted_as_they_are_active() {
+    let run = Run::new();
+    run.write("t.jsonl", triples(24));
+    done(&analyze(&run, &["--out", "out"]).output().unwrap());
+    let (active, stats) = (run.path("out/features.parquet"), run.path("out/stats_features.parquet"));
+    let text = |field: &Field| match field {
+        Field::Str(text) => text.clone(),
+        other => panic!("{other} is no text"),
+    };
+    let whole = |field: &Field| match field {
+        Field::Long(n) => *n,
+        Field::Int(n) => i64::from(*n),
+        other => panic!("{other} is no whole number"),
+    };
+    // by layer and feature: samples whose fact has it, and whose hallucination has it
+    let mut sides: BTreeMap<(i64, i64), [BTreeSet<String>; 2]> = BTreeMap::new();
+    let columns = ["sample_id", "text", "layer", "feature"].map(|name| column(&active, name));
+    for row in 0..columns[0].len() {
+        let of_feature = sides.entry((whole(&columns[2][row]), whole(&columns[3][row]))).or_default();
+        match text(&columns[1][row]).as_str() {
+            "fact" => drop(of_feature[0].insert(text(&columns[0][row]))),
+            "hall" => drop(of_feature[1].insert(text(&columns[0][row]))),
+            _ => {}
+        }
+    }
+    let wanted = |layer: i64, feature: i64| {
+        let [fact, hall] = &sides[&(layer, feature)];
+        [fact.len(), hall.len(), hall.difference(fact).count(), fact.difference(hall).count()].map(|n| n as i64)
+    };
+    let known: Vec<&str> = saescope::stats::FEATURE_STAT_COLUMNS.iter().map(|column| column.name).collect();
+    assert_eq!(names(&stats), known);
+    let verdicts = column(&stats, "verdict");
+    let counts = ["layer", "feature", "n_fact", "n_hall", "n_ghost", "n_missing"].map(|name| column(&stats, name));
+    let mut compared = BTreeSet::new();
+    for row in (0..verdicts.len()).filter(|&row| verdicts[row] != Field::Null) {
+        let [layer, feature, found @ ..] = [0, 1, 2, 3, 4, 5].map(|i| whole(&counts[i][row]));
+        assert_eq!(found, wanted(layer, feature), "layer {layer}, feature {feature}");
+        assert!(compared.insert((layer, feature)), "twice");
+    }
+    // every feature that is there in enough independent samples, and no other
+    let metrics = run.path("out/metrics.parquet");
+    let ids = column(&metrics, "sample_id").into_iter().map(|id| text(&id));
+    let cluster: BTreeMap<String, Field> = ids.zip(column(&metrics, "cluster")).collect();
+    let clusters = |[fact, hall]: &[BTreeSet<String>; 2]| {
+        fact.union(hall).map(|id| text(&cluster[id])).collect::<BTreeSet<String>>().len()
+    };
+    let often = sides.iter().filter(|(_, sides)| clusters(sides) >= 6).map(|(key, _)| *key);
+    assert_eq!(compared, often.collect());
+    assert!(compared.len() > 20, "{}", compared.len());
+    let q = numbers(&stats, "q_value");
+    assert!(q.iter().flatten().all(|q| (0.0..=1.0).contains(q)));
+
+    // together: every layer's features, their number, and length
+    let classifiers = &manifest(&run.path("out"))["statistics"]["classifiers"];
+    let reads: Vec<&str> = classifiers.as_array().unwrap().iter().map(|c| c["reads"].as_str().unwrap()).collect();
+    assert_eq!(
+        reads.iter().filter(|reads| **reads == "features").count(),
+        reads.iter().filter(|r| **r == "l0").count()
+    );
+    assert_eq!(reads.last(), Some(&"n_tokens"));
+    assert!(
+        classifiers.as_array().unwrap().iter().all(|c| c["samples"] == 23 && c["swapped_p"].as_f64().unwrap() <= 1.0)
+    );
+
+    // a run that lacks the file, as those of earlier versions do, is shown, reported and packed
+    std::fs::remove_file(&stats).unwrap();
+    let said = run.saescope(&["report", "out"]);
+    assert_eq!(said.status.code(), Some(1), "its manifest names the file");
+    assert!(String::from_utf8_lossy(&said.stderr).contains("stats_features.parquet"));
+    let place = run.path("out/manifest.json");
+    let mut earlier = manifest(&run.path("out"));
+    earlier["files"].as_array_mut().unwrap().retain(|file| file["path"] != "stats_features.parquet");
+    std::fs::write(&place, earlier.to_string()).unwrap();
+    let said = run.saescope(&["report", "out"]);
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
+    again(&run, &["out"]);
+    assert_eq!(names(&stats), known);
+}
+
+/// Words of an export of Neuronpedia, in the report and beside one text's features.
+#[test]
+fn labels_stand_beside_features() {
+    let run = Run::new();
+    run.write("t.jsonl", triples(24));
+    done(&analyze(&run, &["--out", "out"]).output().unwrap());
+    let layer = manifest(&run.path("out"))["layers"][0].as_u64().unwrap();
+    let lines: String = (0..512)
+        .map(|feature| {
+            let layer = format!("{layer}-tiny-res");
+            let label = format!("</script> words of {feature}");
+            let line = serde_json::json!({"modelId": "tiny", "layer": layer, "index": feature.to_string(), "description": label});
+            format!("{line}\n")
+        })
+        .collect();
+    run.write("labels.jsonl", &lines);
+    let report = run.saescope(&["report", "out", "--labels", "labels.jsonl"]);
+    let said = String::from_utf8_lossy(&report.stderr).into_owned();
+    assert!(report.status.success() && said.contains("no labels for layer"), "{said}");
+    let document = std::fs::read_to_string(run.path("out/report.html")).unwrap();
+    assert!(document.contains("data-file=\"labels.json\"") && !document.contains("words of 1"), "as base64 alone");
+    let tail = ["A text to look at", "--device", "cpu", "--labels", "labels.jsonl"];
+    let inspected = run.saescope(&with(&["inspect"], &model_args("llama"), &tail));
+    let text = String::from_utf8_lossy(&inspected.stdout).into_owned();
+    assert!(inspected.status.success(), "{}", String::from_utf8_lossy(&inspected.stderr));
+    assert!(text.contains(" words of ") && text.contains("https://www.neuronpedia.org/tiny/"), "{text}");
+    // what is no export
+    run.write("other.jsonl", "{\"a\": 1}\n");
+    let refused = run.saescope(&["report", "out", "--force", "--labels", "other.jsonl"]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(
+        refused.status.code() == Some(1) && said.contains("other.jsonl: line 1") && said.contains("hint: "),
+        "{said}"
+    );
 }

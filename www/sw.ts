@@ -24,9 +24,9 @@ const MOST_OF_RUN = 50e6;
 const WHOLE = "whole";
 /** Where earlier versions kept runs. */
 const FORMER = ["saescope-runs-1"];
-/** The files that make a run; the other two may be absent. */
+/** The files that make a run; the others may be absent. */
 const MUST = /\/(metrics\.parquet|manifest\.json)$/;
-const RUN_FILE = /\/(metrics\.parquet|features\.parquet|stats\.parquet|manifest\.json)$/;
+const RUN_FILE = /\/(metrics\.parquet|features\.parquet|stats\.parquet|stats_features\.parquet|manifest\.json)$/;
 
 const scope = new URL(self.registration.scope);
 const catalog = new URL("catalog.json", scope).href;

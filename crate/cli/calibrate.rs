@@ -46,7 +46,7 @@ pub async fn run(args: &Calibrate) -> Result<ExitCode> {
         bytes: bytes.len() as u64,
         sha256: Some(hash::sha256(&bytes)),
     };
-    let samples = stats::samples(&place, &manifest)?;
+    let (samples, _) = stats::samples(&place, &manifest)?;
     let clusters = manifest.statistics.as_ref().is_none_or(|s| s.clusters);
     let clock = Clock::start();
     let OfMetrics { swaps, false_alarms, planted } = of_metrics(&samples, args.swaps, args.seed, clusters)?;

@@ -14,8 +14,18 @@ use crate::protocol::{CATALOG_FILE, Catalog, HostedFile, HostedModel, HostedRun,
 use crate::{hash, output, platform};
 
 /// The files of a finished run, the manifest last: a folder with one is complete.
-pub const RUN_FILES: [&str; 4] =
-    [output::METRICS_FILE, output::FEATURES_FILE, output::STATS_FILE, output::MANIFEST_FILE];
+pub const RUN_FILES: [&str; 5] = [
+    output::METRICS_FILE,
+    output::FEATURES_FILE,
+    output::STATS_FILE,
+    output::STATS_FEATURES_FILE,
+    output::MANIFEST_FILE,
+];
+
+/// Whether a run may be without this file: earlier versions did not write it.
+pub fn may_lack(file: &str) -> bool {
+    file == output::STATS_FEATURES_FILE
+}
 
 /// Longest manifest that is read; one names every sample that failed.
 const MAX_MANIFEST_BYTES: u64 = 256 << 20;
@@ -92,7 +102,12 @@ pub fn model(known: &KnownModel, files: &KnownFiles, hashed: bool) -> Result<(Ho
 pub fn is_run(folder: &Path) -> Result<bool> {
     for file in RUN_FILES {
         let path = folder.join(file);
-        let Ok(meta) = path.symlink_metadata() else { return Ok(false) };
+        let Ok(meta) = path.symlink_metadata() else {
+            if may_lack(file) {
+                continue;
+            }
+            return Ok(false);
+        };
         let found = match meta.file_type() {
             kind if kind.is_file() => continue,
             kind if kind.is_symlink() => "a symbolic link",
@@ -107,7 +122,8 @@ pub fn is_run(folder: &Path) -> Result<bool> {
 
 /// No finished run is in `folder`.
 pub fn no_run(folder: &Path) -> Error {
-    Error::missing(format!("a finished run in {}", folder.display()), format!("it has {}", RUN_FILES.join(", ")))
+    let needed: Vec<&str> = RUN_FILES.into_iter().filter(|file| !may_lack(file)).collect();
+    Error::missing(format!("a finished run in {}", folder.display()), format!("it has {}", needed.join(", ")))
 }
 
 /// The manifest in `folder`, read loosely: a run of another version is offered too, and the page says what it

@@ -13,7 +13,7 @@ const LEAST_LINES: usize = 8;
 /// The end of a run on stderr: what went wrong, what was done, what was found, where it is. All but
 /// failed samples fits a screen.
 pub fn closing(out: &Path, finished: &Finished, told: &[String], screen: Screen) -> String {
-    let Finished { comparisons, manifest, measured, failed, counters, .. } = finished;
+    let Finished { comparisons, features, manifest, measured, failed, counters, .. } = finished;
     let mut work = vec![
         format!(
             "{measured} of {} samples on {} in {:.1} s: {:.1} samples/s; {} tokens in {} texts, {} computed",
@@ -35,7 +35,8 @@ pub fn closing(out: &Path, finished: &Finished, told: &[String], screen: Screen)
         |lines: &[String]| lines.iter().map(|l| l.chars().count().div_ceil(screen.columns).max(1)).sum::<usize>();
     // two empty lines, the folder's own line on stdout, and the prompt after it
     let used = height(&work) + height(&next) + 4;
-    let table = verdicts(comparisons, Screen { lines: screen.lines.saturating_sub(used).max(LEAST_LINES), ..screen });
+    let table =
+        verdicts(comparisons, features, Screen { lines: screen.lines.saturating_sub(used).max(LEAST_LINES), ..screen });
     let parts = [failed, work, vec![String::new(), table, String::new()], next];
     parts.concat().join("\n")
 }
@@ -47,7 +48,15 @@ fn next(out: &Path, has_page: bool) -> Vec<String> {
         true => format!("to see it: saescope serve --open {}", quoted(out)),
         false => "to see it: `saescope serve` has the page once `cargo xtask web` built it in a checkout".to_owned(),
     };
-    vec![page, format!("every comparison: {folder}/{}; every sample: {}", output::STATS_FILE, output::METRICS_FILE)]
+    vec![
+        page,
+        format!(
+            "every comparison: {folder}/{}; every sample: {}; every feature: {}",
+            output::STATS_FILE,
+            output::METRICS_FILE,
+            output::STATS_FEATURES_FILE
+        ),
+    ]
 }
 
 /// A path as a shell takes it.

@@ -1,10 +1,11 @@
 //! `saescope inspect`: one text, its tokens, and what its features stand for.
 
 use super::args::Inspect;
-use super::print;
 use super::setup;
+use super::{labels, print};
+use crate::dataset::neuronpedia_url;
 use crate::engine::{self, Question};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown as foreign};
 use crate::metrics::{SINK_MEDIANS, is_sink, median_norm, residual_norm};
 use crate::model::Model;
 use crate::model::ops::Compute;
@@ -45,8 +46,12 @@ pub async fn run(args: &Inspect) -> Result<()> {
     }
     let last_row = |layer: usize| residuals.get(&layer).and_then(|r| r.first()).map(|r| &r[r.len() - d..]);
 
+    let labels = labels::read(&args.labels)?;
     for at in &loaded.saes {
         let Some(x) = last_row(at.layer) else { continue };
+        let entry = loaded.known.as_ref().and_then(|k| k.saes.iter().find(|s| s.layer == at.layer));
+        let id = entry.and_then(|s| s.neuronpedia.as_deref()).or(at.sae.neuronpedia_id.as_deref());
+        let labelled = labels.as_ref().and_then(|labels| Some((labels, labels::dictionary(labels, id, at.layer)?)));
         let mut features = engine::encode(&at.sae, &[x], &compute).await?.pop().unwrap_or_default();
         let active = features.len();
         features.sort_by(|a, b| b.activation.total_cmp(&a.activation).then(a.index.cmp(&b.index)));
@@ -66,8 +71,10 @@ pub async fn run(args: &Inspect) -> Result<()> {
         for (f, promoted) in features.iter().zip(&promoted) {
             let words: Vec<String> = promoted.iter().map(|&(t, _)| shown(model, t)).collect();
             print(&format!("{:>9} {:>11.4}  {}", f.index, f.activation, words.join(" ")))?;
-            let entry = loaded.known.as_ref().and_then(|k| k.saes.iter().find(|s| s.layer == at.layer));
-            match entry.and_then(|s| s.feature_url(f.index)) {
+            if let Some(label) = labelled.and_then(|(labels, dictionary)| labels.label(dictionary, f.index)) {
+                print(&format!("  \"{}\"", foreign(label)))?;
+            }
+            match labelled.map(|(_, dictionary)| dictionary).or(id).and_then(|id| neuronpedia_url(id, f.index)) {
                 Some(url) => print(&format!("  {url}\n"))?,
                 None => print("\n")?,
             }

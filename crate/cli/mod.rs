@@ -2,6 +2,7 @@
 //!
 //! Data goes to stdout, talk to stderr. Exit status 0 done, 1 the work failed, 2 bad usage.
 
+mod active;
 mod analyze;
 pub mod args;
 mod bench;
@@ -14,6 +15,7 @@ mod convert;
 mod dry_run;
 mod durable;
 pub mod embed;
+mod feature_words;
 mod fetch;
 mod folder;
 mod hash;
@@ -22,6 +24,7 @@ pub mod inputs;
 mod inspect;
 mod interrupt;
 mod known;
+mod labels;
 mod memory;
 mod merge;
 mod models;

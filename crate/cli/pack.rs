@@ -48,7 +48,9 @@ pub fn run(args: &args::Pack) -> Result<()> {
         }
         let run = catalog::entry(&name, &manifest);
         let there = args.page.join(&run.url);
-        for file in catalog::RUN_FILES.into_iter().filter(|file| *file != output::MANIFEST_FILE) {
+        let there_is = |file: &str| !catalog::may_lack(file) || folder.join(file).exists();
+        let files = catalog::RUN_FILES.into_iter().filter(|file| *file != output::MANIFEST_FILE);
+        for file in files.filter(|file| there_is(file)) {
             place(&folder.join(file), &there.join(file))?;
         }
         let manifest = shared_manifest(&folder.join(output::MANIFEST_FILE))?;

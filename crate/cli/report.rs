@@ -11,7 +11,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
-use super::{args, catalog, megabytes, pack, print, say, siblings};
+use super::{args, catalog, labels, megabytes, pack, print, say, siblings};
+use crate::dataset::Labels;
 use crate::error::{Error, Result, shown};
 use crate::{output, platform};
 
@@ -21,6 +22,9 @@ const TEMPLATE: &str = include_str!("report/template.html");
 const PLACE: &str = "<!--run-->";
 /// How the document is called where nobody says otherwise.
 const FILE: &str = "report.html";
+
+/// The block of features' labels, which is no file of the run.
+const LABELS: &str = "labels.json";
 
 /// What a document may hold, in bytes of the run's files.
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +48,8 @@ const LIMITS: Limits = Limits { features: 32 << 20, others: 64 << 20 };
 pub fn run(args: &args::Report) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(|| args.run.join(FILE));
     free(&out, args.force)?;
-    let document = of_run(&args.run)?;
+    let labels = labels::read(&args.labels)?;
+    let document = document(&args.run, labels.as_ref(), LIMITS)?;
     save(&document, &out, args.force)?;
     say(&format!("{}: {}, one file with the run in it", out.display(), megabytes(document.len() as u64)));
     print(&format!("{}\n", out.display()))
@@ -55,7 +60,7 @@ pub fn run(args: &args::Report) -> Result<()> {
 /// # Errors
 /// As [`run`], but for writing.
 pub fn of_run(folder: &Path) -> Result<String> {
-    document(folder, LIMITS)
+    document(folder, None, LIMITS)
 }
 
 /// Writes a document, whole or not at all.
@@ -90,7 +95,7 @@ fn free(out: &Path, force: bool) -> Result<()> {
 }
 
 /// The template with the run of a folder in it.
-fn document(folder: &Path, limits: Limits) -> Result<String> {
+fn document(folder: &Path, words: Option<&Labels>, limits: Limits) -> Result<String> {
     let manifest = catalog::is_run(folder)?.then(|| catalog::manifest(folder)).flatten();
     let manifest = manifest.ok_or_else(|| catalog::no_run(folder))?;
     known(folder, &manifest)?;
@@ -114,6 +119,10 @@ fn document(folder: &Path, limits: Limits) -> Result<String> {
         left -= bytes.len() as u64;
         files.push((name, bytes));
     }
+    // earlier runs have none; of too many features the report has what stands in it without them
+    if let Some(bytes) = existing(&folder.join(output::STATS_FEATURES_FILE), left)? {
+        files.push((output::STATS_FEATURES_FILE, bytes));
+    }
     match read(&folder.join(output::FEATURES_FILE), limits.features)? {
         Some(bytes) => files.push((output::FEATURES_FILE, bytes)),
         None => say(&format!(
@@ -123,6 +132,9 @@ fn document(folder: &Path, limits: Limits) -> Result<String> {
         )),
     }
     files.extend(calibration(folder, &manifest)?.map(|bytes| (output::CALIBRATION_FILE, bytes)));
+    if let Some(words) = words {
+        files.push((LABELS, labels::of_run(words, &manifest, folder)?));
+    }
     put(&files)
 }
 
@@ -170,6 +182,11 @@ fn known(folder: &Path, manifest: &Value) -> Result<()> {
     ))
 }
 
+/// [`read`]; none where there is no such file.
+fn existing(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
+    if path.symlink_metadata().is_ok() { read(path, most) } else { Ok(None) }
+}
+
 /// A file of at most so many bytes; none where it is longer.
 fn read(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
     let failed = |e| Error::io(path.display().to_string(), "read", e, "check that the file is readable");
@@ -193,7 +210,7 @@ fn put(files: &[(&str, Vec<u8>)]) -> Result<String> {
     document.push_str(before);
     let writer = concat!("saescope ", env!("CARGO_PKG_VERSION"), ", commit ", env!("SAESCOPE_GIT_COMMIT"));
     for (name, bytes) in files {
-        // names are known ones, and base64 has no letter that means anything to HTML
+        // names are the known ones, and base64 has no letter that means anything to HTML
         document.push_str(&format!(
             "<script type=\"application/octet-stream;base64\" data-file=\"{name}\" data-writer=\"{writer}\">"
         ));
@@ -248,7 +265,7 @@ mod tests {
     #[test]
     fn a_run_is_in_the_document_and_is_no_markup() {
         let dir = run_of(FILES);
-        let document = document(dir.path(), LIMITS).unwrap();
+        let document = document(dir.path(), None, LIMITS).unwrap();
         let held = held(body(&document));
         assert_eq!(
             held.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(),
@@ -266,11 +283,11 @@ mod tests {
     fn sizes_have_limits() {
         let dir = run_of(FILES);
         let names = |limits| -> Vec<String> {
-            held(body(&document(dir.path(), limits).unwrap())).into_iter().map(|(name, _)| name).collect()
+            held(body(&document(dir.path(), None, limits).unwrap())).into_iter().map(|(name, _)| name).collect()
         };
         assert_eq!(names(Limits { features: 8, others: 4096 }).len(), 4);
         assert_eq!(names(Limits { features: 7, others: 4096 }), ["manifest.json", "metrics.parquet", "stats.parquet"]);
-        let error = document(dir.path(), Limits { features: 8, others: 100 }).unwrap_err();
+        let error = document(dir.path(), None, Limits { features: 8, others: 100 }).unwrap_err();
         assert!(matches!(error, Error::Unsupported { .. }), "{error}");
         assert!(error.to_string().contains("saescope serve"), "{error}");
     }
@@ -279,14 +296,14 @@ mod tests {
     fn what_the_manifest_does_not_know_is_refused() {
         let dir = run_of(FILES);
         std::fs::write(dir.path().join("stats.parquet"), "<!--ruN-->").unwrap();
-        let error = document(dir.path(), LIMITS).unwrap_err();
+        let error = document(dir.path(), None, LIMITS).unwrap_err();
         assert!(matches!(error, Error::Mismatch { .. }), "{error}");
         assert!(error.to_string().contains("stats.parquet: expected sha256"), "{error}");
         std::fs::remove_file(dir.path().join("stats.parquet")).unwrap();
-        assert!(matches!(document(dir.path(), LIMITS).unwrap_err(), Error::Missing { .. }));
+        assert!(matches!(document(dir.path(), None, LIMITS).unwrap_err(), Error::Missing { .. }));
         let dir = run_of(FILES);
         std::fs::write(dir.path().join("manifest.json"), r#"{"schema_version": 99}"#).unwrap();
-        let error = document(dir.path(), LIMITS).unwrap_err();
+        let error = document(dir.path(), None, LIMITS).unwrap_err();
         assert!(error.to_string().contains("found 99"), "{error}");
     }
 

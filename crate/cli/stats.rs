@@ -1,4 +1,5 @@
-//! `saescope stats`: the comparisons of a finished run made again, from its metrics.parquet alone.
+//! `saescope stats`: the comparisons of a finished run made again, from its metrics.parquet and, feature by
+//! feature, its features.parquet.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -8,6 +9,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_schema::DataType;
 
+use super::active::ActiveFeatures;
 use super::args::Stats;
 use super::progress::screen;
 use super::verdicts::verdicts;
@@ -18,7 +20,7 @@ use crate::metrics::{self, Cell, Column, Extras, Kind};
 use crate::output::{self, Manifest};
 use crate::platform::{self, MemoryJournal, ReadLimits};
 use crate::run;
-use crate::stats::{self, Samples, Settings};
+use crate::stats::{self, Features, Samples, Settings};
 
 /// Runs the command.
 ///
@@ -30,16 +32,19 @@ pub fn run(args: &Stats) -> Result<ExitCode> {
     let place = folder.join(output::METRICS_FILE);
     let value = serde_json::to_value(&manifest).unwrap_or_default();
     // numbers that are not the run's own would get its name
-    let changed = siblings::unlike(folder, &value, u64::MAX).into_iter();
-    if let Some(line) = changed.into_iter().find(|line| line.starts_with(output::METRICS_FILE)) {
+    let no_features = folder.join(output::FEATURES_FILE).symlink_metadata().is_err();
+    let read = |line: &String| {
+        line.starts_with(output::METRICS_FILE) || (line.starts_with(output::FEATURES_FILE) && !no_features)
+    };
+    if let Some(line) = siblings::unlike(folder, &value, u64::MAX).into_iter().find(read) {
         return Err(Error::mismatch(
             folder.display().to_string(),
-            "the metrics.parquet that its manifest was written with",
+            "the files that its manifest was written with",
             line,
             "take the run's own file",
         ));
     }
-    let samples = samples(&place, &manifest)?;
+    let (samples, ids) = samples(&place, &manifest)?;
     let made = manifest.statistics.as_ref();
     let settings = Settings {
         seed: args.seed.or(made.map(|m| m.seed)).unwrap_or(manifest.noise.seed),
@@ -48,12 +53,25 @@ pub fn run(args: &Stats) -> Result<ExitCode> {
         clusters: !args.independent,
     };
     let comparisons = stats::compare_samples(&samples, settings)?;
-    let bytes = output::stats_parquet(&stats::stats_table(&comparisons))?;
-    let manifest = run::with_statistics(manifest, settings, &bytes);
-    // a reader between the two finds a stats.parquet that the manifest does not name, and is told so
-    platform::write_atomic(folder.join(output::STATS_FILE), &bytes)?;
+    let mut files = vec![(output::STATS_FILE, output::stats_parquet(&stats::stats_table(&comparisons))?)];
+    let mut features = Features::default();
+    if let Some(active) = ActiveFeatures::open(folder, ids.into_iter())? {
+        features = stats::compare_features(&samples, &manifest.layers, &active, settings)?;
+        let (name, mut bytes) = (output::STATS_FEATURES_FILE, Vec::new());
+        let rows = features.rows.iter().map(stats::feature_cells);
+        output::write_rows(name, &stats::feature_columns(), rows, &mut bytes)?;
+        files.push((name, bytes));
+    } else {
+        say(&format!("note: no {} here: features are not compared again", output::FEATURES_FILE));
+    }
+    let named: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+    let manifest = run::with_statistics(manifest, settings, &features.classifiers, &named);
+    // a reader in between finds a file that the manifest does not name, and is told so
+    for (name, bytes) in &files {
+        platform::write_atomic(folder.join(name), bytes)?;
+    }
     platform::write_atomic(folder.join(output::MANIFEST_FILE), &output::manifest_json(&manifest)?)?;
-    say(&verdicts(&comparisons, screen()));
+    say(&verdicts(&comparisons, &features, screen()));
     print(&format!("{}\n", folder.join(output::STATS_FILE).display()))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -80,8 +98,8 @@ pub(super) fn manifest(folder: &Path) -> Result<Manifest> {
     })
 }
 
-/// The numbers of metrics.parquet, with the columns that this version knows.
-pub(super) fn samples(place: &Path, manifest: &Manifest) -> Result<Samples> {
+/// The numbers of metrics.parquet, with the columns that this version knows, and the samples' ids.
+pub(super) fn samples(place: &Path, manifest: &Manifest) -> Result<(Samples, Vec<String>)> {
     let name = place.display().to_string();
     let bytes = platform::read_all(place, ReadLimits::default())?;
     let there = parquet_columns(&name, &bytes)?;
@@ -89,17 +107,24 @@ pub(super) fn samples(place: &Path, manifest: &Manifest) -> Result<Samples> {
     let columns: Vec<Column> = known.into_iter().filter(|column| there.contains(&column.name)).collect();
     let wanted: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     let mut samples = Samples::new(&columns, Box::new(MemoryJournal::default()))?;
+    let mut ids = Vec::new();
+    let id = columns.iter().position(|column| column.name == "sample_id");
     parquet_batches(&name, &bytes, &wanted, |batch| {
         for row in 0..batch.num_rows() {
             let cells: Option<Vec<Cell>> =
                 columns.iter().map(|column| cell(batch.column_by_name(&column.name)?, column.kind, row)).collect();
             let other =
                 || Error::malformed(&name, "columns", "those that this program writes", "others", "is it a run's?");
-            samples.push(&cells.ok_or_else(other)?)?;
+            let cells = cells.ok_or_else(other)?;
+            samples.push(&cells)?;
+            ids.push(match id.and_then(|id| cells.get(id)) {
+                Some(Cell::Text(id)) => id.clone(),
+                _ => String::new(),
+            });
         }
         Ok(())
     })?;
-    Ok(samples)
+    Ok((samples, ids))
 }
 
 /// A cell of a column of this kind; none where the column is of another.

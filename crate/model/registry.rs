@@ -66,13 +66,6 @@ pub struct KnownSae {
     pub sources: Vec<Origin>,
 }
 
-impl KnownSae {
-    /// Page that shows a feature.
-    pub fn feature_url(&self, feature: u32) -> Option<String> {
-        self.neuronpedia.as_ref().map(|id| format!("https://www.neuronpedia.org/{id}/{feature}"))
-    }
-}
-
 impl KnownModel {
     /// The things to fetch, each with its origins: the model first, then its SAEs in order.
     pub fn wanted(&self) -> Vec<(String, &[Origin])> {
@@ -203,7 +196,7 @@ mod tests {
     #[test]
     fn links() {
         let model = find("gemma-2-2b").unwrap();
-        let url = model.saes[2].feature_url(7).unwrap();
-        assert_eq!(url, "https://www.neuronpedia.org/gemma-2-2b/20-gemmascope-res-16k/7");
+        let name = model.saes[2].neuronpedia.as_deref();
+        assert_eq!(name, Some("gemma-2-2b/20-gemmascope-res-16k"));
     }
 }

@@ -278,6 +278,42 @@ pub struct StatisticsInfo {
     pub equivalence_bound: f64,
     /// Whether samples of one cluster were taken together.
     pub clusters: bool,
+    /// How well features tell hallucinations from facts, and what has nothing to do with features; absent in
+    /// earlier runs, and where there are too few samples.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[cfg_attr(test, ts(as = "Option<_>", optional))]
+    pub classifiers: Vec<ClassifierInfo>,
+}
+
+/// A classifier of hallucination against fact: a logistic regression with an L1 penalty, each text scored by a fit
+/// to others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ClassifierInfo {
+    /// What it reads: `features`, `l0`, `n_tokens`, `logprob`.
+    pub reads: String,
+    /// The SAE layer; null for what has none.
+    pub layer: Option<usize>,
+    /// Triples.
+    pub samples: usize,
+    /// Columns that it may use.
+    pub columns: usize,
+    /// Columns that a fit uses, on average.
+    pub kept: f64,
+    /// Area under the ROC curve of the scores; null where there is none.
+    pub auroc: Option<f64>,
+    /// Its 95 % interval, by clusters.
+    pub auroc_interval: Option<(f64, f64)>,
+    /// Triples in closed chains of equal length.
+    pub samples_at_equal_length: usize,
+    /// The area of the same scores among those, where length tells nothing.
+    pub auroc_at_equal_length: Option<f64>,
+    /// Its 95 % interval.
+    pub auroc_at_equal_length_interval: Option<(f64, f64)>,
+    /// Mean area of the same with labels swapped at random.
+    pub swapped_auroc: Option<f64>,
+    /// Share of those areas, the own one among them, that are at least the own one.
+    pub swapped_p: Option<f64>,
 }
 
 /// Where and how numbers were computed.

@@ -20,11 +20,14 @@ pub use calibration::{
 };
 pub use features::{FEATURE_COLUMNS, FeatureColumn, FeaturesWriter, features_parquet, write_features};
 pub use manifest::{
-    Backend, BatchInfo, ComputeInfo, DatasetInfo, DecoderRows, FailedSample, FileInfo, IgnoredField, Manifest,
-    ModelInfo, NoiseInfo, NullsInfo, Precision, ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, StatisticsInfo,
-    Timings, TokenizerInfo, Weights, manifest_json,
+    Backend, BatchInfo, ClassifierInfo, ComputeInfo, DatasetInfo, DecoderRows, FailedSample, FileInfo, IgnoredField,
+    Manifest, ModelInfo, NoiseInfo, NullsInfo, Precision, ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming,
+    StatisticsInfo, Timings, TokenizerInfo, Weights, manifest_json,
 };
-pub use tables::{COLUMNS_KEY, METRICS_FILE, STATS_FILE, TableWriter, metrics_parquet, stats_parquet, write_table};
+pub use tables::{
+    COLUMNS_KEY, METRICS_FILE, STATS_FEATURES_FILE, STATS_FILE, TableWriter, metrics_parquet, stats_parquet,
+    write_rows, write_table,
+};
 pub use timeline::{LaneTime, Timeline, TimelinePart, TimelineSpan};
 
 /// Name of the features' file in a run's folder.

@@ -23,6 +23,9 @@ pub const METRICS_FILE: &str = "metrics.parquet";
 /// Name of the statistics' file in a run's folder.
 pub const STATS_FILE: &str = "stats.parquet";
 
+/// Name of the features' statistics in a run's folder.
+pub const STATS_FEATURES_FILE: &str = "stats_features.parquet";
+
 /// `metrics.parquet` as bytes.
 ///
 /// # Errors
@@ -48,8 +51,21 @@ pub fn stats_parquet(table: &Table) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`TableWriter`].
 pub fn write_table(file: &str, table: &Table, to: impl Write + Send) -> Result<()> {
-    let mut writer = TableWriter::new(file, &table.columns, to)?;
-    table.rows.iter().try_for_each(|row| writer.push(row.clone()))?;
+    write_rows(file, &table.columns, table.rows.iter().cloned(), to)
+}
+
+/// [`write_table`] of rows as they come.
+///
+/// # Errors
+/// As [`TableWriter`].
+pub fn write_rows(
+    file: &str,
+    columns: &[Column],
+    mut rows: impl Iterator<Item = Vec<Cell>>,
+    to: impl Write + Send,
+) -> Result<()> {
+    let mut writer = TableWriter::new(file, columns, to)?;
+    rows.try_for_each(|row| writer.push(row))?;
     writer.close()
 }
 

@@ -301,7 +301,13 @@ pub(crate) fn manifest() -> Manifest {
         },
         noise: NoiseInfo { rule: "relative:0.1".into(), seed: u64::MAX },
         nulls: Some(NullsInfo { draws: 200, seed: u64::MAX, pool_rows: 1024, most_features: 256 }),
-        statistics: Some(StatisticsInfo { seed: u64::MAX, resamples: 10_000, equivalence_bound: 0.3, clusters: true }),
+        statistics: Some(StatisticsInfo {
+            seed: u64::MAX,
+            resamples: 10_000,
+            equivalence_bound: 0.3,
+            clusters: true,
+            classifiers: Vec::new(),
+        }),
         compute: ComputeInfo {
             precision: Precision::F32,
             device: "cpu".into(),

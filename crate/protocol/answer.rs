@@ -439,6 +439,8 @@ pub struct RunFiles {
     pub features: Bytes,
     /// stats.parquet.
     pub stats: Bytes,
+    /// stats_features.parquet.
+    pub stats_features: Bytes,
     /// manifest.json as written.
     pub manifest: String,
     /// In use at the end.

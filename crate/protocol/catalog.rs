@@ -14,7 +14,7 @@ pub struct Catalog {
     /// Models with their SAEs.
     #[serde(default)]
     pub models: Vec<HostedModel>,
-    /// Finished runs: folders with the four files.
+    /// Finished runs: folders with their files.
     #[serde(default)]
     pub runs: Vec<HostedRun>,
     /// Name of the run that the page opens by itself.

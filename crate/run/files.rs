@@ -9,16 +9,18 @@ use super::spool::{Base, Spool};
 use super::timeline::timeline;
 use crate::engine::{Counters, FailedSample};
 use crate::error::{Error, Result, shown};
-use crate::metrics::{Extras, FirstPass, HealthPass, Rows, SinkPass};
+use crate::metrics::{Extras, FirstPass, HealthPass, Rows, SinkPass, TextKind};
 use crate::output::{self, FeaturesWriter, Manifest, TableWriter};
 use crate::platform::{self, Clock, FileSink};
-use crate::stats::{self, Comparison, Samples, Settings};
+use crate::stats::{self, Active, Comparison, FeatureSource, Features, Samples, Settings};
 
 /// What a finished run amounts to; its files are in the sink.
 #[derive(Debug)]
 pub struct Finished {
     /// `stats.parquet` before it was encoded.
     pub comparisons: Vec<Comparison>,
+    /// `stats_features.parquet` before it was encoded, and classifiers by features.
+    pub features: Features,
     /// `manifest.json`
     pub manifest: Manifest,
     /// Samples measured.
@@ -86,8 +88,11 @@ pub fn finish(
     writer.close()?;
     let settings = Settings::from(manifest.noise.seed);
     let comparisons = stats::compare_samples(&numbers, settings)?;
-    drop(numbers);
     let stats_seconds = clock.seconds();
+    clock = Clock::start();
+    let features = stats::compare_features(&numbers, layers, &Measured { spools, samples: &samples }, settings)?;
+    drop(numbers);
+    let features_seconds = clock.seconds();
     clock = Clock::start();
     let mut sorted: Vec<(&str, (usize, usize))> = samples.iter().map(|&at| (spools[at.0].id(at.1), at)).collect();
     sorted.sort_unstable();
@@ -97,6 +102,9 @@ pub fn finish(
     }
     writer.close()?;
     write(&mut sink, output::STATS_FILE, &output::stats_parquet(&stats::stats_table(&comparisons))?)?;
+    let rows = features.rows.iter().map(stats::feature_cells);
+    let to = sink.create(output::STATS_FEATURES_FILE)?;
+    output::write_rows(output::STATS_FEATURES_FILE, &stats::feature_columns(), rows, to)?;
     let encode_seconds = clock.seconds();
     let mut counters = Counters::default();
     spools.iter().for_each(|s| counters += s.counters());
@@ -108,7 +116,7 @@ pub fn finish(
             counters,
             parts: spools.iter().map(|s| s.parts()).sum(),
             timeline: timeline(spools.iter().map(|s| s.times())),
-            more_stages: vec![("stats", stats_seconds), ("encode", encode_seconds)],
+            more_stages: vec![("stats", stats_seconds), ("features", features_seconds), ("encode", encode_seconds)],
             // this process' own, tables and statistics included, and those of earlier parts
             peak_memory: spools.iter().map(|s| s.peak_memory()).max().flatten().max(platform::peak_memory()),
             peak_gpu_buffer,
@@ -117,17 +125,39 @@ pub fn finish(
             sink_warnings: sinks.finish(),
             devices: spools.iter().flat_map(|s| s.devices().iter().cloned()).collect::<BTreeSet<_>>(),
             settings,
+            classifiers: features.classifiers.clone(),
             files: sink.written(),
         },
     );
     write(&mut sink, output::MANIFEST_FILE, &output::manifest_json(&manifest)?)?;
-    let seconds = stats_seconds + encode_seconds;
-    Ok(Finished { comparisons, manifest, measured: samples.len(), failed, counters, seconds })
+    let seconds = stats_seconds + features_seconds + encode_seconds;
+    Ok(Finished { comparisons, features, manifest, measured: samples.len(), failed, counters, seconds })
 }
 
 fn write(sink: &mut dyn FileSink, name: &str, bytes: &[u8]) -> Result<()> {
     let failed = |e| Error::io(name, "write", e, "check the free space and the permissions of the output folder");
     sink.create(name)?.write_all(bytes).map_err(failed)
+}
+
+/// The active features of a run's samples, as its spools hold them.
+struct Measured<'a> {
+    spools: &'a [&'a Spool],
+    samples: &'a [(usize, usize)],
+}
+
+impl FeatureSource for Measured<'_> {
+    fn each(&self, take: &mut dyn FnMut(Active<'_>)) -> Result<()> {
+        for (sample, &(spool, i)) in self.samples.iter().enumerate() {
+            let measured = self.spools[spool].sample(i)?;
+            for text in TextKind::ALL {
+                for of in &measured.text(text).layers {
+                    let (layer, features, activations) = (of.layer, &of.indices, &of.activations);
+                    take(Active { sample, text, layer, features, activations });
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 /// A run's samples in the data set's order.

@@ -12,10 +12,11 @@ use crate::engine::{Batching, Counters, FailedSample, Options};
 use crate::hash;
 use crate::metrics::{LayerHealth, MOST_FEATURES, POOL_ROWS};
 use crate::output::{
-    self, BatchInfo, ComputeInfo, DatasetInfo, DecoderRows, FileInfo, IgnoredField, Manifest, ModelInfo, NoiseInfo,
-    NullsInfo, ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, StatisticsInfo, Timeline, Timings, TokenizerInfo,
+    self, BatchInfo, ClassifierInfo, ComputeInfo, DatasetInfo, DecoderRows, FileInfo, IgnoredField, Manifest,
+    ModelInfo, NoiseInfo, NullsInfo, ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, StatisticsInfo, Timeline,
+    Timings, TokenizerInfo,
 };
-use crate::stats::Settings;
+use crate::stats::{Classifier, Settings};
 
 /// Everything that is known of a run before it is measured.
 pub struct Parts<'a> {
@@ -159,21 +160,45 @@ fn saes(loaded: &Loaded, hashes: Vec<Vec<FileInfo>>) -> Vec<SaeInfo> {
     loaded.saes.iter().zip(hashes).map(info).collect()
 }
 
-/// What comparisons are made with, as the manifest has it.
-pub(super) fn statistics(settings: Settings) -> StatisticsInfo {
+/// What comparisons are made with, and what classifiers say, as the manifest has it.
+pub(super) fn statistics(settings: Settings, classifiers: &[Classifier]) -> StatisticsInfo {
     let Settings { seed, resamples, bound, clusters } = settings;
-    StatisticsInfo { seed, resamples, equivalence_bound: bound, clusters }
+    let classifiers = classifiers.iter().map(classifier).collect();
+    StatisticsInfo { seed, resamples, equivalence_bound: bound, clusters, classifiers }
 }
 
-/// A finished run's manifest with other comparisons: what they were made with, and their file.
+fn classifier(of: &Classifier) -> ClassifierInfo {
+    ClassifierInfo {
+        reads: of.reads.to_owned(),
+        layer: of.layer,
+        samples: of.n,
+        columns: of.columns,
+        kept: of.kept,
+        auroc: of.auroc.map(|auroc| auroc.area),
+        auroc_interval: of.auroc.and_then(|auroc| auroc.interval),
+        samples_at_equal_length: of.n_matched,
+        auroc_at_equal_length: of.matched.map(|auroc| auroc.area),
+        auroc_at_equal_length_interval: of.matched.and_then(|auroc| auroc.interval),
+        swapped_auroc: of.swapped.map(|swapped| swapped.mean),
+        swapped_p: of.swapped.map(|swapped| swapped.p),
+    }
+}
+
+/// A finished run's manifest with other comparisons: what they were made with, and their files, by name.
 #[must_use]
-pub fn with_statistics(mut manifest: Manifest, settings: Settings, file: &[u8]) -> Manifest {
-    manifest.statistics = Some(statistics(settings));
-    let info =
-        FileInfo { path: output::STATS_FILE.to_owned(), bytes: file.len() as u64, sha256: Some(hash::sha256(file)) };
-    match manifest.files.iter_mut().find(|known| known.path == info.path) {
-        Some(known) => *known = info,
-        None => manifest.files.push(info),
+pub fn with_statistics(
+    mut manifest: Manifest,
+    settings: Settings,
+    classifiers: &[Classifier],
+    files: &[(&str, &[u8])],
+) -> Manifest {
+    manifest.statistics = Some(statistics(settings, classifiers));
+    for (path, file) in files {
+        let info = FileInfo { path: (*path).to_owned(), bytes: file.len() as u64, sha256: Some(hash::sha256(file)) };
+        match manifest.files.iter_mut().find(|known| known.path == info.path) {
+            Some(known) => *known = info,
+            None => manifest.files.push(info),
+        }
     }
     manifest
 }
@@ -204,6 +229,8 @@ pub(super) struct Results {
     pub(super) devices: BTreeSet<String>,
     /// What the comparisons were made with.
     pub(super) settings: Settings,
+    /// Classifiers by features, and their baselines.
+    pub(super) classifiers: Vec<Classifier>,
     /// The files beside the manifest.
     pub(super) files: Vec<FileInfo>,
 }
@@ -224,6 +251,7 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
         sink_warnings,
         devices,
         settings,
+        classifiers,
         files,
     } = results;
     let of_devices = (devices.len() > 1).then(|| {
@@ -267,7 +295,7 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
         .chain(of_failures)
         .collect();
     manifest.sae_health = health;
-    manifest.statistics = Some(statistics(settings));
+    manifest.statistics = Some(statistics(settings, &classifiers));
     manifest.files = files;
     manifest.failed_samples = failed
         .into_iter()

@@ -8,13 +8,14 @@ use super::chains::{TokenCounts, closed_chains};
 use super::clusters::Clusters;
 use super::effect::{cohens_dz, hedges_correction, mean, pearson, standard_deviation, varies};
 use super::equivalence::{Equivalence, equivalence};
+use super::grounds::Grounds;
 use super::length::{Adjusted, MIN_CHAINS, adjust_for_length, mean_over};
 use super::likelihood::grades;
 use super::multiple::{benjamini_hochberg, holm};
 use super::power::smallest_detectable_dz;
 use super::rank::wilcoxon_signed_rank;
 use super::resample::{sign_flip_p, stream};
-use super::samples::{Samples, lacks};
+use super::samples::Samples;
 use super::series::{LENGTH, LIKELIHOOD, Series, Triple, series};
 use super::settings::Settings;
 use super::verdict::{Verdict, verdict};
@@ -147,18 +148,17 @@ pub fn compare(metrics: &Table, settings: impl Into<Settings>) -> Result<Vec<Com
 /// As [`compare`].
 pub fn compare_samples(samples: &Samples, settings: impl Into<Settings>) -> Result<Vec<Comparison>> {
     let settings = settings.into();
-    let of_column = |name: &str| samples.position(name).map(|column| samples.numbers(column)).transpose();
-    let Tokens { tokens, domain_of, domains } = Tokens::of(samples)?;
-    let logprobs = of_column("logprob_fact")?.zip(of_column("logprob_hall")?);
-    let likelihoods = logprobs.map(|(fact, hall)| grades(&domain_of, &fact, &hall));
+    let grounds = Grounds::new(samples)?;
+    let Grounds { domains, domain_of, tokens } = &grounds;
+    let logprobs = samples.numbers_of("logprob_fact")?.zip(samples.numbers_of("logprob_hall")?);
+    let likelihoods = logprobs.map(|(fact, hall)| grades(domain_of, &fact, &hall));
     let one_domain = domains.len() == 1;
-    let everything = if domains.contains("all") && !one_domain { "(all)" } else { "all" };
-    let mut groups: Vec<(String, Vec<usize>)> = vec![(everything.to_owned(), (0..samples.len()).collect())];
-    for domain in domains.into_iter().filter(|_| !one_domain) {
+    let mut groups: Vec<(&str, Vec<usize>)> = vec![(grounds.everything(), (0..samples.len()).collect())];
+    for domain in domains.iter().filter(|_| !one_domain) {
         let rows = (0..samples.len()).filter(|&sample| samples.domain(sample) == domain).collect();
         groups.push((domain, rows));
     }
-    let data = Data { samples, tokens: &tokens, likelihoods: likelihoods.as_deref(), domain_of: &domain_of, settings };
+    let data = Data { samples, tokens, likelihoods: likelihoods.as_deref(), domain_of, settings };
 
     let all_series = series(&samples.columns);
     let groups: Vec<Group> = groups.iter().map(|(domain, rows)| Group::new(domain, rows, &data)).collect();
@@ -179,34 +179,6 @@ pub fn compare_samples(samples: &Samples, settings: impl Into<Settings>) -> Resu
         comparisons.extend(group);
     }
     Ok(comparisons)
-}
-
-/// Token counts and domains of all samples.
-pub(super) struct Tokens {
-    /// None where a count is missing.
-    pub tokens: Vec<Option<TokenCounts>>,
-    /// Numbers of their domains.
-    pub domain_of: Vec<usize>,
-    /// Names of the domains, in the order of their numbers.
-    pub domains: BTreeSet<String>,
-}
-
-impl Tokens {
-    /// Of these samples.
-    pub fn of(samples: &Samples) -> Result<Self> {
-        let column = |name: &str| samples.position(name).ok_or_else(|| lacks(name));
-        let (facts, halls) = (samples.numbers(column("n_tokens_fact")?)?, samples.numbers(column("n_tokens_hall")?)?);
-        let prompts = samples.position("n_tokens_prompt").map(|column| samples.numbers(column)).transpose()?;
-        let domains: BTreeSet<String> = samples.domains().iter().cloned().collect();
-        let number: BTreeMap<&str, usize> = domains.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect();
-        let domain_of: Vec<usize> = (0..samples.len()).map(|sample| number[samples.domain(sample)]).collect();
-        let counts = |sample: usize| {
-            let count = |numbers: &Vec<f64>| Some(numbers[sample].round() as i64).filter(|_| !numbers[sample].is_nan());
-            let prompt = prompts.as_ref().map_or(Some(0), count)?;
-            Some(TokenCounts { domain: domain_of[sample], prompt, fact: count(&facts)?, hall: count(&halls)? })
-        };
-        Ok(Self { tokens: (0..samples.len()).map(counts).collect(), domain_of, domains })
-    }
 }
 
 /// What is known of all samples.

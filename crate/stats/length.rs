@@ -48,12 +48,22 @@ pub fn adjust_for_length(
     scale: f64,
     random: &mut impl RngCore,
 ) -> Option<Adjusted> {
+    adjust_by(differences, chains, scale, |sums| sign_flip_p(sums, random))
+}
+
+/// [`adjust_for_length`] with another test of the chains' sums; none where that says nothing.
+pub(super) fn adjust_by(
+    differences: &[f64],
+    chains: &[Vec<usize>],
+    scale: f64,
+    test: impl FnOnce(&[f64]) -> Option<f64>,
+) -> Option<Adjusted> {
     if chains.len() < MIN_CHAINS {
         return None;
     }
     let sums = chain_sums(differences, chains, scale);
     let sizes: Vec<f64> = chains.iter().map(|chain| chain.len() as f64).collect();
-    let p = sign_flip_p(&sums, random)?;
+    let p = test(&sums)?;
     let (Mean { estimate, error, df }, residuals) = mean_over(&sums, &sizes);
     let t = StudentsT::new(0.0, 1.0, df).ok().filter(|_| varies(&residuals, scale));
     let interval = t.map(|t| {

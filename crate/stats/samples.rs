@@ -145,6 +145,14 @@ impl Samples {
         Ok(out)
     }
 
+    /// [`Samples::numbers`] of the column of this name; none where there is no such column.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub(super) fn numbers_of(&self, name: &str) -> Result<Option<Vec<f64>>> {
+        self.position(name).map(|column| self.numbers(column)).transpose()
+    }
+
     /// A sample's domain.
     pub(super) fn domain(&self, sample: usize) -> &str {
         &self.domains[self.domain[sample] as usize]

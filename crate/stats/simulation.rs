@@ -22,7 +22,7 @@ pub(super) fn integer(random: &mut Random, low: i64, high: i64) -> i64 {
 }
 
 /// Uniform on (0, 1).
-fn uniform(random: &mut Random) -> f64 {
+pub(super) fn uniform(random: &mut Random) -> f64 {
     ((random.next_u64() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
 }
 

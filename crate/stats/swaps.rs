@@ -12,8 +12,8 @@ use rand_chacha::rand_core::RngCore;
 
 use super::chains::{TokenCounts, closed_chains};
 use super::clusters::Clusters;
-use super::compare::Tokens;
 use super::effect::{mean, standard_deviation, varies};
+use super::grounds::Grounds;
 use super::length::{Adjusted, MIN_CHAINS, chain_sums};
 use super::multiple::benjamini_hochberg;
 use super::resample::{Patterns, Reached, stream};
@@ -86,7 +86,7 @@ pub struct Swapped {
 /// # Errors
 /// As [`super::compare_samples`].
 pub fn swapped(samples: &Samples, settings: &SwapSettings) -> Result<Swapped> {
-    let Tokens { tokens, domain_of, .. } = Tokens::of(samples)?;
+    let Grounds { tokens, domain_of, .. } = Grounds::new(samples)?;
     let label = |row: usize| if settings.clusters { samples.cluster(row) } else { row as u32 };
     let taken = taken(samples.len(), settings, label);
     let asked: Vec<Series> = series(&samples.columns)

@@ -3,9 +3,9 @@
 use super::compare::Comparison;
 use crate::metrics::{Cell, Column, Kind, Table};
 
-/// A column of `stats.parquet`, said once.
+/// A column of `stats.parquet`, or of another table of rows `R`, said once.
 #[derive(Debug, Clone, Copy)]
-pub struct StatColumn {
+pub struct StatColumn<R = Comparison> {
     /// Name as it stands in the file.
     pub name: &'static str,
     /// Type.
@@ -16,30 +16,30 @@ pub struct StatColumn {
     pub unit: &'static str,
     /// What it is, without the full stop.
     pub meaning: &'static str,
-    /// Its cell in the row of a comparison.
-    cell: fn(&Comparison) -> Cell,
+    /// Its cell in a row.
+    pub(super) cell: fn(&R) -> Cell,
 }
 
-const fn text(name: &'static str, meaning: &'static str, cell: fn(&Comparison) -> Cell) -> StatColumn {
+pub(super) const fn text<R>(name: &'static str, meaning: &'static str, cell: fn(&R) -> Cell) -> StatColumn<R> {
     StatColumn { name, kind: Kind::Utf8, null: None, unit: "", meaning, cell }
 }
 
-const fn count(
+pub(super) const fn count<R>(
     name: &'static str,
     unit: &'static str,
     meaning: &'static str,
-    cell: fn(&Comparison) -> Cell,
-) -> StatColumn {
+    cell: fn(&R) -> Cell,
+) -> StatColumn<R> {
     StatColumn { name, kind: Kind::Int64, null: None, unit, meaning, cell }
 }
 
-const fn number(
+pub(super) const fn number<R>(
     name: &'static str,
     unit: &'static str,
     null: &'static str,
     meaning: &'static str,
-    cell: fn(&Comparison) -> Cell,
-) -> StatColumn {
+    cell: fn(&R) -> Cell,
+) -> StatColumn<R> {
     StatColumn { name, kind: Kind::Float64, null: Some(null), unit, meaning, cell }
 }
 
@@ -290,12 +290,17 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
 /// `stats.parquet` of these comparisons, in their order: [`STAT_COLUMNS`]. Nulls stand where a
 /// definition has nothing to apply to.
 pub fn stats_table(comparisons: &[Comparison]) -> Table {
-    let columns = STAT_COLUMNS.iter().map(|c| Column {
+    let row = |comparison| STAT_COLUMNS.iter().map(|column| (column.cell)(comparison)).collect();
+    Table { columns: columns_of(STAT_COLUMNS), rows: comparisons.iter().map(row).collect() }
+}
+
+/// The columns of a file with these.
+pub(super) fn columns_of<R>(columns: &[StatColumn<R>]) -> Vec<Column> {
+    let column = |c: &StatColumn<R>| Column {
         nullable: c.null.is_some(),
         unit: c.unit,
         description: c.meaning.to_owned(),
         ..Column::new(c.name, c.kind)
-    });
-    let row = |comparison| STAT_COLUMNS.iter().map(|column| (column.cell)(comparison)).collect();
-    Table { columns: columns.collect(), rows: comparisons.iter().map(row).collect() }
+    };
+    columns.iter().map(column).collect()
 }

@@ -95,6 +95,7 @@ pub(super) async fn analyze(
         metrics: bytes(output::METRICS_FILE),
         features: bytes(output::FEATURES_FILE),
         stats: bytes(output::STATS_FILE),
+        stats_features: bytes(output::STATS_FEATURES_FILE),
         manifest: String::from_utf8_lossy(files.bytes(output::MANIFEST_FILE)).into_owned(),
         memory: memory(),
     })

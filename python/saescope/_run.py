@@ -13,7 +13,7 @@ from ._saescope import Table
 
 
 class Run:
-    """A finished run: a folder with four files.
+    """A finished run: a folder with five files.
 
     The tables are read from the folder when they are first asked for. They give Arrow through the PyCapsule
     interface: ``polars.DataFrame(run.metrics)``, ``pyarrow.table(run.metrics)``,
@@ -39,6 +39,11 @@ class Run:
     def stats(self) -> Table:
         """One row per metric and domain: effect size, interval, permutation test, length control."""
         return _saescope.read_table(self.folder / "stats.parquet")
+
+    @cached_property
+    def stats_features(self) -> Table:
+        """One row per feature (and domain): where it is active, its tests, what is left at equal length."""
+        return _saescope.read_table(self.folder / "stats_features.parquet")
 
     @cached_property
     def manifest(self) -> dict[str, Any]:

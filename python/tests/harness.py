@@ -14,7 +14,7 @@ from typing import Any
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MODELS = REPOSITORY / "tests/golden/models"
-TABLES = ["metrics.parquet", "features.parquet", "stats.parquet"]
+TABLES = ["metrics.parquet", "features.parquet", "stats.parquet", "stats_features.parquet"]
 # the clean environment's own command, and the native program where there is one
 SCRIPT = Path(sys.executable).with_name("saescope.exe" if os.name == "nt" else "saescope")
 PROGRAM = Path(os.environ.get("SAESCOPE_PROGRAM") or SCRIPT)

@@ -10,6 +10,8 @@ import { root } from "./harness/paths.mjs";
 const load = async (path) => (await runnerImport(path, { root, configFile: false, logLevel: "error" })).module;
 const { signTest, qValues, FEWEST_DISCORDANT } = await load("./www/report/exact.ts");
 const { tested } = await load("./www/report/presence.ts");
+const { featureLines, wordsOf: featureWords } = await load("./www/report/featureTables.ts");
+const { captionOf, readsOf } = await load("./www/report/classifiers.ts");
 const { density, resampledMeans } = await load("./www/report/bootstrap.ts");
 const { wordsOf } = await load("./www/report/words.ts");
 const { Table } = await load("./www/data/table.ts");
@@ -144,4 +146,34 @@ test("resampled means have the spread of a mean, and are the same each time", ()
   const area = curve.reduce((sum, { height }) => sum + height, 0) * (curve[1].at - curve[0].at);
   assert.ok(Math.abs(area - 1) < 0.02, `a density of area ${area}`);
   assert.deepEqual(density(resampledMeans([3, 3, 3])), [], "nothing varies");
+});
+
+/** stats_features.parquet with these rows. */
+function featureTable(rows) {
+  const names = ["layer", "feature", "n_fact", "n_hall", "n_ghost", "n_missing", "presence_q", "cohens_dz", "q_value", "length_adjusted_q"];
+  const columns = names.map((name) => ({ name, kind: "float", values: Float64Array.from(rows, (row) => row[name] ?? NaN) }));
+  return new Table({ rows: rows.length, columns: [...columns, { name: "verdict", kind: "text", values: rows.map((row) => row.verdict ?? "") }], schemaVersion: 4 });
+}
+
+test("features stand by their verdicts, and rows of domains are left out", () => {
+  const one = (feature, verdict, q, adjusted = NaN) => ({ layer: 6, feature, verdict, q_value: q, length_adjusted_q: adjusted, cohens_dz: 0.3 });
+  const lines = featureLines(featureTable([
+    one(1, "no_difference", 0.9), one(2, "explained_by_length", 0.001), one(3, "survives_length_control", 0.04, 0.03), one(4, undefined, NaN),
+    one(5, "survives_length_control", 0.2, 0.001), one(6, "undecided", 0.3),
+  ]));
+  assert.deepEqual(lines.map(({ feature }) => feature), [5, 3, 2, 6, 1]);
+  assert.match(featureWords(lines), /^Of 5 features that are active in at least six independent samples, 2 survive the length control; 1 is explained by length, 0 have no length control\.$/);
+  assert.match(featureWords(lines.slice(3)), /none survives/);
+  assert.match(featureWords([]), /^No feature/);
+});
+
+test("a classifier is told beside length, and what chance does", () => {
+  const one = (reads, layer, auroc, more = {}) => ({ reads, layer, auroc, samples: 90, samples_at_equal_length: 40, columns: 3, kept: 2, swapped_p: 0.02, ...more });
+  const all = [one("features", 6, 0.55), one("l0", 6, 0.8), one("features", 14, 0.61, { auroc_at_equal_length: 0.5 }), one("n_tokens", null, 0.74)];
+  const said = captionOf(all);
+  assert.match(said, /layer 14 together .* AUROC of 0\.610, the best of 2 layers; length alone with 0\.740\. At equal length the features’ is 0\.500\.$/);
+  assert.match(captionOf([one("features", 6, 0.5, { swapped_p: 0.5 })]), /Labels swapped at random do as well\.$/);
+  assert.equal(readsOf(one("l0", 6)), "number of features (L0), layer 6");
+  // a file may call it as it likes
+  assert.equal(readsOf(one("constructor", null)), "constructor");
 });

@@ -18,7 +18,7 @@ import { accessible, by, fits, state } from "./harness/view.mjs";
 const TIME = { timeout: 300_000 };
 /** Of 200 samples. */
 const MOST_BYTES = 3e6;
-const FILES = ["metrics.parquet", "features.parquet", "stats.parquet", "manifest.json"];
+const FILES = ["metrics.parquet", "features.parquet", "stats.parquet", "stats_features.parquet", "manifest.json"];
 
 let scratch, run, file, browser, page, asked;
 
@@ -84,7 +84,8 @@ test("a report opens from a disk without a network, and shows the whole run", TI
   assert.equal(await page.locator(".part-estimation .panel svg").count(), 6, "estimation plots");
   assert.equal(await page.locator('[data-test="sae-health"] tbody tr').count(), 3);
   assert.equal(await page.locator(".presence-layer").count(), 3);
-  assert.match(await by(page, "presence-words").innerText(), /Of [\d,]+ features/);
+  assert.match(await by(page, "features-words").innerText(), /Of [\d,]+ features/);
+  assert.equal(await page.locator('[data-test="panel-classifiers"] svg').count(), 1, "classifiers");
 
   // the words claim what the table has
   const stats = (await rows(readFileSync(join(run, "stats.parquet")))).filter((row) => row.domain === "all" && row.metric !== "n_tokens" && !row.metric.endsWith("_diff"));

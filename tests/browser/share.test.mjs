@@ -46,7 +46,7 @@ test("a link restores the set-up", { timeout: 120_000 }, async () => {
 });
 
 test("a run is opened from its files, and by its address", { timeout: 120_000 }, async () => {
-  const files = ["metrics.parquet", "features.parquet", "stats.parquet", "manifest.json"];
+  const files = ["metrics.parquet", "features.parquet", "stats.parquet", "stats_features.parquet", "manifest.json"];
   const paths = files.map((name) => join(dist, "runs/demo", name));
   await open(page, host, "#/results");
   await state(page, "ready");

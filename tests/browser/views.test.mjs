@@ -240,7 +240,7 @@ test("results of a single domain show every comparison once", { timeout: 120_000
   const data = `only=${join(golden, name, "texts.json")}`;
   const options = ["--device", "cpu", "--model", join(golden, name, "model"), "--dataset", data, "--out", out];
   execFileSync(program, ["analyze", ...options, ...saes], { stdio: ["ignore", "ignore", "pipe"] });
-  const files = ["metrics.parquet", "features.parquet", "stats.parquet", "manifest.json"].map((file) => join(out, file));
+  const files = ["metrics.parquet", "features.parquet", "stats.parquet", "stats_features.parquet", "manifest.json"].map((file) => join(out, file));
   await page.setViewportSize(WIDE);
   await open(page, host, "#/results");
   await state(page, "ready");

@@ -1,7 +1,7 @@
 // Reads manifest.json. Its shape is that of crate/output/manifest.rs, from which it is written; what an
 // earlier version did not have is optional there.
 
-import { SCHEMA_VERSION, type FailedSample, type FileInfo, type IgnoredField, type LaneTime, type LayerHealth, type Manifest, type NullsInfo, type SaeInfo, type StageTiming, type StatisticsInfo, type Timeline, type TimelinePart } from "../generated/manifest";
+import { SCHEMA_VERSION, type ClassifierInfo, type FailedSample, type FileInfo, type IgnoredField, type LaneTime, type LayerHealth, type Manifest, type NullsInfo, type SaeInfo, type StageTiming, type StatisticsInfo, type Timeline, type TimelinePart } from "../generated/manifest";
 import { failure, wordsOf } from "../engine/failure";
 import { flag, list, maybe, number, object, text, tuple, whole } from "./shape";
 
@@ -33,7 +33,32 @@ const MANIFEST = object<Manifest>({
   dataset: object<Manifest["dataset"]>({ files: list(file), samples: number, limit: maybe(number), skipped_rows: list(text) }),
   noise: object<Manifest["noise"]>({ rule: text, seed: number }),
   nulls: maybe(object<NullsInfo>({ draws: number, seed: number, pool_rows: number, most_features: number })),
-  statistics: maybe(object<StatisticsInfo>({ seed: number, resamples: number, equivalence_bound: number, clusters: flag })),
+  statistics: maybe(
+    object<StatisticsInfo>({
+      seed: number,
+      resamples: number,
+      equivalence_bound: number,
+      clusters: flag,
+      classifiers: maybe(
+        list(
+          object<ClassifierInfo>({
+            reads: text,
+            layer: maybe(whole),
+            samples: whole,
+            columns: whole,
+            kept: number,
+            auroc: maybe(number),
+            auroc_interval: maybe(tuple(number, number)),
+            samples_at_equal_length: whole,
+            auroc_at_equal_length: maybe(number),
+            auroc_at_equal_length_interval: maybe(tuple(number, number)),
+            swapped_auroc: maybe(number),
+            swapped_p: maybe(number),
+          }),
+        ),
+      ),
+    }),
+  ),
   compute: object<Manifest["compute"]>({ precision: text, device: text, adapter: maybe(text), backend: text, weights: text }),
   batch: object<Manifest["batch"]>({ texts: number, tokens: number, tokens_computed: number }),
   timings: object<Manifest["timings"]>({

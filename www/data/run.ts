@@ -15,8 +15,8 @@ export type { Manifest } from "./manifest";
 export type { LayerFeatures, SampleFeatures, TextKind } from "./features";
 export type { Presence } from "./presence";
 
-/** The four files of a run. */
-export const FILES = ["metrics.parquet", "features.parquet", "stats.parquet", "manifest.json"] as const;
+/** The files of a run; earlier ones have no stats_features.parquet. */
+export const FILES = ["metrics.parquet", "features.parquet", "stats.parquet", "stats_features.parquet", "manifest.json"] as const;
 export type FileName = (typeof FILES)[number];
 
 export interface Run {
@@ -41,10 +41,14 @@ export interface Run {
   readonly notes: string[];
   /** Whether there is a features.parquet (it may not have been fetched yet). */
   readonly hasFeatures: boolean;
+  /** Whether there is a stats_features.parquet (it may not have been fetched yet). */
+  readonly hasFeatureStats: boolean;
   /** The row of a sample; undefined where it has none. */
   rowOf(sampleId: string): number | undefined;
   /** Active features of a sample; null where the run has none of it. The first call reads the file. */
   features(sampleId: string): Promise<SampleFeatures | null>;
+  /** Comparisons by feature; null where the run has none. The first call reads the file. */
+  featureStats(): Promise<Table | null>;
   /** How often each feature is active in facts and in hallucinations; null without features.parquet. */
   presence(): Promise<Presence[] | null>;
   /** The bytes of a file as they were opened; null where the run lacks it. */
@@ -57,6 +61,7 @@ interface Parts {
   metrics: Blob;
   stats?: Blob | undefined;
   features?: (() => Promise<Blob>) | undefined;
+  featureStats?: (() => Promise<Blob>) | undefined;
   manifest?: string | object | undefined;
   origin: string;
   partial: boolean;
@@ -69,14 +74,15 @@ let opened = 0;
 
 /** Opens the files that the engine wrote. */
 export function openRun(
-  files: { metrics: Uint8Array; stats?: Uint8Array; features?: Uint8Array; manifest: string | object },
+  files: { metrics: Uint8Array; stats?: Uint8Array; features?: Uint8Array; stats_features?: Uint8Array; manifest: string | object },
   origin: string,
 ): Promise<Run> {
-  const { features } = files;
+  const { features, stats_features: featureStats } = files;
   return assemble({
     metrics: blob(files.metrics),
     stats: files.stats && blob(files.stats),
     features: features && (() => Promise.resolve(blob(features))),
+    featureStats: featureStats && (() => Promise.resolve(blob(featureStats))),
     manifest: files.manifest,
     origin,
     partial: false,
@@ -92,7 +98,7 @@ export function openPartial(metrics: Uint8Array): Promise<Run> {
 export function runFolder(url: string): URL {
   if (!URL.canParse(url, document.baseURI)) throw failure("usage", `${shown(url)}: expected the address of a run, found none`);
   const folder = new URL(url, document.baseURI);
-  folder.pathname = folder.pathname.replace(/(manifest\.json|(metrics|stats|features)\.parquet)$/, "");
+  folder.pathname = folder.pathname.replace(/(manifest\.json|(metrics|stats|features|stats_features)\.parquet)$/, "");
   if (!folder.pathname.endsWith("/")) folder.pathname += "/";
   return folder;
 }
@@ -104,7 +110,7 @@ export function runFile(folder: URL, name: FileName): URL {
   return address;
 }
 
-/** Opens a run's folder on the web. features.parquet is fetched when it is first needed. */
+/** Opens a run's folder on the web. What is large is fetched when it is first needed. */
 export async function fetchRun(url: string): Promise<Run> {
   const folder = runFolder(url);
   const at = (name: FileName) => runFile(folder, name);
@@ -117,6 +123,7 @@ export async function fetchRun(url: string): Promise<Run> {
     metrics: metrics as Blob,
     stats: stats ?? undefined,
     features: async () => (await fetchFile(at("features.parquet"))) as Blob,
+    featureStats: async () => (await fetchFile(at("stats_features.parquet"))) as Blob,
     manifest: await manifestText(manifest as Blob),
     origin: folder.origin === location.origin ? folder.pathname : folder.href,
     partial: false,
@@ -125,8 +132,10 @@ export async function fetchRun(url: string): Promise<Run> {
 
 /** Opens files of one run that the user picked or dropped; metrics.parquet is enough. */
 export async function openFiles(files: File[]): Promise<Run> {
+  // `stats_features` has the names of two others in it
+  const isFeatureStats = (name: string) => /stats_features.*\.parquet$/i.test(name);
   const find = (part: string, suffix: string) =>
-    files.find((file) => file.name.toLowerCase().includes(part) && file.name.toLowerCase().endsWith(suffix));
+    files.find(({ name }) => name.toLowerCase().includes(part) && name.toLowerCase().endsWith(suffix) && !isFeatureStats(name));
   const parquet = files.filter((file) => file.name.toLowerCase().endsWith(".parquet"));
   const metrics = find("metrics", ".parquet") ?? (parquet.length === 1 && !/features|stats/i.test(parquet[0]!.name) ? parquet[0] : undefined);
   if (metrics === undefined) {
@@ -138,11 +147,13 @@ export async function openFiles(files: File[]): Promise<Run> {
     });
   }
   const features = find("features", ".parquet");
+  const featureStats = files.find(({ name }) => isFeatureStats(name));
   const manifest = find("manifest", ".json");
   return assemble({
     metrics,
     stats: find("stats", ".parquet"),
     features: features && (() => Promise.resolve(features)),
+    featureStats: featureStats && (() => Promise.resolve(featureStats)),
     manifest: manifest && (await manifestText(manifest)),
     origin: manifest === undefined ? `file ${metrics.name}` : `files ${metrics.name}, ${manifest.name}`,
     partial: false,
@@ -157,7 +168,7 @@ async function assemble(parts: Parts): Promise<Run> {
   }
 }
 
-async function build({ metrics: metricsBlob, stats: statsBlob, features, manifest: source, origin, partial }: Parts): Promise<Run> {
+async function build({ metrics: metricsBlob, stats: statsBlob, features, featureStats, manifest: source, origin, partial }: Parts): Promise<Run> {
   const manifest = source === undefined ? null : readManifest(source);
   const table = async (name: string, bytes: Blob, needed: string[]) => {
     const read = new Table(await askData<"table">({ type: "table", name, blob: bytes, needed }));
@@ -200,6 +211,20 @@ async function build({ metrics: metricsBlob, stats: statsBlob, features, manifes
     if (wrong !== null) throw failure("mismatch", wrong, "it is not the file that this run wrote; copy the run again");
     return blob;
   };
+  // a folder's is there where its manifest knows of it
+  const known = manifest === null || (manifest.files ?? []).some(({ path }) => path === "stats_features.parquet");
+  let featureStatsBlob: Promise<Blob> | null = null;
+  let featureTable: Promise<Table> | null = null;
+  const checkedFeatureStats = async (load: () => Promise<Blob>): Promise<Blob> => {
+    const blob = await load();
+    const wrong = await unlike("stats_features.parquet", blob, manifest);
+    if (wrong !== null) throw failure("mismatch", wrong, "it is not the file that this run wrote; copy the run again");
+    return blob;
+  };
+  const loadFeatureStats =
+    featureStats && known ? () => (featureStatsBlob ??= retryable(checkedFeatureStats(featureStats), () => (featureStatsBlob = null))) : null;
+  const openFeatureTable = async (load: () => Promise<Blob>): Promise<Table> =>
+    table("stats_features.parquet", await load(), ["layer", "feature", "domain", "n_fact", "n_hall", "verdict"]);
   const loadFeatures = features && (() => (featuresBlob ??= retryable(checkedFeatures(features), () => (featuresBlob = null))));
   const openIndex = async (): Promise<null> =>
     askData<"open-features">({ type: "open-features", key, blob: await (loadFeatures as () => Promise<Blob>)() });
@@ -217,11 +242,16 @@ async function build({ metrics: metricsBlob, stats: statsBlob, features, manifes
     partial,
     notes: [...notesOf(manifest, metrics), ...wrong],
     hasFeatures: features !== undefined,
+    hasFeatureStats: loadFeatureStats !== null,
     rowOf: (sampleId) => rows.get(sampleId),
     async features(sampleId) {
       if (loadFeatures === undefined) return null;
       await (index ??= retryable(openIndex(), () => (index = null)));
       return askData<"features">({ type: "features", key, sampleId });
+    },
+    async featureStats() {
+      if (loadFeatureStats === null) return null;
+      return (featureTable ??= retryable(openFeatureTable(loadFeatureStats), () => (featureTable = null)));
     },
     async presence() {
       if (loadFeatures === undefined) return null;
@@ -236,6 +266,8 @@ async function build({ metrics: metricsBlob, stats: statsBlob, features, manifes
           return statsBlob ?? null;
         case "features.parquet":
           return loadFeatures === undefined ? null : loadFeatures();
+        case "stats_features.parquet":
+          return loadFeatureStats === null ? null : loadFeatureStats();
         case "manifest.json":
           if (source === undefined) return null;
           return new Blob([typeof source === "string" ? source : `${JSON.stringify(source, null, 2)}\n`]);

@@ -21,6 +21,7 @@ const ITEMS: Item[] = [
   { test: "download-metrics", label: "metrics.parquet", what: "one row per sample", file: "metrics.parquet" },
   { test: "download-features", label: "features.parquet", what: "every active feature", file: "features.parquet" },
   { test: "download-stats", label: "stats.parquet", what: "comparisons with their length control", file: "stats.parquet" },
+  { test: "download-stats-features", label: "stats_features.parquet", what: "comparisons by feature", file: "stats_features.parquet" },
   { test: "download-manifest", label: "manifest.json", what: "how the run was made", file: "manifest.json" },
   { test: "export-csv", label: "metrics.csv", what: "metrics as CSV", file: "metrics.parquet", convert: "csv" },
   { test: "export-json", label: "metrics.json", what: "metrics as JSON", file: "metrics.parquet", convert: "json" },
@@ -32,6 +33,7 @@ export function exportButtons(run: Run, say: (text: string) => void, report?: (r
   const status = h("p", { class: "export-status", hidden: true });
   const offered = ITEMS.filter(({ file }) => {
     if (file === "features.parquet") return run.hasFeatures;
+    if (file === "stats_features.parquet") return run.hasFeatureStats;
     if (file === "stats.parquet") return run.stats !== null;
     return file !== "manifest.json" || run.manifest !== null;
   });

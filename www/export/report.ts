@@ -23,7 +23,7 @@ export async function reportOf(run: Run): Promise<Blob> {
     if (blob === null || (name === "features.parquet" && blob.size > MOST_FEATURES)) continue;
     bytes += name === "features.parquet" ? 0 : blob.size;
     if (bytes > MOST_BYTES) throw failure("unsupported", "this run is too large for a report", "share its folder instead");
-    // names are the four known ones, and base64 has no letter that means anything to HTML
+    // names are the known ones, and base64 has no letter that means anything to HTML
     blocks.push(`<script type="application/octet-stream;base64" data-file="${name}" data-writer="saescope ${__VERSION__}, commit ${__COMMIT__}">${await base64(blob)}</script>\n`);
   }
   return new Blob([parts[0] as string, ...blocks, parts[1] as string], { type: "text/html" });

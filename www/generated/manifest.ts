@@ -294,6 +294,23 @@ export type StatisticsInfo = {
   equivalence_bound: number,
   /** Whether samples of one cluster were taken together. */
   clusters: boolean,
+  /** x */
+  classifiers?: Array<ClassifierInfo>,
+};
+
+export type ClassifierInfo = {
+  reads: string,
+  layer: number | null,
+  samples: number,
+  columns: number,
+  kept: number,
+  auroc: number | null,
+  auroc_interval: [number, number] | null,
+  samples_at_equal_length: number,
+  auroc_at_equal_length: number | null,
+  auroc_at_equal_length_interval: [number, number] | null,
+  swapped_auroc: number | null,
+  swapped_p: number | null,
 };
 
 /** When a run did what. */

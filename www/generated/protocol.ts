@@ -445,6 +445,8 @@ export type RunFiles = {
   features: Bytes,
   /** stats.parquet. */
   stats: Bytes,
+  /** stats_features.parquet. */
+  stats_features: Bytes,
   /** manifest.json as written. */
   manifest: string,
   /** In use at the end. */

@@ -11,7 +11,11 @@ export function decode(text: string): Uint8Array {
   return bytes;
 }
 
-function file(name: FileName | "calibration.json"): Uint8Array | undefined {
+function file(name: FileName): Uint8Array | undefined {
+  return block(name);
+}
+
+function block(name: FileName | "labels.json" | "calibration.json"): Uint8Array | undefined {
   const block = document.querySelector(`script[type="application/octet-stream;base64"][data-file="${name}"]`);
   if (block === null) return undefined;
   const bytes = decode(block.textContent ?? "");
@@ -22,16 +26,37 @@ function file(name: FileName | "calibration.json"): Uint8Array | undefined {
 
 /** Opens the run that this document holds. */
 export async function embeddedRun(): Promise<Run> {
-  const [metrics, features, stats, manifest] = FILES.map(file);
+  const [metrics, features, stats, statsFeatures, manifest] = FILES.map(file);
   if (metrics === undefined || manifest === undefined) {
     throw failure("missing", "this document holds no run", "write the report anew: saescope report RUN");
   }
-  return openRun({ metrics, manifest: new TextDecoder().decode(manifest), ...(stats && { stats }), ...(features && { features }) }, "this report");
+  return openRun({ metrics, manifest: new TextDecoder().decode(manifest), ...(stats && { stats }), ...(features && { features }), ...(statsFeatures && { stats_features: statsFeatures }) }, "this report");
+}
+
+/** What a feature is said to stand for, and its page. */
+export interface Label {
+  label: string;
+  url: string | null;
+}
+
+/** The labels that were given to the report, by `layer feature`; none without them. */
+export function embeddedLabels(): Map<string, Label> {
+  const found = new Map<string, Label>();
+  const bytes = block("labels.json");
+  if (bytes === undefined) return found;
+  const list: unknown = JSON.parse(new TextDecoder().decode(bytes));
+  for (const one of Array.isArray(list) ? (list as Record<string, unknown>[]) : []) {
+    if (typeof one.label !== "string") continue;
+    // the words and the name in the address are somebody else's
+    const url = typeof one.url === "string" && one.url.startsWith("https://www.neuronpedia.org/") ? one.url : null;
+    found.set(`${String(one.layer)} ${String(one.feature)}`, { label: one.label, url });
+  }
+  return found;
 }
 
 /** What the document holds of the run's calibration; undefined where that is nothing. */
 export function embeddedCalibration(): string | undefined {
-  const bytes = file("calibration.json");
+  const bytes = block("calibration.json");
   return bytes && new TextDecoder().decode(bytes);
 }
 

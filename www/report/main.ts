@@ -22,9 +22,11 @@ import { IdleQueue } from "../views/results/schedule";
 import { statsTable } from "../views/results/statsTable";
 import { bare, facts, failed, health, provenance, warnings } from "../views/results/summary";
 import { calibrationPanels, HOW as CALIBRATED, wordsOf as calibrationWords } from "./calibration";
-import { embeddedCalibration, embeddedRun, writer } from "./embedded";
+import { embeddedCalibration, embeddedLabels, embeddedRun, writer } from "./embedded";
 import * as estimates from "./estimation";
+import * as classifiers from "./classifiers";
 import * as forests from "./forest";
+import * as featureTables from "./featureTables";
 import { presenceTables } from "./presence";
 import { onPaper } from "./print";
 import { wordsOf } from "./words";
@@ -59,10 +61,11 @@ function show(run: Run): void {
   const estimated = estimation(run, whole);
   const calibrated = calibration(run, whole, grid);
   const [figures, dashboard] = grid(panelsOf(run, "tests"), context);
+  const [toldBy, told] = grid(classifiers.classifierPanels(run), whole);
   const table = statsTable((key, job) => queue.add(key, job));
   table.show(run, null);
   const features = h("div", { "data-test": "presence" }, h("p", { class: "muted" }, "Counting features…"));
-  const standing = () => [...forest, ...estimated.panels(), ...calibrated.panels, ...dashboard];
+  const standing = () => [...forest, ...estimated.panels(), ...calibrated.panels, ...dashboard, ...told];
 
   const domains = run.domains.length < 2 ? null : domainChooser(run, (domain) => {
     view = viewOf(run, domain);
@@ -81,7 +84,8 @@ function show(run: Run): void {
     section("forest", "Raw beside controlled effects", forests.HOW, legend(forests.legend(TOKENS)), forestGrid),
     section("estimation", "Estimation plots", estimates.HOW, legend(estimates.legend(TOKENS)), estimated.element),
     section("figures", "Figures", "", domains, figures),
-    section("features", "Features of facts and of hallucinations", "Which features are active at the end of one text of a pair and not of the other. p: exact sign test of those pairs; q: Benjamini–Hochberg over all layers.", features),
+    section("features", "Features of facts and of hallucinations", run.hasFeatureStats ? featureTables.HOW : PRESENCE, features),
+    told.length === 0 ? null : section("classifiers", "Told by all features together", classifiers.HOW, legend(classifiers.legend(TOKENS)), toldBy),
     section("table", "All comparisons", "", table.element),
     manifest === null ? null : section("provenance", "Provenance", "", h("div", { class: "summary" }, provenance(run, manifest), own(manifest))),
     h("footer", null, h("p", { class: "muted" }, `Written by ${shown(writer())}. The document holds the run’s own files, which the buttons at its top save; what it shows was computed from them and is held against the hashes of the manifest each time that it is opened.`)),
@@ -208,9 +212,18 @@ function domainChooser(run: Run, choose: (domain: string | null) => void): HTMLE
   return h("div", { class: "controls" }, chooser("Domain", "domain-filter", options, "", (i) => choose(i === "" ? null : (run.domains[Number(i)] ?? null))));
 }
 
-/** Counts features once everything else is drawn. */
+/** How to read features that are counted here, of runs of earlier versions. */
+const PRESENCE = "Which features are active at the end of one text of a pair and not of the other. p: exact sign test of those pairs; q: Benjamini–Hochberg over all layers.";
+
+/** Shows features once everything else is drawn. */
 async function count(run: Run, host: HTMLElement): Promise<void> {
   try {
+    const compared = await run.featureStats();
+    if (compared !== null) {
+      fill(host, featureTables.featureTables(run, compared, embeddedLabels()));
+      host.dataset.counted = "true";
+      return;
+    }
     const features = await run.presence();
     fill(host, features === null ? h("p", { class: "muted" }, "This report was written without features.parquet.") : presenceTables(run, features));
   } catch (reason) {

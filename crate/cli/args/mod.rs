@@ -268,6 +268,9 @@ pub struct Inspect {
     /// Also show the likeliest next tokens (runs the whole model).
     #[arg(long)]
     pub logprob: bool,
+    /// What features stand for: an export of explanations from Neuronpedia (JSON Lines, plain or gzipped).
+    #[arg(long, value_name = "FILE")]
+    pub labels: Vec<PathBuf>,
 }
 
 /// `health`

@@ -114,7 +114,8 @@ pub struct Merge {
 /// `stats`
 #[derive(Debug, Args)]
 pub struct Stats {
-    /// Folder of a finished run; its stats.parquet is replaced, and its manifest says with what.
+    /// Folder of a finished run; its stats.parquet and stats_features.parquet are replaced, and its manifest says
+    /// with what.
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
     /// |d_z| that a difference is to be shown to be smaller than; without it 0.3.
@@ -169,6 +170,9 @@ pub struct Report {
     /// Folder of a finished run.
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
+    /// What features stand for: an export of explanations from Neuronpedia (JSON Lines, plain or gzipped).
+    #[arg(long, value_name = "FILE")]
+    pub labels: Vec<PathBuf>,
     /// File to write; without it report.html in the run's folder.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

@@ -78,7 +78,7 @@ fn one_domain() {
         row("stability", "all", 200, 0.0, Verdict::NoVariation),
         row("n_tokens", "all", 200, 1.5, Verdict::Control),
     ];
-    let text = verdicts(&rows, SCREEN);
+    let text = verdicts(&rows, &Features::default(), SCREEN);
     let expected = "\
 6 comparisons of hallucination with fact, at q <= 0.05
   metric          domain    n  hall - fact     95 % interval    d_z       q
@@ -105,7 +105,7 @@ fn nothing_survives_in_one_line_with_what_would_have_been_seen() {
         ..row
     };
     let one = [matched(row("entropy", "all", 300, 0.1, Verdict::NoDifference), 200)];
-    let text = verdicts(&one, SCREEN);
+    let text = verdicts(&one, &Features::default(), SCREEN);
     assert_eq!(
         text,
         "1 comparison of hallucination with fact, at q <= 0.05\n\
@@ -113,14 +113,14 @@ fn nothing_survives_in_one_line_with_what_would_have_been_seen() {
          no difference: 1"
     );
     let two = [one[0].clone(), matched(row("entropy", "dates", 40, 0.9, Verdict::ExplainedByLength), 20)];
-    let text = verdicts(&two, SCREEN);
+    let text = verdicts(&two, &Features::default(), SCREEN);
     assert!(text.contains("of matched triples finds |d_z| >= 0.20 (200), 0.66 (20) in 80 % of runs"), "{text}");
     // pairs enough, but none of equal length
     let apart = [row("entropy", "all", 300, 0.9, Verdict::NoLengthControl)];
-    assert!(verdicts(&apart, SCREEN).contains("too few triples match in length"));
+    assert!(verdicts(&apart, &Features::default(), SCREEN).contains("too few triples match in length"));
     let tiny = [row("entropy", "all", 2, 0.0, Verdict::TooFewSamples)];
-    assert!(verdicts(&tiny, SCREEN).contains("too few samples to find anything"));
-    assert!(!verdicts(&many(), SCREEN).contains("nothing survives"));
+    assert!(verdicts(&tiny, &Features::default(), SCREEN).contains("too few samples to find anything"));
+    assert!(!verdicts(&many(), &Features::default(), SCREEN).contains("nothing survives"));
 }
 
 #[test]
@@ -138,7 +138,7 @@ fn what_is_ruled_out_and_what_trivial_baselines_tell_is_said() {
         area(row("n_tokens", "all", 200, 0.4, Verdict::Control), 0.61),
         area(row("n_tokens", "dates", 20, 0.4, Verdict::Control), 0.9),
     ];
-    let text = verdicts(&rows, SCREEN);
+    let text = verdicts(&rows, &Features::default(), SCREEN);
     assert!(text.contains("no difference: 2 (|d_z| above 0.17 ruled out); undecided: 1"), "{text}");
     let last = text.lines().last().unwrap();
     assert_eq!(last, "AUROC of length alone 0.61, of log-probability alone 0.78, of the best metric (l6_gini) 0.59");
@@ -147,7 +147,7 @@ fn what_is_ruled_out_and_what_trivial_baselines_tell_is_said() {
 
 #[test]
 fn no_domain_at_all() {
-    let text = verdicts(&[], SCREEN);
+    let text = verdicts(&[], &Features::default(), SCREEN);
     assert!(text.starts_with("0 comparisons") && text.contains("nothing survives"), "{text}");
     fits(&text, SCREEN);
 }
@@ -156,7 +156,7 @@ fn no_domain_at_all() {
 fn thirty_domains_fit_the_screen_and_nothing_is_uncounted() {
     for lines in 8..40 {
         let screen = Screen { lines, ..SCREEN };
-        let text = verdicts(&many(), screen);
+        let text = verdicts(&many(), &Features::default(), screen);
         fits(&text, screen);
         for title in ["survives its length control", "explained by length", "no length control possible"] {
             let n = 60;
@@ -172,7 +172,7 @@ fn thirty_domains_fit_the_screen_and_nothing_is_uncounted() {
         }
         assert!(text.contains("no difference: 120; too few samples: 60"), "{text}");
     }
-    let text = verdicts(&many(), SCREEN);
+    let text = verdicts(&many(), &Features::default(), SCREEN);
     let dz: Vec<f64> = text
         .lines()
         .skip_while(|l| !l.starts_with("survives"))
@@ -185,7 +185,7 @@ fn thirty_domains_fit_the_screen_and_nothing_is_uncounted() {
 
 #[test]
 fn a_tall_screen_shows_every_row_and_needs_no_count() {
-    let text = verdicts(&many(), Screen { lines: 400, columns: 100 });
+    let text = verdicts(&many(), &Features::default(), Screen { lines: 400, columns: 100 });
     assert!(!text.contains("… and"), "{text}");
     assert_eq!(text.lines().filter(|l| l.starts_with("  l")).count(), 180);
 }
@@ -199,12 +199,12 @@ fn long_names_and_narrow_terminals() {
     ];
     for columns in 30..140 {
         let screen = Screen { lines: 16, columns };
-        let text = verdicts(&rows, screen);
+        let text = verdicts(&rows, &Features::default(), screen);
         fits(&text, screen);
         assert!(!text.contains('\u{1b}') && text.lines().count() == 6, "{text}");
         assert!(text.contains("+0.82") && text.contains("l23_"), "{columns}: what matters most is left out:\n{text}");
     }
-    let wide = verdicts(&rows, Screen { lines: 16, columns: 100 });
+    let wide = verdicts(&rows, &Features::default(), Screen { lines: 16, columns: 100 });
     assert!(wide.contains("l23_cr") && wide.contains("end  ") && wide.contains("hall - fact"), "{wide}");
 }
 
@@ -212,7 +212,7 @@ fn long_names_and_narrow_terminals() {
 fn missing_numbers_are_dashes() {
     let mut bare = row("l6_gini", "all", 3, 0.0, Verdict::NoLengthControl);
     (bare.mean_diff, bare.cohens_dz, bare.interval, bare.q_value) = (None, None, None, None);
-    let text = verdicts(&[bare], SCREEN);
+    let text = verdicts(&[bare], &Features::default(), SCREEN);
     assert!(text.lines().any(|l| l.split_whitespace().eq(["l6_gini", "all", "3", "-", "-", "-", "-"])), "{text}");
 }
 
@@ -262,7 +262,7 @@ fn a_survivor_is_shown_with_what_its_verdict_rests_on() {
         ..row(metric, "all", 200, 0.04, Verdict::SurvivesLengthControl)
     };
     // the raw difference is small in both: length hid them
-    let text = verdicts(&[survivor("l6_gini", 0.1), survivor("entropy", -0.2)], SCREEN);
+    let text = verdicts(&[survivor("l6_gini", 0.1), survivor("entropy", -0.2)], &Features::default(), SCREEN);
     assert!(text.contains("survives its length control (figures at equal length): 2"), "{text}");
     let lines: Vec<String> =
         text.lines().rev().take(2).map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();

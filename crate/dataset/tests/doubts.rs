@@ -44,3 +44,42 @@ fn a_fact_that_is_its_hallucination_is_counted() {
     // a space at the end is a token: another text
     assert!(warning.starts_with("1 of 3 samples have the same text as fact and as hallucination"), "{warning}");
 }
+
+/// So many samples, of which these make the completions.
+fn of(n: usize, fact: impl Fn(usize) -> String, hall: impl Fn(usize) -> String) -> Vec<String> {
+    let rows: Vec<(String, String)> = (0..n).map(|i| (fact(i), hall(i))).collect();
+    let rows: Vec<(&str, &str, &str)> = rows.iter().map(|(fact, hall)| ("p", fact.as_str(), hall.as_str())).collect();
+    set(&rows).warnings(DEFAULT_JOIN)
+}
+
+#[test]
+fn completions_that_end_alike() {
+    let [warning] = &of(12, |i| format!("the {i} river."), |i| format!("a {} lake.", i + 40))[..] else {
+        panic!("one warning")
+    };
+    assert!(warning.starts_with("12 of 12 samples end on the same word or mark"), "{warning}");
+    let word = of(12, |i| format!("{i} km"), |i| if i < 3 { format!("{}  km ", i + 50) } else { format!("{i} m") });
+    assert!(word.len() == 1 && word[0].starts_with("3 of 12 "), "{word:?}");
+    // a letter that is the same is no word
+    assert!(of(12, |i| format!("a{i}"), |i| format!("b{i}")).is_empty());
+    assert!(
+        of(12, |i| format!("{i} km"), |i| if i < 2 { format!("{} km", i + 50) } else { format!("{i} m") }).is_empty()
+    );
+    assert!(of(9, |i| format!("{i}."), |i| format!("{i}!.")).is_empty(), "too few");
+}
+
+#[test]
+fn a_side_of_few_completions() {
+    let found = of(10, |i| format!("fact {i}"), |i| if i % 2 == 0 { "No".into() } else { format!("{i} no") });
+    assert!(
+        found.len() == 1 && found[0].starts_with("7 of 10 hallucinations are one of a few completions: No (5), "),
+        "{found:?}"
+    );
+    let both = of(20, |i| ["Yes", "No"][i % 2].into(), |i| ["No", "Yes"][i % 2].into());
+    assert!(
+        both.len() == 2 && both[0].starts_with("20 of 20 facts ") && both[0].contains("No (10), Yes (10);"),
+        "{both:?}"
+    );
+    assert!(of(10, |i| format!("{i}"), |i| format!("x{}", i % 7)).len() == 1, "six of ten");
+    assert!(of(20, |i| format!("{i}"), |i| format!("x{}", i % 7)).is_empty(), "nine of twenty");
+}

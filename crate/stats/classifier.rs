@@ -1,0 +1,271 @@
+//! How well facts and hallucinations are told apart: by all of a layer's features together, and by what has
+//! nothing to do with features. A classifier that does not beat the length of its texts says nothing of truth.
+
+use super::auroc::{Auroc, auroc};
+use super::chains::closed_chains;
+use super::clusters::Clusters;
+use super::compare::ALPHA;
+use super::effect::{mean, standard_deviation};
+use super::features::Design;
+use super::gather::{FeatureSource, Listed, Pair, gather};
+use super::logistic::{Columns, fit, largest_penalty};
+use super::resample::stream;
+use super::samples::Samples;
+use super::settings::Settings;
+use crate::error::Result;
+use crate::platform::par_map;
+use crate::random::below;
+
+/// Parts that the clusters are dealt into; each is told by a fit to the others.
+pub const FOLDS: usize = 5;
+
+/// Share of the smallest penalty that would leave no weight: the penalty of every fit.
+pub const PENALTY_SHARE: f64 = 0.2;
+
+/// Fits to labels that are swapped at random.
+pub const SWAPS: usize = 39;
+
+/// Triples that take part at most: of more, every so many.
+pub const MOST_TRIPLES: usize = 2000;
+
+/// One classifier.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Classifier {
+    /// What it reads: `features`, `l0`, `n_tokens`, `logprob`.
+    pub reads: &'static str,
+    /// The SAE layer; none of what has none.
+    pub layer: Option<usize>,
+    /// Triples.
+    pub n: usize,
+    /// Columns that it may use.
+    pub columns: usize,
+    /// Columns that a fold's fit uses, on average.
+    pub kept: f64,
+    /// How well the scores of texts that it was not fitted to tell hallucinations from facts.
+    pub auroc: Option<Auroc>,
+    /// Triples in closed chains of equal length.
+    pub n_matched: usize,
+    /// The same scores among those, where length tells nothing.
+    pub matched: Option<Auroc>,
+    /// Area with labels that are swapped at random.
+    pub swapped: Option<Swapped>,
+}
+
+/// What chance gives.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Swapped {
+    /// Mean area.
+    pub mean: f64,
+    /// Share of the areas, its own among them, that are at least its own.
+    pub p: f64,
+}
+
+impl Swapped {
+    /// Whether chance does as well more often than one time in twenty.
+    pub fn is_chance(&self) -> bool {
+        self.p > ALPHA
+    }
+}
+
+/// The triples that take part, and their folds.
+struct Triples {
+    /// By triple: its place in the design.
+    rows: Vec<usize>,
+    clusters: Clusters,
+    /// By triple.
+    fold: Vec<usize>,
+    /// By draw and triple: whether fact and hallucination are swapped; whole clusters are.
+    swaps: Vec<Vec<bool>>,
+    /// Those in closed chains.
+    matched: Vec<usize>,
+}
+
+impl Triples {
+    /// None where there are too few clusters for folds of two.
+    fn new(design: &Design, settings: Settings) -> Option<Self> {
+        let n = design.counts.len();
+        let every = n.div_ceil(MOST_TRIPLES).max(1);
+        let rows: Vec<usize> = (0..n).step_by(every).collect();
+        let clusters = clusters_of(design, &rows);
+        if clusters.len() < 2 * FOLDS {
+            return None;
+        }
+        let mut order: Vec<usize> = (0..clusters.len()).collect();
+        let mut random = stream("folds", settings.seed, "all");
+        (1..order.len()).rev().for_each(|i| order.swap(i, below(&mut random, i + 1)));
+        let mut fold_of = vec![0; clusters.len()];
+        order.iter().enumerate().for_each(|(i, &cluster)| fold_of[cluster] = i % FOLDS);
+        let mut random = stream("swaps", settings.seed, "all");
+        let mut swap = || {
+            let of: Vec<bool> = (0..clusters.len()).map(|_| below(&mut random, 2) == 1).collect();
+            (0..rows.len()).map(|i| of[clusters.of(i)]).collect()
+        };
+        let counts: Vec<_> = rows.iter().map(|&row| design.counts[row]).collect();
+        let mut matched = closed_chains(&counts).concat();
+        matched.sort_unstable();
+        Some(Self {
+            fold: (0..rows.len()).map(|i| fold_of[clusters.of(i)]).collect(),
+            swaps: (0..SWAPS).map(|_| swap()).collect(),
+            rows,
+            clusters,
+            matched,
+        })
+    }
+}
+
+/// The clusters of some of the design's triples.
+fn clusters_of(design: &Design, rows: &[usize]) -> Clusters {
+    let label = |&row: &usize| design.clusters.of(row) as u32;
+    let domain = |&row: &usize| design.domain[row] as u32;
+    Clusters::new(&rows.iter().map(label).collect::<Vec<_>>(), &rows.iter().map(domain).collect::<Vec<_>>())
+}
+
+/// Classifiers of hallucination against fact: of each layer's `listed` features together and of their number, and,
+/// of no layer, of token counts and log-probabilities. Empty where there are too few clusters.
+///
+/// Each is a logistic regression with an L1 penalty on columns of unit standard deviation, [`PENALTY_SHARE`] of the
+/// penalty that would leave nothing; both are of the texts that are fitted to. Clusters are dealt into [`FOLDS`]
+/// parts, and the texts of each are scored by a fit to the others, so that no triple, nor any of its cluster, is on
+/// both sides. The area under the ROC curve is that of all scores together, with an interval by clusters. What
+/// chance gives is shown by the same fits to labels that are swapped within triples, whole clusters at a time. Of
+/// more than [`MOST_TRIPLES`] triples, every so many take part.
+///
+/// # Errors
+/// Of the source, or of the scratch file.
+pub(super) fn classifiers(
+    samples: &Samples,
+    layers: &[usize],
+    listed: &[Listed],
+    source: &dyn FeatureSource,
+    design: &Design,
+    settings: Settings,
+) -> Result<Vec<Classifier>> {
+    let Some(triples) = Triples::new(design, settings) else { return Ok(Vec::new()) };
+    let n = triples.rows.len();
+    let mut at = vec![None; design.counts.len()];
+    triples.rows.iter().enumerate().for_each(|(i, &row)| at[row] = Some(i));
+    let triple = |sample: usize| at[design.place.get(sample).copied().flatten()? as usize];
+    let mut found = Vec::new();
+    for &layer in layers {
+        let listed: Vec<Listed> = listed.iter().copied().filter(|one| one.layer == layer).collect();
+        let pairs = gather(source, &listed, |sample| triple(sample).is_some())?;
+        let columns = pairs.iter().map(|pairs| column(pairs, &triple)).collect();
+        found.push(classifier("features", Some(layer), columns, &triples, design));
+        let l0 = dense(samples, [&format!("l{layer}_fact_l0_norm"), &format!("l{layer}_hall_l0_norm")], &triple, n)?;
+        found.extend(l0.map(|column| classifier("l0", Some(layer), vec![column], &triples, design)));
+    }
+    for (reads, columns) in
+        [("n_tokens", ["n_tokens_fact", "n_tokens_hall"]), ("logprob", ["logprob_fact", "logprob_hall"])]
+    {
+        let column = dense(samples, columns, &triple, n)?;
+        found.extend(column.map(|column| classifier(reads, None, vec![column], &triples, design)));
+    }
+    Ok(found)
+}
+
+/// A feature's entries: the fact of triple i is row 2 i, its hallucination the next.
+fn column(pairs: &[Pair], triple: &impl Fn(usize) -> Option<usize>) -> Vec<(u32, f64)> {
+    let entries = pairs.iter().filter_map(|pair| Some((triple(pair.sample as usize)?, pair)));
+    let rows = entries.flat_map(|(i, pair)| [(2 * i, pair.fact), (2 * i + 1, pair.hall)]);
+    rows.filter(|(_, value)| *value != 0.0).map(|(row, value)| (row as u32, f64::from(value))).collect()
+}
+
+/// A metric's two columns as one; none where the run lacks it, or a triple has none.
+fn dense(
+    samples: &Samples,
+    names: [&str; 2],
+    triple: &impl Fn(usize) -> Option<usize>,
+    n: usize,
+) -> Result<Option<Vec<(u32, f64)>>> {
+    let [fact, hall] = names.map(|name| samples.numbers_of(name));
+    let Some((fact, hall)) = fact?.zip(hall?) else { return Ok(None) };
+    let mut column = Vec::with_capacity(2 * n);
+    for sample in 0..samples.len() {
+        let Some(i) = triple(sample) else { continue };
+        column.extend([(2 * i as u32, fact[sample]), (2 * i as u32 + 1, hall[sample])]);
+    }
+    Ok((!column.iter().any(|(_, value)| value.is_nan())).then_some(column))
+}
+
+/// A fold: the columns of the rows that are fitted to, scaled, and those that are told.
+struct Fold {
+    /// Rows that are fitted to, of all.
+    rows: Vec<usize>,
+    fitted: Columns,
+    /// Of all rows, scaled alike.
+    told: Columns,
+}
+
+impl Fold {
+    fn new(columns: &Columns, fold: &[usize], this: usize) -> Self {
+        let rows: Vec<usize> = (0..2 * fold.len()).filter(|row| fold[row / 2] != this).collect();
+        let mut place = vec![u32::MAX; 2 * fold.len()];
+        rows.iter().zip(0..).for_each(|(&row, at)| place[row] = at);
+        let (mut fitted, mut told) = (Columns::new(), Columns::new());
+        for column in columns {
+            let of_fit = column.iter().map(|&(row, value)| (place[row as usize], value));
+            let mut of_fit: Vec<(u32, f64)> = of_fit.filter(|(at, _)| *at != u32::MAX).collect();
+            let mut values: Vec<f64> = of_fit.iter().map(|(_, value)| *value).collect();
+            values.resize(rows.len(), 0.0);
+            let deviation = standard_deviation(&values).filter(|deviation| *deviation > 0.0);
+            let scale = deviation.map_or(0.0, f64::recip);
+            of_fit.iter_mut().for_each(|(_, value)| *value *= scale);
+            fitted.push(of_fit);
+            told.push(column.iter().map(|&(row, value)| (row, value * scale)).collect());
+        }
+        Self { rows, fitted, told }
+    }
+}
+
+/// One classifier, with its swapped twins.
+fn classifier(
+    reads: &'static str,
+    layer: Option<usize>,
+    columns: Columns,
+    triples: &Triples,
+    design: &Design,
+) -> Classifier {
+    let n = triples.rows.len();
+    let folds = par_map(FOLDS, |this| Fold::new(&columns, &triples.fold, this));
+    let unswapped = vec![false; n];
+    let of = |run: usize| run.checked_sub(1).map_or(&unswapped, |swap| &triples.swaps[swap]);
+    // a hallucination is what is to be told, and a swapped fact counts as one
+    let label = |row: usize, swapped: &[bool]| (row % 2 == 1) != swapped[row / 2];
+    let fits = par_map((SWAPS + 1) * FOLDS, |i| {
+        let (fold, swapped) = (&folds[i % FOLDS], of(i / FOLDS));
+        let labels: Vec<bool> = fold.rows.iter().map(|&row| label(row, swapped)).collect();
+        let fit = fit(&fold.fitted, &labels, PENALTY_SHARE * largest_penalty(&fold.fitted, &labels));
+        (fit.kept(), fit.scores(&fold.told, 2 * n))
+    });
+    let areas = par_map(SWAPS + 1, |run| {
+        let fits = &fits[run * FOLDS..(run + 1) * FOLDS];
+        let score = |row: usize| fits[triples.fold[row / 2]].1[row];
+        let swapped = of(run);
+        let side = |hall: bool| (0..n).map(|i| score(2 * i + usize::from(hall != swapped[i]))).collect::<Vec<_>>();
+        (side(false), side(true))
+    });
+    let whole = areas.first().map_or((&[][..], &[][..]), |(fact, hall)| (fact, hall));
+    let own = auroc(whole.0, whole.1, &triples.clusters);
+    let chance: Vec<f64> = areas
+        .iter()
+        .skip(1)
+        .filter_map(|(fact, hall)| auroc(fact, hall, &triples.clusters).map(|auroc| auroc.area))
+        .collect();
+    let swapped = own.zip(mean(&chance)).map(|(own, mean)| {
+        let reached = chance.iter().filter(|area| **area >= own.area).count();
+        Swapped { mean, p: (reached + 1) as f64 / (chance.len() + 1) as f64 }
+    });
+    let matched_rows: Vec<usize> = triples.matched.iter().map(|&i| triples.rows[i]).collect();
+    let among = |values: &[f64]| triples.matched.iter().map(|&i| values[i]).collect::<Vec<_>>();
+    Classifier {
+        reads,
+        layer,
+        n,
+        columns: columns.len(),
+        kept: fits.iter().take(FOLDS).map(|(kept, _)| *kept as f64).sum::<f64>() / FOLDS as f64,
+        auroc: own,
+        n_matched: triples.matched.len(),
+        matched: auroc(&among(whole.0), &among(whole.1), &clusters_of(design, &matched_rows)),
+        swapped,
+    }
+}
