@@ -275,6 +275,18 @@ fn labels_stand_beside_features() {
     let text = String::from_utf8_lossy(&inspected.stdout).into_owned();
     assert!(inspected.status.success(), "{}", String::from_utf8_lossy(&inspected.stderr));
     assert!(text.contains(" words of ") && text.contains("https://www.neuronpedia.org/tiny/"), "{text}");
+    // what they promote, by the run's own model and no other
+    let block = |document: &str| {
+        let (_, rest) = document.split_once("data-file=\"labels.json\"").expect("no such block");
+        rest.split_once('>').and_then(|(_, rest)| rest.split_once('<')).map(|(text, _)| text.len())
+    };
+    let report = run.saescope(&with(&["report", "out", "--force", "--promoted"], &model_args("llama"), &[]));
+    assert!(report.status.success(), "{}", String::from_utf8_lossy(&report.stderr));
+    let promoted = std::fs::read_to_string(run.path("out/report.html")).unwrap();
+    assert!(block(&promoted) > Some(1000), "{:?}", block(&promoted));
+    let refused = run.saescope(&with(&["report", "out", "--force", "--promoted"], &model_args("gpt2"), &[]));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && said.contains("model: expected model of width"), "{said}");
     // what is no export
     run.write("other.jsonl", "{\"a\": 1}\n");
     let refused = run.saescope(&["report", "out", "--force", "--labels", "other.jsonl"]);

@@ -301,5 +301,5 @@ fn a_run_clears_what_a_killed_one_left() {
     let tail = ["--dataset", &data, "--device", "cpu", "--out", "out"];
     succeeds(&run.saescope(&with(&["analyze"], &args, &tail)));
     let left: Vec<_> = std::fs::read_dir(run.path("out")).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 4, "{left:?}");
+    assert_eq!(left.len(), 5, "{left:?}");
 }

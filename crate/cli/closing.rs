@@ -51,10 +51,10 @@ fn next(out: &Path, has_page: bool) -> Vec<String> {
     vec![
         page,
         format!(
-            "every comparison: {folder}/{}; every sample: {}; every feature: {}",
+            "comparisons: {folder}/{}; features: {}; samples: {}",
             output::STATS_FILE,
-            output::METRICS_FILE,
-            output::STATS_FEATURES_FILE
+            output::STATS_FEATURES_FILE,
+            output::METRICS_FILE
         ),
     ]
 }

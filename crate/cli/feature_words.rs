@@ -62,7 +62,7 @@ fn interval(auroc: Auroc) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stats::Swapped;
+    use crate::stats::Chance;
 
     fn classifier(reads: &'static str, layer: Option<usize>, area: f64) -> Classifier {
         let auroc = |area: f64| Some(Auroc { area, interval: Some((area - 0.05, area + 0.05)) });
@@ -75,7 +75,7 @@ mod tests {
             auroc: auroc(area),
             n_matched: 50,
             matched: auroc(0.5),
-            swapped: Some(Swapped { mean: 0.5, p: if area > 0.6 { 0.025 } else { 0.4 } }),
+            swapped: Some(Chance { mean: 0.5, p: if area > 0.6 { 0.025 } else { 0.4 } }),
         }
     }
 

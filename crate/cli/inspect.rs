@@ -136,7 +136,7 @@ fn token_line(model: &Model, tokens: &[u32], sinks: &[(usize, Sinks)]) -> String
 }
 
 /// A token as a reader wants to see it: in quotes where it starts or ends with white space.
-fn shown(model: &Model, token: u32) -> String {
+pub(super) fn shown(model: &Model, token: u32) -> String {
     let text = model.tokenizer.token_text(token);
     format!("{text:?}")
 }

@@ -1,22 +1,36 @@
-//! `--labels FILE`: what features stand for in somebody's words, beside what is measured.
+//! What features stand for, beside what is measured: somebody's words (`--labels FILE`), and the tokens that they
+//! promote (`--promoted`).
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use arrow_array::Array;
 use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
+use arrow_array::types::{Float64Type, Int64Type};
+use arrow_array::{Array, RecordBatch};
 use serde_json::{Value, json};
 
-use super::say;
+use super::args::ModelArgs;
+use super::{inspect, say, setup};
 use crate::dataset::{Labels, neuronpedia_url, parquet_batches};
+use crate::engine;
 use crate::error::{Error, Result, shown};
+use crate::model::ops::Compute;
 use crate::model::registry;
 use crate::output;
 use crate::platform::{self, ReadLimits};
+use crate::stats::Verdict;
 
 /// Labels of a report at most: more than its tables can show.
 const MOST: usize = 50_000;
+
+/// Features of a layer whose promoted tokens are looked up: twice as many as a report's table lists.
+const MOST_PROMOTED: usize = 16;
+
+/// Tokens of each.
+const TOKENS: usize = 5;
+
+/// Verdicts in the order in which a report lists their features.
+const ORDER: [Verdict; 3] = [Verdict::SurvivesLengthControl, Verdict::ExplainedByLength, Verdict::NoLengthControl];
 
 /// The labels of these files together; of several of a feature, the first counts. None without files.
 ///
@@ -47,48 +61,123 @@ pub fn dictionary<'a>(labels: &'a Labels, known: Option<&str>, layer: usize) -> 
     found
 }
 
-/// The labels of a run's compared features, as its report takes them: a list of layer, feature, label and address.
+/// Compared features of each layer, in the order in which a report lists them.
+type Compared = BTreeMap<usize, Vec<u32>>;
+
+/// What a report says of a run's compared features beside their numbers: a list of layer, feature, label, address
+/// and promoted tokens.
 ///
 /// # Errors
-/// A stats_features.parquet that cannot be read.
-pub fn of_run(labels: &Labels, manifest: &Value, folder: &Path) -> Result<Vec<u8>> {
+/// A stats_features.parquet that is not there or cannot be read; of `promoted`, a model that is not the run's.
+pub async fn of_run(
+    labels: Option<&Labels>,
+    promoted: Option<&ModelArgs>,
+    manifest: &Value,
+    folder: &Path,
+) -> Result<Vec<u8>> {
+    let compared = compared(folder)?;
+    let tokens = match promoted {
+        Some(args) => promoted_tokens(args, manifest, &compared).await?,
+        None => BTreeMap::new(),
+    };
+    let model = manifest["model"]["name"].as_str().and_then(|name| registry::find(name).ok());
+    let mut found = Vec::new();
+    for (&layer, features) in &compared {
+        let sae = model.as_ref().and_then(|model| model.saes.iter().find(|sae| sae.layer == layer));
+        let known = sae.and_then(|sae| sae.neuronpedia.as_deref());
+        let labelled = labels.and_then(|labels| Some((labels, dictionary(labels, known, layer)?)));
+        let id = labelled.map(|(_, dictionary)| dictionary).or(known);
+        for &feature in features {
+            let label = labelled.and_then(|(labels, dictionary)| labels.label(dictionary, feature));
+            let promotes = tokens.get(&(layer, feature));
+            if label.is_some() || promotes.is_some() {
+                let url = id.and_then(|id| neuronpedia_url(id, feature));
+                found.push(
+                    json!({"layer": layer, "feature": feature, "label": label, "url": url, "promotes": promotes}),
+                );
+            }
+        }
+    }
+    found.truncate(MOST);
+    serde_json::to_vec(&found).map_err(|e| Error::io("labels", "write", e.into(), "please report this"))
+}
+
+/// The compared features of a finished run.
+fn compared(folder: &Path) -> Result<Compared> {
     let path = folder.join(output::STATS_FEATURES_FILE);
     let name = path.display().to_string();
     if path.symlink_metadata().is_err() {
         let hint = "an earlier version wrote this run: make the file with `saescope stats RUN`";
-        return Err(Error::missing(format!("{name}: comparisons of features, for labels"), hint));
+        return Err(Error::missing(format!("{name}: comparisons of features"), hint));
     }
     let bytes = platform::read_all(&path, ReadLimits::default())?;
-    let mut compared: BTreeSet<(usize, u32)> = BTreeSet::new();
-    parquet_batches(&name, &bytes, &["layer", "feature", "verdict"], |batch| {
-        let column = |name: &str| batch.column_by_name(name).and_then(|c| c.as_primitive_opt::<Int64Type>());
-        let verdicts = batch.column_by_name("verdict");
-        let (Some(layers), Some(features), Some(verdicts)) = (column("layer"), column("feature"), verdicts) else {
+    let mut all: Vec<(usize, f64, usize, u32)> = Vec::new();
+    let columns = ["layer", "feature", "verdict", "q_value", "length_adjusted_q"];
+    parquet_batches(&name, &bytes, &columns, |batch| {
+        let other = || {
             let hint = "is it a file of `saescope analyze`?";
-            return Err(Error::malformed(&name, "columns", "those that this program writes", "others", hint));
+            Error::malformed(&name, "columns", "those that this program writes", "others", hint)
         };
-        for row in (0..batch.num_rows()).filter(|&row| verdicts.is_valid(row)) {
-            let layer = usize::try_from(layers.value(row)).ok();
-            compared.extend(layer.zip(u32::try_from(features.value(row)).ok()));
-        }
-        Ok(())
+        rows(batch, &mut all).ok_or_else(other)
     })?;
-    let model = manifest["model"]["name"].as_str().and_then(|name| registry::find(name).ok());
-    let known = |layer: usize| {
-        let sae = model.as_ref()?.saes.iter().find(|sae| sae.layer == layer)?;
-        sae.neuronpedia.clone()
+    all.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then((a.2, a.3).cmp(&(b.2, b.3))));
+    let mut compared = Compared::new();
+    all.into_iter().for_each(|(_, _, layer, feature)| compared.entry(layer).or_default().push(feature));
+    Ok(compared)
+}
+
+/// Adds a batch's features as (place of the verdict, q, layer, feature); none where a column is of another type.
+fn rows(batch: &RecordBatch, all: &mut Vec<(usize, f64, usize, u32)>) -> Option<()> {
+    let whole = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
+    let number = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<Float64Type>();
+    let (layers, features) = (whole("layer")?, whole("feature")?);
+    let (q, adjusted) = (number("q_value")?, number("length_adjusted_q")?);
+    let verdicts = batch.column_by_name("verdict")?.as_string_opt::<i32>()?;
+    for row in (0..batch.num_rows()).filter(|&row| verdicts.is_valid(row)) {
+        let place = ORDER.iter().position(|verdict| verdict.as_str() == verdicts.value(row)).unwrap_or(ORDER.len());
+        let by = if place == 0 { adjusted } else { q };
+        let q = if by.is_valid(row) { by.value(row) } else { 1.0 };
+        all.push((place, q, usize::try_from(layers.value(row)).ok()?, u32::try_from(features.value(row)).ok()?));
+    }
+    Some(())
+}
+
+/// Tokens that the first features of each layer promote, by the logit lens.
+async fn promoted_tokens(
+    args: &ModelArgs,
+    manifest: &Value,
+    compared: &Compared,
+) -> Result<BTreeMap<(usize, u32), Vec<String>>> {
+    let loaded = setup::load(args, true).await?;
+    let saes = |of: &mut dyn Iterator<Item = (u64, u64)>| {
+        of.map(|(layer, width)| format!("{layer} ({width} features)")).collect::<Vec<_>>().join(", ")
     };
-    let layers: BTreeSet<usize> = compared.iter().map(|(layer, _)| *layer).collect();
-    let mut found = Vec::new();
-    for layer in layers {
-        let known = known(layer);
-        let Some(dictionary) = dictionary(labels, known.as_deref(), layer) else { continue };
-        for (_, feature) in compared.range((layer, 0)..=(layer, u32::MAX)) {
-            let Some(label) = labels.label(dictionary, *feature) else { continue };
-            let url = neuronpedia_url(dictionary, *feature);
-            found.push(json!({"layer": layer, "feature": feature, "label": label, "url": url}));
+    let said = |name: &str, d: u64, saes: String| format!("{} of width {d} with SAEs at layers {saes}", shown(name));
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    let (of_run, of_saes) = (&manifest["model"], manifest["saes"].as_array().into_iter().flatten());
+    let wanted = saes(&mut of_saes.map(|sae| (number(&sae["layer"]), number(&sae["d_sae"]))));
+    let wanted = said(of_run["name"].as_str().unwrap_or_default(), number(&of_run["d_model"]), wanted);
+    let found = saes(&mut loaded.saes.iter().map(|at| (at.layer as u64, at.sae.d_sae as u64)));
+    let found = said(&loaded.name, loaded.model.dims().d_model as u64, found);
+    if found != wanted {
+        return Err(Error::mismatch(
+            "model",
+            wanted,
+            found,
+            "promoted tokens are those of the run's own model: name it, and its SAEs, with --model and --sae",
+        ));
+    }
+    let compute = Compute::cpu();
+    let mut found = BTreeMap::new();
+    for at in &loaded.saes {
+        let features = compared.get(&at.layer).into_iter().flatten().take(MOST_PROMOTED);
+        let features: Vec<u32> = features.copied().filter(|feature| (*feature as usize) < at.sae.d_sae).collect();
+        let indices: Vec<usize> = features.iter().map(|&feature| feature as usize).collect();
+        let promoted = engine::promoted(&loaded.model, &at.sae, &indices, TOKENS, &compute).await?;
+        for (feature, tokens) in features.into_iter().zip(promoted) {
+            let words = tokens.iter().map(|&(token, _)| inspect::shown(&loaded.model, token)).collect();
+            found.insert((at.layer, feature), words);
         }
     }
-    found.truncate(MOST);
-    serde_json::to_vec(&found).map_err(|e| Error::io(name, "write labels of", e.into(), "please report this"))
+    Ok(found)
 }

@@ -102,7 +102,7 @@ fn run(command: Command, typed: Vec<String>) -> Result<ExitCode> {
         Command::Fetch(args) => block_on(fetch::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Convert(args) => block_on(convert::run(&args)),
         Command::Models => models::run().map(|()| ExitCode::SUCCESS),
-        Command::Report(args) => report::run(&args).map(|()| ExitCode::SUCCESS),
+        Command::Report(args) => block_on(report::run(&args)).map(|()| ExitCode::SUCCESS),
         Command::Serve(args) => serve::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Pack(args) => pack::run(&args).map(|()| ExitCode::SUCCESS),
         Command::Completions { shell } => {

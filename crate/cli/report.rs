@@ -12,7 +12,6 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::{args, catalog, labels, megabytes, pack, print, say, siblings};
-use crate::dataset::Labels;
 use crate::error::{Error, Result, shown};
 use crate::{output, platform};
 
@@ -45,11 +44,18 @@ const LIMITS: Limits = Limits { features: 32 << 20, others: 64 << 20 };
 /// # Errors
 /// A folder that is no finished run, files that its manifest does not know, a run that is too large, a file in
 /// the way, writing errors.
-pub fn run(args: &args::Report) -> Result<()> {
+pub async fn run(args: &args::Report) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(|| args.run.join(FILE));
     free(&out, args.force)?;
     let labels = labels::read(&args.labels)?;
-    let document = document(&args.run, labels.as_ref(), LIMITS)?;
+    let model = args.promoted.then_some(&args.model);
+    let mut words = None;
+    if labels.is_some() || model.is_some() {
+        let manifest = catalog::is_run(&args.run)?.then(|| catalog::manifest(&args.run)).flatten();
+        let manifest = manifest.ok_or_else(|| catalog::no_run(&args.run))?;
+        words = Some(labels::of_run(labels.as_ref(), model, &manifest, &args.run).await?);
+    }
+    let document = document(&args.run, words, LIMITS)?;
     save(&document, &out, args.force)?;
     say(&format!("{}: {}, one file with the run in it", out.display(), megabytes(document.len() as u64)));
     print(&format!("{}\n", out.display()))
@@ -94,8 +100,8 @@ fn free(out: &Path, force: bool) -> Result<()> {
     Ok(())
 }
 
-/// The template with the run of a folder in it.
-fn document(folder: &Path, words: Option<&Labels>, limits: Limits) -> Result<String> {
+/// The template with the run of a folder in it, and what is said of its features in words.
+fn document(folder: &Path, words: Option<Vec<u8>>, limits: Limits) -> Result<String> {
     let manifest = catalog::is_run(folder)?.then(|| catalog::manifest(folder)).flatten();
     let manifest = manifest.ok_or_else(|| catalog::no_run(folder))?;
     known(folder, &manifest)?;
@@ -131,10 +137,7 @@ fn document(folder: &Path, words: Option<&Labels>, limits: Limits) -> Result<Str
             megabytes(limits.features)
         )),
     }
-    files.extend(calibration(folder, &manifest)?.map(|bytes| (output::CALIBRATION_FILE, bytes)));
-    if let Some(words) = words {
-        files.push((LABELS, labels::of_run(words, &manifest, folder)?));
-    }
+    files.extend(words.map(|words| (LABELS, words)));
     put(&files)
 }
 

@@ -48,19 +48,19 @@ pub struct Classifier {
     /// The same scores among those, where length tells nothing.
     pub matched: Option<Auroc>,
     /// Area with labels that are swapped at random.
-    pub swapped: Option<Swapped>,
+    pub swapped: Option<Chance>,
 }
 
 /// What chance gives.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Swapped {
+pub struct Chance {
     /// Mean area.
     pub mean: f64,
     /// Share of the areas, its own among them, that are at least its own.
     pub p: f64,
 }
 
-impl Swapped {
+impl Chance {
     /// Whether chance does as well more often than one time in twenty.
     pub fn is_chance(&self) -> bool {
         self.p > ALPHA
@@ -253,7 +253,7 @@ fn classifier(
         .collect();
     let swapped = own.zip(mean(&chance)).map(|(own, mean)| {
         let reached = chance.iter().filter(|area| **area >= own.area).count();
-        Swapped { mean, p: (reached + 1) as f64 / (chance.len() + 1) as f64 }
+        Chance { mean, p: (reached + 1) as f64 / (chance.len() + 1) as f64 }
     });
     let matched_rows: Vec<usize> = triples.matched.iter().map(|&i| triples.rows[i]).collect();
     let among = |values: &[f64]| triples.matched.iter().map(|&i| values[i]).collect::<Vec<_>>();

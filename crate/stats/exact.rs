@@ -6,8 +6,9 @@ use statrs::distribution::{Binomial, ContinuousCDF, DiscreteCDF, Normal};
 /// Differences up to which the null distribution is computed; of more, its normal limit is used.
 pub const EXACT_DIFFERENCES: usize = 256;
 
-/// Steps that the sum of all magnitudes is divided into.
-const STEPS: usize = 2048;
+/// Steps that the sum of all magnitudes is divided into: so many for each difference, and no fewer than the least.
+const STEPS: usize = 64;
+const LEAST_STEPS: usize = 2048;
 
 /// Two-sided exact sign test: the chance that fair coins fall at least as unevenly. Of pairs in which a feature
 /// is active on one side only this is McNemar's exact test. 1 without any.
@@ -22,8 +23,8 @@ pub fn sign_test(positive: usize, negative: usize) -> f64 {
 /// Two-sided sign-flip test of a sum of differences ([`super::sign_flip_p`]), from its whole null distribution
 /// instead of draws from it. Zeros take no part. None where all are zero.
 ///
-/// Magnitudes are rounded to 1/2,048 of their sum: a test of the rounded differences, exact for those. Their sum
-/// over random signs is twice a sum over a random half of them, whose distribution is built up difference by
+/// Magnitudes are rounded to 1/64 of their mean, or finer: a test of the rounded differences, exact for those. Their
+/// sum over random signs is twice a sum over a random half of them, whose distribution is built up difference by
 /// difference. For more than [`EXACT_DIFFERENCES`] the normal limit is taken, whose tails are the heavier ones:
 /// the fourth cumulant of a sum of random signs is negative, the third zero.
 pub fn sign_flip_exact(differences: &[f64]) -> Option<f64> {
@@ -36,7 +37,8 @@ pub fn sign_flip_exact(differences: &[f64]) -> Option<f64> {
         let error = there().map(|d| d * d).sum::<f64>().sqrt();
         return Some((2.0 * Normal::standard().sf(there().sum::<f64>().abs() / error)).min(1.0));
     }
-    let steps: Vec<usize> = there().map(|d| (d.abs() / size * STEPS as f64).round().max(1.0) as usize).collect();
+    let fine = (STEPS * n).max(LEAST_STEPS) as f64 / size;
+    let steps: Vec<usize> = there().map(|d| (d.abs() * fine).round() as usize).collect();
     let total: usize = steps.iter().sum();
     let positive: usize = there().zip(&steps).filter(|(d, _)| *d > 0.0).map(|(_, step)| step).sum();
     let mut chance = vec![0.0; total + 1];
@@ -95,11 +97,16 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_goes_on_where_the_distribution_ends() {
-        let differences = |n: usize| (0..n).map(|i| ((i * 7919) % 101) as f64 - 42.0).collect::<Vec<_>>();
-        let (exact, limit) = (differences(EXACT_DIFFERENCES), differences(EXACT_DIFFERENCES + 1));
-        let (exact, limit) = (sign_flip_exact(&exact).unwrap(), sign_flip_exact(&limit).unwrap());
-        assert!((exact / limit - 1.0).abs() < 0.1, "{exact} {limit}");
+    fn the_limit_is_near_where_the_distribution_ends() {
+        for shift in [50.5, 48.5, 46.5, 43.5] {
+            let d: Vec<f64> = (0..EXACT_DIFFERENCES).map(|i| ((i * 7919) % 101) as f64 - shift).collect();
+            let z = d.iter().sum::<f64>().abs() / d.iter().map(|d| d * d).sum::<f64>().sqrt();
+            let (exact, limit) = (sign_flip_exact(&d).unwrap(), 2.0 * Normal::standard().sf(z));
+            assert!((exact / limit - 1.0).abs() < 0.1, "{shift}: {exact} {limit}");
+            // one more, and the limit is what is given
+            let more: Vec<f64> = d.iter().copied().chain([1e-9]).collect();
+            assert!((sign_flip_exact(&more).unwrap() / limit - 1.0).abs() < 1e-6);
+        }
     }
 
     proptest! {

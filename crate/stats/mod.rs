@@ -51,7 +51,7 @@ mod tests;
 pub use areas::{metric_areas, paired_auroc};
 pub use auroc::Auroc;
 pub use chains::{FULL_STRATUM, MAX_PROMPT_SPAN, TokenCounts, closed_chains};
-pub use classifier::{Classifier, FOLDS, MOST_TRIPLES, PENALTY_SHARE, SWAPS, Swapped};
+pub use classifier::{Chance, Classifier, FOLDS, MOST_TRIPLES, PENALTY_SHARE, SWAPS};
 pub use clusters::SMALLEST_STRATUM;
 pub use compare::{ALPHA, Comparison, compare, compare_samples};
 pub use effect::{cohens_dz, hedges_correction, mean, pearson, standard_deviation};

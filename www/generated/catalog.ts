@@ -6,7 +6,7 @@ export type Catalog = {
   version: number,
   /** Models with their SAEs. */
   models: Array<HostedModel>,
-  /** Finished runs: folders with the four files. */
+  /** Finished runs: folders with their files. */
   runs: Array<HostedRun>,
   /** Name of the run that the page opens by itself. */
   default_run?: string,

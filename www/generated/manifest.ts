@@ -20,6 +20,37 @@ export type BatchInfo = {
   tokens_computed: number,
 };
 
+/** A classifier of hallucination against fact: a logistic regression with an L1 penalty, each text scored by a fit
+ * to others. */
+export type ClassifierInfo = {
+  /** What it reads: `features`, `l0`, `n_tokens`, `logprob`. */
+  reads: string,
+  /** The SAE layer; null for what has none. */
+  layer: number | null,
+  /** Triples. */
+  samples: number,
+  /** Columns that it may use. */
+  columns: number,
+  /** Columns that a fit uses, on average. */
+  kept: number,
+  /** Area under the ROC curve of the scores; null where there is none. */
+  auroc: number | null,
+  /** Its 95 % interval, by clusters. */
+  auroc_interval: [number,
+  number] | null,
+  /** Triples in closed chains of equal length. */
+  samples_at_equal_length: number,
+  /** The area of the same scores among those, where length tells nothing. */
+  auroc_at_equal_length: number | null,
+  /** Its 95 % interval. */
+  auroc_at_equal_length_interval: [number,
+  number] | null,
+  /** Mean area of the same with labels swapped at random. */
+  swapped_auroc: number | null,
+  /** Share of those areas, the own one among them, that are at least the own one. */
+  swapped_p: number | null,
+};
+
 /** Where and how numbers were computed. */
 export type ComputeInfo = {
   /** Number format of weights and matmuls. */
@@ -294,23 +325,9 @@ export type StatisticsInfo = {
   equivalence_bound: number,
   /** Whether samples of one cluster were taken together. */
   clusters: boolean,
-  /** x */
+  /** How well features tell hallucinations from facts, and what has nothing to do with features; absent in
+   * earlier runs, and where there are too few samples. */
   classifiers?: Array<ClassifierInfo>,
-};
-
-export type ClassifierInfo = {
-  reads: string,
-  layer: number | null,
-  samples: number,
-  columns: number,
-  kept: number,
-  auroc: number | null,
-  auroc_interval: [number, number] | null,
-  samples_at_equal_length: number,
-  auroc_at_equal_length: number | null,
-  auroc_at_equal_length_interval: [number, number] | null,
-  swapped_auroc: number | null,
-  swapped_p: number | null,
 };
 
 /** When a run did what. */

@@ -33,23 +33,28 @@ export async function embeddedRun(): Promise<Run> {
   return openRun({ metrics, manifest: new TextDecoder().decode(manifest), ...(stats && { stats }), ...(features && { features }), ...(statsFeatures && { stats_features: statsFeatures }) }, "this report");
 }
 
-/** What a feature is said to stand for, and its page. */
+/** What a feature is said to stand for, its page, and what it promotes. */
 export interface Label {
-  label: string;
+  label: string | null;
   url: string | null;
+  /** Tokens that it promotes, the likeliest first. */
+  promotes: string[];
 }
 
-/** The labels that were given to the report, by `layer feature`; none without them. */
+/** What was given to the report beside the run, by `layer feature`. */
 export function embeddedLabels(): Map<string, Label> {
   const found = new Map<string, Label>();
   const bytes = block("labels.json");
   if (bytes === undefined) return found;
   const list: unknown = JSON.parse(new TextDecoder().decode(bytes));
   for (const one of Array.isArray(list) ? (list as Record<string, unknown>[]) : []) {
-    if (typeof one.label !== "string") continue;
     // the words and the name in the address are somebody else's
     const url = typeof one.url === "string" && one.url.startsWith("https://www.neuronpedia.org/") ? one.url : null;
-    found.set(`${String(one.layer)} ${String(one.feature)}`, { label: one.label, url });
+    found.set(`${String(one.layer)} ${String(one.feature)}`, {
+      label: typeof one.label === "string" ? one.label : null,
+      url,
+      promotes: Array.isArray(one.promotes) ? one.promotes.map(String) : [],
+    });
   }
   return found;
 }

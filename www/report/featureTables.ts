@@ -77,7 +77,9 @@ export function wordsOf(all: readonly FeatureLine[]): string {
 }
 
 function layerTable(layer: number, lines: FeatureLine[], labels: ReadonlyMap<string, Label>): HTMLElement {
-  const heads = labels.size > 0 ? [...HEADS, "Label"] : HEADS;
+  const told = (has: (label: Label) => boolean) => [...labels.values()].some(has);
+  const [promotes, words] = [told((one) => one.promotes.length > 0), told((one) => one.label !== null)];
+  const heads = [...HEADS, ...(promotes ? ["Promotes"] : []), ...(words ? ["Label"] : [])];
   const rest = lines.length - MOST_ROWS;
   return h(
     "section",
@@ -92,15 +94,14 @@ function layerTable(layer: number, lines: FeatureLine[], labels: ReadonlyMap<str
             "table",
             { class: "data", "data-test": `features-${layer}` },
             h("thead", null, h("tr", null, heads.map((name, i) => h("th", { scope: "col", class: i > 0 && i < HEADS.length - 1 && "number" }, name)))),
-            h("tbody", null, lines.slice(0, MOST_ROWS).map((line) => row(line, labels))),
+            h("tbody", null, lines.slice(0, MOST_ROWS).map((line) => row(line, labels.get(`${line.layer} ${line.feature}`), promotes, words))),
           ),
         ),
     rest > 0 ? h("p", { class: "muted" }, `and ${counted(rest, "feature")} more: stats_features.parquet has all`) : null,
   );
 }
 
-function row(line: FeatureLine, labels: ReadonlyMap<string, Label>): HTMLElement {
-  const label = labels.get(`${line.layer} ${line.feature}`);
+function row(line: FeatureLine, label: Label | undefined, promotes: boolean, words: boolean): HTMLElement {
   const cells = [line.fact, line.hall, line.ghost, line.missing, probability(line.presenceQ), signed(line.dz), probability(line.q), probability(line.adjustedQ)];
   return h(
     "tr",
@@ -108,6 +109,7 @@ function row(line: FeatureLine, labels: ReadonlyMap<string, Label>): HTMLElement
     h("th", { scope: "row" }, typeof label?.url === "string" ? h("a", { href: label.url, rel: "noreferrer" }, String(line.feature)) : String(line.feature)),
     cells.map((text) => h("td", { class: "number" }, String(text))),
     h("td", null, shown(verdictWord(line.verdict))),
-    labels.size > 0 ? h("td", null, label === undefined ? "–" : shown(label.label)) : null,
+    promotes ? h("td", null, (label?.promotes ?? []).map((token) => shown(token)).join(" ") || "–") : null,
+    words ? h("td", null, shown(label?.label ?? "–")) : null,
   );
 }

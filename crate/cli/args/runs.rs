@@ -173,6 +173,13 @@ pub struct Report {
     /// What features stand for: an export of explanations from Neuronpedia (JSON Lines, plain or gzipped).
     #[arg(long, value_name = "FILE")]
     pub labels: Vec<PathBuf>,
+    /// Also show which tokens the features in its tables promote: reads the run's model, which is the one that
+    /// --model and --sae name.
+    #[arg(long)]
+    pub promoted: bool,
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub model: ModelArgs,
     /// File to write; without it report.html in the run's folder.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

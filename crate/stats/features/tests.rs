@@ -84,7 +84,7 @@ fn classifier<'a>(features: &'a Features, reads: &str) -> &'a Classifier {
 
 #[test]
 fn where_nothing_differs_nearly_nothing_survives() {
-    let sets = 40;
+    let sets = 15;
     let mut with_survivors = 0;
     let mut reached = 0;
     for seed in 0..sets {
@@ -98,9 +98,9 @@ fn where_nothing_differs_nearly_nothing_survives() {
         assert!((0.3..0.7).contains(&all.auroc.unwrap().area), "{all:?}");
         reached += usize::from(all.swapped.unwrap().p <= 0.05);
     }
-    // the rate is 0.05 at most in theory: of 40, more than 6 would be one time in a hundred
-    assert!(with_survivors <= 6, "{with_survivors}");
-    assert!(reached <= 6, "{reached}");
+    // the rate is 0.05 at most in theory: of 15, more than 3 would be one time in two hundred
+    assert!(with_survivors <= 3, "{with_survivors}");
+    assert!(reached <= 3, "{reached}");
 }
 
 #[test]
