@@ -137,6 +137,7 @@ fn document(folder: &Path, words: Option<Vec<u8>>, limits: Limits) -> Result<Str
             megabytes(limits.features)
         )),
     }
+    files.extend(calibration(folder, &manifest)?.map(|bytes| (output::CALIBRATION_FILE, bytes)));
     files.extend(words.map(|words| (LABELS, words)));
     put(&files)
 }
