@@ -211,7 +211,7 @@ fn parts_of_an_engine_merge_into_the_run_of_one_machine() {
     let mut engine = Engine::open(words, Box::new(|_| {})).unwrap();
     let message = engine.part(part(at, "new"), &Silent, Box::new(|_| {})).unwrap_err().to_string();
     assert!(message.contains("text between prompt and completion"), "{message}");
-    let mut run_of_its_own = |word: &str| Engine::open(vec![word.to_owned()], Box::new(|_| {})).is_err();
+    let run_of_its_own = |word: &str| Engine::open(vec![word.to_owned()], Box::new(|_| {})).is_err();
     assert!(run_of_its_own("--shard=1/2") && run_of_its_own("--out=x"));
 }
 

@@ -113,8 +113,18 @@ pub(crate) fn measured(
         let saes = loaded.saes.iter().map(|at| at.sae.sources().iter().map(info).collect()).collect();
         let hashes = (loaded.model_files().iter().map(info).collect(), saes);
         let (run_id, started_at) = ("r".to_owned(), jiff::Timestamp::UNIX_EPOCH);
-        let parts =
-            Parts { run_id, started_at, loaded, compute, data, limit: None, shard: None, options: &options, hashes };
+        let parts = Parts {
+            run_id,
+            started_at,
+            loaded,
+            compute,
+            data,
+            excerpt: None,
+            limit: None,
+            shard: None,
+            options: &options,
+            hashes,
+        };
         Ok(parts.base())
     };
     let header = Header::new("r".into(), jiff::Timestamp::UNIX_EPOCH, data.samples.len(), String::new());

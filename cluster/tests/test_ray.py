@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from harness import SCRIPT, TABLES, hashes, model, words
 
 JOB = REPOSITORY / "cluster/saescope_ray.py"
-SAMPLES = 600
+SAMPLES = 240
 SHARDS = 4
 #: Samples of a pass: what is lost of a part at most.
 PASS = 5
