@@ -22,8 +22,11 @@ pub const FOLDS: usize = 5;
 /// Share of the smallest penalty that would leave no weight: the penalty of every fit.
 pub const PENALTY_SHARE: f64 = 0.2;
 
-/// Fits to labels that are swapped at random.
-pub const SWAPS: usize = 39;
+/// Fits to labels that are swapped at random: as few as can show a chance of one in twenty.
+pub const SWAPS: usize = 19;
+
+/// Steps of the linear predictor that no area under a curve knows of.
+const TOLERANCE: f64 = 1e-3;
 
 /// Triples that take part at most: of more, every so many.
 pub const MOST_TRIPLES: usize = 2000;
@@ -234,7 +237,8 @@ fn classifier(
     let fits = par_map((SWAPS + 1) * FOLDS, |i| {
         let (fold, swapped) = (&folds[i % FOLDS], of(i / FOLDS));
         let labels: Vec<bool> = fold.rows.iter().map(|&row| label(row, swapped)).collect();
-        let fit = fit(&fold.fitted, &labels, PENALTY_SHARE * largest_penalty(&fold.fitted, &labels));
+        let penalty = PENALTY_SHARE * largest_penalty(&fold.fitted, &labels);
+        let fit = fit(&fold.fitted, &labels, penalty, TOLERANCE);
         (fit.kept(), fit.scores(&fold.told, 2 * n))
     });
     let areas = par_map(SWAPS + 1, |run| {

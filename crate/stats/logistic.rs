@@ -8,9 +8,6 @@ use super::effect::mean;
 /// Sweeps over the weights that are not zero, after which a fit is taken as it is.
 const SWEEPS: usize = 1000;
 
-/// A step below this, in units of the linear predictor, is none.
-const TOLERANCE: f64 = 1e-7;
-
 /// Columns of a matrix by their entries that are not zero: row and value.
 pub(super) type Columns = Vec<Vec<(u32, f64)>>;
 
@@ -54,12 +51,13 @@ pub(super) fn largest_penalty(columns: &Columns, labels: &[bool]) -> f64 {
 /// Cyclic coordinate descent: one weight at a time goes to the minimum of the quadratic above the loss that has
 /// the largest curvature a logistic loss can have, x²/4, softened by the penalty. It goes over the weights that are
 /// not zero until they stand, then adds every column whose slope is steeper than the penalty, and ends where there
-/// is none: the conditions of the optimum hold then.
+/// is none: the conditions of the optimum hold then. A step below `tolerance`, in units of the linear predictor, is
+/// none.
 ///
 /// Sources: J. Friedman, T. Hastie and R. Tibshirani, "Regularization paths for generalized linear models via
 /// coordinate descent", 2010; D. Böhning and B. G. Lindsay, "Monotonicity of quadratic-approximation algorithms",
 /// 1988, for the curvature.
-pub(super) fn fit(columns: &Columns, labels: &[bool], penalty: f64) -> Fit {
+pub(super) fn fit(columns: &Columns, labels: &[bool], penalty: f64, tolerance: f64) -> Fit {
     let n = labels.len() as f64;
     let target = |row: usize| f64::from(u8::from(labels[row]));
     let chance = |score: f64| 1.0 / (1.0 + libm::exp(-score));
@@ -99,7 +97,7 @@ pub(super) fn fit(columns: &Columns, labels: &[bool], penalty: f64) -> Fit {
                 }
                 largest = largest.max(step.abs() * (4.0 * curvature[j]).sqrt());
             }
-            if largest < TOLERANCE {
+            if largest < tolerance {
                 break;
             }
         }
@@ -122,6 +120,9 @@ pub(super) mod tests {
 
     use super::*;
 
+    /// Fine enough to be compared with others.
+    pub const FINE: f64 = 1e-7;
+
     /// The objective that [`fit`] minimises.
     pub fn objective(fit: &Fit, columns: &Columns, labels: &[bool], penalty: f64) -> f64 {
         let scores = fit.scores(columns, labels.len());
@@ -138,7 +139,7 @@ pub(super) mod tests {
         let columns = vec![vec![(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)]];
         let labels = [true, true, true, false, false, false, false, true];
         assert!((largest_penalty(&columns, &labels) - 1.0 / 8.0).abs() < 1e-15);
-        let found = fit(&columns, &labels, 1.0 / 16.0);
+        let found = fit(&columns, &labels, 1.0 / 16.0, FINE);
         let errors: Vec<f64> = found
             .scores(&columns, 8)
             .iter()
@@ -147,17 +148,17 @@ pub(super) mod tests {
             .collect();
         assert!(errors.iter().sum::<f64>().abs() < 1e-5, "{errors:?}");
         assert!((errors[..4].iter().sum::<f64>() / 8.0 + 1.0 / 16.0).abs() < 1e-6, "{errors:?}");
-        assert_eq!(fit(&columns, &labels, 0.13).weights, [0.0]);
+        assert_eq!(fit(&columns, &labels, 0.13, FINE).weights, [0.0]);
     }
 
     #[test]
     fn nothing_to_fit_is_no_fit() {
-        assert_eq!(fit(&Vec::new(), &[], 1.0).kept(), 0);
-        let empty = fit(&vec![Vec::new()], &[true, false], 0.0);
+        assert_eq!(fit(&Vec::new(), &[], 1.0, FINE).kept(), 0);
+        let empty = fit(&vec![Vec::new()], &[true, false], 0.0, FINE);
         assert_eq!((empty.intercept, empty.kept()), (0.0, 0));
         assert_eq!(largest_penalty(&Vec::new(), &[true]), 0.0);
         // labels that are all the same: the intercept grows until it no longer matters
-        assert!(fit(&Vec::new(), &[true; 4], 0.0).intercept > 2.0);
+        assert!(fit(&Vec::new(), &[true; 4], 0.0, FINE).intercept > 2.0);
     }
 
     proptest! {
@@ -177,7 +178,7 @@ pub(super) mod tests {
             }
             let penalty = share * largest_penalty(&columns, &labels);
             prop_assume!(penalty > 1e-3);
-            let found = fit(&columns, &labels, penalty);
+            let found = fit(&columns, &labels, penalty, FINE);
             let least = objective(&found, &columns, &labels, penalty);
             for j in 0..=5 {
                 for step in [-1e-3, 1e-3] {
