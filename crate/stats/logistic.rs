@@ -8,8 +8,8 @@ use super::effect::mean;
 /// Sweeps over the weights that are not zero, after which a fit is taken as it is.
 const SWEEPS: usize = 1000;
 
-/// Columns of a matrix by their entries that are not zero: row and value.
-pub(super) type Columns = Vec<Vec<(u32, f64)>>;
+/// A column of a matrix by its entries that are not zero: row and value.
+pub(super) type Column = Vec<(u32, f64)>;
 
 /// A linear predictor.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +27,7 @@ impl Fit {
     }
 
     /// The predictor of so many rows with these columns.
-    pub fn scores(&self, columns: &Columns, rows: usize) -> Vec<f64> {
+    pub fn scores(&self, columns: &[Column], rows: usize) -> Vec<f64> {
         let mut scores = vec![self.intercept; rows];
         for (column, weight) in columns.iter().zip(&self.weights).filter(|(_, weight)| **weight != 0.0) {
             column.iter().for_each(|&(row, value)| scores[row as usize] += weight * value);
@@ -37,12 +37,11 @@ impl Fit {
 }
 
 /// The smallest penalty with which no weight is other than zero.
-pub(super) fn largest_penalty(columns: &Columns, labels: &[bool]) -> f64 {
+pub(super) fn largest_penalty(columns: &[Column], labels: &[bool]) -> f64 {
     let labels: Vec<f64> = labels.iter().map(|&label| f64::from(u8::from(label))).collect();
     let centre = mean(&labels).unwrap_or_default();
-    let slope = |column: &Vec<(u32, f64)>| {
-        column.iter().map(|&(row, value)| value * (labels[row as usize] - centre)).sum::<f64>().abs()
-    };
+    let slope =
+        |column: &Column| column.iter().map(|&(row, value)| value * (labels[row as usize] - centre)).sum::<f64>().abs();
     columns.iter().map(slope).fold(0.0, f64::max) / labels.len().max(1) as f64
 }
 
@@ -57,7 +56,7 @@ pub(super) fn largest_penalty(columns: &Columns, labels: &[bool]) -> f64 {
 /// Sources: J. Friedman, T. Hastie and R. Tibshirani, "Regularization paths for generalized linear models via
 /// coordinate descent", 2010; D. Böhning and B. G. Lindsay, "Monotonicity of quadratic-approximation algorithms",
 /// 1988, for the curvature.
-pub(super) fn fit(columns: &Columns, labels: &[bool], penalty: f64, tolerance: f64) -> Fit {
+pub(super) fn fit(columns: &[Column], labels: &[bool], penalty: f64, tolerance: f64) -> Fit {
     let n = labels.len() as f64;
     let target = |row: usize| f64::from(u8::from(labels[row]));
     let chance = |score: f64| 1.0 / (1.0 + libm::exp(-score));
@@ -124,7 +123,7 @@ pub(super) mod tests {
     pub const FINE: f64 = 1e-7;
 
     /// The objective that [`fit`] minimises.
-    pub fn objective(fit: &Fit, columns: &Columns, labels: &[bool], penalty: f64) -> f64 {
+    pub fn objective(fit: &Fit, columns: &[Column], labels: &[bool], penalty: f64) -> f64 {
         let scores = fit.scores(columns, labels.len());
         let loss = scores.iter().zip(labels).map(|(score, label)| {
             let margin = if *label { *score } else { -*score };
@@ -153,12 +152,12 @@ pub(super) mod tests {
 
     #[test]
     fn nothing_to_fit_is_no_fit() {
-        assert_eq!(fit(&Vec::new(), &[], 1.0, FINE).kept(), 0);
-        let empty = fit(&vec![Vec::new()], &[true, false], 0.0, FINE);
+        assert_eq!(fit(&[], &[], 1.0, FINE).kept(), 0);
+        let empty = fit(&[Vec::new()], &[true, false], 0.0, FINE);
         assert_eq!((empty.intercept, empty.kept()), (0.0, 0));
-        assert_eq!(largest_penalty(&Vec::new(), &[true]), 0.0);
+        assert_eq!(largest_penalty(&[], &[true]), 0.0);
         // labels that are all the same: the intercept grows until it no longer matters
-        assert!(fit(&Vec::new(), &[true; 4], 0.0, FINE).intercept > 2.0);
+        assert!(fit(&[], &[true; 4], 0.0, FINE).intercept > 2.0);
     }
 
     proptest! {
@@ -170,7 +169,7 @@ pub(super) mod tests {
             share in 0.05..0.9_f64,
         ) {
             prop_assume!(labels.iter().any(|l| *l) && labels.iter().any(|l| !*l));
-            let mut columns: Columns = vec![Vec::new(); 5];
+            let mut columns: Vec<Column> = vec![Vec::new(); 5];
             for (row, column, value) in entries {
                 if columns[column].iter().all(|(other, _)| *other != row) {
                     columns[column].push((row, value));
