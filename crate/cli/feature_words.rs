@@ -36,17 +36,18 @@ fn classifier_line(classifiers: &[Classifier]) -> Option<String> {
         let [a, b] = [a, b].map(|c| area(c).unwrap_or_default());
         a.total_cmp(&b)
     })?;
-    let which = match (best.layer, layers) {
-        (Some(layer), 1) => format!(" (layer {layer})"),
-        (Some(layer), n) => format!(" (layer {layer}, the best of {n})"),
-        (None, _) => String::new(),
-    };
-    let mut line = format!("told by all features AUROC {}{which}", interval(best.auroc?));
+    let mut line = format!("all features: AUROC {}", interval(best.auroc?));
     if let Some(length) = of("n_tokens").find_map(area) {
-        line.push_str(&format!(", by length {length:.2}"));
+        line.push_str(&format!(", length {length:.2}"));
     }
     if let Some(matched) = best.matched {
-        line.push_str(&format!(", at equal length {:.2}", matched.area));
+        line.push_str(&format!(", equal length {:.2}", matched.area));
+    }
+    // what a narrow screen can do without stands last
+    match (best.layer, layers) {
+        (Some(layer), 1) => line.push_str(&format!(" (layer {layer})")),
+        (Some(layer), n) => line.push_str(&format!(" (layer {layer}, best of {n})")),
+        (None, _) => {}
     }
     if best.swapped.is_some_and(|swapped| swapped.is_chance()) {
         line.push_str("; chance does as well");
@@ -93,11 +94,10 @@ mod tests {
             classifier("n_tokens", None, 0.74),
         ];
         let line = classifier_line(&all).unwrap();
-        let wanted = "told by all features AUROC 0.61 [0.56, 0.66] (layer 14, the best of 2), by length 0.74, at equal \
-                      length 0.50";
+        let wanted = "all features: AUROC 0.61 [0.56, 0.66], length 0.74, equal length 0.50 (layer 14, best of 2)";
         assert_eq!(line, wanted);
         let alone = classifier_line(&all[..1]).unwrap();
-        assert!(alone.contains("(layer 6), at equal length 0.50; chance does as well"), "{alone}");
+        assert!(alone.contains("equal length 0.50 (layer 6); chance does as well"), "{alone}");
         assert_eq!(classifier_line(&all[3..]), None);
     }
 }

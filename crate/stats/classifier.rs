@@ -8,7 +8,7 @@ use super::compare::ALPHA;
 use super::effect::{mean, standard_deviation};
 use super::features::Design;
 use super::gather::{FeatureSource, Listed, Pair, gather};
-use super::logistic::{Columns, fit, largest_penalty};
+use super::logistic::{Column, fit, largest_penalty};
 use super::resample::stream;
 use super::samples::Samples;
 use super::settings::Settings;
@@ -22,8 +22,11 @@ pub const FOLDS: usize = 5;
 /// Share of the smallest penalty that would leave no weight: the penalty of every fit.
 pub const PENALTY_SHARE: f64 = 0.2;
 
-/// Fits to labels that are swapped at random.
-pub const SWAPS: usize = 39;
+/// Fits to labels that are swapped at random: as few as can show a chance of one in twenty.
+pub const SWAPS: usize = 19;
+
+/// Steps of the linear predictor that no area under a curve knows of.
+const TOLERANCE: f64 = 1e-3;
 
 /// Triples that take part at most: of more, every so many.
 pub const MOST_TRIPLES: usize = 2000;
@@ -164,7 +167,7 @@ pub(super) fn classifiers(
 }
 
 /// A feature's entries: the fact of triple i is row 2 i, its hallucination the next.
-fn column(pairs: &[Pair], triple: &impl Fn(usize) -> Option<usize>) -> Vec<(u32, f64)> {
+fn column(pairs: &[Pair], triple: &impl Fn(usize) -> Option<usize>) -> Column {
     let entries = pairs.iter().filter_map(|pair| Some((triple(pair.sample as usize)?, pair)));
     let rows = entries.flat_map(|(i, pair)| [(2 * i, pair.fact), (2 * i + 1, pair.hall)]);
     rows.filter(|(_, value)| *value != 0.0).map(|(row, value)| (row as u32, f64::from(value))).collect()
@@ -176,13 +179,13 @@ fn dense(
     names: [&str; 2],
     triple: &impl Fn(usize) -> Option<usize>,
     n: usize,
-) -> Result<Option<Vec<(u32, f64)>>> {
+) -> Result<Option<Column>> {
     let [fact, hall] = names.map(|name| samples.numbers_of(name));
     let Some((fact, hall)) = fact?.zip(hall?) else { return Ok(None) };
     let mut column = Vec::with_capacity(2 * n);
-    for sample in 0..samples.len() {
+    for (sample, (fact, hall)) in fact.into_iter().zip(hall).enumerate() {
         let Some(i) = triple(sample) else { continue };
-        column.extend([(2 * i as u32, fact[sample]), (2 * i as u32 + 1, hall[sample])]);
+        column.extend([(2 * i as u32, fact), (2 * i as u32 + 1, hall)]);
     }
     Ok((!column.iter().any(|(_, value)| value.is_nan())).then_some(column))
 }
@@ -191,17 +194,17 @@ fn dense(
 struct Fold {
     /// Rows that are fitted to, of all.
     rows: Vec<usize>,
-    fitted: Columns,
+    fitted: Vec<Column>,
     /// Of all rows, scaled alike.
-    told: Columns,
+    told: Vec<Column>,
 }
 
 impl Fold {
-    fn new(columns: &Columns, fold: &[usize], this: usize) -> Self {
+    fn new(columns: &[Column], fold: &[usize], this: usize) -> Self {
         let rows: Vec<usize> = (0..2 * fold.len()).filter(|row| fold[row / 2] != this).collect();
         let mut place = vec![u32::MAX; 2 * fold.len()];
         rows.iter().zip(0..).for_each(|(&row, at)| place[row] = at);
-        let (mut fitted, mut told) = (Columns::new(), Columns::new());
+        let (mut fitted, mut told) = (Vec::new(), Vec::new());
         for column in columns {
             let of_fit = column.iter().map(|&(row, value)| (place[row as usize], value));
             let mut of_fit: Vec<(u32, f64)> = of_fit.filter(|(at, _)| *at != u32::MAX).collect();
@@ -221,7 +224,7 @@ impl Fold {
 fn classifier(
     reads: &'static str,
     layer: Option<usize>,
-    columns: Columns,
+    columns: Vec<Column>,
     triples: &Triples,
     design: &Design,
 ) -> Classifier {
@@ -234,7 +237,8 @@ fn classifier(
     let fits = par_map((SWAPS + 1) * FOLDS, |i| {
         let (fold, swapped) = (&folds[i % FOLDS], of(i / FOLDS));
         let labels: Vec<bool> = fold.rows.iter().map(|&row| label(row, swapped)).collect();
-        let fit = fit(&fold.fitted, &labels, PENALTY_SHARE * largest_penalty(&fold.fitted, &labels));
+        let penalty = PENALTY_SHARE * largest_penalty(&fold.fitted, &labels);
+        let fit = fit(&fold.fitted, &labels, penalty, TOLERANCE);
         (fit.kept(), fit.scores(&fold.told, 2 * n))
     });
     let areas = par_map(SWAPS + 1, |run| {

@@ -37,8 +37,8 @@ pub fn sign_flip_exact(differences: &[f64]) -> Option<f64> {
         let error = there().map(|d| d * d).sum::<f64>().sqrt();
         return Some((2.0 * Normal::standard().sf(there().sum::<f64>().abs() / error)).min(1.0));
     }
-    let fine = (STEPS * n).max(LEAST_STEPS) as f64 / size;
-    let steps: Vec<usize> = there().map(|d| (d.abs() * fine).round() as usize).collect();
+    let fine = (STEPS * n).max(LEAST_STEPS) as f64;
+    let steps: Vec<usize> = there().map(|d| (d.abs() / size * fine).round() as usize).collect();
     let total: usize = steps.iter().sum();
     let positive: usize = there().zip(&steps).filter(|(d, _)| *d > 0.0).map(|(_, step)| step).sum();
     let mut chance = vec![0.0; total + 1];

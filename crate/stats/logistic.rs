@@ -8,11 +8,8 @@ use super::effect::mean;
 /// Sweeps over the weights that are not zero, after which a fit is taken as it is.
 const SWEEPS: usize = 1000;
 
-/// A step below this, in units of the linear predictor, is none.
-const TOLERANCE: f64 = 1e-7;
-
-/// Columns of a matrix by their entries that are not zero: row and value.
-pub(super) type Columns = Vec<Vec<(u32, f64)>>;
+/// A column of a matrix by its entries that are not zero: row and value.
+pub(super) type Column = Vec<(u32, f64)>;
 
 /// A linear predictor.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,7 +27,7 @@ impl Fit {
     }
 
     /// The predictor of so many rows with these columns.
-    pub fn scores(&self, columns: &Columns, rows: usize) -> Vec<f64> {
+    pub fn scores(&self, columns: &[Column], rows: usize) -> Vec<f64> {
         let mut scores = vec![self.intercept; rows];
         for (column, weight) in columns.iter().zip(&self.weights).filter(|(_, weight)| **weight != 0.0) {
             column.iter().for_each(|&(row, value)| scores[row as usize] += weight * value);
@@ -40,12 +37,11 @@ impl Fit {
 }
 
 /// The smallest penalty with which no weight is other than zero.
-pub(super) fn largest_penalty(columns: &Columns, labels: &[bool]) -> f64 {
+pub(super) fn largest_penalty(columns: &[Column], labels: &[bool]) -> f64 {
     let labels: Vec<f64> = labels.iter().map(|&label| f64::from(u8::from(label))).collect();
     let centre = mean(&labels).unwrap_or_default();
-    let slope = |column: &Vec<(u32, f64)>| {
-        column.iter().map(|&(row, value)| value * (labels[row as usize] - centre)).sum::<f64>().abs()
-    };
+    let slope =
+        |column: &Column| column.iter().map(|&(row, value)| value * (labels[row as usize] - centre)).sum::<f64>().abs();
     columns.iter().map(slope).fold(0.0, f64::max) / labels.len().max(1) as f64
 }
 
@@ -54,12 +50,13 @@ pub(super) fn largest_penalty(columns: &Columns, labels: &[bool]) -> f64 {
 /// Cyclic coordinate descent: one weight at a time goes to the minimum of the quadratic above the loss that has
 /// the largest curvature a logistic loss can have, x²/4, softened by the penalty. It goes over the weights that are
 /// not zero until they stand, then adds every column whose slope is steeper than the penalty, and ends where there
-/// is none: the conditions of the optimum hold then.
+/// is none: the conditions of the optimum hold then. A step below `tolerance`, in units of the linear predictor, is
+/// none.
 ///
 /// Sources: J. Friedman, T. Hastie and R. Tibshirani, "Regularization paths for generalized linear models via
 /// coordinate descent", 2010; D. Böhning and B. G. Lindsay, "Monotonicity of quadratic-approximation algorithms",
 /// 1988, for the curvature.
-pub(super) fn fit(columns: &Columns, labels: &[bool], penalty: f64) -> Fit {
+pub(super) fn fit(columns: &[Column], labels: &[bool], penalty: f64, tolerance: f64) -> Fit {
     let n = labels.len() as f64;
     let target = |row: usize| f64::from(u8::from(labels[row]));
     let chance = |score: f64| 1.0 / (1.0 + libm::exp(-score));
@@ -99,7 +96,7 @@ pub(super) fn fit(columns: &Columns, labels: &[bool], penalty: f64) -> Fit {
                 }
                 largest = largest.max(step.abs() * (4.0 * curvature[j]).sqrt());
             }
-            if largest < TOLERANCE {
+            if largest < tolerance {
                 break;
             }
         }
@@ -122,8 +119,11 @@ pub(super) mod tests {
 
     use super::*;
 
+    /// Fine enough to be compared with others.
+    pub const FINE: f64 = 1e-7;
+
     /// The objective that [`fit`] minimises.
-    pub fn objective(fit: &Fit, columns: &Columns, labels: &[bool], penalty: f64) -> f64 {
+    pub fn objective(fit: &Fit, columns: &[Column], labels: &[bool], penalty: f64) -> f64 {
         let scores = fit.scores(columns, labels.len());
         let loss = scores.iter().zip(labels).map(|(score, label)| {
             let margin = if *label { *score } else { -*score };
@@ -138,7 +138,7 @@ pub(super) mod tests {
         let columns = vec![vec![(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)]];
         let labels = [true, true, true, false, false, false, false, true];
         assert!((largest_penalty(&columns, &labels) - 1.0 / 8.0).abs() < 1e-15);
-        let found = fit(&columns, &labels, 1.0 / 16.0);
+        let found = fit(&columns, &labels, 1.0 / 16.0, FINE);
         let errors: Vec<f64> = found
             .scores(&columns, 8)
             .iter()
@@ -147,17 +147,17 @@ pub(super) mod tests {
             .collect();
         assert!(errors.iter().sum::<f64>().abs() < 1e-5, "{errors:?}");
         assert!((errors[..4].iter().sum::<f64>() / 8.0 + 1.0 / 16.0).abs() < 1e-6, "{errors:?}");
-        assert_eq!(fit(&columns, &labels, 0.13).weights, [0.0]);
+        assert_eq!(fit(&columns, &labels, 0.13, FINE).weights, [0.0]);
     }
 
     #[test]
     fn nothing_to_fit_is_no_fit() {
-        assert_eq!(fit(&Vec::new(), &[], 1.0).kept(), 0);
-        let empty = fit(&vec![Vec::new()], &[true, false], 0.0);
+        assert_eq!(fit(&[], &[], 1.0, FINE).kept(), 0);
+        let empty = fit(&[Vec::new()], &[true, false], 0.0, FINE);
         assert_eq!((empty.intercept, empty.kept()), (0.0, 0));
-        assert_eq!(largest_penalty(&Vec::new(), &[true]), 0.0);
+        assert_eq!(largest_penalty(&[], &[true]), 0.0);
         // labels that are all the same: the intercept grows until it no longer matters
-        assert!(fit(&Vec::new(), &[true; 4], 0.0).intercept > 2.0);
+        assert!(fit(&[], &[true; 4], 0.0, FINE).intercept > 2.0);
     }
 
     proptest! {
@@ -169,7 +169,7 @@ pub(super) mod tests {
             share in 0.05..0.9_f64,
         ) {
             prop_assume!(labels.iter().any(|l| *l) && labels.iter().any(|l| !*l));
-            let mut columns: Columns = vec![Vec::new(); 5];
+            let mut columns: Vec<Column> = vec![Vec::new(); 5];
             for (row, column, value) in entries {
                 if columns[column].iter().all(|(other, _)| *other != row) {
                     columns[column].push((row, value));
@@ -177,7 +177,7 @@ pub(super) mod tests {
             }
             let penalty = share * largest_penalty(&columns, &labels);
             prop_assume!(penalty > 1e-3);
-            let found = fit(&columns, &labels, penalty);
+            let found = fit(&columns, &labels, penalty, FINE);
             let least = objective(&found, &columns, &labels, penalty);
             for j in 0..=5 {
                 for step in [-1e-3, 1e-3] {

@@ -85,7 +85,7 @@ class Analyze(Case):
         self.assertEqual(run.folder.parent, Path("runs"))
         self.assertEqual((run.run_id, run.failed), ("mine", []))
         again = saescope.load(run.folder)
-        for name in ["metrics", "features", "stats"]:
+        for name in ["metrics", "features", "stats", "stats_features"]:
             table = table_of_run = getattr(again, name)
             stored = pq.read_table(run.folder / f"{name}.parquet")
             self.assertEqual(table.column_names, stored.column_names)

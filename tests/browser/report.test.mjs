@@ -249,10 +249,15 @@ test("a document whose run was changed says so, and one without a run too", TIME
   clean(page, browser);
 });
 
-test("a report of the three tables alone has no table of features", TIME, async () => {
+test("a report of metrics alone has no table of features, and one of an earlier run counts them", TIME, async () => {
   const whole = readFileSync(file, "utf8");
   const path = join(scratch, "small.html");
-  writeFileSync(path, whole.replace(/<script [^>]*data-file="features\.parquet"[^<]*<\/script>/, ""));
+  const without = (text, name) => text.replace(new RegExp(`<script [^>]*data-file="${name}\\.parquet"[^<]*</script>`), "");
+  writeFileSync(path, without(whole, "stats_features"));
+  await read(path);
+  assert.match(await by(page, "presence-words").innerText(), /Of [\d,]+ features/);
+  assert.equal(await page.locator('[data-test="download-stats-features"]').count(), 0);
+  writeFileSync(path, without(without(whole, "stats_features"), "features"));
   await read(path);
   assert.match(await by(page, "presence").innerText(), /without features\.parquet/);
   assert.equal(await page.locator('[data-test="download-features"]').count(), 0);

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::super::gather::tests::InMemory;
-use super::super::logistic::{Columns, fit, largest_penalty, tests::objective};
+use super::super::logistic::tests::{FINE, objective};
+use super::super::logistic::{Column, fit, largest_penalty};
 use super::super::resample::stream;
 use super::super::simulation::{integer, normal, uniform};
 use super::*;
@@ -120,7 +121,7 @@ fn a_planted_feature_is_found_one_by_one_and_together() {
     );
     let all = classifier(&found, "features");
     assert!(all.auroc.unwrap().area > 0.65 && all.matched.unwrap().area > 0.6, "{all:?}");
-    assert!(all.swapped.unwrap().p < 0.03 && (all.swapped.unwrap().mean - 0.5).abs() < 0.06, "{all:?}");
+    assert!(all.swapped.unwrap().p <= 0.05 && (all.swapped.unwrap().mean - 0.5).abs() < 0.06, "{all:?}");
     assert!(all.kept >= 1.0 && all.kept < 60.0, "{all:?}");
 }
 
@@ -271,12 +272,12 @@ fn tests_are_those_of_scipy() {
 #[test]
 fn logistic_regressions_are_those_of_scikit_learn() {
     for of in golden().logistic {
-        let columns: Columns = (0..of.x[0].len())
+        let columns: Vec<Column> = (0..of.x[0].len())
             .map(|j| of.x.iter().zip(0..).filter(|(row, _)| row[j] != 0.0).map(|(row, i)| (i, row[j])).collect())
             .collect();
         let largest = largest_penalty(&columns, &of.y);
         assert!((largest / of.largest - 1.0).abs() < 1e-12);
-        let found = fit(&columns, &of.y, of.share * largest);
+        let found = fit(&columns, &of.y, of.share * largest, FINE);
         let reached = objective(&found, &columns, &of.y, of.share * largest);
         assert!((reached / of.objective - 1.0).abs() < 1e-6, "{reached} {}", of.objective);
         assert!(reached <= of.objective * (1.0 + 1e-9), "{reached} {}", of.objective);
