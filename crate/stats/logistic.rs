@@ -135,7 +135,7 @@ pub(super) mod tests {
     #[test]
     fn by_hand() {
         // one column that tells labels apart, three rows of four: at the optimum its slope is the penalty
-        let columns = vec![vec![(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)]];
+        let columns = [vec![(0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)]];
         let labels = [true, true, true, false, false, false, false, true];
         assert!((largest_penalty(&columns, &labels) - 1.0 / 8.0).abs() < 1e-15);
         let found = fit(&columns, &labels, 1.0 / 16.0, FINE);

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::super::gather::tests::InMemory;
 use super::super::logistic::tests::{FINE, objective};
-use super::super::logistic::{Column, fit, largest_penalty};
+use super::super::logistic::{Column as Sparse, fit, largest_penalty};
 use super::super::resample::stream;
 use super::super::simulation::{integer, normal, uniform};
 use super::*;
@@ -272,7 +272,7 @@ fn tests_are_those_of_scipy() {
 #[test]
 fn logistic_regressions_are_those_of_scikit_learn() {
     for of in golden().logistic {
-        let columns: Vec<Column> = (0..of.x[0].len())
+        let columns: Vec<Sparse> = (0..of.x[0].len())
             .map(|j| of.x.iter().zip(0..).filter(|(row, _)| row[j] != 0.0).map(|(row, i)| (i, row[j])).collect())
             .collect();
         let largest = largest_penalty(&columns, &of.y);
