@@ -5,7 +5,8 @@ use crate::output::LengthTrap;
 use crate::random;
 use crate::stats::{ALPHA, Comparison, Verdict};
 
-/// Neutral words. Texts end with the last few of them, so that all end with the same word.
+/// Neutral words. Texts end with the first few of them: the number says which, so that whatever a metric makes of
+/// them is a function of length.
 const NEUTRAL: [&str; 8] = ["for", "all", "that", "anyone", "is", "able", "to", "tell"];
 
 /// How many of them a text has.
@@ -28,7 +29,7 @@ pub fn trap(samples: &[Sample], count: usize, seed: u64, tokens: impl Fn(&Sample
         let (short, long) = steps[random::below(&mut random, steps.len())];
         let turned = random::below(&mut random, 10) < TURNED;
         let with = |length: usize| {
-            let words = NEUTRAL[NEUTRAL.len() - LENGTHS[length]..].join(" ");
+            let words = NEUTRAL[..LENGTHS[length]].join(" ");
             format!("{} {words}", sample.fact.trim_end())
         };
         let (fact, hallucination) = if turned { (with(long), with(short)) } else { (with(short), with(long)) };

@@ -93,8 +93,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     let (b4, b_rest) = b.as_chunks::<4>();
     let mut sums = [0.0; 4];
     for (a, b) in a4.iter().zip(b4) {
-        for k in 0..4 {
-            sums[k] += a[k] * b[k];
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
         }
     }
     let rest: f64 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
@@ -113,14 +113,7 @@ impl Factor {
         for i in 0..n {
             for j in 0..=i {
                 let sum = a[i * n + j] - dot(&a[i * n..i * n + j], &a[j * n..j * n + j]);
-                a[i * n + j] = if i == j {
-                    if !(sum > 0.0) {
-                        return None;
-                    }
-                    sum.sqrt()
-                } else {
-                    sum / a[j * n + j]
-                };
+                a[i * n + j] = if i == j { Some(sum).filter(|sum| *sum > 0.0)?.sqrt() } else { sum / a[j * n + j] };
             }
         }
         Some(Self { n, rows: a })
@@ -180,7 +173,7 @@ impl Probe {
     /// Of rows with this kernel; `fold` is each row's. None where nothing varies.
     pub fn new(kernel: &Kernel, penalty: f64, fold: &[usize]) -> Option<Self> {
         let n = kernel.n;
-        if n == 0 || fold.len() != n || !(penalty > 0.0) || !penalty.is_finite() {
+        if n == 0 || fold.len() != n || penalty <= 0.0 || !penalty.is_finite() {
             return None;
         }
         let mut a = kernel.values.clone();
@@ -195,10 +188,8 @@ impl Probe {
         }
         let ones: Vec<f64> = (0..n).map(|i| q[i * n..(i + 1) * n].iter().sum()).collect();
         let total: f64 = ones.iter().sum();
-        for i in 0..n {
-            for j in 0..n {
-                q[i * n + j] -= ones[i] * ones[j] / total;
-            }
+        for (row, a) in q.chunks_exact_mut(n).zip(&ones) {
+            row.iter_mut().zip(&ones).for_each(|(q, b)| *q -= a * b / total);
         }
         let count = fold.iter().max().map_or(0, |most| most + 1);
         let folds = (0..count).map(|of| {

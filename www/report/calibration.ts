@@ -92,7 +92,7 @@ interface Dot {
 /** Rows of dots with intervals, named at the left or, where it is narrow, above. */
 function dots(all: Dot[], rows: string[], theme: Theme, width: number, domain: [number, number], line: number, format: (value: number) => string): Pick<Drawing, "plot" | "points" | "reach"> {
   const narrow = width < 480;
-  const names = narrow ? 0 : Math.min(260, Math.round(width * 0.4));
+  const names = narrow ? 0 : Math.min(340, Math.round(width * 0.42));
   const high = narrow ? 40 : 26;
   const inside = (value: number) => Math.min(domain[1], Math.max(domain[0], value));
   const dy = narrow ? 8 : 0;

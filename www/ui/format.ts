@@ -69,7 +69,9 @@ export function probability(value: number | null | undefined): string {
 /** A share as a percentage. */
 export function percent(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return "–";
-  return `${(value * 100).toPrecision(3).replace(/\.?0+$/, "")} %`;
+  const text = (value * 100).toPrecision(3);
+  // noughts behind a point alone: 100 stays what it is
+  return `${text.includes(".") ? text.replace(/\.?0+$/, "") : text} %`;
 }
 
 /** A token as it is shown: blanks and line ends made visible. */
