@@ -61,7 +61,8 @@ pub fn judged(comparisons: &[&Comparison], pairs: usize, longer: usize) -> Lengt
         explained: of(Verdict::ExplainedByLength),
         no_control: of(Verdict::NoLengthControl),
         matched: comparisons.iter().map(|c| c.n_matched).max().unwrap_or_default(),
-        holds: found > 0 && survivors.is_empty(),
+        // where no chain closed, no control has run
+        holds: found > 0 && survivors.is_empty() && of(Verdict::ExplainedByLength) > 0,
         survivors,
     }
 }

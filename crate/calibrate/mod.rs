@@ -58,6 +58,7 @@ pub fn of_metrics(samples: &Samples, swaps: usize, seed: u64, clusters: bool) ->
             swaps,
             samples: swapped.samples,
             clusters: swapped.clusters,
+            clustered: clusters,
             median_chains: chains.get(chains.len() / 2).copied().unwrap_or_default(),
         },
         false_alarms: false_alarms::false_alarms(&swapped, swaps),

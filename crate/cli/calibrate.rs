@@ -1,6 +1,6 @@
 //! `saescope calibrate`: does the instrument work on this run's model, SAEs and data?
 
-mod find;
+pub(super) mod find;
 mod words;
 
 use std::process::ExitCode;

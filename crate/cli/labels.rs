@@ -10,13 +10,14 @@ use arrow_array::{Array, RecordBatch};
 use serde_json::{Value, json};
 
 use super::args::ModelArgs;
-use super::{inspect, say, setup};
+use super::calibrate::find::same_model;
+use super::{inspect, say, setup, stats};
 use crate::dataset::{Labels, neuronpedia_url, parquet_batches};
 use crate::engine;
 use crate::error::{Error, Result, shown};
 use crate::model::ops::Compute;
 use crate::model::registry;
-use crate::output;
+use crate::output::{self, Manifest};
 use crate::platform::{self, ReadLimits};
 use crate::stats::Verdict;
 
@@ -30,7 +31,16 @@ const MOST_PROMOTED: usize = 16;
 const TOKENS: usize = 5;
 
 /// Verdicts in the order in which a report lists their features.
-const ORDER: [Verdict; 3] = [Verdict::SurvivesLengthControl, Verdict::ExplainedByLength, Verdict::NoLengthControl];
+const ORDER: [Verdict; 8] = [
+    Verdict::SurvivesLengthControl,
+    Verdict::ExplainedByLength,
+    Verdict::NoLengthControl,
+    Verdict::Undecided,
+    Verdict::NoDifference,
+    Verdict::NoVariation,
+    Verdict::TooFewSamples,
+    Verdict::Control,
+];
 
 /// The labels of these files together; of several of a feature, the first counts. None without files.
 ///
@@ -77,14 +87,18 @@ pub async fn of_run(
 ) -> Result<Vec<u8>> {
     let compared = compared(folder)?;
     let tokens = match promoted {
-        Some(args) => promoted_tokens(args, manifest, &compared).await?,
+        Some(args) => promoted_tokens(args, &stats::manifest(folder)?, manifest, &compared).await?,
         None => BTreeMap::new(),
     };
     let model = manifest["model"]["name"].as_str().and_then(|name| registry::find(name).ok());
     let mut found = Vec::new();
     for (&layer, features) in &compared {
         let sae = model.as_ref().and_then(|model| model.saes.iter().find(|sae| sae.layer == layer));
-        let known = sae.and_then(|sae| sae.neuronpedia.as_deref());
+        // another SAE of the same layer has other features; those of one model differ in what L0 they declare
+        let of_run = manifest["saes"].as_array().into_iter().flatten().find(|sae| sae["layer"] == layer);
+        let declared = of_run.and_then(|sae| sae["declared_l0"].as_f64());
+        let same = |known: f64| declared.is_some_and(|l0| (l0 - known).abs() <= 0.01 * known);
+        let known = sae.filter(|sae| sae.declared_l0.is_some_and(same)).and_then(|sae| sae.neuronpedia.as_deref());
         let labelled = labels.and_then(|labels| Some((labels, dictionary(labels, known, layer)?)));
         let id = labelled.map(|(_, dictionary)| dictionary).or(known);
         for &feature in features {
@@ -111,8 +125,8 @@ fn compared(folder: &Path) -> Result<Compared> {
         return Err(Error::missing(format!("{name}: comparisons of features"), hint));
     }
     let bytes = platform::read_all(&path, ReadLimits::default())?;
-    let mut all: Vec<(usize, f64, usize, u32)> = Vec::new();
-    let columns = ["layer", "feature", "verdict", "q_value", "length_adjusted_q"];
+    let mut all: Vec<(usize, f64, f64, usize, u32)> = Vec::new();
+    let columns = ["layer", "feature", "verdict", "cohens_dz", "q_value", "length_adjusted_q"];
     parquet_batches(&name, &bytes, &columns, |batch| {
         let other = || {
             let hint = "is it a file of `saescope analyze`?";
@@ -120,24 +134,28 @@ fn compared(folder: &Path) -> Result<Compared> {
         };
         rows(batch, &mut all).ok_or_else(other)
     })?;
-    all.sort_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then((a.2, a.3).cmp(&(b.2, b.3))));
+    let larger = |a: f64, b: f64| b.total_cmp(&a);
+    all.sort_by(|a, b| {
+        a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(larger(a.2, b.2)).then((a.3, a.4).cmp(&(b.3, b.4)))
+    });
     let mut compared = Compared::new();
-    all.into_iter().for_each(|(_, _, layer, feature)| compared.entry(layer).or_default().push(feature));
+    all.into_iter().for_each(|(.., layer, feature)| compared.entry(layer).or_default().push(feature));
     Ok(compared)
 }
 
-/// Adds a batch's features as (place of the verdict, q, layer, feature); none where a column is of another type.
-fn rows(batch: &RecordBatch, all: &mut Vec<(usize, f64, usize, u32)>) -> Option<()> {
+/// Adds a batch's features as (place of the verdict, q, |d_z|, layer, feature); none where a column is of another type.
+fn rows(batch: &RecordBatch, all: &mut Vec<(usize, f64, f64, usize, u32)>) -> Option<()> {
     let whole = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<Int64Type>();
     let number = |name: &str| batch.column_by_name(name)?.as_primitive_opt::<Float64Type>();
     let (layers, features) = (whole("layer")?, whole("feature")?);
-    let (q, adjusted) = (number("q_value")?, number("length_adjusted_q")?);
+    let (dz, q, adjusted) = (number("cohens_dz")?, number("q_value")?, number("length_adjusted_q")?);
     let verdicts = batch.column_by_name("verdict")?.as_string_opt::<i32>()?;
     for row in (0..batch.num_rows()).filter(|&row| verdicts.is_valid(row)) {
         let place = ORDER.iter().position(|verdict| verdict.as_str() == verdicts.value(row)).unwrap_or(ORDER.len());
         let by = if place == 0 { adjusted } else { q };
         let q = if by.is_valid(row) { by.value(row) } else { 1.0 };
-        all.push((place, q, usize::try_from(layers.value(row)).ok()?, u32::try_from(features.value(row)).ok()?));
+        let dz = if dz.is_valid(row) { dz.value(row).abs() } else { 0.0 };
+        all.push((place, q, dz, usize::try_from(layers.value(row)).ok()?, u32::try_from(features.value(row)).ok()?));
     }
     Some(())
 }
@@ -145,6 +163,7 @@ fn rows(batch: &RecordBatch, all: &mut Vec<(usize, f64, usize, u32)>) -> Option<
 /// Tokens that the first features of each layer promote, by the logit lens.
 async fn promoted_tokens(
     args: &ModelArgs,
+    run: &Manifest,
     manifest: &Value,
     compared: &Compared,
 ) -> Result<BTreeMap<(usize, u32), Vec<String>>> {
@@ -167,6 +186,8 @@ async fn promoted_tokens(
             "promoted tokens are those of the run's own model: name it, and its SAEs, with --model and --sae",
         ));
     }
+    // names and widths do not tell two SAEs of a layer apart
+    same_model(&loaded, run).await?;
     let compute = Compute::cpu();
     let mut found = BTreeMap::new();
     for at in &loaded.saes {

@@ -163,10 +163,12 @@ fn calibration(folder: &Path, manifest: &Value) -> Result<Option<Vec<u8>>> {
     if own.is_none() || own != calibration.metrics.sha256.as_deref() {
         return said("is of another metrics.parquet");
     }
+    if manifest["statistics"]["clusters"].as_bool().unwrap_or(true) != calibration.swaps.clustered {
+        return said("was made before the run's comparisons, with other clusters,");
+    }
     // folders of this machine are nobody else's business
-    let last = |word: &str| word.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
-    for of in &mut calibration.left_out {
-        of.reason = of.reason.split(' ').map(last).collect::<Vec<_>>().join(" ");
+    for of in calibration.left_out.iter_mut().filter(|of| of.reason.contains(['/', '\\'])) {
+        of.reason = "not found, or not the run's, where the calibration was made".to_owned();
     }
     output::calibration_json(&calibration).map(Some)
 }

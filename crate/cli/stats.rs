@@ -28,7 +28,7 @@ use crate::stats::{self, Features, Samples, Settings};
 /// A folder that is no finished run of this version, damaged files, writing errors.
 pub fn run(args: &Stats) -> Result<ExitCode> {
     let folder = &args.run;
-    let manifest = manifest(folder)?;
+    let mut manifest = manifest(folder)?;
     let place = folder.join(output::METRICS_FILE);
     let value = serde_json::to_value(&manifest).unwrap_or_default();
     // numbers that are not the run's own would get its name
@@ -62,6 +62,15 @@ pub fn run(args: &Stats) -> Result<ExitCode> {
         output::write_rows(name, &stats::feature_columns(), rows, &mut bytes)?;
         files.push((name, bytes));
     } else {
+        // those that are here were compared with what the manifest now says no more
+        let stale = folder.join(output::STATS_FEATURES_FILE);
+        if stale.symlink_metadata().is_ok() {
+            return Err(Error::missing(
+                format!("{}: active features", folder.join(output::FEATURES_FILE).display()),
+                format!("{} would be of other settings: put the file back, or delete that one", stale.display()),
+            ));
+        }
+        manifest.files.retain(|file| file.path != output::STATS_FEATURES_FILE);
         say(&format!("note: no {} here: features are not compared again", output::FEATURES_FILE));
     }
     let named: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();

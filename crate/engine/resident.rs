@@ -20,6 +20,11 @@ pub struct Resident {
 }
 
 impl Resident {
+    /// Whether the device that it lies on can still be computed on.
+    pub fn works(&self) -> bool {
+        platform::check_device(&self.compute.device).is_ok()
+    }
+
     /// Reads the blocks up to the deepest SAE and the SAEs (through [`super::fit`]).
     ///
     /// # Errors

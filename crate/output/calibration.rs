@@ -57,6 +57,8 @@ pub struct SwapInfo {
     pub clusters: usize,
     /// Median number of closed chains: what the length control has to go by.
     pub median_chains: usize,
+    /// Whether clusters counted as one, as in the run's comparisons; else every sample was one.
+    pub clustered: bool,
 }
 
 /// A share of trials.

@@ -190,13 +190,16 @@ fn dense(
     Ok((!column.iter().any(|(_, value)| value.is_nan())).then_some(column))
 }
 
-/// A fold: the columns of the rows that are fitted to, scaled, and those that are told.
+/// A fold: the columns of the rows that are fitted to, scaled to a standard deviation of one.
 struct Fold {
     /// Rows that are fitted to, of all.
     rows: Vec<usize>,
     fitted: Vec<Column>,
-    /// Of all rows, scaled alike.
-    told: Vec<Column>,
+    /// What was taken off each column: its mean where it has no zeros, which would be as many entries, and else
+    /// nothing. The intercept is not penalised: the optimum is the same, and a mean that is large beside the
+    /// deviation would take steps without number.
+    centre: Vec<f64>,
+    scale: Vec<f64>,
 }
 
 impl Fold {
@@ -204,7 +207,7 @@ impl Fold {
         let rows: Vec<usize> = (0..2 * fold.len()).filter(|row| fold[row / 2] != this).collect();
         let mut place = vec![u32::MAX; 2 * fold.len()];
         rows.iter().zip(0..).for_each(|(&row, at)| place[row] = at);
-        let (mut fitted, mut told) = (Vec::new(), Vec::new());
+        let (mut fitted, mut centres, mut scales) = (Vec::new(), Vec::new(), Vec::new());
         for column in columns {
             let of_fit = column.iter().map(|&(row, value)| (place[row as usize], value));
             let mut of_fit: Vec<(u32, f64)> = of_fit.filter(|(at, _)| *at != u32::MAX).collect();
@@ -212,11 +215,13 @@ impl Fold {
             values.resize(rows.len(), 0.0);
             let deviation = standard_deviation(&values).filter(|deviation| *deviation > 0.0);
             let scale = deviation.map_or(0.0, f64::recip);
-            of_fit.iter_mut().for_each(|(_, value)| *value *= scale);
+            let centre = if column.len() == place.len() { mean(&values).unwrap_or_default() } else { 0.0 };
+            of_fit.iter_mut().for_each(|(_, value)| *value = (*value - centre) * scale);
             fitted.push(of_fit);
-            told.push(column.iter().map(|&(row, value)| (row, value * scale)).collect());
+            centres.push(centre);
+            scales.push(scale);
         }
-        Self { rows, fitted, told }
+        Self { rows, fitted, centre: centres, scale: scales }
     }
 }
 
@@ -239,7 +244,7 @@ fn classifier(
         let labels: Vec<bool> = fold.rows.iter().map(|&row| label(row, swapped)).collect();
         let penalty = PENALTY_SHARE * largest_penalty(&fold.fitted, &labels);
         let fit = fit(&fold.fitted, &labels, penalty, TOLERANCE);
-        (fit.kept(), fit.scores(&fold.told, 2 * n))
+        (fit.kept(), fit.of_unscaled(&fold.centre, &fold.scale).scores(&columns, 2 * n))
     });
     let areas = par_map(SWAPS + 1, |run| {
         let fits = &fits[run * FOLDS..(run + 1) * FOLDS];

@@ -11,8 +11,8 @@ fn of(row: &FeatureRow, cell: impl FnOnce(&FeatureTests) -> Cell) -> Cell {
 
 const DOMAIN: &str = "the row is that of a domain";
 const UNTESTED: &str = "the row is that of a domain, or the differences do not vary";
-const FEW_CHAINS: &str =
-    "the row is that of a domain, the differences do not vary, or there are fewer chains than the length control needs";
+const FEW_CHAINS: &str = "the row is that of a domain, the differences do not vary, or there are fewer chains in which the \
+     feature is active than the length control needs";
 const PERFECT: &str = "the row is that of a domain, or the area is 0 or 1";
 
 /// The columns of `stats_features.parquet`, in file order.

@@ -13,7 +13,7 @@ use super::equivalence::{Equivalence, equivalence};
 use super::exact::{sign_flip_exact, sign_test};
 use super::gather::{FeatureSource, Listed, MIN_ACTIVE, Pair, gather, listed, pieces};
 use super::grounds::Grounds;
-use super::length::{Adjusted, adjust_by, mean_over};
+use super::length::{Adjusted, MIN_CHAINS, adjust_by, mean_over};
 use super::multiple::benjamini_hochberg;
 use super::samples::Samples;
 use super::settings::Settings;
@@ -254,6 +254,8 @@ fn one(Listed { layer, feature, .. }: Listed, pairs: &[Pair], design: &Design) -
     };
     let spread = standard_deviation(&differences).filter(|_| tested);
     let cancels = |chain: &&Vec<usize>| chain.iter().map(|&i| differences[i]).sum::<f64>() == 0.0;
+    // where it is never active, nothing is controlled
+    let live = chains.iter().filter(|chain| chain.iter().any(|&i| fact[i] > 0.0 || hall[i] > 0.0)).count();
     let tests = FeatureTests {
         n_clusters: presence.len(),
         mean_diff: mean(&differences).unwrap_or_default(),
@@ -266,7 +268,7 @@ fn one(Listed { layer, feature, .. }: Listed, pairs: &[Pair], design: &Design) -
         equivalence: spread.and_then(|sd| equivalence(mean_over(&sums, &design.sizes).0, sd, design.bound)),
         length_r: pearson(&values, &design.lengths),
         n_chains: chains.iter().filter(|chain| !cancels(chain)).count(),
-        adjusted: tested.then(|| at_equal(chains)).flatten(),
+        adjusted: (tested && live >= MIN_CHAINS).then(|| at_equal(chains)).flatten(),
         adjusted_q: None,
         verdict: Verdict::Undecided,
     };

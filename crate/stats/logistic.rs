@@ -26,6 +26,15 @@ impl Fit {
         self.weights.iter().filter(|weight| **weight != 0.0).count()
     }
 
+    /// The same predictor of columns that it was not fitted to, but to (column − centre) · scale.
+    pub fn of_unscaled(mut self, centre: &[f64], scale: &[f64]) -> Self {
+        for (weight, (centre, scale)) in self.weights.iter_mut().zip(centre.iter().zip(scale)) {
+            *weight *= scale;
+            self.intercept -= *weight * centre;
+        }
+        self
+    }
+
     /// The predictor of so many rows with these columns.
     pub fn scores(&self, columns: &[Column], rows: usize) -> Vec<f64> {
         let mut scores = vec![self.intercept; rows];

@@ -204,7 +204,7 @@ impl Design {
     fn swaps(&self, metrics: &[Metric], settings: &SwapSettings) -> Vec<(usize, Vec<Vec<Found>>)> {
         let n = self.clusters.len();
         let sets = par_map(SETS.min(settings.swaps), |set| {
-            let patterns = Patterns::new(n, &mut stream("sign-flip", settings.seed.wrapping_add(set as u64), "all"));
+            let patterns = Patterns::new(n, &mut stream("sign-flip", of_swap(settings.seed, set), "all"));
             let sums: Vec<Vec<f64>> = metrics.iter().map(|metric| patterns.sums(&metric.sums)).collect();
             (patterns, sums)
         });
@@ -222,7 +222,7 @@ impl Design {
         sums: &[Vec<f64>],
         settings: &SwapSettings,
     ) -> (usize, Vec<Vec<Found>>) {
-        let seed = settings.seed.wrapping_add(swap as u64);
+        let seed = of_swap(settings.seed, swap);
         let signs = self.signs(seed);
         let n = self.clusters.len();
         let counts: Vec<TokenCounts> = self.counts.iter().enumerate().map(|(row, &c)| turned(c, signs[row])).collect();
@@ -278,6 +278,12 @@ impl Design {
         let mut known: HashMap<u32, f64> = HashMap::new();
         self.labels.iter().map(|&label| *known.entry(label).or_insert_with(|| sign(label))).collect()
     }
+}
+
+/// The seed of one of the swaps: another seed of all has no swap in common with this one.
+fn of_swap(seed: u64, swap: usize) -> u64 {
+    let key = random::key(&[b"saescope/calibrate/seed/1", &seed.to_le_bytes(), &(swap as u64).to_le_bytes()]);
+    key.iter().take(8).fold(0, |seed, &byte| seed << 8 | u64::from(byte))
 }
 
 /// Token counts of a triple, with its texts swapped where the sign says so.

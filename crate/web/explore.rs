@@ -36,7 +36,8 @@ impl Shown {
     fn get(&self, opened: &Rc<Opened>, device: DeviceChoice) -> Option<Rc<Resident>> {
         // the opened model is one object as long as it is the same
         let kept = self.0.borrow();
-        kept.as_ref().filter(|k| Rc::ptr_eq(&k.from, opened) && k.on == device).map(|k| k.resident.clone())
+        let same = |k: &&Kept| Rc::ptr_eq(&k.from, opened) && k.on == device && k.resident.works();
+        kept.as_ref().filter(same).map(|k| k.resident.clone())
     }
 }
 

@@ -15,7 +15,7 @@ const layers = list(object<ProbedLayer>({ layer: whole, residual: maybe(probed),
 const CALIBRATION = object<Calibration>({
   run_id: text,
   metrics: object<FileInfo>({ path: text, sha256: maybe(text) }),
-  swaps: object<SwapInfo>({ swaps: whole, samples: whole, clusters: whole, median_chains: whole }),
+  swaps: object<SwapInfo>({ swaps: whole, samples: whole, clusters: whole, median_chains: whole, clustered: flag }),
   false_alarms: list(object<FalseAlarms>({ family: text, metrics: whole, runs_survive: share, rows_survive: share, runs_found: share, rows_found: share, nominal: number, holds: flag })),
   planted: list(object<Planted>({ family: text, dz: number, survive: spread, found: spread, metrics: list(object<PlantedMetric>({ metric: text, survive: share, found: share })) })),
   length_trap: maybe(object<LengthTrap>({ pairs: whole, metrics: whole, found: whole, survive: whole, explained: whole, no_control: whole, survivors: list(text), holds: flag })),
@@ -48,5 +48,6 @@ export function readCalibration(source: string, manifest: Manifest | null): Cali
   const calibration = value as Calibration;
   const own = manifest?.files?.find((file) => file.path === "metrics.parquet")?.sha256;
   if (!own || own !== calibration.metrics.sha256) throw new Error("calibration.json: it is of another metrics.parquet than this run’s");
+  if (calibration.swaps.clustered !== (manifest?.statistics?.clusters ?? true)) throw new Error("calibration.json: the run’s comparisons were made anew since, with other clusters");
   return calibration;
 }

@@ -252,6 +252,8 @@ export type SwapInfo = {
   clusters: number,
   /** Median number of closed chains: what the length control has to go by. */
   median_chains: number,
+  /** Whether clusters counted as one, as in the run's comparisons; else every sample was one. */
+  clustered: boolean,
 };
 
 /** Families of tests that are corrected together. */

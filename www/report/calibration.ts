@@ -16,6 +16,8 @@ export const HOW =
 
 const FAMILIES: Record<TestFamily, string> = { metrics: "metrics", nulls: "z-scores against nulls" };
 const SETS: Record<string, string> = { truth: "True and false statements", language: "Two languages" };
+/** With fewer there is no length control (crate/stats/length.rs). */
+const FEWEST_CHAINS = 6;
 const OWN = "This run’s own pairs";
 
 /** What was found, a sentence each. */
@@ -23,7 +25,11 @@ export function wordsOf(calibration: Calibration): string[] {
   const { swaps } = calibration;
   const out: string[] = [];
   for (const of of calibration.false_alarms) {
-    const says = of.holds ? "which is no more than the rate that was asked for" : "which is MORE than the rate that was asked for: verdicts of this run are to be doubted";
+    const says =
+      swaps.median_chains < FEWEST_CHAINS ? "but most copies have too few chains for anything to survive"
+      : of.runs_survive.share <= of.nominal ? "which is no more than the rate that was asked for"
+      : of.holds ? "which so few copies cannot tell from the rate that was asked for"
+      : "which is MORE than the rate that was asked for: verdicts of this run are to be doubted";
     out.push(`False alarms: with fact and hallucination swapped at random in ${counted(swaps.swaps, "copy", "copies")} of this run, one of ${of.metrics} ${FAMILIES[of.family]} or more survives in ${interval(of.runs_survive)}, ${says} (${percent(of.nominal)}); before the length control in ${interval(of.runs_found)}.`);
   }
   const planted = calibration.planted.filter((of) => of.family === "metrics");
@@ -33,7 +39,11 @@ export function wordsOf(calibration: Calibration): string[] {
   }
   const trap = calibration.length_trap;
   if (trap) {
-    const says = trap.found === 0 ? "nothing fell into the trap" : trap.survive === 0 ? "none survives its control" : `${trap.survive} SURVIVE: ${listed(trap.survivors, 5)}`;
+    const says =
+      trap.survive > 0 ? `${trap.survive} SURVIVE: ${listed(trap.survivors, 5)}`
+      : trap.found === 0 ? "nothing fell into the trap"
+      : trap.explained === 0 ? "no answer, since nothing had a control"
+      : "none survives its control";
     out.push(`Length trap: of ${trap.metrics} metrics, ${trap.found} differ between facts and the same facts with more neutral words; ${says} (${trap.explained} explained by length, ${trap.no_control} without a control).`);
   }
   for (const of of calibration.positive_controls) out.push(`${setName(of.name)} (${of.pairs} pairs, ${of.equal_length} of equal length): ${seen(of)}`);

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::hash;
 use crate::model::registry;
 use crate::output::{FileInfo, Manifest};
-use crate::run::Loaded;
+use crate::run::{Loaded, Shard};
 
 /// What was looked for; where it is not there, why.
 pub enum Found<T> {
@@ -42,7 +42,9 @@ pub async fn model(args: &Calibrate, manifest: &Manifest) -> Result<Found<Box<(L
 
 /// What `analyze` would be told.
 fn model_args(args: &Calibrate, manifest: &Manifest) -> Result<ModelArgs> {
-    let known = registry::all()?.into_iter().find(|model| model.name == manifest.model.name);
+    // a folder may be called as a known model is
+    let of_folder = Path::new(&manifest.model.source).exists();
+    let known = registry::all()?.into_iter().find(|model| !of_folder && model.name == manifest.model.name);
     let model = match (&args.model, &known) {
         (Some(model), _) => model.clone(),
         (None, Some(known)) => known.name.clone(),
@@ -94,7 +96,10 @@ fn folder_of(files: &[FileInfo], what: &str) -> Result<PathBuf> {
 }
 
 /// Weights, tokenizer and SAEs are those that the manifest names.
-async fn same_model(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Mismatch`] that names what is not.
+pub async fn same_model(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
     let hint = "name the run's own model and SAEs with `--model` and `--sae`";
     let layers: Vec<usize> = loaded.saes.iter().map(|at| at.layer).collect();
     if layers != manifest.layers {
@@ -160,11 +165,20 @@ pub fn data(args: &Calibrate, manifest: &Manifest) -> Result<Found<Dataset>> {
             columns: columns?,
             join: of.join.clone(),
         };
-        let data = setup::data(&asked, manifest.noise.seed)?;
+        let mut data = setup::data(&asked, manifest.noise.seed)?;
         let known: Vec<Option<&String>> = of.files.iter().map(|file| file.sha256.as_ref()).collect();
         if let Some(other) = data.files.iter().find(|file| !known.contains(&Some(&file.sha256))) {
             let hint = "name the run's own data with `--dataset`";
             return Err(Error::mismatch(&*other.name, "the data that the run was made with", "others", hint));
+        }
+        if data.files.len() != of.files.len() {
+            let (expected, found) = (format!("{} files", of.files.len()), format!("{} of them", data.files.len()));
+            return Err(Error::mismatch("data", expected, found, "name all of the run's data with `--dataset`"));
+        }
+        if let Some(shard) = &of.shard {
+            let unknown = |e: String| Error::usage(e, "the manifest's part cannot be read");
+            let shard: Shard = shard.parse().map_err(unknown)?;
+            data.samples.retain(|sample| shard.takes(&sample.id));
         }
         Ok(data)
     };

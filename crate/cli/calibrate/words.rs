@@ -49,7 +49,11 @@ fn suffix(family: TestFamily) -> &'static str {
 }
 
 fn false_alarms(of: &FalseAlarms, swaps: usize) -> String {
-    let says = if of.holds { "holds" } else { "TOO MANY" };
+    let says = match (of.runs_survive.share <= of.nominal, of.holds) {
+        (true, _) => "holds",
+        (false, true) => "not shown to be more",
+        (false, false) => "TOO MANY",
+    };
     format!(
         "of {} {} something survives in {} of {swaps} swaps (at most {} expected): {says}; {} of rows; before the control in {}",
         of.metrics,
@@ -77,10 +81,11 @@ fn planted(of: &Planted) -> String {
 }
 
 fn length_trap(of: &LengthTrap) -> String {
-    let says = match (of.found, of.survive) {
-        (0, _) => "nothing fell into it".to_owned(),
-        (_, 0) => "holds".to_owned(),
-        (_, n) => format!("{n} SURVIVE ({})", of.survivors.iter().take(3).cloned().collect::<Vec<_>>().join(", ")),
+    let says = match (of.survive, of.found, of.explained) {
+        (0, 0, _) => "nothing fell into it".to_owned(),
+        (0, _, 0) => "no answer, since nothing had a control".to_owned(),
+        (0, ..) => "holds".to_owned(),
+        (n, ..) => format!("{n} SURVIVE ({})", of.survivors.iter().take(3).cloned().collect::<Vec<_>>().join(", ")),
     };
     format!(
         "{} pairs: {} of {} metrics differ raw, {} survive their control ({} explained by length, {} without a control): {says}",

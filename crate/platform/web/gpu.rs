@@ -2,10 +2,12 @@
 //! counts of it.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Device;
 use burn::tensor::wgpu::WgpuSetup;
+use futures::lock::Mutex;
 use wasm_bindgen::prelude::*;
 
 use crate::error::{Error, Result};
@@ -57,7 +59,7 @@ pub struct GpuMemory {
     pub largest: u64,
 }
 
-/// The device that is open.
+/// A device that was opened.
 #[derive(Clone)]
 struct Opened {
     device: Device,
@@ -74,8 +76,10 @@ enum Fault {
 }
 
 thread_local! {
-    /// One for each worker.
-    static OPENED: RefCell<Option<Opened>> = const { RefCell::new(None) };
+    /// All of the worker's: whoever still has a closed one is told so.
+    static OPENED: RefCell<Vec<Opened>> = const { RefCell::new(Vec::new()) };
+    /// Requests overlap, and one device is enough for all.
+    static OPENING: Rc<Mutex<()>> = Rc::new(Mutex::new(()));
 }
 
 /// The adapter, if the browser has one.
@@ -96,21 +100,36 @@ pub async fn adapter() -> Result<Option<WebAdapter>> {
 /// # Errors
 /// [`Error::Device`] with the browser's words.
 pub async fn open() -> Result<Device> {
-    match OPENED.with_borrow(Clone::clone) {
-        Some(opened) if opened.fault.get().is_none() => Ok(opened.device),
-        _ => open_anew().await,
+    let opening = OPENING.with(Rc::clone);
+    let _one = opening.lock().await;
+    let works = |opened: &&Opened| opened.fault.get().is_none();
+    match OPENED.with_borrow(|all| all.iter().find(works).map(|opened| opened.device.clone())) {
+        Some(device) => Ok(device),
+        None => another().await,
     }
 }
 
-/// Gives the open device's memory back, and opens the adapter once more. Nothing can be computed on the old one.
+/// Gives the memory of what is open back, and opens the adapter once more. Nothing can be computed on the old device.
 ///
 /// # Errors
 /// As [`open`].
 pub async fn open_anew() -> Result<Device> {
-    if let Some(old) = OPENED.take() {
-        PROBE.with(Probe::release);
-        old.handle.destroy();
-    }
+    let opening = OPENING.with(Rc::clone);
+    let _one = opening.lock().await;
+    another().await
+}
+
+async fn another() -> Result<Device> {
+    OPENED.with_borrow(|all| {
+        if !all.is_empty() {
+            PROBE.with(Probe::release);
+        }
+        for old in all {
+            // one that has none left is known as that
+            old.fault.get_or_init(|| Fault::Other("the device was closed".to_owned()));
+            old.handle.destroy();
+        }
+    });
     // as cubecl does where it opens one: what it compiles for is the adapter's features
     let instance = wgpu::Instance::default();
     let preferred = wgpu::RequestAdapterOptions {
@@ -137,7 +156,7 @@ pub async fn open_anew() -> Result<Device> {
             error => Fault::Other(error.to_string()),
         });
     }));
-    OPENED.set(Some(Opened { device: device.clone(), handle, fault }));
+    OPENED.with_borrow_mut(|all| all.push(Opened { device: device.clone(), handle, fault }));
     Ok(device)
 }
 
@@ -146,9 +165,9 @@ pub async fn open_anew() -> Result<Device> {
 /// # Errors
 /// [`Error::OutOfMemory`]; [`Error::Device`] with the browser's words.
 pub fn check_device(device: &Device) -> Result<()> {
-    OPENED.with_borrow(|opened| {
-        let said = opened.as_ref().filter(|opened| opened.device == *device).and_then(|opened| opened.fault.get());
-        match said {
+    OPENED.with_borrow(|all| {
+        let opened = all.iter().find(|opened| opened.device == *device);
+        match opened.and_then(|opened| opened.fault.get()) {
             None => Ok(()),
             Some(Fault::OutOfMemory) => Err(Error::out_of_memory(
                 "WebGPU has none left for another buffer",

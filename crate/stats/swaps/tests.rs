@@ -102,15 +102,15 @@ fn swaps_are_what_the_comparison_says_of_swapped_rows() {
         assert_eq!((found.samples, found.clusters, found.metrics.len()), (n, clusters, 5));
         assert!(!found.metrics[3].tested && found.metrics[0].tested == (n > 2));
         for swap in 0..settings.swaps {
-            let turned = turned_rows(&rows, settings.seed + swap as u64);
-            let whole = compared(&turned, settings.seed + swap as u64);
+            let turned = turned_rows(&rows, of_swap(settings.seed, swap));
+            let whole = compared(&turned, of_swap(settings.seed, swap));
             assert_eq!(found.chains[swap], whole[0].n_chains);
             for (metric, c) in found.metrics.iter().zip(&whole) {
                 assert_eq!(metric.metric, c.metric);
                 assert_eq!(metric.nothing[swap], outcome(c), "{n} {}: swap {swap}", c.metric);
             }
             for (effect, &dz) in settings.planted.iter().enumerate() {
-                let whole = compared(&planted(&turned, 1, dz), settings.seed + swap as u64);
+                let whole = compared(&planted(&turned, 1, dz), of_swap(settings.seed, swap));
                 assert_eq!(found.metrics[1].planted[effect][swap], outcome(&whole[1]), "{n}: {dz}, swap {swap}");
             }
         }
@@ -125,7 +125,7 @@ fn drawn_patterns_change_few_outcomes() {
     let found = swapped(&Samples::try_from(&table(&rows)).unwrap(), &settings).unwrap();
     let mut other = 0;
     for swap in 0..settings.swaps {
-        let seed = settings.seed + swap as u64;
+        let seed = of_swap(settings.seed, swap);
         let turned = turned_rows(&rows, seed);
         for (metric, c) in found.metrics.iter().zip(compared(&turned, seed)) {
             other += usize::from(metric.nothing[swap] != outcome(&c));

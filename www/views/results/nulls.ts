@@ -50,7 +50,7 @@ export function nullsPanel(): PanelSpec {
   return {
     id: "nulls",
     title: "Nulls: more than sparsity and dictionary?",
-    how: `Each text’s shape beside draws of three nulls: ${NULLS.map(([, name, kept]) => `${name.toLowerCase()} (${kept})`).join("; ")}. A dot is the mean distance from the draws in their standard deviations (z), its bar the middle half of the texts. In the grey band a shape is one that the null gives.`,
+    how: `Each text’s shape beside draws of three nulls: ${NULLS.map(([, name, kept]) => `${name.toLowerCase()} (${kept})`).join("; ")}. A dot is the mean distance from the draws in their standard deviations (z), its bar the middle half of the texts. In the grey band lie 95 % of single texts, were they made by the null; a mean well away from 0 inside it differs from the null, too.`,
     size: "wide",
     draw,
   };
@@ -146,7 +146,7 @@ function draw(view: View, theme: Theme, width: number): Drawing {
       ],
     })),
     reach: 60,
-    legend: [key(theme.fact, "fact"), key(theme.hall, "hallucination"), key(theme.line, `|z| below ${USUAL}: as the null`, "bar")],
+    legend: [key(theme.fact, "fact"), key(theme.hall, "hallucination"), key(theme.line, `95 % of single texts under a null`, "bar")],
     caption: captionOf(lines, names),
     table,
   };
@@ -159,5 +159,5 @@ function captionOf(lines: Line[], names: string[]): string {
     const [beyond, texts] = [own.reduce((sum, line) => sum + line.beyond, 0), own.reduce((sum, { z }) => sum + z.n, 0)];
     return `${name.toLowerCase()} ${Math.round((100 * beyond) / texts)} %`;
   });
-  return `Shapes beyond 95 % of normal draws (5 % would be by chance): ${parts.join(", ")}. What differs from a null need not differ between fact and hallucination: the comparisons below say which do.`;
+  return `Texts beyond 95 % of normal draws (about 5 % would be by chance): ${parts.join(", ")}. What differs from a null need not differ between fact and hallucination: the comparisons below say which do.`;
 }
