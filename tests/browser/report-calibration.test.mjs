@@ -13,7 +13,7 @@ import { artifact, dist, program } from "./harness/paths.mjs";
 import { accessible, by, fits } from "./harness/view.mjs";
 
 const TIME = { timeout: 300_000 };
-const FILES = ["metrics.parquet", "features.parquet", "stats.parquet", "manifest.json"];
+const FILES = ["metrics.parquet", "features.parquet", "stats.parquet", "stats_features.parquet", "manifest.json"];
 
 let scratch, run, calibration, browser, page;
 

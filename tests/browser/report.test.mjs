@@ -107,7 +107,7 @@ test("a report opens from a disk without a network, and shows the whole run", TI
   }
 
   // the run comes out as it went in
-  for (const [button, name] of [["download-metrics", "metrics.parquet"], ["download-features", "features.parquet"], ["download-stats", "stats.parquet"]]) {
+  for (const [button, name] of [["download-metrics", "metrics.parquet"], ["download-stats", "stats.parquet"], ["download-stats-features", "stats_features.parquet"]]) {
     const [saved] = await Promise.all([page.waitForEvent("download"), by(page, button).click()]);
     assert.ok(readFileSync(await saved.path()).equals(readFileSync(join(run, name))), name);
   }
@@ -250,14 +250,19 @@ test("a document whose run was changed says so, and one without a run too", TIME
 });
 
 test("a report of metrics alone has no table of features, and one of an earlier run counts them", TIME, async () => {
-  const whole = readFileSync(file, "utf8");
-  const path = join(scratch, "small.html");
-  const without = (text, name) => text.replace(new RegExp(`<script [^>]*data-file="${name}\\.parquet"[^<]*</script>`), "");
-  writeFileSync(path, without(whole, "stats_features"));
-  await read(path);
+  const earlier = join(scratch, "earlier");
+  cpSync(run, earlier, { recursive: true });
+  rmSync(join(earlier, "stats_features.parquet"));
+  rmSync(join(earlier, "report.html"), { force: true });
+  const manifest = JSON.parse(readFileSync(join(earlier, "manifest.json"), "utf8"));
+  manifest.files = manifest.files.filter(({ path }) => path !== "stats_features.parquet");
+  writeFileSync(join(earlier, "manifest.json"), JSON.stringify(manifest));
+  const whole = write(earlier);
+  await read(whole);
   assert.match(await by(page, "presence-words").innerText(), /Of [\d,]+ features/);
   assert.equal(await page.locator('[data-test="download-stats-features"]').count(), 0);
-  writeFileSync(path, without(without(whole, "stats_features"), "features"));
+  const path = join(scratch, "small.html");
+  writeFileSync(path, readFileSync(whole, "utf8").replace(/<script [^>]*data-file="features\.parquet"[^<]*<\/script>/, ""));
   await read(path);
   assert.match(await by(page, "presence").innerText(), /without features\.parquet/);
   assert.equal(await page.locator('[data-test="download-features"]').count(), 0);
@@ -283,7 +288,7 @@ test("the page saves the report that the program writes", TIME, async () => {
   const blocks = (document) => new Map([...document.matchAll(/data-file="([^"]+)"[^>]*>([^<]*)</g)].map(([, name, text]) => [name, text]));
   const [saved, written] = [readFileSync(path, "utf8"), readFileSync(file, "utf8")];
   const [ours, theirs] = [blocks(saved), blocks(written)];
-  for (const name of FILES.slice(0, 3)) assert.ok(ours.get(name) === theirs.get(name), `${name} is another`);
+  for (const name of FILES.slice(0, 4)) assert.ok(ours.get(name) === theirs.get(name), `${name} is another`);
   const manifest = (found) => JSON.parse(Buffer.from(found.get("manifest.json"), "base64").toString());
   assert.deepEqual(manifest(ours), manifest(theirs));
   const frame = (document) => document.replace(/<script type="application[^]*<\/script>\n/, "");

@@ -18,7 +18,10 @@ export async function reportOf(run: Run): Promise<Blob> {
   if (parts.length !== 2) throw failure("network", "the report's template could not be loaded", "reload the page, and try again");
   const blocks: string[] = [];
   let bytes = 0;
+  const compared = (await run.file("stats_features.parquet")) !== null;
   for (const name of FILES) {
+    // the tables are of the comparisons, and the active features, the largest of all files, would be for nothing
+    if (name === "features.parquet" && compared) continue;
     const blob = await contents(run, name);
     if (blob === null || (name === "features.parquet" && blob.size > MOST_FEATURES)) continue;
     bytes += name === "features.parquet" ? 0 : blob.size;
