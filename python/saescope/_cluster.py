@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from . import _saescope
+from . import _errors, _saescope
 from ._analyze import ArrowTable, FilePath, Saes, _model, _option
 from ._progress import Shows, listener
 from ._saescope import Table
@@ -32,7 +32,8 @@ class Survey:
 
     The bytes of its files are read by the caller, from wherever they are; the rules are those of :func:`analyze`.
 
-    :param files: bytes by name; the name's ending says the format. ``None``: the built-in triples.
+    :param files: bytes by name; the name's ending says the format. ``None``: the built-in triples; a mapping without
+        files is refused, for it stands for data that were not found.
     :param domains: the domain of a file's rows, by its name.
     :param columns, join, limit, seed, skip_invalid: as in :func:`analyze`.
     :raises Error: as :func:`analyze` does for its data.
@@ -50,6 +51,8 @@ class Survey:
         skip_invalid: bool = False,
         progress: Shows = True,
     ) -> None:
+        if files is not None and not files:
+            raise _errors.UsageError("files is empty", "give at least one file, or None for the built-in triples")
         words = _option("columns", None if not columns else ",".join(f"{k}={v}" for k, v in columns.items()))
         words += _option("join", join) + _option("limit", limit) + _option("seed", seed)
         words += _option("skip-invalid", skip_invalid)
