@@ -338,7 +338,8 @@ class Places(unittest.TestCase):
 
         import saescope
 
-        with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, {"SAESCOPE_CACHE": f"{folder}/cache"}):
+        with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ):
+            os.environ["SAESCOPE_CACHE"] = f"{folder}/cache"
             file = Path(folder) / "model/config.json"
             file.parent.mkdir()
             file.write_text("{}")

@@ -158,7 +158,7 @@ impl Engine {
     ///
     /// # Errors
     /// As `analyze`; [`Error::Mismatch`] for a part that is not cut from this data set, or a folder that holds
-    /// another's.
+    /// another's, or one of other data, another model or other settings.
     pub fn part(&mut self, part: Part, observer: &dyn Observer, listener: Listener) -> Result<Done> {
         talk::told(listener, || block_on(self.measured(part, observer)))
     }

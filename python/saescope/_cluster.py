@@ -146,7 +146,8 @@ class Engine:
     ) -> Part:
         """Measures a part into a folder, which is then one for ``saescope merge``.
 
-        What the folder already has of this part is not measured again. A part of which no sample can be measured has
+        What the folder already has of this part is not measured again; what is of other data, another model or other
+        settings is refused. A part of which no sample can be measured has
         a spool, for the merge, and no tables.
 
         :param data: a table of :meth:`Survey.parts`.
