@@ -6,12 +6,12 @@
 Needs the wheel and ray[data] in every node's Python. The same command again goes on with what OUT has: it is what to
 do after a killed driver, and for parts that failed. In OUT:
 
-    whole/                   the run, merged: metrics, features, stats, manifest
+    whole/                   the run, merged: metrics, features, stats, stats_features, manifest
     metrics/shard=00001/     a part's rows, and so on: Parquet, partitioned by part. explained_variance is taken
     features/shard=00001/    against a part's own mean here; whole/ has the run's
     errors/shard=00001/      what could not be measured, and why; rows of the data that are no samples: shard=00000
     parts/shard=00001/       what merges, and goes on after a crash
-    job.json                 what was asked for
+    job.json                 what was asked for, without what URIs have of keys
 
 Exit status: 0 all is measured, 1 something is not (see errors/), 2 bad usage.
 """
@@ -34,7 +34,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # nothing is told to anybody unless the user says so
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -44,13 +44,15 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 import ray
 import ray.data
+import ray.exceptions
 
 import saescope
 
 TEXT = pa.string()
 ERRORS = pa.schema([("kind", TEXT), ("sample_id", TEXT), ("file", TEXT), ("row", pa.int64()), ("reason", TEXT)])
 HERE = pafs.LocalFileSystem()
-RUN_FILES = ("metrics.parquet", "features.parquet", "stats.parquet", "manifest.json")
+# the manifest last: a folder with one is complete
+RUN_FILES = ("metrics.parquet", "features.parquet", "stats.parquet", "stats_features.parquet", "manifest.json")
 #: Seconds that a worker waits for another one to let go of a part: one that was killed may still be ending.
 PATIENCE = 60.0
 #: Seconds between two words of a worker on how far it is.
@@ -63,6 +65,34 @@ def folder_of(shard: int) -> str:
 
 
 # ---- places ----------------------------------------------------------------------------------------------------------
+
+
+def bare(uri: str) -> str:
+    """A URI without user, password and query: these may be keys, and are neither shown nor written."""
+    scheme, divided, rest = uri.partition("://")
+    if not divided:
+        return uri
+    rest = rest.split("?", 1)[0].split("#", 1)[0]
+    before, _, after = rest.rpartition("@")
+    # a password that was not escaped may have a slash
+    if ":" in before:
+        rest = after
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
+
+
+def without_keys(text: str, uris: list[str]) -> str:
+    """A message that may repeat these URIs."""
+    for uri in uris:
+        text = text.replace(uri, bare(uri))
+    return text
+
+
+def uris_of(job: dict[str, Any]) -> list[str]:
+    """Places that a job names."""
+    engine = job["engine"]
+    named = [job["out"], engine["model"], engine["tokenizer"], *engine["saes"].values()]
+    return [uri for uri in named if uri and "://" in uri]
 
 
 def resolved(uri: str) -> tuple[pafs.FileSystem, str]:
@@ -154,13 +184,21 @@ class Store:
 
 
 def on_this_node(uri: str) -> str:
-    """A path for a model or an SAE that may lie elsewhere: copied once per node, whoever of its workers is first."""
+    """A path for a model or an SAE that may lie elsewhere: copied once per node, whoever of its workers is first, and
+    again where its files have changed."""
     if "://" not in uri:
         return uri
     fs, path = resolved(uri)
+    there = fs.get_file_info(path)
+    if there.type == pafs.FileType.NotFound:
+        raise saescope.MissingError(f"{bare(uri)}: nothing is there", "check the address, and who may read it")
+    folder = there.type == pafs.FileType.Directory
+    files = fs.get_file_info(pafs.FileSelector(path, recursive=True)) if folder else [there]
+    stand = sorted((f.path, f.size, f.mtime_ns) for f in files if f.type == pafs.FileType.File)
+    key = json.dumps([uri, stand])
     cache = Path(os.environ.get("SAESCOPE_CACHE") or Path.home() / ".cache" / "saescope") / "ray"
     name = path.rstrip("/").rsplit("/", 1)[-1]
-    target = cache / hashlib.sha256(uri.encode()).hexdigest()[:16] / name
+    target = cache / hashlib.sha256(key.encode()).hexdigest()[:16] / name
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(target.parent / ".lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -168,7 +206,7 @@ def on_this_node(uri: str) -> str:
             aside = target.parent / ".coming"
             shutil.rmtree(aside, ignore_errors=True)
             aside.mkdir()
-            if fs.get_file_info(path).type == pafs.FileType.Directory:
+            if folder:
                 (aside / name).mkdir()
             pafs.copy_files(path, str(aside / name), source_filesystem=fs, destination_filesystem=HERE)
             (aside / name).replace(target)
@@ -229,7 +267,11 @@ class Worker:
     def __call__(self, table: pa.Table) -> pa.Table:
         shard = table["shard"][0].as_py()
         begun = time.monotonic()
-        attempt = ray.get(self.tally.begun.remote(shard, os.getpid(), socket.gethostname()))
+        try:
+            attempt = ray.get(self.tally.begun.remote(shard, os.getpid(), socket.gethostname()), timeout=PATIENCE)
+        except ray.exceptions.RayError:
+            # the tally is lost, and no part for that
+            attempt = 1
         row = {"shard": shard, "status": "done", "measured": 0, "failed": 0, "reason": ""}
         try:
             if attempt > self.job["attempts"]:
@@ -241,10 +283,12 @@ class Worker:
                 return pa.Table.from_pylist([{**row, "status": "unopened", "reason": str(error)}])
             row |= self.measure(engine, shard, table)
         except Exception as error:  # whatever it is, the other parts go on
-            reason = f"{type(error).__name__}: {error}"
+            reason = without_keys(f"{type(error).__name__}: {error}", uris_of(self.job))
             row |= {"status": "failed", "failed": table.num_rows, "reason": reason}
             ids = table["id"].to_pylist()
-            self.store.errors(shard, [{"kind": "part", "sample_id": i, "reason": reason} for i in ids])
+            # the driver is told in any case
+            with contextlib.suppress(Exception):
+                self.store.errors(shard, [{"kind": "part", "sample_id": i, "reason": reason} for i in ids])
         return pa.Table.from_pylist([{**row, "seconds": time.monotonic() - begun}])
 
     def measure(self, engine: saescope.Engine, shard: int, table: pa.Table) -> dict[str, Any]:
@@ -269,8 +313,10 @@ class Worker:
                 self.tally.reached.remote(shard, progress.done)
             spool = out / "unfinished.spool"
             if store.local is None and now - saved >= self.job["checkpoint"] and spool.exists():
-                # what is cut off in the middle of a frame is passed over when it is opened
-                store.take(spool, f"parts/{name}/unfinished.spool", keep=True)
+                # what is cut off in the middle of a frame is passed over when it is opened; what does not arrive is
+                # sent with the next
+                with contextlib.suppress(OSError):
+                    store.take(spool, f"parts/{name}/unfinished.spool", keep=True)
                 saved = time.monotonic()
 
         while True:
@@ -296,12 +342,13 @@ class Worker:
         if store.local is None:
             store.take(out / "part.spool", f"parts/{name}/part.spool")
             store.forget(f"parts/{name}/unfinished.spool")
-        with contextlib.suppress(FileNotFoundError):
+        for file in ("stats.parquet", "stats_features.parquet"):
             # of a part alone they say nothing that is wanted
-            (out / "stats.parquet").unlink()
+            (out / file).unlink(missing_ok=True)
         mark = {"measured": done.measured, "failed": len(done.failed)}
         store.write(f"parts/{name}/done.json", json.dumps(mark).encode())
-        ray.get(self.tally.reached.remote(shard, done.measured + len(done.failed)))
+        # not waited for: the part is finished, whatever becomes of the tally
+        self.tally.reached.remote(shard, done.measured + len(done.failed))
         return mark
 
 
@@ -317,20 +364,52 @@ def usage(text: str) -> SystemExit:
     return SystemExit(2)
 
 
-def data_set(given: list[str]) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Every file's bytes by its name, and the domains that some are given; a folder is its files."""
-    files: dict[str, bytes] = {}
-    domains: dict[str, str] = {}
+class Source(NamedTuple):
+    """A file or a folder of the data set."""
+
+    domain: str
+    uri: str
+    fs: pafs.FileSystem
+    path: str
+
+
+def sources(given: list[str]) -> list[Source]:
+    """Where the data are; something is there."""
+    found = []
     for one in given:
         domain, equals, uri = one.partition("=")
         if not equals or "/" in domain or ":" in domain or os.path.exists(one):
             domain, uri = "", one
-        fs, path = resolved(uri)
+        hint = "\n  hint: --dataset names a file or a folder, here or by a URI that pyarrow or fsspec can open"
+        if not uri:
+            raise usage(f"--dataset {one!r} names nothing{hint}")
+        try:
+            fs, path = resolved(uri)
+            there = fs.get_file_info(path).type
+        except (OSError, ValueError, ImportError, pa.ArrowException) as error:
+            raise usage(f"--dataset {bare(uri)}: {without_keys(str(error), [uri])}{hint}") from None
+        if there == pafs.FileType.NotFound:
+            raise usage(f"--dataset {bare(uri)}: nothing is there{hint}")
+        found.append(Source(domain, uri, fs, path))
+    return found
+
+
+def data_set(given: list[Source]) -> tuple[dict[str, bytes], dict[str, str]]:
+    """Every file's bytes by its name, and the domains that some are given; a folder is its files."""
+    files: dict[str, bytes] = {}
+    domains: dict[str, str] = {}
+    for domain, uri, fs, path in given:
+        selected = pafs.FileSelector(path, recursive=True)
+        if fs.get_file_info(path).type == pafs.FileType.Directory and not any(
+            info.type == pafs.FileType.File for info in fs.get_file_info(selected)
+        ):
+            raise usage(f"--dataset {bare(uri)} is an empty folder\n  hint: name one with files, or a file")
         rows = ray.data.read_binary_files(path, filesystem=fs, include_paths=True).take_all()
         for row in sorted(rows, key=lambda row: row["path"]):
-            name = uri if len(rows) == 1 else row["path"]
+            # a URI may have keys
+            name = uri if len(rows) == 1 and "://" not in uri else row["path"]
             if name in files:
-                raise usage(f"{name} is given twice")
+                raise usage(f"{name} is given twice\n  hint: name every file once")
             files[name] = row["bytes"]
             if domain:
                 domains[name] = domain
@@ -339,9 +418,13 @@ def data_set(given: list[str]) -> tuple[dict[str, bytes], dict[str, str]]:
 
 def settled(store: Store, job: dict[str, Any], run_id: str | None, whole: bytes) -> str:
     """The run's name. What OUT was begun with is what it goes on with."""
-    numbers = "shards model saes layers quantize precision join noise seed logprob nulls".split()
-    asked = {**job["engine"], "shards": job["shards"]}
-    kept = {name: asked[name] for name in numbers} | {"data": hashlib.sha256(whole).hexdigest()}
+    numbers = "shards model tokenizer saes layers quantize precision join noise seed logprob nulls graphics".split()
+    engine = job["engine"]
+    asked = {**engine, "shards": job["shards"], "graphics": job["graphics"]}
+    asked |= {name: bare(engine[name]) for name in ("model", "tokenizer") if engine[name]}
+    asked["saes"] = {layer: bare(path) for layer, path in engine["saes"].items()}
+    kept = {name: asked[name] for name in numbers}
+    kept |= {"data": hashlib.sha256(whole).hexdigest(), "program": saescope.__version__}
     # as it comes back from a file
     kept = json.loads(json.dumps(kept))
     if store.size("job.json") is None:
@@ -386,6 +469,8 @@ def merged(store: Store, shards: list[str], anew: bool) -> Path | str:
             for name in shards:
                 store.give(f"parts/{name}/part.spool", parts / name / "part.spool")
         folders = [str(parts / name) for name in shards]
+        # one of before is not taken for this one's, whatever comes between
+        store.forget("whole/manifest.json")
         command = [sys.executable, "-m", "saescope", "merge", *folders, "--out", str(out), "--force"]
         # 1 says that some samples failed, which the run tells by name
         status = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
@@ -395,6 +480,23 @@ def merged(store: Store, shards: list[str], anew: bool) -> Path | str:
             for file in RUN_FILES:
                 store.take(out / file, f"whole/{file}")
     return store.at("whole")
+
+
+def layer_and_path(text: str) -> tuple[int, str]:
+    """``LAYER=PATH``"""
+    layer, _, path = text.partition("=")
+    if not layer.isdecimal() or not path:
+        raise argparse.ArgumentTypeError(f"expected LAYER=PATH, found {bare(text)!r}; hint: --sae 12=./sae")
+    return int(layer), path
+
+
+def renamed(text: str) -> dict[str, str]:
+    """``FIELD=COLUMN,…``"""
+    pairs = [pair.partition("=")[::2] for pair in text.split(",")]
+    if not all(field.strip() and column.strip() for field, column in pairs):
+        hint = "hint: --columns prompt=question,fact=answer"
+        raise argparse.ArgumentTypeError(f"expected FIELD=COLUMN,…, found {text!r}; {hint}")
+    return dict(pairs)
 
 
 def options(words: list[str] | None) -> argparse.Namespace:
@@ -418,11 +520,12 @@ def options(words: list[str] | None) -> argparse.Namespace:
     add("--run-id", metavar="NAME")
     engine = parser.add_argument_group("as in `saescope analyze`; models and SAEs may be URIs, copied once per node")
     add = engine.add_argument
-    for name in ("model", "tokenizer", "columns", "join", "noise", "quantize", "memory-budget"):
+    for name in ("model", "tokenizer", "join", "noise", "quantize", "memory-budget"):
         add(f"--{name}")
+    add("--columns", type=renamed, metavar="FIELD=COLUMN,…")
     add("--device", default="auto", help="auto: the graphics devices that Ray gives a worker, else its processors")
     add("--precision", default="f32")
-    add("--sae", action="append", default=[], metavar="LAYER=PATH")
+    add("--sae", action="append", default=[], type=layer_and_path, metavar="LAYER=PATH")
     add("--layers", type=lambda text: [int(layer) for layer in text.split(",")])
     for name in ("limit", "seed", "batch-size", "pass"):
         add(f"--{name}", type=int)
@@ -431,12 +534,15 @@ def options(words: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(words)
     if args.shards < 1 or (args.workers is not None and args.workers < 1):
         parser.error("--shards and --workers are 1 or more")
+    layers = [layer for layer, _ in args.sae]
+    if len(set(layers)) < len(layers):
+        parser.error(f"--sae names a layer twice: {layers}; hint: one SAE for each layer")
     return args
 
 
 def asked_of(args: argparse.Namespace) -> dict[str, Any]:
     """The command line as one job, which goes to every worker."""
-    saes = {int(layer): path for layer, _, path in (one.partition("=") for one in args.sae)}
+    saes = dict(args.sae)
     names = "model tokenizer layers join device precision noise seed logprob nulls quantize batch_size memory_budget"
     engine = {name: getattr(args, name) for name in names.split()} | {"pass_size": getattr(args, "pass")}
     # paths mean the same to workers, which begin elsewhere
@@ -445,7 +551,8 @@ def asked_of(args: argparse.Namespace) -> dict[str, Any]:
     engine["saes"] = {layer: os.path.abspath(path) if os.path.exists(path) else path for layer, path in saes.items()}
     out = args.out if "://" in args.out else os.path.abspath(args.out)
     own = {name: getattr(args, name) for name in ("shards", "num_cpus", "attempts", "checkpoint")}
-    return {"out": out, "engine": engine, **own}
+    graphics = args.num_gpus > 0 if args.device == "auto" else args.device != "cpu"
+    return {"out": out, "engine": engine, "graphics": graphics, **own}
 
 
 def start(args: argparse.Namespace) -> None:
@@ -466,15 +573,19 @@ def start(args: argparse.Namespace) -> None:
 def main(words: list[str] | None = None) -> int:
     args = options(words)
     job = asked_of(args)
-    store = Store(job["out"])
+    try:
+        store = Store(job["out"])
+    except (OSError, ValueError, ImportError, pa.ArrowException) as error:
+        hint = "\n  hint: a folder, or a URI that pyarrow or fsspec can open"
+        raise usage(f"--out {bare(job['out'])}: {without_keys(str(error), [job['out']])}{hint}") from None
+    given = sources(args.dataset)
     start(args)
-    files, domains = data_set(args.dataset)
-    columns = dict(pair.split("=", 1) for pair in args.columns.split(",")) if args.columns else None
+    files, domains = data_set(given)
     try:
         survey = saescope.Survey(
-            files or None,
+            files if given else None,
             domains=domains,
-            columns=columns,
+            columns=args.columns,
             join=args.join,
             limit=args.limit,
             seed=args.seed,
@@ -521,7 +632,8 @@ def measured(
     marks: dict[str, Any],
 ) -> list[dict[str, Any]]:
     """Has the parts measured, adds what is done to ``marks``, and gives those that are not."""
-    tally = ray.remote(num_cpus=0)(Tally).remote()
+    # where its node is lost, it counts from nought elsewhere
+    tally = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(Tally).remote()
     numbered = {shard: pa.array([shard] * table.num_rows, pa.int64()) for shard, table in left.items()}
     blocks = [table.append_column("shard", numbered[shard]) for shard, table in left.items()]
     have: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]

@@ -15,6 +15,7 @@ import unittest
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # the tiny model, as the tests of the wheel have it
@@ -266,6 +267,19 @@ class Job(unittest.TestCase):
         for name in [*TABLES, "manifest.json"]:
             pafs.copy_files(f"bucket/runs/a/whole/{name}", str(got / name), source_filesystem=store)
         self.assertEqual(hashes(got), self.one, said)
+        # all of a run is there, as its manifest has it
+        whole = store.get_file_info(pafs.FileSelector("bucket/runs/a/whole"))
+        self.assertEqual({info.path.rsplit("/", 1)[1] for info in whole}, {*TABLES, "manifest.json"})
+        manifest = json.loads((got / "manifest.json").read_text())
+        self.assertEqual({file["path"]: file["sha256"] for file in manifest["files"]}, hashes(got))
+        # what an address has of keys is not kept
+        self.assertEqual([file["path"] for file in manifest["dataset"]["files"]], ["bucket/data/t.jsonl"])
+        with store.open_input_stream("bucket/runs/a/job.json") as stream:
+            asked = json.loads(stream.read())
+        self.assertEqual((asked["model"], asked["graphics"]), ("s3://bucket/model", False))
+        # a part's own comparisons are not left behind
+        left = [path.name for path in (self.folder / "scratch").rglob("*.parquet")]
+        self.assertEqual(left, [])
         errors = pads.dataset("bucket/runs/a/errors", filesystem=store, partitioning="hive").to_table()
         self.assertEqual(sorted(errors["sample_id"].to_pylist()), ["s-0003", "s-0007"])
         found = store.get_file_info(pafs.FileSelector("bucket/runs/a/parts", recursive=True))
@@ -281,9 +295,63 @@ class Job(unittest.TestCase):
                               capture_output=True, text=True, check=False, timeout=120)
         self.assertEqual(done.returncode, 2, done.stderr)
         self.assertIn("no/such/model", done.stderr)
-        done = subprocess.run(self.command("none", "--shards", "0"), cwd=self.folder, env=self.environment,
-                              capture_output=True, text=True, check=False, timeout=60)
-        self.assertEqual(done.returncode, 2, done.stderr)
+        (self.folder / "empty").mkdir()
+        for more, dataset, words_of_it in [
+            (["--shards", "0"], "t.jsonl", ["--shards and --workers are 1 or more"]),
+            (["--sae", "l1"], "t.jsonl", ["--sae: expected LAYER=PATH, found 'l1'", "hint:"]),
+            (["--columns", "prompt"], "t.jsonl", ["--columns: expected FIELD=COLUMN", "hint:"]),
+            ([], "no/such.jsonl", ["--dataset no/such.jsonl: nothing is there", "hint:"]),
+            ([], "", ["--dataset '' names nothing", "hint:"]),
+            ([], "empty", ["--dataset empty is an empty folder", "hint:"]),
+        ]:
+            with self.subTest(more=more, dataset=dataset):
+                done = subprocess.run(self.command("none", *more, dataset=dataset), cwd=self.folder,
+                                      env=self.environment, capture_output=True, text=True, check=False, timeout=120)
+                self.assertEqual(done.returncode, 2, done.stderr)
+                for word in words_of_it:
+                    self.assertIn(word, done.stderr)
+                self.assertNotIn("Traceback", done.stderr)
+        self.assertFalse((self.folder / "none/job.json").exists())
+
+
+class Places(unittest.TestCase):
+    def test_keys_in_an_address_are_neither_shown_nor_kept(self) -> None:
+        sys.path.insert(0, str(JOB.parent))
+        self.addCleanup(sys.path.remove, str(JOB.parent))
+        from saescope_ray import bare, without_keys
+
+        for uri, shown in [
+            ("s3://key:secret@bucket/a?session=token", "s3://bucket/a"),
+            ("s3://key:se/cret@bucket/a", "s3://bucket/a"),
+            ("s3://key@bucket/a", "s3://bucket/a"),
+            ("s3://bucket/a@1?endpoint_override=127.0.0.1:9", "s3://bucket/a@1"),
+            ("hdfs://host:80/a", "hdfs://host:80/a"),
+            ("/a/b@c?d", "/a/b@c?d"),
+        ]:
+            self.assertEqual(bare(uri), shown)
+            self.assertEqual(without_keys(f"no {uri}!", [uri]), f"no {shown}!")
+
+    def test_a_copy_of_a_model_is_made_anew_where_its_files_have_changed(self) -> None:
+        sys.path.insert(0, str(JOB.parent))
+        self.addCleanup(sys.path.remove, str(JOB.parent))
+        from saescope_ray import on_this_node
+
+        import saescope
+
+        with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ):
+            os.environ["SAESCOPE_CACHE"] = f"{folder}/cache"
+            file = Path(folder) / "model/config.json"
+            file.parent.mkdir()
+            file.write_text("{}")
+            uri = f"file://{file.parent}"
+            first = on_this_node(uri)
+            self.assertEqual(on_this_node(uri), first)
+            file.write_text('{"a": 1}')
+            second = on_this_node(uri)
+            self.assertEqual((Path(second) / "config.json").read_text(), '{"a": 1}')
+            self.assertEqual((Path(first) / "config.json").read_text(), "{}")
+            with self.assertRaisesRegex(saescope.MissingError, "nothing is there"):
+                on_this_node(f"{uri}/none")
 
 
 class Types(unittest.TestCase):

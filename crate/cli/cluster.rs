@@ -11,6 +11,7 @@ use super::args::{Analyze, Cli, Command};
 use super::durable::{self, Door, Steer};
 use super::embed::parsed;
 use super::folder::RunFolder;
+use super::hash::hash_files;
 use super::interrupt::Interrupts;
 use super::ready::Ready;
 use super::talk::{self, Listener};
@@ -18,8 +19,8 @@ use super::{say, setup};
 use crate::dataset::{Columns, Dataset, Rejected, Rows, Sample};
 use crate::engine::{FailedSample, Observer};
 use crate::error::{Error, Result};
-use crate::platform::FileJournal;
-use crate::run::{Excerpt, PART_FILE, SPOOL_FILE, Shard, Spool, Whole};
+use crate::platform::{FileJournal, Journal};
+use crate::run::{self, Base, Excerpt, PART_FILE, Parts, SPOOL_FILE, Shard, Spool, Whole};
 
 /// A file of a data set that was read elsewhere.
 pub type Given = (String, Option<String>, Vec<u8>);
@@ -157,17 +158,15 @@ impl Engine {
     ///
     /// # Errors
     /// As `analyze`; [`Error::Mismatch`] for a part that is not cut from this data set, or a folder that holds
-    /// another's.
+    /// another's, or one of other data, another model or other settings.
     pub fn part(&mut self, part: Part, observer: &dyn Observer, listener: Listener) -> Result<Done> {
         talk::told(listener, || block_on(self.measured(part, observer)))
     }
 
     async fn measured(&mut self, part: Part, observer: &dyn Observer) -> Result<Done> {
         let Part { rows, places, whole, shard, out, run_id, steer } = part;
-        if out.join(PART_FILE).exists() {
-            let spool = of_part(&out.join(PART_FILE), shard, &run_id)?;
-            return Ok(Done { measured: spool.measured(), kept: spool.measured(), failed: spool.failed().to_vec() });
-        }
+        let finished = out.join(PART_FILE);
+        let finished = finished.exists().then(|| of_part(&finished, shard, &run_id)).transpose()?;
         let whole: Whole = serde_json::from_slice(&whole).map_err(|e| {
             let hint = "every worker has to have the version that made it";
             Error::malformed("the description of the data set", "content", "this version's", e.to_string(), hint)
@@ -180,7 +179,8 @@ impl Engine {
         }
         let data = rows.read(&Columns::default())?.strict()?;
         let excerpt = Excerpt::new(whole, places, &data.samples, shard)?;
-        if self.stale {
+        // nothing is computed for a part that is there
+        if self.stale && finished.is_none() {
             let ready = Ready::on(&self.args, data).await?;
             self.ready = ready;
             self.stale = false;
@@ -189,6 +189,11 @@ impl Engine {
         }
         self.ready.shard = Some(shard);
         self.ready.excerpt = Some(excerpt);
+        if let Some(mut spool) = finished {
+            // with nothing to add, this only looks whether the spool is of these data, this model and these settings
+            run::keep(self.ready.request(), &mut spool, self.base(&run_id), async || Ok(None), &mut |_, _| {}).await?;
+            return Ok(Done { measured: spool.measured(), kept: spool.measured(), failed: spool.failed().to_vec() });
+        }
         self.ready.fit(&self.args)?;
         self.args.out = Some(out.clone());
         self.args.run_id = Some(run_id.clone());
@@ -198,7 +203,7 @@ impl Engine {
         let in_memory = Rows::Json(Vec::new());
         let door = Door { interrupts: &interrupts, rows: Some(&in_memory), embedded: true, steer: &steer };
         let spool = out.join(SPOOL_FILE);
-        let mut folder = if spool.exists() {
+        let mut folder = if begun(&spool)? {
             let spool = of_part(&spool, shard, &run_id)?;
             steer.begin()?;
             RunFolder::resume(out.clone(), out.clone(), spool, door.again(&out), &interrupts)
@@ -208,6 +213,8 @@ impl Engine {
             durable::place(&self.args, &self.ready, words.collect(), durable::now()?, &door)?
         };
         let kept = folder.spool.measured();
+        // until it has ended well: a panic leaves it so
+        self.stale = true;
         let ended = durable::measure(&self.args, &self.ready, &mut folder, &interrupts, observer, &mut |_| {}).await;
         self.stale = !self.ready.devices.adapters.is_empty() && (ended.is_err() || folder.spool.shortages() > 0);
         if let Err(error) = ended
@@ -219,6 +226,44 @@ impl Engine {
         failed.iter().for_each(|f| say(&format!("failed: {}: {}", f.sample_id, f.reason)));
         Ok(Done { measured: folder.spool.measured(), kept, failed })
     }
+
+    /// What a spool of the part that is asked for begins with.
+    async fn base(&self, run_id: &str) -> Result<Base> {
+        let Ready { loaded, data, excerpt, options, shard, devices, .. } = &self.ready;
+        let model = hash_files(loaded.model_files(), self.args.rehash).await?;
+        let mut saes = Vec::new();
+        for at in &loaded.saes {
+            saes.push(hash_files(at.sae.sources().to_vec(), self.args.rehash).await?);
+        }
+        let parts = Parts {
+            run_id: run_id.to_owned(),
+            started_at: durable::now()?,
+            loaded,
+            compute: devices.info(),
+            data,
+            excerpt: excerpt.as_ref(),
+            limit: self.args.data.limit,
+            shard: *shard,
+            options,
+            hashes: (model, saes),
+        };
+        Ok(parts.base())
+    }
+}
+
+/// Whether a spool has anything in it. One that was left empty, by a process that was killed before it wrote the
+/// beginning, is removed.
+fn begun(path: &Path) -> Result<bool> {
+    if !path.exists() {
+        return Ok(false);
+    }
+    // whoever is about to write it has it locked
+    let journal = FileJournal::open(path)?;
+    if journal.length()? > 0 {
+        return Ok(true);
+    }
+    std::fs::remove_file(path).map_err(|e| Error::io(path.display().to_string(), "remove", e, "remove it by hand"))?;
+    Ok(false)
 }
 
 /// The spool of a part, if it is that of this one.

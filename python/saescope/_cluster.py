@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from . import _saescope
+from . import _errors, _saescope
 from ._analyze import ArrowTable, FilePath, Saes, _model, _option
 from ._progress import Shows, listener
 from ._saescope import Table
@@ -32,7 +32,8 @@ class Survey:
 
     The bytes of its files are read by the caller, from wherever they are; the rules are those of :func:`analyze`.
 
-    :param files: bytes by name; the name's ending says the format. ``None``: the built-in triples.
+    :param files: bytes by name; the name's ending says the format. ``None``: the built-in triples; a mapping without
+        files is refused, for it stands for data that were not found.
     :param domains: the domain of a file's rows, by its name.
     :param columns, join, limit, seed, skip_invalid: as in :func:`analyze`.
     :raises Error: as :func:`analyze` does for its data.
@@ -50,6 +51,8 @@ class Survey:
         skip_invalid: bool = False,
         progress: Shows = True,
     ) -> None:
+        if files is not None and not files:
+            raise _errors.UsageError("files is empty", "give at least one file, or None for the built-in triples")
         words = _option("columns", None if not columns else ",".join(f"{k}={v}" for k, v in columns.items()))
         words += _option("join", join) + _option("limit", limit) + _option("seed", seed)
         words += _option("skip-invalid", skip_invalid)
@@ -143,7 +146,8 @@ class Engine:
     ) -> Part:
         """Measures a part into a folder, which is then one for ``saescope merge``.
 
-        What the folder already has of this part is not measured again. A part of which no sample can be measured has
+        What the folder already has of this part is not measured again; what is of other data, another model or other
+        settings is refused. A part of which no sample can be measured has
         a spool, for the merge, and no tables.
 
         :param data: a table of :meth:`Survey.parts`.

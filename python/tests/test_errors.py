@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pyarrow as pa
 from harness import Case, model, triples
 
 import saescope
@@ -54,10 +56,39 @@ class Errors(Case):
         nested = pl.DataFrame(rows).with_columns(pl.col("fact").str.split(" "))
         self.refused(saescope.MalformedError, "column fact: expected text", data=nested)
 
+    def test_a_part_is_taken_for_done_where_it_is_of_what_is_asked_for_alone(self) -> None:
+        def survey(rows: list[dict[str, Any]]) -> saescope.Survey:
+            return saescope.Survey({"t.json": json.dumps(rows).encode()}, progress=False)
+
+        def part(of: saescope.Survey, seed: int) -> saescope.Part:
+            engine = saescope.Engine(**model(), device="cpu", seed=seed, progress=False)
+            table = pa.table(of.parts(1)[1])
+            places = table["place"].to_pylist()
+            return engine.part(
+                table, places=places, whole=of.whole, shard="1/1", out="part", run_id="r", progress=False
+            )
+
+        # of a process that was killed before it wrote anything
+        Path("part").mkdir()
+        Path("part/unfinished.spool").touch()
+        data = survey(triples())
+        done = part(data, 1)
+        self.assertEqual((done.kept, done.measured + len(done.failed)), (0, data.samples))
+        self.assertEqual(part(data, 1).kept, done.measured)
+        with self.assertRaisesRegex(saescope.MismatchError, "changed since the run began: seed") as caught:
+            part(data, 2)
+        self.assertEqual((caught.exception.expected, caught.exception.found), ("1", "2"))
+        rows = triples()
+        rows[0] = {**rows[0], "fact": "something else"}
+        with self.assertRaisesRegex(saescope.MismatchError, "changed since the run began: data set"):
+            part(survey(rows), 1)
+
     def test_arguments_that_cannot_be_meant(self) -> None:
         self.refused(saescope.UsageError, "row 1 is int", data=[1, 2])
         self.refused(saescope.UsageError, "row 1", "JSON", data=[{"prompt": object()}])
         self.refused(saescope.UsageError, "data is dict", data={"prompt": ["a"]})
+        with self.assertRaisesRegex(saescope.UsageError, "files is empty\n  hint: "):
+            saescope.Survey({})
         self.refused(saescope.UsageError, "data is int", data=7)
         self.refused(saescope.UsageError, "layers is empty", layers=[])
         self.refused(saescope.UsageError, "tpu", device="tpu")

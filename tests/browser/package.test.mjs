@@ -1,5 +1,5 @@
 // The npm package as a user has it: unpacked into node_modules beside a page of theirs, on a plain host. The page is
-// the README's example as it stands; the model beside it is a tiny one.
+// the README's example as it stands; the model beside it is a tiny one, as a GGUF file of the native program's.
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { clean, launch } from "./harness/browser.mjs";
-import { golden, root } from "./harness/paths.mjs";
+import { golden, program, root } from "./harness/paths.mjs";
 import { goldenSaes, nativeRun, rows, sameMetrics } from "./harness/run.mjs";
 import { serve } from "./harness/server.mjs";
 
@@ -26,7 +26,8 @@ before(async () => {
   execFileSync("tar", ["-xzf", join(archives, archive), "-C", installed, "--strip-components=1"]);
   const text = readFileSync(join(installed, "README.md"), "utf8");
   writeFileSync(join(site, "index.html"), /```html\n(.*?)```/s.exec(text)[1]);
-  cpSync(join(golden, "llama/model"), join(site, "model"), { recursive: true });
+  const convert = ["convert", join(golden, "llama/model"), "--quantize", "q8", "--out", join(site, "model.gguf")];
+  execFileSync(program, convert, { stdio: "pipe" });
   const sae = goldenSaes("llama").find(({ layer }) => layer === 1);
   cpSync(join(golden, "llama", sae.path), join(site, "sae"), { recursive: true });
   host = await serve({ page: site });
@@ -51,10 +52,10 @@ test("its numbers are the native program's", { skip, timeout: 120_000 }, async (
     const { analyze } = await import("./node_modules/saescope/dist/index.js");
     const at = (path) => new URL(path, location.href).href;
     const sae = { kind: "urls", urls: [at("sae/cfg.json"), at("sae/sae_weights.safetensors")] };
-    const run = await analyze({ model: { kind: "url", url: at("model/") }, saes: [{ layer: 1, sae }], data, device: "cpu", workers: 1 });
+    const run = await analyze({ model: { kind: "url", url: at("model.gguf") }, saes: [{ layer: 1, sae }], data, device: "cpu", workers: 1 });
     return [...run.metrics];
   }, triples);
-  const model = ["--model", join(site, "model"), "--sae", `1=${join(site, "sae")}`];
+  const model = ["--model", join(site, "model.gguf"), "--sae", `1=${join(site, "sae")}`];
   const theirs = nativeRun([...model, "--dataset", join(golden, "llama/texts.json")]);
   assert.equal((await rows(theirs.metrics)).length, triples.length);
   await sameMetrics(Buffer.from(metrics), theirs.metrics, 1e-5);
@@ -65,14 +66,16 @@ test("a run is stopped, and a failure says what it is", { skip, timeout: 60_000 
     const { analyze, EngineFailure } = await import("./node_modules/saescope/dist/index.js");
     const at = (path) => new URL(path, location.href).href;
     const kind = (reason) => (reason instanceof EngineFailure ? reason.error.kind : String(reason));
-    const stop = AbortSignal.abort();
+    const none = () => "no failure";
+    const sae = { kind: "urls", urls: [at("sae/cfg.json"), at("sae/sae_weights.safetensors")] };
+    const data = [{ prompt: "Alice peeped", fact: "into the book", hallucination: "into the hole" }];
+    const asked = (model) => ({ model: { kind: "url", url: at(model) }, saes: [{ layer: 1, sae }], data });
     return [
-      await analyze({ model: { kind: "url", url: at("model/") } }, undefined, stop).catch(kind),
-      await analyze({ model: { kind: "url", url: at("nothing/") }, data: [] }).catch(kind),
+      await analyze(asked("model.gguf"), undefined, AbortSignal.abort()).then(none, kind),
+      await analyze(asked("nothing.gguf")).then(none, kind),
     ];
   });
-  assert.equal(kinds[0], "cancelled");
-  assert.notEqual(kinds[1], undefined);
+  assert.deepEqual(kinds, ["cancelled", "missing"]);
 });
 
 test("a program that imports it is typed", { skip, timeout: 120_000 }, () => {
@@ -90,4 +93,6 @@ await analyze({ model: "a/b" });
   execFileSync(process.execPath, [join(root, "node_modules/typescript/bin/tsc"), "-p", own], { stdio: "pipe" });
 });
 
-test("no other host was asked, nothing was complained about", { skip }, () => clean(page, browser));
+// the file that is not there is asked for above
+test("no other host was asked, nothing else was complained about", { skip }, () =>
+  clean(page, browser, /Failed to load resource.*nothing\.gguf/));

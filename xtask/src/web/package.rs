@@ -20,8 +20,10 @@ pub fn make(paths: &Paths) -> Result<()> {
     npm.install()?;
     let engine = engine::make(paths)?;
     let folder = folder(paths);
-    if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| folder.display().to_string())?;
+    // with the archives of other versions: the tests take the one that they find
+    let all = paths.target.join("npm");
+    if all.exists() {
+        fs::remove_dir_all(&all).with_context(|| all.display().to_string())?;
     }
     fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     describe(paths, &folder)?;
