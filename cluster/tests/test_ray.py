@@ -305,13 +305,13 @@ class Job(unittest.TestCase):
             ([], "empty", ["--dataset empty is an empty folder", "hint:"]),
         ]:
             with self.subTest(more=more, dataset=dataset):
-                done = subprocess.run(self.command("none", *more, dataset=dataset), cwd=self.folder,
+                done = subprocess.run(self.command("never", *more, dataset=dataset), cwd=self.folder,
                                       env=self.environment, capture_output=True, text=True, check=False, timeout=120)
                 self.assertEqual(done.returncode, 2, done.stderr)
                 for word in words_of_it:
                     self.assertIn(word, done.stderr)
                 self.assertNotIn("Traceback", done.stderr)
-        self.assertFalse((self.folder / "none/job.json").exists())
+        self.assertFalse((self.folder / "never/job.json").exists())
 
 
 class Places(unittest.TestCase):
