@@ -95,4 +95,4 @@ await analyze({ model: "a/b" });
 
 // the file that is not there is asked for above
 test("no other host was asked, nothing else was complained about", { skip }, () =>
-  clean(page, browser, /Failed to load resource.*nothing\.gguf/));
+  clean(page, browser, /Failed to load resource.*(nothing\.gguf|favicon\.ico)/));
