@@ -242,7 +242,7 @@ fn the_manifest_names_its_files_as_they_are() {
     let manifest = manifest(&run.path("out"));
     let files = manifest["files"].as_array().unwrap();
     let names: Vec<&str> = files.iter().map(|f| f["path"].as_str().unwrap()).collect();
-    assert_eq!(names, ["metrics.parquet", "features.parquet", "stats.parquet"]);
+    assert_eq!(names, ["metrics.parquet", "features.parquet", "stats.parquet", "stats_features.parquet"]);
     for (file, name) in files.iter().zip(names) {
         let path = run.path("out").join(name);
         assert_eq!(file["sha256"], sha256(&path), "{name}");
@@ -311,5 +311,5 @@ fn a_run_clears_what_a_killed_one_left() {
     let tail = ["--dataset", &data, "--device", "cpu", "--out", "out"];
     succeeds(&run.saescope(&with(&["analyze"], &args, &tail)));
     let left: Vec<_> = std::fs::read_dir(run.path("out")).unwrap().map(|e| e.unwrap().file_name()).collect();
-    assert_eq!(left.len(), 4, "{left:?}");
+    assert_eq!(left.len(), 5, "{left:?}");
 }
