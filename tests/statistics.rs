@@ -186,12 +186,13 @@ fn features_are_counted_as_they_are_active() {
     };
     // by layer and feature: samples whose fact has it, and whose hallucination has it
     let mut sides: BTreeMap<(i64, i64), [BTreeSet<String>; 2]> = BTreeMap::new();
-    let columns = ["sample_id", "text", "layer", "feature"].map(|name| column(&active, name));
-    for row in 0..columns[0].len() {
-        let of_feature = sides.entry((whole(&columns[2][row]), whole(&columns[3][row]))).or_default();
-        match text(&columns[1][row]).as_str() {
-            "fact" => drop(of_feature[0].insert(text(&columns[0][row]))),
-            "hall" => drop(of_feature[1].insert(text(&columns[0][row]))),
+    let [samples, texts, layers, features] =
+        ["sample_id", "text", "layer", "feature"].map(|name| column(&active, name));
+    for (((sample, side), layer), feature) in samples.iter().zip(&texts).zip(&layers).zip(&features) {
+        let of_feature = sides.entry((whole(layer), whole(feature))).or_default();
+        match text(side).as_str() {
+            "fact" => drop(of_feature[0].insert(text(sample))),
+            "hall" => drop(of_feature[1].insert(text(sample))),
             _ => {}
         }
     }

@@ -1,9 +1,9 @@
 //! Does the instrument work here: what a run's statistics, model and SAEs say where the truth is known.
 //!
 //! From the run's metrics alone ([`of_metrics`]): fact and hallucination swapped at random, where every discovery
-//! is a [false alarm](false_alarms), and effects of known size [planted] there. With the model
-//! ([`of_model`]): a [length trap](length_trap), [positive controls](positive), and on the run's own texts a linear
-//! [probe] as the ceiling of what any metric could tell.
+//! is a false alarm, and effects of known size planted there. With the model
+//! ([`of_model`]): a length trap, positive controls, and on the run's own texts a linear
+//! probe as the ceiling of what any metric could tell.
 
 mod ceiling;
 mod false_alarms;

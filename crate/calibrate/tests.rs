@@ -10,8 +10,11 @@ fn normal(random: &mut Stream) -> f64 {
     normal_pair(random).0
 }
 
-/// A table of token counts and metrics; a row is (domain, token counts of prompt, fact and hallucination, values).
-fn table(rows: &[(String, [i64; 3], Vec<[f64; 2]>)]) -> Table {
+/// Domain, token counts of prompt, fact and hallucination, and the two values of each metric.
+type Row = (String, [i64; 3], Vec<[f64; 2]>);
+
+/// A table of token counts and metrics.
+fn table(rows: &[Row]) -> Table {
     let metrics = rows[0].2.len();
     let mut columns = vec![Column::new("domain", Kind::Utf8), Column::new("n_tokens_prompt", Kind::Int64)];
     for name in std::iter::once("n_tokens".to_owned()).chain((0..metrics).map(|i| format!("m{i}"))) {

@@ -34,7 +34,7 @@ pub fn sign_test(positive: usize, negative: usize) -> f64 {
 /// Magnitudes are rounded to 1/64 of their mean, or finer: a test of the rounded differences, exact for those. Their
 /// sum over random signs is twice a sum over a random half of them, whose distribution is built up difference by
 /// difference. For more than [`EXACT_DIFFERENCES`] the normal limit is taken. Where a few of them are far larger than
-/// the others, its tails are too light, and p is [`RADEMACHER`] times as large, which bounds it from above.
+/// the others, its tails are too light, and p is 3.178 times as large, which bounds it from above.
 pub fn sign_flip_exact(differences: &[f64]) -> Option<f64> {
     let there = || differences.iter().copied().filter(|d| *d != 0.0);
     let (n, size) = (there().count(), there().map(f64::abs).sum::<f64>());

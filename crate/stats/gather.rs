@@ -149,7 +149,10 @@ pub(super) mod tests {
     use super::*;
 
     /// Features in memory: (sample, text, layer, features with activations).
-    pub struct InMemory(pub Vec<(usize, TextKind, usize, Vec<(u32, f32)>)>);
+    pub struct InMemory(pub Vec<Part>);
+
+    /// Sample, text, layer, and what is active there.
+    type Part = (usize, TextKind, usize, Vec<(u32, f32)>);
 
     impl FeatureSource for InMemory {
         fn each(&self, take: &mut dyn FnMut(Active<'_>)) -> Result<()> {
