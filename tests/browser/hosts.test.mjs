@@ -54,7 +54,7 @@ for (const [name, started] of HOSTS) {
       await state(page, "ready");
       assert.match((await kept(page)).text, new RegExp(`Kept for offline use: .*${host.run.url}`));
       for (const file of ["metrics.parquet", "features.parquet", "stats.parquet", "stats_features.parquet", "manifest.json"]) {
-        const bytes = await download(file.split(".")[0]);
+        const bytes = await download(file.split(".")[0].replace("_", "-"));
         assert.ok(bytes.equals(readFileSync(join(host.run.folder, file))), `${file} has other bytes`);
       }
       clean(page, browser);
