@@ -126,21 +126,17 @@ fn document(folder: &Path, words: Option<Vec<u8>>, limits: Limits) -> Result<Str
         files.push((name, bytes));
     }
     // earlier runs have none; of too many features the report has what stands in it without them
-    let compared = existing(&folder.join(output::STATS_FEATURES_FILE), left)?;
-    let counted = match &compared {
+    if let Some(bytes) = existing(&folder.join(output::STATS_FEATURES_FILE), left)? {
         // the tables are of the comparisons, and the active features, the largest of all files, would be for nothing
-        Some(_) => Some(Vec::new()),
-        None => read(&folder.join(output::FEATURES_FILE), limits.features)?,
-    };
-    files.extend(compared.map(|bytes| (output::STATS_FEATURES_FILE, bytes)));
-    match counted {
-        Some(bytes) if bytes.is_empty() => {}
-        Some(bytes) => files.push((output::FEATURES_FILE, bytes)),
-        None => say(&format!(
+        files.push((output::STATS_FEATURES_FILE, bytes));
+    } else if let Some(bytes) = read(&folder.join(output::FEATURES_FILE), limits.features)? {
+        files.push((output::FEATURES_FILE, bytes));
+    } else {
+        say(&format!(
             "note: {} is larger than {} and left out: the report has no table of features",
             output::FEATURES_FILE,
             megabytes(limits.features)
-        )),
+        ));
     }
     files.extend(calibration(folder, &manifest)?.map(|bytes| (output::CALIBRATION_FILE, bytes)));
     files.extend(words.map(|words| (LABELS, words)));
