@@ -8,6 +8,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { resolve } from "node:path";
 import { defineConfig } from "vite";
+import { engineIn } from "./www/build/engine.ts";
 import { fusedProduct } from "./www/build/fma.ts";
 import { precache } from "./www/build/precache.ts";
 import { noCodeFromStrings } from "./www/build/strings.ts";
@@ -39,16 +40,7 @@ export default defineConfig({
     __COMMIT__: JSON.stringify(commit()),
     __KNOWN_MODELS__: JSON.stringify(known),
   },
-  resolve: {
-    // Without the glue the names stay unresolved, and the build says so.
-    alias: pkg
-      ? [
-          // A name with a query is matched by pattern only.
-          { find: /^#engine-wasm(?=\?|$)/, replacement: resolve(root, pkg, "saescope_bg.wasm") },
-          { find: /^#engine$/, replacement: resolve(root, pkg, "saescope.js") },
-        ]
-      : [],
-  },
+  resolve: { alias: engineIn(root, pkg) },
   build: {
     outDir: dist,
     emptyOutDir: true,

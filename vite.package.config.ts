@@ -4,6 +4,7 @@
 import { fileURLToPath } from "node:url";
 import { resolve } from "node:path";
 import { defineConfig } from "vite";
+import { engineIn } from "./www/build/engine.ts";
 import { fusedProduct } from "./www/build/fma.ts";
 import { noCodeFromStrings } from "./www/build/strings.ts";
 
@@ -15,14 +16,7 @@ export default defineConfig({
   root,
   base: "./",
   publicDir: false,
-  resolve: {
-    alias: pkg
-      ? [
-          { find: /^#engine-wasm(?=\?|$)/, replacement: resolve(root, pkg, "saescope_bg.wasm") },
-          { find: /^#engine$/, replacement: resolve(root, pkg, "saescope.js") },
-        ]
-      : [],
-  },
+  resolve: { alias: engineIn(root, pkg) },
   build: {
     outDir: out,
     emptyOutDir: true,
