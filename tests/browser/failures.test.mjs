@@ -12,6 +12,8 @@ import { accessible, by, go, open, problem, setUpGolden, shoot, start, state, st
 
 const DEMO = "#/setup?model=known&name=smollm2-135m-instruct&device=cpu";
 const LONG = { timeout: 300_000 };
+/** Triples of the default model in several batches: enough to be broken off between two. */
+const SOME = 40;
 
 let host, browser, page;
 
@@ -49,7 +51,8 @@ async function engineWorker() {
 }
 
 test("a run that is stopped keeps what is finished, and goes on", LONG, async () => {
-  await open(page, host, `${DEMO}&limit=48&batch=8`);
+  const data = manyTexts("llama", 100);
+  await setUpGolden(page, host, "llama", data, "cpu", "&workers=1");
   await start(page);
   await state(page, "running");
   await shoot(page, "running");
@@ -65,7 +68,7 @@ test("a run that is stopped keeps what is finished, and goes on", LONG, async ()
 });
 
 test("a lost device: finished samples are kept, the run goes on on the CPU", LONG, async () => {
-  await setUpGolden(page, host, "llama", manyTexts("llama", 100), "webgpu");
+  await setUpGolden(page, host, "llama", manyTexts("llama", 40), "webgpu");
   await start(page);
   await state(page, "running");
   const worker = await engineWorker();
@@ -106,7 +109,7 @@ async function onWebGpu(data, first = () => undefined) {
 }
 
 test("WebGPU without memory left: the run goes on on a device that is opened anew, and says so", LONG, async (t) => {
-  const data = manyTexts("llama", 8);
+  const data = manyTexts("llama", 3);
   const short = await onWebGpu(data, () => {
     const { createBuffer } = GPUDevice.prototype;
     self.made = 0;
@@ -239,7 +242,7 @@ test("an engine that dies is started anew", LONG, async () => {
 
 test("a tab that is closed midway: the page opened anew goes on, or lets it go", LONG, async () => {
   const begin = async () => {
-    await open(page, host, `${DEMO}&limit=120&workers=1`);
+    await open(page, host, `${DEMO}&limit=${SOME}&batch=8&workers=1`);
     await start(page);
     await state(page, "running");
     await go(page, "#/results");
@@ -260,8 +263,8 @@ test("a tab that is closed midway: the page opened anew goes on, or lets it go",
   const path = artifact("downloads", "continued.parquet");
   await (await waiting).saveAs(path);
   const found = await rows(readFileSync(path));
-  assert.equal(new Set(found.map((row) => row.sample_id)).size, 120);
-  assert.equal(found.length, 120);
+  assert.equal(new Set(found.map((row) => row.sample_id)).size, SOME);
+  assert.equal(found.length, SOME);
   assert.equal(new Set(found.map((row) => row.run_id)).size, 1, "one run");
   // finished: nothing is left to go on with
   await open(page, host, "#/storage");

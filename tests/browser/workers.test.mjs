@@ -200,7 +200,7 @@ test("a worker without memory: the others go on, and the page says so", LONG, as
 });
 
 test("a tab that is closed midway with several workers: the page opened anew goes on", LONG, async () => {
-  await open(page, host, "#/setup?model=known&name=smollm2-135m-instruct&device=cpu&limit=160&workers=2");
+  await open(page, host, "#/setup?model=known&name=smollm2-135m-instruct&device=cpu&limit=64&batch=8&workers=2");
   await start(page);
   await state(page, "running");
   const [, second] = await untilMeasuring(2);
@@ -215,8 +215,8 @@ test("a tab that is closed midway with several workers: the page opened anew goe
   await stateWithin(page, 240_000, "finished");
   const { metrics, manifest } = await files();
   const found = await rows(metrics);
-  assert.equal(new Set(found.map((row) => row.sample_id)).size, 160);
-  assert.equal(found.length, 160);
+  assert.equal(new Set(found.map((row) => row.sample_id)).size, 64);
+  assert.equal(found.length, 64);
   assert.equal(JSON.parse(manifest).timings.parts, 2, "measured in two attempts");
   clean(page, browser);
 });

