@@ -149,9 +149,6 @@ class Worker:
         if store.local is None:
             store.take(out / "part.spool", f"parts/{name}/part.spool")
             store.forget(f"parts/{name}/unfinished.spool")
-        for file in ("stats.parquet", "stats_features.parquet"):
-            # of a part alone they say nothing that is wanted
-            (out / file).unlink(missing_ok=True)
         mark = {"measured": done.measured, "failed": len(done.failed)}
         store.write(f"parts/{name}/done.json", json.dumps(mark).encode())
         # not waited for: the part is finished, whatever becomes of the tally
