@@ -51,7 +51,7 @@ import saescope
 RUN_FILES = ("metrics.parquet", "features.parquet", "stats.parquet", "stats_features.parquet", "manifest.json")
 # the nodes have the wheel and not this folder: what workers need of it goes to them with the job
 for module in (ray_places, ray_worker):
-    ray.cloudpickle.register_pickle_by_value(module)
+    ray.cloudpickle.register_pickle_by_value(module)  # type: ignore[no-untyped-call]
 
 
 def say(text: str) -> None:
