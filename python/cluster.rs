@@ -61,9 +61,9 @@ impl Survey {
 
     /// The parts that have samples: number, from 1, and table.
     fn parts(&self, py: Python<'_>, of: u32) -> PyResult<Vec<(u32, Table)>> {
+        let parts = py.detach(|| self.survey.parts(of)).map_err(|error| errors::of(py, &error))?;
         let made: Result<Vec<(u32, Table)>, ArrowError> = py.detach(|| {
-            let parts = (1..).zip(self.survey.parts(of)).filter(|(_, places)| !places.is_empty());
-            parts.map(|(index, places)| Ok((index, table(self.survey.samples(), &places)?))).collect()
+            parts.into_iter().map(|(index, places)| Ok((index, table(self.survey.samples(), &places)?))).collect()
         });
         made.map_err(|error| errors::of_arrow(py, &error))
     }

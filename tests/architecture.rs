@@ -301,6 +301,37 @@ fn the_crate_keeps_its_shape() {
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
 }
 
+/// Whoever wrote them: scripts and pages are held to the same length. What is generated is as long as it comes.
+#[test]
+fn files_of_every_language_are_short() {
+    const ENDINGS: &[&str] = &["rs", "py", "pyi", "ts", "mjs", "css", "sh"];
+    const ELSEWHERE: &[&str] = &["node_modules", "target", "dist", "generated", "golden"];
+    let (mut seen, mut wrong) = (0, Vec::new());
+    let mut folders: Vec<PathBuf> =
+        ["bench", "benches", "cluster", "crate", "fuzz", "python", "reference", "scripts", "tests", "www", "xtask"]
+            .map(|folder| repository().join(folder))
+            .into();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            if path.is_dir() {
+                if !name.starts_with('.') && !ELSEWHERE.contains(&name.as_str()) {
+                    folders.push(path);
+                }
+            } else if path.extension().is_some_and(|e| ENDINGS.iter().any(|ending| e == *ending)) {
+                let lines = std::fs::read_to_string(&path).unwrap().lines().count();
+                seen += 1;
+                if lines > MAX_LINES {
+                    wrong.push(format!("{}: {lines} lines, at most {MAX_LINES}; one idea a file", path.display()));
+                }
+            }
+        }
+    }
+    assert!(seen > 400, "{seen} files");
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
 #[test]
 fn every_file_belongs_to_the_crate() {
     let sources = sources();

@@ -65,6 +65,27 @@ fn an_array_whose_tasks_are_killed_and_queued_again_is_the_whole_run() {
 }
 
 #[test]
+fn an_array_of_more_tasks_than_samples_ends_well() {
+    let run = Run::new();
+    run.write("t.jsonl", triples(3));
+    done(&analyze(&run, &["--out", "whole"]).output().unwrap());
+    let model = model_args("llama");
+    let options = with(&[], &model, &["--dataset", "t.jsonl", "--device", "cpu"]);
+    let args = [&["8", "mine", "parts"], &options[..]].concat();
+    let empty = (1..=8).filter(|task| {
+        let said = fine(&slurm(&run, "part.sh", Some(*task), &args).output().unwrap());
+        let there = run.path(&format!("parts/part-{task}")).exists();
+        assert_eq!(there, !said.contains(&format!("no sample falls to part {task}/8")), "{said}");
+        // the merge makes them
+        assert!(!run.path(&format!("parts/part-{task}/stats.parquet")).exists());
+        !there
+    });
+    assert!(empty.count() >= 5);
+    done(&slurm(&run, "merge.sh", None, &["8", "parts"]).output().unwrap());
+    assert_eq!(tables(&run.path("parts/whole")), tables(&run.path("whole")));
+}
+
+#[test]
 fn more_parts_than_files_that_may_be_open() {
     let run = Run::new();
     run.write("t.jsonl", triples(40));

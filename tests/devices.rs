@@ -11,7 +11,7 @@ use saescope::engine::{Observer, Progress, Silent};
 use saescope::error::Error;
 use saescope::model::ops::{Compute, Precision, read_back};
 use saescope::platform::{self, MemoryFiles};
-use saescope::run::{self, Loaded, Reopen, Spool};
+use saescope::run::{self, Comparisons, Loaded, Reopen, Spool};
 
 use crate::cli::{Run, model_args, with};
 use crate::durable::{TABLES, done, manifest, tables, triples};
@@ -29,7 +29,7 @@ fn data(n: usize) -> Dataset {
 /// The tables of a run that is measured, and its manifest.
 fn files(spool: &Spool) -> (Vec<Vec<u8>>, serde_json::Value) {
     let mut files = MemoryFiles::default();
-    run::finish(spool.base().unwrap().clone(), &[spool], None, &mut files).unwrap();
+    run::finish(spool.base().unwrap().clone(), &[spool], Comparisons::Made, None, &mut files).unwrap();
     let manifest = serde_json::from_slice(files.bytes("manifest.json")).unwrap();
     (TABLES.iter().map(|name| files.bytes(name).to_vec()).collect(), manifest)
 }

@@ -164,6 +164,112 @@ fn three_parts_are_the_whole() {
     );
 }
 
+/// The names in a folder.
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn comparisons_of_a_part_may_be_left_to_the_merge() {
+    let run = Run::new();
+    run.write("t.jsonl", triples(40));
+    done(&analyze(&run, &["--out", "whole"]).output().unwrap());
+    // the one with the sample that fails
+    let failing = |out: &str, extra: &[&str]| {
+        let shards = ["1/2", "2/2"].map(|shard| analyze(&run, &[&["--out", out, "--shard", shard], extra].concat()));
+        shards.map(|mut command| command.output().unwrap().status.code())
+    };
+    let full = failing("full", &["--force"]);
+    let bare: Vec<String> = ["1/2", "2/2"]
+        .map(|shard| {
+            let out = format!("bare{}", &shard[..1]);
+            let output = analyze(&run, &["--out", &out, "--shard", shard, "--no-stats"]).output().unwrap();
+            let text = String::from_utf8_lossy(&output.stderr);
+            assert!(text.contains("come with the merge") && text.contains("saescope stats bare"), "{text}");
+            out
+        })
+        .into();
+    assert!(full.contains(&Some(1)));
+    for out in &bare {
+        assert_eq!(names(&run.path(out)), ["features.parquet", "manifest.json", "metrics.parquet", PART]);
+        let manifest = manifest(&run.path(out));
+        assert!(manifest["statistics"].is_null(), "{}", manifest["statistics"]);
+        let files: Vec<&str> =
+            manifest["files"].as_array().unwrap().iter().map(|f| f["path"].as_str().unwrap()).collect();
+        assert_eq!(files, ["metrics.parquet", "features.parquet"]);
+    }
+    done(&run.saescope(&["merge", &bare[0], &bare[1], "--out", "merged"]));
+    assert_eq!(tables(&run.path("merged")), tables(&run.path("whole")));
+
+    // alone it is not shown, and told how it can be; then it is as it would have been
+    for command in ["report", "compare"] {
+        let args = if command == "report" { vec![command, "bare2"] } else { vec![command, "bare2", "full"] };
+        let text = run.fails(&args, 1, &["bare2", "hint:"]);
+        assert!(text.contains("saescope stats bare2"), "{text}");
+    }
+    let made = run.saescope(&["stats", "bare2"]);
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    assert_eq!(tables(&run.path("bare2")), tables(&run.path("full")), "part 2/2, measured with its comparisons");
+    assert!(run.saescope(&["report", "bare2"]).status.success());
+    // and replaced by one without, it has none of before
+    analyze(&run, &["--out", "bare2", "--shard", "2/2", "--no-stats", "--force"]).output().unwrap();
+    assert_eq!(names(&run.path("bare2")), ["features.parquet", "manifest.json", "metrics.parquet", PART]);
+    run.fails(&[&["analyze", "--no-stats"][..]].concat(), 2, &["--shard"]);
+}
+
+#[test]
+fn what_was_made_of_a_run_does_not_pass_for_the_next_ones() {
+    let run = Run::new();
+    run.write("t.jsonl", triples(40));
+    done(&analyze(&run, &["--out", "a"]).output().unwrap());
+    done(&analyze(&run, &["--out", "p1", "--shard", "1/1"]).output().unwrap());
+    let own = names(&run.path("a"));
+    let made = ["report.html", "calibration.json", "timeline.json"];
+    let place = || made.iter().for_each(|name| drop(run.write(&format!("a/{name}"), "of the first run")));
+    place();
+    run.write("a/notes.txt", "mine");
+    let left = || names(&run.path("a")).into_iter().filter(|name| !own.contains(name)).collect::<Vec<_>>();
+    done(&analyze(&run, &["--out", "a", "--force", "--seed", "5"]).output().unwrap());
+    assert_eq!(left(), ["notes.txt"]);
+    place();
+    done(&run.saescope(&["merge", "p1", "--out", "a", "--force"]));
+    assert_eq!(left(), ["notes.txt"]);
+    // a folder that has nothing but what was made of a run
+    std::fs::create_dir(run.path("b")).unwrap();
+    run.write("b/report.html", "of a run that is gone");
+    let refused = analyze(&run, &["--out", "b"]).output().unwrap();
+    let text = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(2) && text.contains("report.html") && text.contains("--force"), "{text}");
+    assert_eq!(names(&run.path("b")), ["report.html"]);
+}
+
+#[test]
+fn a_part_without_samples_is_no_failure() {
+    let run = Run::new();
+    run.write("t.jsonl", triples(3));
+    done(&analyze(&run, &["--out", "whole"]).output().unwrap());
+    let (mut parts, mut empty) = (Vec::new(), 0);
+    for index in 1..=8 {
+        let (shard, out) = (format!("{index}/8"), format!("part{index}"));
+        let output = analyze(&run, &["--out", &out, "--shard", &shard]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr);
+        if run.path(&out).exists() {
+            parts.push(out);
+            continue;
+        }
+        empty += 1;
+        assert!(output.status.success() && output.stdout.is_empty(), "{text}");
+        assert!(text.contains(&format!("no sample falls to part {shard}")), "{text}");
+    }
+    assert!(empty >= 5 && !parts.is_empty());
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    done(&run.saescope(&[&["merge"][..], &parts, &["--out", "merged"]].concat()));
+    assert_eq!(tables(&run.path("merged")), tables(&run.path("whole")));
+}
+
 /// Kills a run once it has a pass, and says what it has.
 fn begun(run: &Run) {
     let spool = run.path("mine").join(SPOOL);

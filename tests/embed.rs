@@ -143,30 +143,32 @@ fn parts_of_an_engine_merge_into_the_run_of_one_machine() {
     let survey = Survey::read(&[], &files, Box::new(|_| {})).unwrap();
     assert_eq!((survey.samples().len(), survey.rejected().len()), (40, 0));
     // the sample that cannot be measured is alone in its part
-    let alone = |of: &u32| survey.parts(*of).iter().any(|places| places == &[20]);
+    let alone = |of: &u32| survey.parts(*of).unwrap().values().any(|places| places == &[20]);
     let of = (3..200).find(alone).unwrap();
-    let parts = survey.parts(of);
-    assert_eq!(parts.iter().flatten().count(), 40);
+    let parts = survey.parts(of).unwrap();
+    assert_eq!(parts.values().flatten().count(), 40);
+    assert!(matches!(survey.parts(0), Err(Error::Usage { .. })));
+    assert_eq!(survey.parts(u32::MAX).unwrap().len(), 40, "as many as there are samples, and no more memory");
 
     let args = model_args("llama");
     let words: Vec<String> =
         with(&[], &args, &["--device", "cpu", "--pass", "2"]).into_iter().map(str::to_owned).collect();
     let mut engine = Engine::open(words.clone(), Box::new(|_| {})).unwrap();
-    let part = |index: usize, out: &str| Part {
+    let part = |index: u32, out: &str| Part {
         rows: Rows::Json(
-            serde_json::to_vec(&parts[index].iter().map(|at| &survey.samples()[*at]).collect::<Vec<_>>()).unwrap(),
+            serde_json::to_vec(&parts[&index].iter().map(|at| &survey.samples()[*at]).collect::<Vec<_>>()).unwrap(),
         ),
-        places: parts[index].clone(),
+        places: parts[&index].clone(),
         whole: survey.whole().unwrap(),
-        shard: Shard { index: index as u32 + 1, of },
+        shard: Shard { index, of },
         out: run.path(out),
         run_id: "mine".into(),
         steer: Arc::default(),
     };
     let mut measured = |part: Part, observer: &dyn Observer| engine.part(part, observer, Box::new(|_| {}));
-    let largest = (0..parts.len()).max_by_key(|at| parts[*at].len()).unwrap();
+    let largest = *parts.keys().max_by_key(|at| parts[at].len()).unwrap();
     let mut folders = Vec::new();
-    for index in (0..parts.len()).rev().filter(|index| !parts[*index].is_empty()) {
+    for index in parts.keys().copied().rev() {
         let out = format!("part{index}");
         if index == largest {
             // ended once a pass is kept, and gone on with
@@ -175,11 +177,15 @@ fn parts_of_an_engine_merge_into_the_run_of_one_machine() {
             assert!(0 < done.kept && done.kept < done.measured, "{done:?}");
         }
         let done = measured(part(index, &out), &Silent).unwrap();
-        assert_eq!(done.measured + done.failed.len(), parts[index].len(), "{done:?}");
+        assert_eq!(done.measured + done.failed.len(), parts[&index].len(), "{done:?}");
         if index == largest {
             assert_eq!(done.kept, done.measured, "it was there");
         }
-        if parts[index] == [20] {
+        // of the whole run they come with the merge
+        assert!(
+            !run.path(&out).join("stats.parquet").exists() && !run.path(&out).join("stats_features.parquet").exists()
+        );
+        if parts[&index] == [20] {
             assert!(done.failed[0].sample_id == "s-020" && !run.path(&out).join("metrics.parquet").exists());
         }
         folders.push(out);
@@ -192,6 +198,11 @@ fn parts_of_an_engine_merge_into_the_run_of_one_machine() {
         assert_eq!(merged[name], whole[name], "{name}");
     }
 
+    // one without samples
+    let none = Part { rows: Rows::Json(b"[]".to_vec()), places: Vec::new(), ..part(largest, "new") };
+    let message = measured(none, &Silent).unwrap_err().to_string();
+    assert!(message.contains("hint:") && !run.path("new").exists(), "{message}");
+
     // what is no part of it, or lies in another's folder
     let mut refused = |part: Part, words: &str| {
         let message = measured(part, &Silent).unwrap_err().to_string();
@@ -200,11 +211,11 @@ fn parts_of_an_engine_merge_into_the_run_of_one_machine() {
     let at = largest;
     let full = format!("part{at}");
     refused(Part { run_id: "other".into(), ..part(at, &full) }, "name of the run");
-    let another = Shard { index: at as u32 + 1, of: of + 1 };
+    let another = Shard { index: at, of: of + 1 };
     refused(Part { shard: another, ..part(at, &full) }, "part.spool: part");
     refused(Part { shard: another, ..part(at, "new") }, "samples of a part");
     refused(Part { places: vec![0], ..part(at, "new") }, "places of a part");
-    refused(Part { places: vec![99; parts[at].len()], ..part(at, "new") }, "places of a part");
+    refused(Part { places: vec![99; parts[&at].len()], ..part(at, "new") }, "places of a part");
     refused(Part { whole: b"{}".to_vec(), ..part(at, "new") }, "description of the data set");
     assert!(!run.path("new").exists());
     let words = [words, vec!["--join=".to_owned()]].concat();

@@ -318,7 +318,7 @@ class Places(unittest.TestCase):
     def test_keys_in_an_address_are_neither_shown_nor_kept(self) -> None:
         sys.path.insert(0, str(JOB.parent))
         self.addCleanup(sys.path.remove, str(JOB.parent))
-        from saescope_ray import bare, without_keys
+        from ray_places import bare, without_keys
 
         for uri, shown in [
             ("s3://key:secret@bucket/a?session=token", "s3://bucket/a"),
@@ -334,7 +334,7 @@ class Places(unittest.TestCase):
     def test_a_copy_of_a_model_is_made_anew_where_its_files_have_changed(self) -> None:
         sys.path.insert(0, str(JOB.parent))
         self.addCleanup(sys.path.remove, str(JOB.parent))
-        from saescope_ray import on_this_node
+        from ray_places import on_this_node
 
         import saescope
 
@@ -354,9 +354,24 @@ class Places(unittest.TestCase):
                 on_this_node(f"{uri}/none")
 
 
+class Workers(unittest.TestCase):
+    def test_a_node_needs_the_wheel_and_nothing_of_this_folder(self) -> None:
+        # Ray on one machine has the driver's folder on every worker's path: a cluster of several has not
+        sent = "import sys; sys.path.insert(0, sys.argv[1]); import ray.cloudpickle, saescope_ray as job; "
+        sent += "sys.stdout.buffer.write(ray.cloudpickle.dumps((job.Worker, job.Tally)))"
+        sent_by = [sys.executable, "-I", "-c", sent, str(JOB.parent)]
+        there = subprocess.run(sent_by, capture_output=True, check=True, timeout=120).stdout
+        taken = "import pickle, sys; Worker, Tally = pickle.load(sys.stdin.buffer); "
+        taken += "worker = Worker({'num_cpus': 1, 'out': 's3://bucket/run?region=us-east-1'}, b'', None); "
+        taken += "print(worker.store.at('whole'), Tally().begun(3, 1, 'here'))"
+        done = subprocess.run([sys.executable, "-I", "-c", taken], cwd=tempfile.gettempdir(), input=there,
+                              capture_output=True, check=False, timeout=120)
+        self.assertEqual(done.stdout.decode().split(), ["bucket/run/whole", "1"], done.stderr.decode())
+
+
 class Types(unittest.TestCase):
     def test_the_job_is_typed(self) -> None:
-        checked = [str(JOB), str(REPOSITORY / "cluster/simulate.py")]
+        checked = [str(path) for path in sorted((REPOSITORY / "cluster").glob("*.py"))]
         done = subprocess.run(
             [sys.executable, "-m", "mypy", "--config-file", str(REPOSITORY / "cluster/mypy.ini"), *checked],
             cwd=tempfile.gettempdir(), capture_output=True, text=True, check=False, timeout=300,

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use super::args::Analyze;
 use super::closing::closing;
 use super::durable::{self, Door, Steer};
-use super::folder::{RunFolder, remove};
+use super::folder::RunFolder;
 use super::interrupt::Interrupts;
-use super::profile::{self, Profile};
+use super::profile::Profile;
 use super::progress::{Shown, screen};
 use super::ready::Ready;
 use super::{dry_run, print, say, talk};
@@ -31,7 +31,11 @@ pub async fn run(args: &Analyze, words: Vec<String>) -> Result<ExitCode> {
             measure(&args, &ready, folder, &interrupts).await
         }
         None => {
-            let (ready, folder) = durable::begin(args, words, &door).await?;
+            let Some((ready, folder)) = durable::begin(args, words, &door).await? else {
+                // by chance, in a data set of few samples: no task of an array has failed
+                say(&format!("{}; nothing is written", durable::empty(args.shard).message()));
+                return Ok(ExitCode::SUCCESS);
+            };
             measure(args, &ready, folder, &interrupts).await
         }
     }
@@ -54,9 +58,6 @@ async fn measure(args: &Analyze, ready: &Ready, mut folder: RunFolder, interrupt
             say(&format!("warning: {error}"));
         }
         say(&profile.text());
-    } else {
-        // of a run that was replaced
-        remove(&folder.out.join(profile::FILE))?;
     }
     say(&closing(&folder.shown, &finished, &ready.doubts, screen()));
     match print(&format!("{}\n", folder.shown.display())) {

@@ -90,11 +90,17 @@ async fn with_model(args: &Calibrate, manifest: &Manifest, metrics: &Samples) ->
     }
     let (loaded, devices) = match find::model(args, manifest).await? {
         Found::There(there) => *there,
-        Found::Not(reason) => return Ok((nothing, left_out(&all, &reason))),
+        Found::Not { reason, hint } => {
+            say(&format!("note: without the run's model: {reason}\n  hint: {hint}"));
+            return Ok((nothing, left_out(&all, &reason)));
+        }
     };
     let (own, mut missing) = match find::data(args, manifest)? {
         Found::There(data) => (data.samples, Vec::new()),
-        Found::Not(reason) => (Vec::new(), left_out(&OF_DATA, &reason)),
+        Found::Not { reason, hint } => {
+            say(&format!("note: without the run's data: {reason}\n  hint: {hint}"));
+            (Vec::new(), left_out(&OF_DATA, &reason))
+        }
     };
     let options = find::options(manifest)?;
     let subject = Subject {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::closing::quoted;
 use super::fetch::KnownFiles;
 use crate::error::{Error, Result};
 use crate::model::registry::KnownModel;
@@ -122,8 +123,20 @@ pub fn is_run(folder: &Path) -> Result<bool> {
 
 /// No finished run is in `folder`.
 pub fn no_run(folder: &Path) -> Error {
+    if let Some(error) = manifest(folder).and_then(|manifest| without_comparisons(folder, &manifest)) {
+        return error;
+    }
     let needed: Vec<&str> = RUN_FILES.into_iter().filter(|file| !may_lack(file)).collect();
     Error::missing(format!("a finished run in {}", folder.display()), format!("it has {}", needed.join(", ")))
+}
+
+/// What is said of a part whose comparisons were left to the merge.
+pub fn without_comparisons(folder: &Path, manifest: &Value) -> Option<Error> {
+    if !manifest["dataset"]["shard"].is_string() || folder.join(output::STATS_FILE).exists() {
+        return None;
+    }
+    let hint = format!("join the parts with `saescope merge`, or make this one's: saescope stats {}", quoted(folder));
+    Some(Error::missing(format!("comparisons of {}, a part of a run", folder.display()), hint))
 }
 
 /// The manifest in `folder`, read loosely: a run of another version is offered too, and the page says what it

@@ -13,7 +13,7 @@ const LEAST_LINES: usize = 8;
 /// The end of a run on stderr: what went wrong, what was done, what was found, where it is. All but
 /// failed samples fits a screen.
 pub fn closing(out: &Path, finished: &Finished, told: &[String], screen: Screen) -> String {
-    let Finished { comparisons, features, manifest, measured, failed, counters, .. } = finished;
+    let Finished { compared, manifest, measured, failed, counters, .. } = finished;
     let mut work = vec![
         format!(
             "{measured} of {} samples on {} in {:.1} s: {:.1} samples/s; {} tokens in {} texts, {} computed",
@@ -30,13 +30,16 @@ pub fn closing(out: &Path, finished: &Finished, told: &[String], screen: Screen)
     let failed = failed.iter().map(|f| format!("failed: {}: {}", f.sample_id, f.reason)).collect::<Vec<_>>();
     let untold = manifest.warnings.iter().filter(|warning| !told.contains(warning));
     work.extend(untold.map(|warning| format!("WARNING: {warning}")));
-    let next = next(out, serve::has_page());
+    let next = if compared.is_some() { next(out, serve::has_page()) } else { next_of_part(out) };
     let height =
         |lines: &[String]| lines.iter().map(|l| l.chars().count().div_ceil(screen.columns).max(1)).sum::<usize>();
     // two empty lines, the folder's own line on stdout, and the prompt after it
     let used = height(&work) + height(&next) + 4;
-    let table =
-        verdicts(comparisons, features, Screen { lines: screen.lines.saturating_sub(used).max(LEAST_LINES), ..screen });
+    let lines = screen.lines.saturating_sub(used).max(LEAST_LINES);
+    let table = match compared {
+        Some((comparisons, features)) => verdicts(comparisons, features, Screen { lines, ..screen }),
+        None => "no comparisons: those of the whole run come with the merge".to_owned(),
+    };
     let parts = [failed, work, vec![String::new(), table, String::new()], next];
     parts.concat().join("\n")
 }
@@ -56,6 +59,17 @@ fn next(out: &Path, has_page: bool) -> Vec<String> {
             output::STATS_FEATURES_FILE,
             output::METRICS_FILE
         ),
+    ]
+}
+
+/// The same of a part without comparisons.
+fn next_of_part(out: &Path) -> Vec<String> {
+    let path = quoted(out);
+    vec![
+        format!(
+            "joined with the others: saescope merge {path} … --out DIR; its own comparisons: saescope stats {path}"
+        ),
+        format!("samples: {}/{}", out.display(), output::METRICS_FILE),
     ]
 }
 

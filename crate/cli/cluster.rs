@@ -2,6 +2,7 @@
 //! worker an engine that keeps model, SAEs and device open from one part to the next. What a worker gets of the data
 //! is its part's samples; the parts merge as those of `analyze --shard` do, into the same bytes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -82,13 +83,19 @@ impl Survey {
         serde_json::to_vec(&self.whole).map_err(|e| Error::io("the data set", "describe", e.into(), "report this"))
     }
 
-    /// The places of each part's samples, by its number from 0; some may have none.
-    pub fn parts(&self, of: u32) -> Vec<Vec<usize>> {
-        let mut parts = vec![Vec::new(); of as usize];
-        for (row, sample) in self.data.samples.iter().enumerate() {
-            parts[Shard::of(of, &sample.id).index as usize - 1].push(row);
+    /// The places of each part's samples, by its number from 1; one without samples is left out.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for no parts at all.
+    pub fn parts(&self, of: u32) -> Result<BTreeMap<u32, Vec<usize>>> {
+        if of == 0 {
+            return Err(Error::usage("a data set in 0 parts", "1 or more: with 1 all samples are in one part"));
         }
-        parts
+        let mut parts: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (row, sample) in self.data.samples.iter().enumerate() {
+            parts.entry(Shard::of(of, &sample.id).index).or_default().push(row);
+        }
+        Ok(parts)
     }
 }
 
@@ -138,7 +145,9 @@ impl Engine {
     /// Whatever is missing or does not fit.
     pub fn open(words: Vec<String>, listener: Listener) -> Result<Self> {
         talk::told(listener, || {
-            let args = arguments(&words)?;
+            let mut args = arguments(&words)?;
+            // made to be merged, which makes those of the whole run
+            args.no_stats = true;
             let none = Dataset {
                 name: String::new(),
                 samples: Vec::new(),
@@ -153,8 +162,8 @@ impl Engine {
         })
     }
 
-    /// Measures a part, or goes on with it, and leaves it as `analyze --shard` does. A part of which no sample can
-    /// be measured has a spool and no tables.
+    /// Measures a part, or goes on with it, and leaves it as `analyze --shard --no-stats` does. A part of which no
+    /// sample can be measured has a spool and no tables.
     ///
     /// # Errors
     /// As `analyze`; [`Error::Mismatch`] for a part that is not cut from this data set, or a folder that holds
@@ -209,6 +218,7 @@ impl Engine {
             RunFolder::resume(out.clone(), out.clone(), spool, door.again(&out), &interrupts)
         } else {
             let own = [format!("--shard={shard}"), format!("--run-id={run_id}"), format!("--out={}", out.display())];
+            let own = own.into_iter().chain(["--no-stats".to_owned()]);
             let words = std::iter::once("analyze".to_owned()).chain(self.words.iter().cloned()).chain(own);
             durable::place(&self.args, &self.ready, words.collect(), durable::now()?, &door)?
         };

@@ -112,6 +112,9 @@ impl Side {
                 "`compare` takes two folders that `analyze` wrote",
             ));
         };
+        if let Some(error) = catalog::without_comparisons(folder, &manifest) {
+            return Err(error);
+        }
         for line in siblings::unlike(folder, &manifest, u64::MAX) {
             say(&format!("warning: {}: {line}", folder.display()));
         }

@@ -28,7 +28,7 @@ pub async fn run(args: &Analyze) -> Result<()> {
         print("tokens, passes and memory: known once the model is here (`saescope fetch NAME`)\n")?;
         return Ok(());
     }
-    let ready = Ready::of(args, None).await?;
+    let ready = Ready::of(args, setup::data(&args.data, args.measure.seed)?).await?;
     let (request, Ready { devices, loaded, options, .. }) = (ready.request(), &ready);
     let samples: Vec<Sample> = request.samples().cloned().collect();
     let work = request.inputs(&samples).schedule().work();

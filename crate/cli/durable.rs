@@ -13,13 +13,13 @@ use super::folder::RunFolder;
 use super::hash::hash_files;
 use super::interrupt::Interrupts;
 use super::ready::Ready;
-use super::say;
+use super::{say, setup};
 use crate::dataset::Rows;
 use crate::engine::{Observer, Outcome};
 use crate::error::{Error, Result};
 use crate::output::{FileInfo, MANIFEST_FILE};
-use crate::platform::{self, FileJournal, RunFiles, Source};
-use crate::run::{self, Finished, Header, Loaded, Parts, Request, SPOOL_FILE, Spool};
+use crate::platform::{self, FileJournal, Source};
+use crate::run::{self, Comparisons, Finished, Header, Loaded, Parts, Request, SPOOL_FILE, Shard, Spool};
 
 /// What the two sides of a run know of each other while it goes on: who does it, and who waits for it.
 #[derive(Debug, Default)]
@@ -83,16 +83,27 @@ struct Asked {
     rows: bool,
 }
 
-/// A run from its beginning; `arguments` are the words that `args` were read from.
+/// A run from its beginning; `arguments` are the words that `args` were read from. None where no sample falls to
+/// the part that is asked for: nothing is opened or made for it, and a merge needs nothing of it.
 ///
 /// # Errors
 /// Whatever is missing or does not fit; a folder that cannot be had.
-pub async fn begin(args: &Analyze, arguments: Vec<String>, door: &Door<'_>) -> Result<(Ready, RunFolder)> {
+pub async fn begin(args: &Analyze, arguments: Vec<String>, door: &Door<'_>) -> Result<Option<(Ready, RunFolder)>> {
     RunFolder::check(args.out.as_deref(), args.force)?;
     let started_at = now()?;
-    let ready = Ready::of(args, door.rows).await?;
+    let data = setup::data_or(&args.data, args.measure.seed, door.rows)?;
+    if args.shard.is_some_and(|shard| !data.samples.iter().any(|sample| shard.takes(&sample.id))) {
+        return Ok(None);
+    }
+    let ready = Ready::of(args, data).await?;
     let folder = place(args, &ready, arguments, started_at, door)?;
-    Ok((ready, folder))
+    Ok(Some((ready, folder)))
+}
+
+/// No sample falls to a part.
+pub fn empty(shard: Option<Shard>) -> Error {
+    let shard = shard.map_or_else(String::new, |shard| shard.to_string());
+    Error::usage(format!("no sample falls to part {shard}"), "take fewer parts; a merge does without this one")
 }
 
 /// The folder of a run whose needs are opened, with a spool of it.
@@ -164,7 +175,8 @@ pub async fn resume(folder: &Path, door: &Door<'_>) -> Result<(Analyze, Ready, R
     let here = current_folder()?;
     // relative paths of the command line are the ones of then
     enter(&from, "the run was begun in this folder")?;
-    let ready = Ready::of(&args, door.rows).await;
+    let ready = async { Ready::of(&args, setup::data_or(&args.data, args.measure.seed, door.rows)?).await };
+    let ready = ready.await;
     if door.embedded {
         enter(&here, "the program was in this folder")?;
     }
@@ -219,14 +231,10 @@ pub async fn measure(
     if let Err(error) = run::execute(request, &mut folder.spool, base, observer, &mut kept).await {
         return Err(folder.broken(error));
     }
-    let base = folder.spool.base().cloned().ok_or_else(|| {
-        Error::usage(
-            format!("no sample falls to part {}", shard.map_or_else(String::new, |s| s.to_string())),
-            "take fewer parts; a merge does without this one",
-        )
-    })?;
-    let mut files = RunFiles::begin(&folder.out)?;
-    let finished = match run::finish(base, &[&folder.spool], platform::peak_buffers(), &mut files) {
+    let base = folder.spool.base().cloned().ok_or_else(|| empty(shard))?;
+    let mut files = RunFolder::files(&folder.out)?;
+    let comparisons = if args.no_stats { Comparisons::LeftToMerge } else { Comparisons::Made };
+    let finished = match run::finish(base, &[&folder.spool], comparisons, platform::peak_buffers(), &mut files) {
         Ok(finished) => finished,
         // there are no tables of it, but a merge has to know that these samples failed
         Err(error) if shard.is_some() && folder.spool.measured() == 0 && !folder.spool.failed().is_empty() => {

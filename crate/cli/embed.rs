@@ -9,9 +9,8 @@ use futures::executor::block_on;
 
 use super::args::{Cli, Command, DeviceArgs, ModelArgs};
 use super::durable::{self, Door};
-use super::folder::remove;
 use super::interrupt::Interrupts;
-use super::{profile, report, say, setup, talk};
+use super::{report, say, setup, talk};
 use crate::dataset::Rows;
 use crate::engine::{self, Observer, Positions, TextFeatures};
 use crate::error::{Error, Result};
@@ -65,14 +64,13 @@ pub fn analyze(ask: &Ask, observer: &dyn Observer, listener: Listener) -> Result
                             "use the command for these",
                         ));
                     }
-                    let (ready, folder) = durable::begin(&args, words, &door).await?;
+                    let begun = durable::begin(&args, words, &door).await?;
+                    let (ready, folder) = begun.ok_or_else(|| durable::empty(args.shard))?;
                     (args, ready, folder)
                 }
             };
             say(&ready.heading(folder.spool.header().samples));
             let finished = durable::measure(&args, &ready, &mut folder, &interrupts, observer, &mut |_| {}).await?;
-            // of a run that was replaced
-            remove(&folder.out.join(profile::FILE))?;
             finished.failed.iter().for_each(|f| say(&format!("failed: {}: {}", f.sample_id, f.reason)));
             let untold = finished.manifest.warnings.iter().filter(|warning| !ready.doubts.contains(warning));
             untold.for_each(|warning| say(&format!("WARNING: {warning}")));

@@ -6,9 +6,14 @@ use super::catalog::RUN_FILES;
 use super::closing::quoted;
 use super::interrupt::Interrupts;
 use super::megabytes;
+use super::{profile, report};
 use crate::error::{Error, Result};
+use crate::output;
 use crate::platform::{self, Claim, FileJournal, RunFiles, replaceable};
 use crate::run::{Header, PART_FILE, SPOOL_FILE, Spool};
+
+/// What is made of a finished run afterwards, beside its files: it goes with the run that it was made of.
+const MADE_OF_RUN: [&str; 3] = [report::FILE, output::CALIBRATION_FILE, profile::FILE];
 
 /// A run's folder with its spool.
 pub struct RunFolder {
@@ -46,7 +51,8 @@ impl RunFolder {
                 format!("go on with it: saescope analyze --resume {}; or begin anew with `--force`", quoted(out)),
             ));
         }
-        let there: Vec<&str> = RUN_FILES.into_iter().filter(|file| out.join(file).exists()).collect();
+        let files = RUN_FILES.into_iter().chain(MADE_OF_RUN);
+        let there: Vec<&str> = files.filter(|file| out.join(file).exists()).collect();
         if there.is_empty() {
             return Ok(());
         }
@@ -54,6 +60,17 @@ impl RunFolder {
             format!("{} holds a run already ({})", out.display(), there.join(", ")),
             "choose another folder, or replace that run with `--force`",
         ))
+    }
+
+    /// The run's files on their way into a folder. Those of a run that they replace go, and what was made of it, so
+    /// that no report or calibration passes for the new run's.
+    ///
+    /// # Errors
+    /// [`Error::Io`].
+    pub fn files(out: &Path) -> Result<RunFiles> {
+        let mut files = RunFiles::begin(out)?;
+        RUN_FILES.into_iter().chain(MADE_OF_RUN).for_each(|name| files.replaces(name));
+        Ok(files)
     }
 
     /// There is room for a run of so many bytes, as far as the system tells.

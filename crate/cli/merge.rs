@@ -8,8 +8,8 @@ use super::folder::{RunFolder, remove};
 use super::progress::screen;
 use super::{catalog, print, say, siblings};
 use crate::error::{Error, Result};
-use crate::platform::{FileJournal, RunFiles, allow_open};
-use crate::run::{self, PART_FILE, SPOOL_FILE, Spool};
+use crate::platform::{FileJournal, allow_open};
+use crate::run::{self, Comparisons, PART_FILE, SPOOL_FILE, Spool};
 
 /// Runs the command.
 ///
@@ -48,8 +48,8 @@ pub fn run(args: &Merge) -> Result<ExitCode> {
     let parts: Vec<(String, &Spool)> = spools.iter().map(|(name, spool)| (name.clone(), spool)).collect();
     let base = run::merged(&parts, args.run_id.clone())?;
     let spools: Vec<&Spool> = spools.iter().map(|(_, spool)| spool).collect();
-    let mut files = RunFiles::begin(&args.out)?;
-    let finished = match run::finish(base, &spools, None, &mut files) {
+    let mut files = RunFolder::files(&args.out)?;
+    let finished = match run::finish(base, &spools, Comparisons::Made, None, &mut files) {
         Ok(finished) => finished,
         Err(error) => {
             files.abandon();

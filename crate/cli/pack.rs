@@ -72,28 +72,36 @@ pub(super) fn shared_manifest(path: &Path) -> Result<Vec<u8>> {
         Error::malformed(&name, "contents", "a manifest", e.to_string(), "run the analysis again")
     };
     let mut manifest = serde_json::from_slice(&bytes).map_err(failed)?;
-    name_files_only(&mut manifest);
+    name_files_only(&mut manifest, false);
     serde_json::to_vec_pretty(&manifest).map_err(failed)
 }
 
-/// Leaves the last part of every `path`.
-fn name_files_only(value: &mut Value) {
+/// Leaves the last part of every `path`; `of_data` where a domain may stand before it.
+fn name_files_only(value: &mut Value, of_data: bool) {
     match value {
-        Value::Array(items) => items.iter_mut().for_each(name_files_only),
+        Value::Array(items) => items.iter_mut().for_each(|item| name_files_only(item, of_data)),
         Value::Object(fields) => {
             for (field, value) in fields {
                 match value {
-                    // `domain=/folder/file` is how a data set's path stands in a manifest
                     Value::String(text) if field == "path" && text.contains(['/', '\\']) && !text.contains("://") => {
-                        let (domain, path) = text.split_once('=').map_or(("", text.as_str()), |(d, p)| (d, p));
+                        let (domain, path) = if of_data { domain_of(text) } else { (None, text.as_str()) };
                         let file = path.rsplit(['/', '\\']).next().unwrap_or(path);
-                        *text = if domain.is_empty() { file.to_owned() } else { format!("{domain}={file}") };
+                        *text = domain.map_or_else(|| file.to_owned(), |domain| format!("{domain}={file}"));
                     }
-                    other => name_files_only(other),
+                    other => name_files_only(other, of_data || field == "dataset"),
                 }
             }
         }
         _ => {}
+    }
+}
+
+/// `domain=/folder/file` is how a data set's path stands in a manifest; a path may have an equals sign of its own, and
+/// one that is there wins over a domain, as on the command line.
+fn domain_of(text: &str) -> (Option<&str>, &str) {
+    match text.split_once('=') {
+        Some((domain, path)) if !domain.contains(['/', '\\']) && !Path::new(text).exists() => (Some(domain), path),
+        _ => (None, text),
     }
 }
 
@@ -134,15 +142,37 @@ mod tests {
         let mut manifest = serde_json::json!({
             "model": {"name": "a/b", "files": [{"path": "/home/me/m.gguf", "bytes": 1}]},
             "tokenizer": {"file": {"path": "C:\\me\\tokenizer.json"}},
-            "dataset": {"files": [{"path": "people=/home/me/x.csv"}, {"path": "builtin"}, {"path": "https://h/x.json"}]},
+            "saes": [{"layer": 5, "files": [{"path": "runs/lr=0.1/home/cfg.json"}, {"path": "k=home/sae.npz"}]}],
+            "dataset": {"files": [
+                {"path": "people=/home/me/x.csv"},
+                {"path": "builtin"},
+                {"path": "https://h/x.json"},
+                {"path": "/home/me=you/part=1.csv"},
+                {"path": "people=C:\\home\\year=2020\\x.csv"},
+            ]},
         });
-        name_files_only(&mut manifest);
+        name_files_only(&mut manifest, false);
         let text = manifest.to_string();
         assert!(!text.contains("home") && !text.contains("C:"), "{text}");
         assert_eq!(manifest["model"]["name"], "a/b");
         assert_eq!(manifest["model"]["files"][0]["path"], "m.gguf");
         assert_eq!(manifest["tokenizer"]["file"]["path"], "tokenizer.json");
-        assert_eq!(manifest["dataset"]["files"][0]["path"], "people=x.csv");
-        assert_eq!(manifest["dataset"]["files"][2]["path"], "https://h/x.json");
+        assert_eq!(manifest["saes"][0]["files"][0]["path"], "cfg.json");
+        assert_eq!(manifest["saes"][0]["files"][1]["path"], "sae.npz");
+        let data: Vec<&str> = manifest["dataset"]["files"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|file| file["path"].as_str().unwrap())
+            .collect();
+        assert_eq!(data, ["people=x.csv", "builtin", "https://h/x.json", "part=1.csv", "people=x.csv"]);
+        // one that is there
+        let dir = tempfile::tempdir().unwrap();
+        let there = dir.path().join("year=2020");
+        std::fs::create_dir(&there).unwrap();
+        std::fs::write(there.join("x.csv"), "").unwrap();
+        let there = there.join("x.csv").display().to_string();
+        assert_eq!(domain_of(&there), (None, there.as_str()));
+        assert_eq!(domain_of("year=2020/x.csv"), (Some("year"), "2020/x.csv"));
     }
 }

@@ -3,7 +3,7 @@
 use super::args::{Analyze, MeasureArgs};
 use super::setup::Devices;
 use super::{memory, say, setup};
-use crate::dataset::{Dataset, Rows};
+use crate::dataset::Dataset;
 use crate::engine::{Batching, Options, SaeAt};
 use crate::error::Result;
 use crate::model::ops::Compute;
@@ -53,12 +53,12 @@ pub struct Ready {
 }
 
 impl Ready {
-    /// What the arguments name; `rows` in memory take the place of their data sets.
+    /// What the arguments name, for `data`.
     ///
     /// # Errors
     /// Whatever is missing or does not fit.
-    pub async fn of(args: &Analyze, rows: Option<&Rows>) -> Result<Self> {
-        let mut ready = Self::on(args, setup::data_or(&args.data, args.measure.seed, rows)?).await?;
+    pub async fn of(args: &Analyze, data: Dataset) -> Result<Self> {
+        let mut ready = Self::on(args, data).await?;
         ready.fit(args)?;
         Ok(ready)
     }

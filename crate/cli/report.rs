@@ -20,7 +20,7 @@ const TEMPLATE: &str = include_str!("report/template.html");
 /// Where the run goes; www/build/report.ts sees to it that it is there once.
 const PLACE: &str = "<!--run-->";
 /// How the document is called where nobody says otherwise.
-const FILE: &str = "report.html";
+pub const FILE: &str = "report.html";
 
 /// The block of features' labels, which is no file of the run.
 const LABELS: &str = "labels.json";

@@ -45,7 +45,8 @@ pub struct Manifest {
     #[serde(default)]
     #[cfg_attr(test, ts(optional = nullable))]
     pub nulls: Option<NullsInfo>,
-    /// What `stats.parquet` was made with; absent in earlier runs.
+    /// What `stats.parquet` was made with; absent in earlier runs, and in parts whose comparisons are left to
+    /// `merge`.
     #[serde(default)]
     #[cfg_attr(test, ts(optional = nullable))]
     pub statistics: Option<StatisticsInfo>,

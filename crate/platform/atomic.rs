@@ -132,6 +132,8 @@ pub struct RunFiles {
     folder: PathBuf,
     aside: TempDir,
     names: Vec<PathBuf>,
+    /// Files that go where these come, without a successor.
+    replaced: Vec<PathBuf>,
     /// The topmost folder that was made for it.
     made: Option<PathBuf>,
 }
@@ -172,7 +174,7 @@ impl RunFiles {
             .and_then(|()| tempfile::Builder::new().prefix(aside).tempdir_in(folder))
             .map_err(|e| unwritten(folder, e));
         match aside {
-            Ok(aside) => Ok(Self { folder: folder.to_owned(), aside, names: Vec::new(), made }),
+            Ok(aside) => Ok(Self { folder: folder.to_owned(), aside, names: Vec::new(), replaced: Vec::new(), made }),
             Err(e) => {
                 if let Some(made) = made {
                     // only folders of ours, and only empty ones: the first error is the one to report
@@ -181,6 +183,11 @@ impl RunFiles {
                 Err(e)
             }
         }
+    }
+
+    /// A file of this name goes when these come: it was made of what they replace. It comes back where that fails.
+    pub fn replaces(&mut self, name: &str) {
+        self.replaced.push(name.into());
     }
 
     /// Takes away what a killed process left aside in a folder that no other run is written to.
@@ -198,12 +205,13 @@ impl RunFiles {
     /// # Errors
     /// [`Error::Io`]; then no file of this run is left behind, and older ones are as they were.
     pub fn commit(self) -> Result<()> {
-        let Self { folder, aside, names, made } = self;
+        let Self { folder, aside, names, replaced, made } = self;
         let result = (|| {
             for name in &names {
                 sync(&aside.path().join(name)).map_err(|e| unwritten(&folder.join(name), e))?;
             }
-            rename_all(aside.path(), &folder, &names).map_err(|(path, e)| unwritten(&path, e))?;
+            let replaced: Vec<PathBuf> = replaced.into_iter().filter(|name| !names.contains(name)).collect();
+            rename_all(aside.path(), &folder, &names, &replaced).map_err(|(path, e)| unwritten(&path, e))?;
             aside.close().map_err(|e| unwritten(&folder, e))
         })();
         if let (Err(_), Some(made)) = (&result, made) {
@@ -214,7 +222,7 @@ impl RunFiles {
 
     /// Gives the files up; what was made for them goes away.
     pub fn abandon(self) {
-        let Self { folder, aside, names: _, made } = self;
+        let Self { folder, aside, made, .. } = self;
         drop(aside);
         if let Some(made) = made {
             let _ = remove_empty(&folder, &made);
@@ -249,12 +257,17 @@ pub fn replaceable(path: &Path) -> bool {
 const OLD: &str = "old";
 
 /// Moves the files into place. Files of a run that they replace are moved away first, the manifest before all
-/// others, and come back where one fails: the folder then holds what it held.
-fn rename_all(from: &Path, to: &Path, files: &[PathBuf]) -> std::result::Result<(), (PathBuf, io::Error)> {
+/// others, then what was made of it, and come back where one fails: the folder then holds what it held.
+fn rename_all(
+    from: &Path,
+    to: &Path,
+    files: &[PathBuf],
+    replaced: &[PathBuf],
+) -> std::result::Result<(), (PathBuf, io::Error)> {
     if let Some(name) = files.iter().find(|name| !replaceable(&to.join(name))) {
         return Err((to.join(name), io::ErrorKind::IsADirectory.into()));
     }
-    if let [one] = files {
+    if let ([one], []) = (files, replaced) {
         return fs::rename(from.join(one), to.join(one)).map_err(|e| (to.join(one), e));
     }
     let old = from.join(OLD);
@@ -268,7 +281,9 @@ fn rename_all(from: &Path, to: &Path, files: &[PathBuf]) -> std::result::Result<
             }
             Err(e) => Err((from, to, e)),
         };
-        for name in files.iter().rev() {
+        // a folder of such a name is somebody's own
+        let made_of_it = replaced.iter().filter(|name| replaceable(&to.join(name)));
+        for name in files.iter().rev().chain(made_of_it) {
             match step(to.join(name), old.join(name)) {
                 Err((there, _, e)) if e.kind() != io::ErrorKind::NotFound => return Err((there, e)),
                 _ => {}
@@ -335,6 +350,35 @@ mod tests {
     }
 
     #[test]
+    fn what_was_made_of_a_run_goes_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        write_files(dir.path(), &run("first")).unwrap();
+        for made in ["report.html", "calibration.json", "notes.txt"] {
+            fs::write(dir.path().join(made), "of the first").unwrap();
+        }
+        fs::create_dir(dir.path().join("timeline.json")).unwrap();
+        let replacing = |text: &[u8], names: &[&str]| {
+            let mut files = RunFiles::begin(dir.path()).unwrap();
+            for made in ["report.html", "calibration.json", "timeline.json", "stats.parquet"] {
+                files.replaces(made);
+            }
+            for name in names {
+                files.create(name).unwrap().write_all(text).unwrap();
+            }
+            files.commit().unwrap();
+        };
+        replacing(b"second", &["metrics.parquet", "stats.parquet", "manifest.json"]);
+        assert_eq!(
+            names(dir.path()),
+            ["manifest.json", "metrics.parquet", "notes.txt", "stats.parquet", "timeline.json"],
+            "a folder of that name is somebody's own"
+        );
+        assert_eq!(fs::read(dir.path().join("stats.parquet")).unwrap(), b"second");
+        replacing(b"third", &["metrics.parquet", "manifest.json"]);
+        assert_eq!(names(dir.path()), ["manifest.json", "metrics.parquet", "notes.txt", "timeline.json"]);
+    }
+
+    #[test]
     fn what_a_killed_run_left_goes_and_a_file_that_is_being_written_stays() {
         let dir = tempfile::tempdir().unwrap();
         let left = RunFiles::begin(dir.path()).unwrap();
@@ -378,7 +422,7 @@ mod tests {
     #[test]
     fn what_fails_while_renamed_leaves_what_was_there() {
         let dir = tempfile::tempdir().unwrap();
-        for there in ["metrics.parquet", "stats.parquet", "manifest.json"] {
+        for there in ["metrics.parquet", "stats.parquet", "manifest.json", "calibration.json"] {
             fs::write(dir.path().join(there), format!("old {there}")).unwrap();
         }
         let mut run = RunFiles::begin(dir.path()).unwrap();
@@ -388,10 +432,11 @@ mod tests {
         // the second of three is lost on its way
         let aside = run.aside.path().to_owned();
         run.names[1] = "gone/stats.parquet".into();
-        let message = rename_all(&aside, dir.path(), &run.names).unwrap_err().0.display().to_string();
+        let made = ["calibration.json".into()];
+        let message = rename_all(&aside, dir.path(), &run.names, &made).unwrap_err().0.display().to_string();
         assert!(message.contains("gone/stats.parquet"), "{message}");
         run.abandon();
-        assert_eq!(names(dir.path()), ["manifest.json", "metrics.parquet", "stats.parquet"]);
+        assert_eq!(names(dir.path()), ["calibration.json", "manifest.json", "metrics.parquet", "stats.parquet"]);
         for there in names(dir.path()) {
             assert_eq!(fs::read_to_string(dir.path().join(&there)).unwrap(), format!("old {there}"));
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::io::Write;
 
 use super::hashed::Hashed;
-use super::manifest::{Results, complete};
+use super::manifest::{Results, complete, statistics};
 use super::spool::{Base, Spool};
 use super::timeline::timeline;
 use crate::engine::{Counters, FailedSample};
@@ -14,13 +14,21 @@ use crate::output::{self, FeaturesWriter, Manifest, TableWriter};
 use crate::platform::{self, Clock, FileSink};
 use crate::stats::{self, Active, Comparison, FeatureSource, Features, Samples, Settings};
 
+/// Whether a run's comparisons are made with its files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Comparisons {
+    /// `stats.parquet` and `stats_features.parquet` are there.
+    Made,
+    /// They are not: of a part, [`super::merged`] makes those of the whole anew, and the manifest has none.
+    LeftToMerge,
+}
+
 /// What a finished run amounts to; its files are in the sink.
 #[derive(Debug)]
 pub struct Finished {
-    /// `stats.parquet` before it was encoded.
-    pub comparisons: Vec<Comparison>,
-    /// `stats_features.parquet` before it was encoded, and classifiers by features.
-    pub features: Features,
+    /// `stats.parquet` before it was encoded, and `stats_features.parquet` with classifiers by features; none where
+    /// they are [`Comparisons::LeftToMerge`].
+    pub compared: Option<(Vec<Comparison>, Features)>,
     /// `manifest.json`
     pub manifest: Manifest,
     /// Samples measured.
@@ -43,6 +51,7 @@ pub struct Finished {
 pub fn finish(
     base: Base,
     spools: &[&Spool],
+    comparisons: Comparisons,
     peak_gpu_buffer: Option<u64>,
     sink: &mut dyn FileSink,
 ) -> Result<Finished> {
@@ -75,25 +84,31 @@ pub fn finish(
     let mut health = HealthPass::new(layers, &declared, &pooled)?;
     let mut sinks = SinkPass::default();
     let rows = Rows::new(layers, Extras { logprob, nulls: nulls > 0 }, &manifest.run_id, pooled)?;
-    let mut numbers = Samples::new(rows.columns(), sink.scratch()?)?;
+    let mut numbers = match comparisons {
+        Comparisons::Made => Some(Samples::new(rows.columns(), sink.scratch()?)?),
+        Comparisons::LeftToMerge => None,
+    };
     let mut writer = TableWriter::new(output::METRICS_FILE, rows.columns(), sink.create(output::METRICS_FILE)?)?;
     for place in &samples {
         let sample = sample(place)?;
         health.add(&sample)?;
         sinks.add(&sample);
         let row = rows.row(&sample)?;
-        numbers.push(&row)?;
+        numbers.as_mut().map_or(Ok(()), |numbers| numbers.push(&row))?;
         writer.push(row)?;
     }
     writer.close()?;
     let settings = Settings::from(manifest.noise.seed);
-    let comparisons = stats::compare_samples(&numbers, settings)?;
-    let stats_seconds = clock.seconds();
-    clock = Clock::start();
-    let features = stats::compare_features(&numbers, layers, &Measured { spools, samples: &samples }, settings)?;
-    drop(numbers);
-    let features_seconds = clock.seconds();
-    clock = Clock::start();
+    let mut stages = Vec::new();
+    let mut stage = |name, clock: &mut Clock| stages.push((name, std::mem::replace(clock, Clock::start()).seconds()));
+    let mut compared = None;
+    if let Some(numbers) = numbers {
+        let comparisons = stats::compare_samples(&numbers, settings)?;
+        stage("stats", &mut clock);
+        let features = stats::compare_features(&numbers, layers, &Measured { spools, samples: &samples }, settings)?;
+        stage("features", &mut clock);
+        compared = Some((comparisons, features));
+    }
     let mut sorted: Vec<(&str, (usize, usize))> = samples.iter().map(|&at| (spools[at.0].id(at.1), at)).collect();
     sorted.sort_unstable();
     let mut writer = FeaturesWriter::new(sink.create(output::FEATURES_FILE)?)?;
@@ -101,11 +116,14 @@ pub fn finish(
         writer.add(&sample(at)?)?;
     }
     writer.close()?;
-    write(&mut sink, output::STATS_FILE, &output::stats_parquet(&stats::stats_table(&comparisons))?)?;
-    let rows = features.rows.iter().map(stats::feature_cells);
-    let to = sink.create(output::STATS_FEATURES_FILE)?;
-    output::write_rows(output::STATS_FEATURES_FILE, &stats::feature_columns(), rows, to)?;
-    let encode_seconds = clock.seconds();
+    if let Some((comparisons, features)) = &compared {
+        write(&mut sink, output::STATS_FILE, &output::stats_parquet(&stats::stats_table(comparisons))?)?;
+        let rows = features.rows.iter().map(stats::feature_cells);
+        let to = sink.create(output::STATS_FEATURES_FILE)?;
+        output::write_rows(output::STATS_FEATURES_FILE, &stats::feature_columns(), rows, to)?;
+    }
+    stage("encode", &mut clock);
+    let seconds = stages.iter().map(|(_, seconds)| seconds).sum();
     let mut counters = Counters::default();
     spools.iter().for_each(|s| counters += s.counters());
     let manifest = complete(
@@ -116,7 +134,7 @@ pub fn finish(
             counters,
             parts: spools.iter().map(|s| s.parts()).sum(),
             timeline: timeline(spools.iter().map(|s| s.times())),
-            more_stages: vec![("stats", stats_seconds), ("features", features_seconds), ("encode", encode_seconds)],
+            more_stages: stages,
             // this process' own, tables and statistics included, and those of earlier parts
             peak_memory: spools.iter().map(|s| s.peak_memory()).max().flatten().max(platform::peak_memory()),
             peak_gpu_buffer,
@@ -124,14 +142,12 @@ pub fn finish(
             health: health.finish(),
             sink_warnings: sinks.finish(),
             devices: spools.iter().flat_map(|s| s.devices().iter().cloned()).collect::<BTreeSet<_>>(),
-            settings,
-            classifiers: features.classifiers.clone(),
+            statistics: compared.as_ref().map(|(_, features)| statistics(settings, &features.classifiers)),
             files: sink.written(),
         },
     );
     write(&mut sink, output::MANIFEST_FILE, &output::manifest_json(&manifest)?)?;
-    let seconds = stats_seconds + features_seconds + encode_seconds;
-    Ok(Finished { comparisons, features, manifest, measured: samples.len(), failed, counters, seconds })
+    Ok(Finished { compared, manifest, measured: samples.len(), failed, counters, seconds })
 }
 
 fn write(sink: &mut dyn FileSink, name: &str, bytes: &[u8]) -> Result<()> {

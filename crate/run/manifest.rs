@@ -227,10 +227,8 @@ pub(super) struct Results {
     pub(super) sink_warnings: Vec<String>,
     /// What measured the samples.
     pub(super) devices: BTreeSet<String>,
-    /// What the comparisons were made with.
-    pub(super) settings: Settings,
-    /// Classifiers by features, and their baselines.
-    pub(super) classifiers: Vec<Classifier>,
+    /// What the comparisons were made with, and what classifiers say; none where they are left to a merge.
+    pub(super) statistics: Option<StatisticsInfo>,
     /// The files beside the manifest.
     pub(super) files: Vec<FileInfo>,
 }
@@ -250,8 +248,7 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
         health,
         sink_warnings,
         devices,
-        settings,
-        classifiers,
+        statistics,
         files,
     } = results;
     let of_devices = (devices.len() > 1).then(|| {
@@ -295,7 +292,7 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
         .chain(of_failures)
         .collect();
     manifest.sae_health = health;
-    manifest.statistics = Some(statistics(settings, &classifiers));
+    manifest.statistics = statistics;
     manifest.files = files;
     manifest.failed_samples = failed
         .into_iter()

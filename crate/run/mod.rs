@@ -25,7 +25,7 @@ mod whole;
 mod tests;
 
 pub use execute::{Reopen, Request, execute, keep};
-pub use files::{Finished, finish};
+pub use files::{Comparisons, Finished, finish};
 pub use fingerprint::data_sha256;
 pub use loaded::{Loaded, Origin, SaeFiles, load, load_ignoring};
 pub use manifest::{Parts, with_statistics};

@@ -240,7 +240,7 @@ fn parts_that_do_not_make_a_run_are_refused() {
     let named = |spools: &[&Spool]| merged(&spools.iter().map(|s| ("p".to_owned(), *s)).collect::<Vec<_>>(), None);
     let files = |spools: &[&Spool]| {
         let mut files = crate::platform::MemoryFiles::default();
-        finish(named(spools)?, spools, None, &mut files).map(|_| ())
+        finish(named(spools)?, spools, Comparisons::Made, None, &mut files).map(|_| ())
     };
     let refused = |spools: &[&Spool], words: &str| {
         let message = files(spools).unwrap_err().to_string();

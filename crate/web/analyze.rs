@@ -12,7 +12,7 @@ use crate::metrics::{self, Extras, SampleMeasure};
 use crate::output;
 use crate::platform::{self, BoxFuture, MemoryFiles};
 use crate::protocol::{Bytes, Event, PartialRun, RunFiles, Setup};
-use crate::run::{self, Header, Parts, Reopen, Request, Spool};
+use crate::run::{self, Comparisons, Header, Parts, Reopen, Request, Spool};
 
 /// `asked` is what the page keeps of the set-up, to ask for the run again.
 pub(super) async fn analyze(
@@ -87,7 +87,7 @@ pub(super) async fn analyze(
     // a worker may have computed on the GPU before; this run did not
     let gpu_peak = on_gpu.then(|| platform::gpu_memory().peak);
     let mut files = MemoryFiles::default();
-    run::finish(base, &[&spool], gpu_peak, &mut files)?;
+    run::finish(base, &[&spool], Comparisons::Made, gpu_peak, &mut files)?;
     drop(spool);
     spools::discard(&run_id).await;
     let bytes = |name: &str| Bytes(files.bytes(name).to_vec());

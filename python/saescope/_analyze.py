@@ -134,6 +134,7 @@ def analyze(
     allow_requantize: bool = False,
     ignore_config_fields: Iterable[str] = (),
     shard: str | None = None,
+    no_stats: bool = False,
     rehash: bool = False,
     out: FilePath | None = None,
     force: bool = False,
@@ -157,6 +158,7 @@ def analyze(
     :param join: what stands between prompt and completion; one space unless told otherwise.
     :param nulls: draws of each null of the geometry, 50 unless told otherwise; 0 for none.
     :param pass_size: samples per pass through the model (``--pass``).
+    :param no_stats: with ``shard``: without comparisons, which ``saescope merge`` makes of the whole run.
     :param out: folder for the run; without it ``runs/YYYYMMDD_HHMMSS`` in the current folder.
     :param resume: the folder of a broken run to go on with, as it was asked for. Rows that were in memory are given
         again, as ``data``.
@@ -176,6 +178,7 @@ def analyze(
     words += _option("nulls", "off" if nulls == 0 else nulls)
     words += _option("batch-size", batch_size) + _option("pass", pass_size)
     words += _option("memory-budget", memory_budget) + _option("shard", shard) + _option("rehash", rehash)
+    words += _option("no-stats", no_stats)
     words += _option("out", None if out is None else os.fspath(out)) + _option("force", force)
     words += _option("run-id", run_id)
     if resume is not None and words == _option("device", "auto") + _option("precision", "f32"):

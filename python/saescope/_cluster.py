@@ -147,7 +147,7 @@ class Engine:
         """Measures a part into a folder, which is then one for ``saescope merge``.
 
         What the folder already has of this part is not measured again; what is of other data, another model or other
-        settings is refused. A part of which no sample can be measured has
+        settings is refused. Comparisons are left to the merge. A part of which no sample can be measured has
         a spool, for the merge, and no tables.
 
         :param data: a table of :meth:`Survey.parts`.

@@ -89,6 +89,8 @@ class Errors(Case):
         self.refused(saescope.UsageError, "data is dict", data={"prompt": ["a"]})
         with self.assertRaisesRegex(saescope.UsageError, "files is empty\n  hint: "):
             saescope.Survey({})
+        with self.assertRaisesRegex(saescope.UsageError, "in 0 parts\n  hint: "):
+            saescope.Survey(None, progress=False).parts(0)
         self.refused(saescope.UsageError, "data is int", data=7)
         self.refused(saescope.UsageError, "layers is empty", layers=[])
         self.refused(saescope.UsageError, "tpu", device="tpu")

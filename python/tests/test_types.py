@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -42,7 +43,20 @@ saescope.load("x").metrics.rows
 """
 
 
+#: What is a run's, and not an engine's.
+OF_A_RUN = {"data", "columns", "limit", "skip_invalid", "shard", "no_stats", "out", "force", "run_id", "resume"}
+
+
 class Types(Case):
+    def test_an_engine_takes_the_options_of_a_run(self) -> None:
+        # written out twice: editors and notebooks complete what a signature has, and a mapping has no defaults
+        run, engine, features = (
+            inspect.signature(of).parameters for of in (saescope.analyze, saescope.Engine, saescope.features)
+        )
+        self.assertEqual({name: run[name] for name in run if name not in OF_A_RUN}, dict(engine))
+        own = {"texts", "every_token"}
+        self.assertEqual({name: features[name] for name in features if name not in own}.items() - engine.items(), set())
+
     def mypy(self, *args: str) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, "-m", "mypy", "--config-file", str(REPOSITORY / "python/pyproject.toml"), *args]
         return subprocess.run(words, capture_output=True, text=True, check=False, timeout=300)

@@ -33,6 +33,32 @@ fn the_same_bytes_as_ggml() {
     }
 }
 
+/// Q4_0 is read and never written: ggml's own blocks decode to the values that they were made of. A step is an eighth
+/// of the largest magnitude; what lies as far on the other side of zero has no code, and is off by a whole one.
+#[test]
+fn blocks_of_ggml_decode_to_the_values_that_they_were_made_of() {
+    let (values, golden) = golden();
+    let blocks = unhex(golden["Q4_0"].as_str().unwrap()).unwrap();
+    let mut decoded = vec![0.0; values.len()];
+    DType::Q4_0.decode(&blocks, &mut decoded);
+    let mut seen = 0;
+    for (i, (values, decoded)) in values.chunks(32).zip(decoded.chunks(32)).enumerate() {
+        let most = values.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+        // a scale that f16 holds with all its digits
+        if most < 0.05 {
+            continue;
+        }
+        seen += 1;
+        // the largest has the code whose magnitude is eight; what f16 takes of the scale counts as often
+        let rounding = most / 2048.0;
+        for (value, decoded) in values.iter().zip(decoded) {
+            let bound = if value.abs() > most * 7.5 / 8.0 { most / 8.0 } else { most / 16.0 };
+            assert!((value - decoded).abs() <= bound + rounding, "block {i}: {value} {decoded} {most}");
+        }
+    }
+    assert!(seen > 30, "{seen} blocks");
+}
+
 #[test]
 fn halves_go_away_from_zero_and_nothing_else_does() {
     let below = |v: f32| f32::from_bits(v.to_bits() - 1);

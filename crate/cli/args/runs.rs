@@ -42,6 +42,9 @@ pub struct Analyze {
     /// the parts.
     #[arg(long, value_name = "I/N")]
     pub shard: Option<Shard>,
+    /// Leave a part's comparisons out: `saescope merge` makes those of the whole run, `saescope stats` the part's own.
+    #[arg(long, requires = "shard")]
+    pub no_stats: bool,
     /// The run's name, in every row of metrics.parquet; without it the time of its beginning. Parts of one
     /// run need one name.
     #[arg(long, value_name = "NAME", value_parser = run_id)]

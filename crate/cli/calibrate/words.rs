@@ -4,8 +4,9 @@ use crate::cli::verdicts::Screen;
 use crate::error::shown;
 use crate::output::{
     Calibration, Ceiling, FalseAlarms, LengthTrap, MetricArea, Planted, PositiveControl, Probed, ProbedLayer, Share,
-    TestFamily,
+    SwapInfo, TestFamily,
 };
+use crate::stats::MIN_CHAINS;
 
 /// Room for what is spoken of, before what is said of it.
 const LABEL: usize = 16;
@@ -14,7 +15,11 @@ const LABEL: usize = 16;
 pub fn table(calibration: &Calibration, screen: Screen) -> String {
     let mut rows: Vec<(String, String)> = Vec::new();
     for of in &calibration.false_alarms {
-        rows.push((format!("false alarms{}", suffix(of.family)), false_alarms(of, calibration.swaps.swaps)));
+        rows.push((format!("false alarms{}", suffix(of.family)), false_alarms(of, &calibration.swaps)));
+    }
+    if calibration.false_alarms.is_empty() {
+        let none = "no answer: no metric differs between fact and hallucination in enough samples to be tested";
+        rows.push(("false alarms".to_owned(), none.to_owned()));
     }
     for of in calibration.planted.iter().filter(|of| of.family == TestFamily::Metrics) {
         rows.push((format!("planted {:.1}", of.dz), planted(of)));
@@ -48,12 +53,16 @@ fn suffix(family: TestFamily) -> &'static str {
     }
 }
 
-fn false_alarms(of: &FalseAlarms, swaps: usize) -> String {
+fn false_alarms(of: &FalseAlarms, swaps: &SwapInfo) -> String {
+    // what has no length control cannot survive it
+    let controlled = swaps.median_chains >= MIN_CHAINS;
     let says = match (of.runs_survive.share <= of.nominal, of.holds) {
+        (true, _) if !controlled => "no answer, since there are too few chains for a length control",
         (true, _) => "holds",
         (false, true) => "not shown to be more",
         (false, false) => "TOO MANY",
     };
+    let swaps = swaps.swaps;
     format!(
         "of {} {} something survives in {} of {swaps} swaps (at most {} expected): {says}; {} of rows; before the control in {}",
         of.metrics,
