@@ -86,7 +86,7 @@ fn without_the_model_the_rest_is_there_and_the_reason_is_named() {
     let (calibration, said) = calibrated(&run, &[]);
     assert_eq!(left_out(&calibration), ["length_trap", "ceiling"], "{said}");
     assert!(said.contains("t.jsonl"), "{said}");
-    assert_eq!(calibration["positive_controls"].as_array().unwrap().len(), 2);
+    assert_eq!(calibration["positive_controls"].as_array().unwrap().len(), 3);
     let (calibration, _) = calibrated(&run, &["--dataset", "moved.jsonl"]);
     assert_eq!(left_out(&calibration), [""; 0]);
     // others than the run's

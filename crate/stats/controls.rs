@@ -96,3 +96,75 @@ pub struct Controlled {
     /// What the row amounts to by this control, in the place of length.
     pub verdict: Verdict,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::compare::compare;
+    use super::*;
+    use crate::metrics::{Cell, Column, Family, Form, Kind, Table, TextKind};
+
+    fn numbers(value: &Value) -> Vec<f64> {
+        value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+    }
+
+    /// Chains, differences and intervals are those of the reference (reference/golden_controls.py).
+    #[test]
+    fn controls_agree_with_the_reference() {
+        let golden: Value = serde_json::from_str(include_str!("../../tests/golden/metrics/controls.json")).unwrap();
+        let domain: Vec<&str> = golden["domain"].as_array().unwrap().iter().map(|d| d.as_str().unwrap()).collect();
+        let mut columns = vec![Column::new("domain", Kind::Utf8)];
+        let mut values: Vec<Vec<f64>> = Vec::new();
+        let names = Control::ALL.map(Control::name);
+        let metrics: Vec<&String> = golden["metrics"].as_object().unwrap().keys().collect();
+        let tokens = |text: TextKind| Column::new(format!("n_tokens_{}", text.short()), Kind::Float64);
+        for text in [TextKind::Fact, TextKind::Hall] {
+            columns.push(tokens(text).part("n_tokens", Form::Text(text)));
+            values.push(vec![8.0; domain.len()]);
+        }
+        let of = |name: &str, sides: &Value, family: Family, columns: &mut Vec<Column>, values: &mut Vec<Vec<f64>>| {
+            for (i, text) in [TextKind::Fact, TextKind::Hall].into_iter().enumerate() {
+                let mut column =
+                    Column::new(format!("{name}_{}", text.short()), Kind::Float64).part(name, Form::Text(text));
+                column.part.iter_mut().for_each(|part| part.family = family);
+                columns.push(column);
+                values.push(numbers(&sides[i]));
+            }
+        };
+        for name in names {
+            let family = if name == "last_token" { Family::None } else { Family::Controls };
+            of(name, &golden["controls"][name], family, &mut columns, &mut values);
+        }
+        for name in &metrics {
+            of(name, &golden["metrics"][name.as_str()], Family::Metrics, &mut columns, &mut values);
+        }
+        let row = |i: usize| {
+            let numbers = values.iter().map(|column| Cell::Float(column[i]));
+            std::iter::once(Cell::Text(domain[i].into())).chain(numbers).collect()
+        };
+        let found = compare(&Table { rows: (0..domain.len()).map(row).collect(), columns }, 3).unwrap();
+        let all = |metric: &str| found.iter().find(|c| c.metric == metric && c.domain == "all").unwrap();
+        for (i, control) in names.into_iter().enumerate() {
+            for metric in &metrics {
+                let expected = &golden["expected"][format!("{metric}/{control}")];
+                let of = all(metric).controls[i].unwrap();
+                let counts = [&expected["matched"], &expected["chains"]].map(|n| n.as_u64().unwrap() as usize);
+                assert_eq!([of.n_matched, of.n_chains], counts, "{metric} {control}");
+                let adjusted = of.adjusted.unwrap();
+                let (low, high) = adjusted.interval.unwrap();
+                for (found, name) in [(adjusted.difference, "estimate"), (low, "low"), (high, "high")] {
+                    let wanted = expected[name].as_f64().unwrap();
+                    assert!((found - wanted).abs() < 1e-9, "{metric} {control} {name}: {found} {wanted}");
+                }
+                let p = expected["p"].as_f64().unwrap();
+                assert!((adjusted.p - p).abs() < 0.02, "{metric} {control}: {} {p}", adjusted.p);
+                assert!(of.q.unwrap() >= adjusted.p - 1e-12);
+            }
+        }
+        // of the controls themselves there is a row, and no correction knows of it
+        let rank = all("last_token_rank");
+        assert_eq!((rank.verdict, rank.q_value, rank.controls[1]), (Verdict::Control, None, None));
+        assert!(rank.p_permutation.is_some() && found.iter().all(|c| c.metric != "last_token"));
+    }
+}
