@@ -7,6 +7,9 @@ the tokenizer's own post-processor adds (none for SmolLM2, `<bos>` for Gemma 2).
 
     python reference/check_triples.py --smollm2 FILE [--gemma2 FILE] [--golden FILE]
 
+The pairs of the calibration's positive controls (crate/dataset/calibration) have to be equal in length under
+SmolLM2's tokenizer, every one.
+
 `--smollm2` takes a GGUF of SmolLM2 or its tokenizer.json, `--gemma2` a tokenizer.json. `--golden`
 writes {id: [n_prompt, n_fact, n_hall]} under SmolLM2's tokenizer, by default to
 tests/golden/triples_tokens.json. Needs `tokenizers`, and `transformers` with `gguf` for a GGUF.
@@ -19,6 +22,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+CONTROLS = ROOT / "crate" / "dataset" / "calibration"
 TRIPLES = ROOT / "crate" / "dataset" / "builtin.jsonl"
 GOLDEN = ROOT / "tests" / "golden" / "triples_tokens.json"
 # Share of triples with equal counts, and the largest mean difference (hallucination - fact).
@@ -73,6 +77,18 @@ def check(name, tokenizer, triples):
     return counts, holds
 
 
+def check_controls(tokenizer):
+    """Prints how many pairs of each positive control are equal in length; returns whether all are."""
+    holds = True
+    for path in sorted(CONTROLS.glob("*.jsonl")):
+        pairs = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        lengths = [[len(tokenizer.encode(f"{pair['prompt']} {pair[key]}")) for key in ("fact", "hallucination")] for pair in pairs]
+        unequal = [pair["id"] for pair, (fact, hall) in zip(pairs, lengths) if fact != hall]
+        print(f"{path.stem}: equal counts in {len(pairs) - len(unequal)} of {len(pairs)} pairs {' '.join(unequal)}")
+        holds &= not unequal
+    return holds
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--smollm2", type=Path, required=True, help="GGUF or tokenizer.json of SmolLM2")
@@ -81,7 +97,9 @@ def main():
     args = parser.parse_args()
 
     triples = [json.loads(line) for line in TRIPLES.read_text(encoding="utf-8").splitlines()]
-    counts, holds = check("SmolLM2", load(args.smollm2), triples)
+    smollm2 = load(args.smollm2)
+    counts, holds = check("SmolLM2", smollm2, triples)
+    holds &= check_controls(smollm2)
     if args.gemma2:
         holds &= check("Gemma 2", load(args.gemma2), triples)[1]
     if args.golden:

@@ -32,6 +32,7 @@ def paired(name, fact, hall):
         "hall": list(hall),
         "difference": float(found["difference"]),
         "percentile": [float(found["pct_low"]), float(found["pct_high"])],
+        "bca": [float(found["bca_low"]), float(found["bca_high"])],
         "spread": float(np.std(bootstraps)),
     }
 

@@ -51,14 +51,14 @@ fn a_calibration_has_every_part_and_is_the_same_again() {
     assert!(trap["pairs"].as_u64().unwrap() == 39 && trap["matched"].as_u64().unwrap() > 0, "{trap}");
     let controls = calibration["positive_controls"].as_array().unwrap();
     let names: Vec<&str> = controls.iter().map(|of| of["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["truth", "language"]);
+    assert_eq!(names, ["truth", "language", "register"]);
     for of in controls.iter().chain([&calibration["ceiling"]]) {
         let layers = of["layers"].as_array().unwrap();
         assert_eq!(layers.len(), manifest["layers"].as_array().unwrap().len());
         let auroc = layers[0]["residual"]["auroc"].as_f64().unwrap();
         assert!((0.0..=1.0).contains(&auroc), "{of}");
     }
-    for word in ["false alarms", "planted 0.8", "length trap", "truth", "language", "ceiling"] {
+    for word in ["false alarms", "planted 0.8", "length trap", "truth", "language", "register", "ceiling"] {
         assert!(said.contains(word), "no {word:?} in\n{said}");
     }
     let lines = said.lines().filter(|line| !line.contains("pairs/s")).count();
@@ -86,7 +86,7 @@ fn without_the_model_the_rest_is_there_and_the_reason_is_named() {
     let (calibration, said) = calibrated(&run, &[]);
     assert_eq!(left_out(&calibration), ["length_trap", "ceiling"], "{said}");
     assert!(said.contains("t.jsonl"), "{said}");
-    assert_eq!(calibration["positive_controls"].as_array().unwrap().len(), 2);
+    assert_eq!(calibration["positive_controls"].as_array().unwrap().len(), 3);
     let (calibration, _) = calibrated(&run, &["--dataset", "moved.jsonl"]);
     assert_eq!(left_out(&calibration), [""; 0]);
     // others than the run's

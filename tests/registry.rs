@@ -71,11 +71,20 @@ fn sample(id: &str, fact_tokens: usize, hall_tokens: usize) -> SampleMeasure {
         energy: 0.0,
         geometry: None,
         nulls: None,
+        token_cosines: None,
         position: None,
         x: None,
         x_hat: None,
     };
-    let text = |n_tokens| TextMeasure { n_tokens, layers: vec![layer(5), layer(12)], noisy: None, logprob: None };
+    let text = |n_tokens| TextMeasure {
+        n_tokens,
+        last_token: 0,
+        last_token_rank: None,
+        layers: vec![layer(5), layer(12)],
+        noisy: None,
+        logprob: None,
+        scored_tokens: 0,
+    };
     SampleMeasure {
         sample_id: id.into(),
         domain: "d".into(),

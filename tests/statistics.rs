@@ -103,11 +103,17 @@ fn nulls_are_a_runs_own_whatever_its_batches_and_can_be_left_out() {
     assert_eq!(tables(&run.path("a")), tables(&run.path("b")));
     analyze(&["--out", "off", "--nulls", "off"]);
     let (with, without) = (names(&run.path("a/metrics.parquet")), names(&run.path("off/metrics.parquet")));
-    let of_nulls = |name: &&String| name.ends_with("_z") || name.ends_with("_tail");
+    let of_nulls = |name: &&String| ["_z", "_tail", "_token_cosine"].iter().any(|end| name.ends_with(end));
     assert_eq!(without, with.iter().filter(|name| !of_nulls(name)).cloned().collect::<Vec<_>>());
-    // two numbers of four shapes beside three nulls, of two texts at each layer
+    // two numbers of four shapes beside three nulls, of two texts at each layer; and ghosts beside the fact's token
     let layers = manifest(&run.path("a"))["layers"].as_array().unwrap().len();
-    assert_eq!(with.iter().filter(of_nulls).count(), 24 * 2 * layers);
+    assert_eq!(with.iter().filter(of_nulls).count(), (24 * 2 + 4) * layers);
+    for name in with.iter().filter(|name| name.ends_with("_token_cosine")) {
+        let (cosines, z) = (numbers(&run.path("a/metrics.parquet"), name), format!("{name}_z"));
+        assert!(cosines.iter().flatten().all(|cosine| (0.0..=1.0).contains(cosine)), "{name}: {cosines:?}");
+        assert!(cosines.iter().flatten().count() > 8, "{name}");
+        assert!(numbers(&run.path("a/metrics.parquet"), &z).iter().flatten().all(|z| z.abs() < 20.0), "{z}");
+    }
     assert_eq!(
         (&manifest(&run.path("a"))["nulls"]["draws"], manifest(&run.path("off")).get("nulls")),
         (&40.into(), Some(&serde_json::Value::Null))

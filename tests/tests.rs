@@ -20,6 +20,7 @@ mod hostile;
 // counted by valgrind, whose processor is an x86-64
 #[cfg(target_arch = "x86_64")]
 mod instructions;
+mod labels;
 mod length_control;
 mod profile;
 mod real_models;

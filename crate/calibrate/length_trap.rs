@@ -15,17 +15,15 @@ const LENGTHS: [usize; 3] = [1, 3, 6];
 /// Pairs in ten whose fact is the longer text: without any, no chain closes, and there is no length control.
 const TURNED: usize = 3;
 
-/// Pairs of the first `count` samples of a draw. `tokens` counts a fact's tokens: pairs whose facts have equally many
+/// Pairs of these samples, one of each. `tokens` counts a fact's tokens: pairs whose facts have equally many
 /// are of one domain, within which chains are closed, so that among texts of one length the neutral words are as
 /// many and the words before them as few.
 ///
 /// Every text ends with neutral words: with and without them would be a difference of more than length.
-pub fn trap(samples: &[Sample], count: usize, seed: u64, tokens: impl Fn(&Sample) -> usize) -> Vec<Sample> {
-    let mut drawn: Vec<&Sample> = samples.iter().collect();
-    drawn.sort_by_cached_key(|sample| random::place("saescope/calibrate/trap/1", seed, &sample.id));
+pub fn trap(samples: &[&Sample], seed: u64, tokens: impl Fn(&Sample) -> usize) -> Vec<Sample> {
     let mut random = random::keyed(&[b"saescope/calibrate/lengths/1".as_slice(), &seed.to_le_bytes()]);
     let steps = [(0, 1), (1, 2), (0, 2)];
-    let pair = |(i, sample): (usize, &Sample)| {
+    let pair = |(i, sample): (usize, &&Sample)| {
         let (short, long) = steps[random::below(&mut random, steps.len())];
         let turned = random::below(&mut random, 10) < TURNED;
         let with = |length: usize| {
@@ -43,7 +41,7 @@ pub fn trap(samples: &[Sample], count: usize, seed: u64, tokens: impl Fn(&Sample
             hallucination,
         }
     };
-    drawn.into_iter().take(count).enumerate().map(pair).collect()
+    samples.iter().enumerate().map(pair).collect()
 }
 
 /// What the comparisons over all pairs say; `longer` are the pairs whose hallucination is the longer text.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::ceiling::ceiling;
-use super::probe::{Kernel, Pairs};
+use super::probe::{Areas, Kernel, Pairs, beside};
 use super::{length_trap, positive};
 use crate::dataset::{self, Sample};
 use crate::engine::{self, Inputs, Observer, Options, SaeAt};
@@ -12,16 +12,13 @@ use crate::error::Result;
 use crate::metrics::{LayerMeasure, SampleMeasure, TextMeasure, table};
 use crate::model::Model;
 use crate::model::ops::Compute;
-use crate::output::{Ceiling, LengthTrap, PositiveControl, Probed, ProbedLayer};
+use crate::output::{Ceiling, LengthTrap, PositiveControl, ProbedLayer};
 use crate::platform::par_map;
 use crate::random;
 use crate::stats::{Comparison, Samples, Settings, Verdict, compare};
 
-/// Permuted labels behind a probe's floor, at least.
+/// Permuted labels behind a probe's floor and p.
 const PERMUTATIONS: usize = 199;
-
-/// Of one layer's p, so that a correction over layers can still reach 5 %.
-const PERMUTATIONS_PER_LAYER: usize = 40;
 
 /// What is measured, and on what.
 #[derive(Clone, Copy)]
@@ -73,14 +70,16 @@ pub async fn of_model(subject: Subject<'_>, limit: usize, seed: u64, observer: &
     let mut own: Vec<&Sample> = subject.own.iter().collect();
     own.sort_by_cached_key(|sample| random::place("saescope/calibrate/own/1", seed, &sample.id));
     own.truncate(limit);
-    let traps = length_trap::trap(subject.own, limit, seed, tokens);
+    let traps = length_trap::trap(&own, seed, tokens);
 
-    // every text brings its own join
-    let own = own.into_iter().enumerate().map(|(i, sample)| joined(sample, own_join, format!("own-{i}")));
-    let mut samples: Vec<Sample> = own.collect();
-    let mut part_of: Vec<usize> = vec![OWN; samples.len()];
-    samples.extend(traps.iter().map(|sample| joined(sample, own_join, sample.id.clone())));
-    part_of.resize(samples.len(), TRAP);
+    // every text brings its own join; a sample stands beside its trap, whose texts begin as its fact does, so that the
+    // beginning is computed once
+    let (mut samples, mut part_of) = (Vec::new(), Vec::new());
+    for (i, (sample, trap)) in own.iter().zip(&traps).enumerate() {
+        samples.push(joined(sample, own_join, format!("own-{i}")));
+        samples.push(joined(trap, own_join, trap.id.clone()));
+        part_of.extend([OWN, TRAP]);
+    }
     for (i, control) in controls.iter().enumerate() {
         let pairs = &control.pairs.samples;
         samples.extend(pairs.iter().map(|s| joined(s, dataset::DEFAULT_JOIN, format!("{}-{}", control.name, s.id))));
@@ -135,10 +134,10 @@ const OWN: usize = 0;
 const TRAP: usize = 1;
 const FIRST_CONTROL: usize = 2;
 
-/// What a run of these samples would say; intervals, which no verdict reads, are left out.
+/// What a run of these samples would say over all of them; intervals, which no verdict reads, are left out.
 fn compared(samples: &[SampleMeasure], layers: &[usize], seed: u64) -> Result<Vec<Comparison>> {
     let metrics = table(samples, layers, false, "calibration")?;
-    compare(&metrics, Settings { resamples: 0, ..seed.into() })
+    compare(&metrics, Settings { resamples: 0, by_domain: false, ..seed.into() })
 }
 
 /// One comparison per question, over all samples.
@@ -164,8 +163,7 @@ fn numbered<'a>(names: impl Iterator<Item = &'a str>) -> Vec<u32> {
 /// Probes on the residual stream and on the active features of each layer; `groups` are what is kept in one fold.
 fn probes(samples: &[SampleMeasure], layers: &[usize], groups: &[u32], seed: u64) -> Vec<ProbedLayer> {
     let clusters = numbered(samples.iter().map(|sample| sample.cluster.as_str()));
-    let permutations = PERMUTATIONS.max(PERMUTATIONS_PER_LAYER * layers.len());
-    let pairs = Pairs { groups, clusters: &clusters, permutations, seed };
+    let pairs = Pairs { groups, clusters: &clusters, permutations: PERMUTATIONS, seed };
     let texts: Vec<&TextMeasure> = samples.iter().map(|s| &s.fact).chain(samples.iter().map(|s| &s.hall)).collect();
     let kernel = |order: usize, residual: bool| {
         let measured: Option<Vec<&LayerMeasure>> = texts.iter().map(|text| text.layers.get(order)).collect();
@@ -178,10 +176,9 @@ fn probes(samples: &[SampleMeasure], layers: &[usize], groups: &[u32], seed: u64
             measured.iter().map(|layer| (layer.indices.as_slice(), layer.activations.as_slice())).collect();
         Some(Kernel::sparse(&rows))
     };
-    let mut found: Vec<Option<Probed>> = par_map(2 * layers.len(), |i| pairs.probed(&kernel(i / 2, i % 2 == 0)?));
-    let mut found = found.drain(..);
-    layers
-        .iter()
-        .map(|&layer| ProbedLayer { layer, residual: found.next().flatten(), features: found.next().flatten() })
-        .collect()
+    let areas: Vec<Option<Areas>> = par_map(2 * layers.len(), |i| pairs.areas(&kernel(i / 2, i % 2 == 0)?));
+    let of = |first: usize| beside(&areas.iter().skip(first).step_by(2).cloned().collect::<Vec<_>>());
+    let (residual, features) = (of(0), of(1));
+    let both = layers.iter().zip(residual.into_iter().zip(features));
+    both.map(|(&layer, (residual, features))| ProbedLayer { layer, residual, features }).collect()
 }

@@ -21,9 +21,8 @@ pub fn judged(
     let strength = |c: &Comparison| c.cohens_dz.unwrap_or_default().abs();
     survivors.sort_by(|a, b| strength(b).total_cmp(&strength(a)));
     let seen = |c: &&&Comparison| Seen { metric: c.metric.clone(), dz: c.cohens_dz, q: c.adjusted_q };
-    let tests = layers.len() as f64;
     let by = |probe: fn(&ProbedLayer) -> Option<&crate::output::Probed>| {
-        layers.iter().filter_map(probe).any(|probed| probed.auroc > 0.5 && probed.p * tests <= ALPHA)
+        layers.iter().filter_map(probe).any(|probed| probed.auroc > 0.5 && probed.p_corrected <= ALPHA)
     };
     PositiveControl {
         name: name.to_owned(),

@@ -9,7 +9,7 @@
 
 use crate::output::Probed;
 use crate::random::{self, Stream};
-use crate::stats::paired_auroc;
+use crate::stats::{Auroc, paired_auroc};
 use rand_chacha::rand_core::RngCore;
 
 /// Folds, where there are as many groups.
@@ -227,9 +227,46 @@ pub struct Pairs<'a> {
     pub seed: u64,
 }
 
+/// A probe's area, and those of permuted labels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Areas {
+    found: Auroc,
+    /// By permutation, the same for all probes of the same pairs.
+    permuted: Vec<f64>,
+}
+
+/// Probes of one question beside each other, such as those of several layers: each with its own p, and with that of the
+/// largest area over all of them under the same permuted labels, which many probes do not make small.
+///
+/// Source: P. H. Westfall and S. S. Young, "Resampling-Based Multiple Testing", 1993, §2.3 (single step).
+pub fn beside(areas: &[Option<Areas>]) -> Vec<Option<Probed>> {
+    let permutations = areas.iter().flatten().map(|of| of.permuted.len()).min().unwrap_or_default();
+    let largest: Vec<f64> = (0..permutations)
+        .map(|i| areas.iter().flatten().map(|of| of.permuted[i]).fold(f64::NEG_INFINITY, f64::max))
+        .collect();
+    let share = |areas: &[f64], least: f64| {
+        let reached = areas.iter().filter(|area| **area >= least - 1e-12).count();
+        (reached + 1) as f64 / (areas.len() + 1) as f64
+    };
+    let of = |of: &Areas| {
+        let mut sorted = of.permuted.clone();
+        sorted.sort_unstable_by(f64::total_cmp);
+        let (low, high) = of.found.interval.unzip();
+        Probed {
+            auroc: of.found.area,
+            low,
+            high,
+            floor: sorted.get((sorted.len() * 19 / 20).min(sorted.len().saturating_sub(1))).copied().unwrap_or(0.5),
+            p: share(&sorted, of.found.area),
+            p_corrected: share(&largest, of.found.area),
+        }
+    };
+    areas.iter().map(|areas| areas.as_ref().map(of)).collect()
+}
+
 impl Pairs<'_> {
     /// How well a probe tells second texts from first ones. None for too few groups, or where nothing varies.
-    pub fn probed(&self, kernel: &Kernel) -> Option<Probed> {
+    pub fn areas(&self, kernel: &Kernel) -> Option<Areas> {
         let n = self.groups.len();
         let both: Vec<u32> = self.groups.iter().chain(self.groups).copied().collect();
         let probe = Probe::new(kernel, kernel.penalty(), &folds(&both)?)?;
@@ -245,18 +282,8 @@ impl Pairs<'_> {
         };
         let found = area(&vec![1.0; n])?;
         let mut random = random::keyed(&[b"saescope/calibrate/labels/1".as_slice(), &self.seed.to_le_bytes()]);
-        let mut areas: Vec<f64> =
-            (0..self.permutations).filter_map(|_| Some(area(&self.signs(&mut random))?.area)).collect();
-        areas.sort_unstable_by(f64::total_cmp);
-        let reached = areas.iter().filter(|area| **area >= found.area - 1e-12).count();
-        let (low, high) = found.interval.unzip();
-        Some(Probed {
-            auroc: found.area,
-            low,
-            high,
-            floor: areas.get((areas.len() * 19 / 20).min(areas.len().saturating_sub(1))).copied().unwrap_or(0.5),
-            p: (reached + 1) as f64 / (areas.len() + 1) as f64,
-        })
+        let mut permuted = || area(&self.signs(&mut random)).map(|found| found.area);
+        Some(Areas { found, permuted: (0..self.permutations).map(|_| permuted().unwrap_or(0.5)).collect() })
     }
 
     /// +1 or −1 for each pair, the same within a cluster.

@@ -8,7 +8,7 @@ use super::progress::duration;
 use super::{args, inputs, print, say};
 use crate::error::{Error, Result};
 use crate::model::registry::KnownModel;
-use crate::platform::fetch::{Fetched, Progress, Settings, fetch};
+use crate::platform::fetch::{Fetched, Progress, Settings, cached_labels, fetch, fetch_labels};
 use crate::platform::{Clock, Origin};
 
 /// A known model's files on disk.
@@ -32,19 +32,7 @@ impl KnownFiles {
 /// What every source answered, and how to do it by hand.
 pub fn known(model: &KnownModel, with_saes: bool) -> Result<KnownFiles> {
     let settings = Settings::from_env()?;
-    let clock = Clock::start();
-    let mut last = 0.0;
-    let mut progress = |p: Progress<'_>| {
-        let seconds = clock.seconds();
-        if seconds - last >= 1.0 {
-            last = seconds;
-            let total = p.total.map_or_else(String::new, |t| format!("/{}", megabytes(t)));
-            let eta = p.total.filter(|_| p.done > 0).map_or_else(String::new, |t| {
-                format!(" | ETA {}", duration(seconds * t.saturating_sub(p.done) as f64 / p.done as f64))
-            });
-            say(&format!("fetching {}: {}{total} MB{eta}", p.file, megabytes(p.done)));
-        }
-    };
+    let mut progress = told();
     let mut wanted = model.wanted().into_iter();
     let mut get = |what: String, origins: &[Origin]| -> Result<Fetched> {
         let fetched = fetch(&what, origins, &settings, &mut progress)?;
@@ -59,6 +47,50 @@ pub fn known(model: &KnownModel, with_saes: bool) -> Result<KnownFiles> {
     Ok(KnownFiles { model: fetched, saes })
 }
 
+/// Says how far a fetch is, at most once a second.
+fn told() -> impl FnMut(Progress<'_>) {
+    let clock = Clock::start();
+    let mut last = 0.0;
+    move |p: Progress<'_>| {
+        let seconds = clock.seconds();
+        if seconds - last >= 1.0 {
+            last = seconds;
+            let total = p.total.map_or_else(String::new, |t| format!("/{}", megabytes(t)));
+            let eta = p.total.filter(|_| p.done > 0).map_or_else(String::new, |t| {
+                format!(" | ETA {}", duration(seconds * t.saturating_sub(p.done) as f64 / p.done as f64))
+            });
+            say(&format!("fetching {}: {}{total} MB{eta}", p.file, megabytes(p.done)));
+        }
+    }
+}
+
+/// `saescope fetch NAME --labels`: the explanations of a known model's SAEs, or of a dictionary of Neuronpedia.
+///
+/// # Errors
+/// A model whose SAEs are not on Neuronpedia; those of fetching.
+fn labels(name: &str) -> Result<()> {
+    let settings = Settings::from_env()?;
+    let dictionaries: Vec<String> = match name.contains('/') {
+        true => vec![name.to_owned()],
+        false => find(name)?.saes.into_iter().filter_map(|sae| sae.neuronpedia).collect(),
+    };
+    if dictionaries.is_empty() {
+        return Err(Error::missing(
+            format!("names of {name}'s SAEs on Neuronpedia"),
+            "nobody has explained their features there; others can be given with --labels FILE",
+        ));
+    }
+    for dictionary in dictionaries {
+        let there = cached_labels(&dictionary, &settings).is_some();
+        let files = fetch_labels(&dictionary, &settings, &mut told())?;
+        if !there {
+            say(&format!("fetched explanations of {dictionary}, {} files", files.len()));
+        }
+        files.iter().try_for_each(|file| print(&format!("{}\n", file.display())))?;
+    }
+    Ok(())
+}
+
 fn megabytes(bytes: u64) -> String {
     format!("{:.1}", bytes as f64 / 1e6)
 }
@@ -68,6 +100,9 @@ fn megabytes(bytes: u64) -> String {
 /// # Errors
 /// As [`known`].
 pub async fn run(args: &args::Fetch) -> Result<()> {
+    if args.labels {
+        return labels(&args.name);
+    }
     let model = find(&args.name)?;
     let mut files = known(&model, true)?;
     let mut wrong = false;

@@ -4,7 +4,7 @@ use super::args::Inspect;
 use super::setup;
 use super::{labels, print};
 use crate::dataset::neuronpedia_url;
-use crate::engine::{self, Question};
+use crate::engine::{self, Question, SaeAt};
 use crate::error::{Error, Result, shown as foreign};
 use crate::metrics::{SINK_MEDIANS, is_sink, median_norm, residual_norm};
 use crate::model::Model;
@@ -46,11 +46,16 @@ pub async fn run(args: &Inspect) -> Result<()> {
     }
     let last_row = |layer: usize| residuals.get(&layer).and_then(|r| r.first()).map(|r| &r[r.len() - d..]);
 
-    let labels = labels::read(&args.labels)?;
+    let id_of = |at: &SaeAt| {
+        let entry = loaded.known.as_ref().and_then(|k| k.saes.iter().find(|s| s.layer == at.layer));
+        entry.and_then(|s| s.neuronpedia.as_deref()).or(at.sae.neuronpedia_id.as_deref()).map(str::to_owned)
+    };
+    let ids: Vec<String> = loaded.saes.iter().filter_map(id_of).collect();
+    let labels = labels::read_or_cached(&args.labels, &ids)?;
     for at in &loaded.saes {
         let Some(x) = last_row(at.layer) else { continue };
-        let entry = loaded.known.as_ref().and_then(|k| k.saes.iter().find(|s| s.layer == at.layer));
-        let id = entry.and_then(|s| s.neuronpedia.as_deref()).or(at.sae.neuronpedia_id.as_deref());
+        let id = id_of(at);
+        let id = id.as_deref();
         let labelled = labels.as_ref().and_then(|labels| Some((labels, labels::dictionary(labels, id, at.layer)?)));
         let mut features = engine::encode(&at.sae, &[x], &compute).await?.pop().unwrap_or_default();
         let active = features.len();

@@ -18,6 +18,7 @@ use crate::error::{Error, Result, shown};
 use crate::model::ops::Compute;
 use crate::model::registry;
 use crate::output::{self, Manifest};
+use crate::platform::fetch::{Settings, cached_labels};
 use crate::platform::{self, ReadLimits};
 use crate::stats::Verdict;
 
@@ -59,6 +60,48 @@ pub fn read(files: &[PathBuf]) -> Result<Option<Labels>> {
     Ok(all)
 }
 
+/// The labels of these files; without any, those that `saescope fetch NAME --labels` put into the cache for these
+/// dictionaries. What lies there and cannot be read is said and left out.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_or_cached(files: &[PathBuf], dictionaries: &[String]) -> Result<Option<Labels>> {
+    if !files.is_empty() || dictionaries.is_empty() {
+        return read(files);
+    }
+    // without a place for a cache there is nothing in it
+    let Ok(settings) = Settings::from_env() else { return Ok(None) };
+    let mut all: Option<Labels> = None;
+    for dictionary in dictionaries {
+        let Some(files) = cached_labels(dictionary, &settings) else { continue };
+        match read(&files) {
+            Ok(Some(labels)) => match &mut all {
+                None => all = Some(labels),
+                Some(all) => all.join(labels),
+            },
+            Ok(None) => {}
+            Err(error) => say(&format!("note: no labels of {}: {}", shown(dictionary), error.message())),
+        }
+    }
+    Ok(all)
+}
+
+/// Names on Neuronpedia of the SAEs of a run, by layer, where they are those of a known model.
+pub fn of_saes(manifest: &Value) -> BTreeMap<usize, String> {
+    let model = manifest["model"]["name"].as_str().and_then(|name| registry::find(name).ok());
+    let mut names = BTreeMap::new();
+    for sae in model.into_iter().flat_map(|model| model.saes) {
+        // another SAE of the same layer has other features; those of one model differ in what L0 they declare
+        let of_run = manifest["saes"].as_array().into_iter().flatten().find(|other| other["layer"] == sae.layer);
+        let declared = of_run.and_then(|sae| sae["declared_l0"].as_f64());
+        let same = |known: f64| declared.is_some_and(|l0| (l0 - known).abs() <= 0.01 * known);
+        if let (Some(name), true) = (sae.neuronpedia, sae.declared_l0.is_some_and(same)) {
+            names.insert(sae.layer, name);
+        }
+    }
+    names
+}
+
 /// The labelled dictionary that is this layer's SAE, `known` by its name on Neuronpedia where it is; says so where
 /// there is none.
 pub fn dictionary<'a>(labels: &'a Labels, known: Option<&str>, layer: usize) -> Option<&'a str> {
@@ -90,15 +133,10 @@ pub async fn of_run(
         Some(args) => promoted_tokens(args, &stats::manifest(folder)?, manifest, &compared).await?,
         None => BTreeMap::new(),
     };
-    let model = manifest["model"]["name"].as_str().and_then(|name| registry::find(name).ok());
+    let names = of_saes(manifest);
     let mut found = Vec::new();
     for (&layer, features) in &compared {
-        let sae = model.as_ref().and_then(|model| model.saes.iter().find(|sae| sae.layer == layer));
-        // another SAE of the same layer has other features; those of one model differ in what L0 they declare
-        let of_run = manifest["saes"].as_array().into_iter().flatten().find(|sae| sae["layer"] == layer);
-        let declared = of_run.and_then(|sae| sae["declared_l0"].as_f64());
-        let same = |known: f64| declared.is_some_and(|l0| (l0 - known).abs() <= 0.01 * known);
-        let known = sae.filter(|sae| sae.declared_l0.is_some_and(same)).and_then(|sae| sae.neuronpedia.as_deref());
+        let known = names.get(&layer).map(String::as_str);
         let labelled = labels.and_then(|labels| Some((labels, dictionary(labels, known, layer)?)));
         let id = labelled.map(|(_, dictionary)| dictionary).or(known);
         for &feature in features {

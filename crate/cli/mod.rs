@@ -11,6 +11,7 @@ pub mod catalog;
 mod closing;
 pub mod cluster;
 mod compare;
+mod control_words;
 mod convert;
 mod dry_run;
 mod durable;

@@ -47,11 +47,14 @@ const LIMITS: Limits = Limits { features: 32 << 20, others: 64 << 20 };
 pub async fn run(args: &args::Report) -> Result<()> {
     let out = args.out.clone().unwrap_or_else(|| args.run.join(FILE));
     free(&out, args.force)?;
-    let labels = labels::read(&args.labels)?;
+    let manifest = catalog::is_run(&args.run)?.then(|| catalog::manifest(&args.run)).flatten();
+    // of runs without comparisons of features nothing can be said
+    let compared = args.run.join(output::STATS_FEATURES_FILE).symlink_metadata().is_ok();
+    let names = manifest.iter().filter(|_| compared).flat_map(|manifest| labels::of_saes(manifest).into_values());
+    let labels = labels::read_or_cached(&args.labels, &names.collect::<Vec<_>>())?;
     let model = args.promoted.then_some(&args.model);
     let mut words = None;
     if labels.is_some() || model.is_some() {
-        let manifest = catalog::is_run(&args.run)?.then(|| catalog::manifest(&args.run)).flatten();
         let manifest = manifest.ok_or_else(|| catalog::no_run(&args.run))?;
         words = Some(labels::of_run(labels.as_ref(), model, &manifest, &args.run).await?);
     }

@@ -51,6 +51,7 @@ pub fn run(args: &Stats) -> Result<ExitCode> {
         resamples: args.resamples.unwrap_or(stats::RESAMPLES),
         bound: args.bound.unwrap_or(stats::EQUIVALENCE_BOUND),
         clusters: !args.independent,
+        by_domain: true,
     };
     let comparisons = stats::compare_samples(&samples, settings)?;
     let mut files = vec![(output::STATS_FILE, output::stats_parquet(&stats::stats_table(&comparisons))?)];

@@ -3,6 +3,7 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use super::control_words::control_line;
 use super::feature_words::feature_lines;
 use crate::error::shown;
 use crate::stats::{ALPHA, Adjusted, Comparison, Features, POWER, Verdict, smallest_detectable_dz};
@@ -47,8 +48,8 @@ struct Group<'a> {
 
 /// The verdicts of a run, by verdict and strength (|d_z|), within `screen`: the rows that have no room
 /// are counted. Where nothing survives a line says so, with the smallest effect that would have been
-/// found; of what shows no difference, how large a one is ruled out; what length and likelihood
-/// alone tell; and what features do. A `*_diff` row is its metric's question again and is left out.
+/// found; of what shows no difference, how large a one is ruled out; what survives other controls than length; what length
+/// and likelihood alone tell; and what features do. A `*_diff` row is its metric's question again and is left out.
 pub fn verdicts(comparisons: &[Comparison], features: &Features, screen: Screen) -> String {
     let asked = hypotheses(comparisons);
     let groups: Vec<Group<'_>> = LISTED
@@ -62,8 +63,12 @@ pub fn verdicts(comparisons: &[Comparison], features: &Features, screen: Screen)
         .collect();
     let nothing = groups[0].rows.is_empty();
     let listed: Vec<Group<'_>> = groups.into_iter().filter(|group| !group.rows.is_empty()).collect();
-    let rest: Vec<String> =
-        others(&asked).into_iter().chain(baselines(comparisons)).chain(feature_lines(features)).collect();
+    let rest: Vec<String> = others(&asked)
+        .into_iter()
+        .chain(control_line(comparisons))
+        .chain(baselines(comparisons))
+        .chain(feature_lines(features))
+        .collect();
 
     let mut lines = vec![format!("{} of hallucination with fact, at q <= {ALPHA}", count(asked.len(), "comparison"))];
     if nothing {

@@ -81,6 +81,8 @@ pub struct Analysis<'a> {
     /// Of the pass to come: tokenising, before the first one.
     timer: Timer,
     medians: Vec<Option<f64>>,
+    /// How common the texts' last tokens are, by token.
+    ranks: HashMap<u32, u32>,
     pools: Pools,
     /// Samples that no pass takes, until they are handed out.
     unfit: HashMap<usize, String>,
@@ -100,6 +102,7 @@ impl<'a> Analysis<'a> {
         let mut timer = Timer::start(inputs.computes);
         let mut schedule = inputs.schedule();
         let unfit = std::mem::take(&mut schedule.unfit);
+        let ranks = inputs.model.tokenizer.ranks(&inputs.model.tokenizer_json, schedule.last_tokens());
         timer.lap(Stage::Tokenize, None, &mut clock);
         Self {
             inputs,
@@ -112,6 +115,7 @@ impl<'a> Analysis<'a> {
             total: Counters::default(),
             timer,
             medians: Vec::new(),
+            ranks,
             pools: Pools::default(),
             unfit,
         }
@@ -168,7 +172,8 @@ impl<'a> Analysis<'a> {
         if pass < self.schedule.passes() {
             let size = self.schedule.samples(pass).len();
             let (medians, pools, timer) = (&mut self.medians, &mut self.pools, &mut self.timer);
-            let mut run = PassRun { inputs: self.inputs, medians, pools, failures: HashMap::new(), counters, timer };
+            let (inputs, ranks, failed) = (self.inputs, &self.ranks, HashMap::new());
+            let mut run = PassRun { inputs, medians, ranks, pools, failures: failed, counters, timer };
             let (observer, started, total) = (self.observer, self.started, self.total);
             let (done, before, all) = (self.done, self.before, self.inputs.samples.len());
             let mut told = |step: Step, so_far: &Timings| {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::options::Options;
 use crate::error::Result;
-use crate::metrics::{Pool, pool_features, random_pool};
+use crate::metrics::{Pool, pool_features, random_pool, unit};
 use crate::platform;
 use crate::sae::Sae;
 
@@ -14,6 +14,8 @@ use crate::sae::Sae;
 pub(super) struct Pools {
     /// Of decoder rows, by layer.
     rows: BTreeMap<usize, Arc<Pool>>,
+    /// The rows themselves, each of norm 1, by layer.
+    units: BTreeMap<usize, Arc<Vec<f32>>>,
     /// Of random directions, by their dimensions.
     random: BTreeMap<usize, Arc<Pool>>,
 }
@@ -23,6 +25,8 @@ pub(super) struct Pools {
 pub(super) struct LayerPools {
     pub(super) rows: Arc<Pool>,
     pub(super) random: Arc<Pool>,
+    /// Those rows, each of norm 1, shape \[n, d\].
+    pub(super) units: Arc<Vec<f32>>,
     /// Draws of each null.
     pub(super) draws: usize,
     pub(super) seed: u64,
@@ -58,6 +62,11 @@ impl Pools {
         let (rows, random) = (made.next().flatten(), made.next().flatten());
         let rows = self.rows.entry(layer).or_insert_with(|| Arc::new(rows.unwrap_or_default())).clone();
         let random = self.random.entry(d).or_insert_with(|| Arc::new(random.unwrap_or_default())).clone();
-        Ok(Some(LayerPools { rows, random, draws, seed }))
+        if let Some((rows, _)) = wanted {
+            let units = rows.chunks_exact(d).flat_map(unit).collect();
+            self.units.insert(layer, Arc::new(units));
+        }
+        let units = self.units.entry(layer).or_default().clone();
+        Ok(Some(LayerPools { rows, random, units, draws, seed }))
     }
 }

@@ -1,6 +1,6 @@
 //! One pass of some samples through the model: blocks, SAEs at their layers, log-probabilities.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::counters::Counters;
 use super::fit::SaeAt;
@@ -15,8 +15,8 @@ use super::stream::Stream;
 use super::timeline::Timer;
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::metrics::{Keep, LayerMeasure, SampleMeasure, TextKind, TextMeasure, noisy};
-use crate::platform::Clock;
+use crate::metrics::{Keep, LayerMeasure, SampleMeasure, TextKind, TextMeasure, TokenNull, noisy, token_null, unit};
+use crate::platform::{self, Clock};
 use crate::sae::Encoder;
 
 /// A pass under way.
@@ -24,6 +24,8 @@ pub(super) struct PassRun<'a> {
     pub(super) inputs: Inputs<'a>,
     /// Median residual norm of ordinary text, per SAE; measured in an analysis' first pass.
     pub(super) medians: &'a mut Vec<Option<f64>>,
+    /// How common the last tokens are.
+    pub(super) ranks: &'a HashMap<u32, u32>,
     /// What nulls are drawn from.
     pub(super) pools: &'a mut Pools,
     /// Samples of this pass that failed, by their index in the data set.
@@ -63,6 +65,8 @@ struct Text<'t> {
     layers: Vec<LayerMeasure>,
     noisy: Option<(Vec<u32>, Vec<f32>)>,
     logprob: Option<f64>,
+    /// how many tokens that is the sum over
+    scored: usize,
 }
 
 impl Text<'_> {
@@ -107,6 +111,8 @@ impl<'a> PassRun<'a> {
         let ordinary = ordinary.as_ref();
         self.timer.lap(Stage::Tokenize, None, &mut clock);
 
+        let tokens = self.fact_tokens(&texts).await?;
+
         let deepest_sae = saes.iter().map(|s| s.layer).max().unwrap_or_default();
         let last = if options.logprob { model.dims().n_layers - 1 } else { deepest_sae };
         let hooks = saes.iter().map(|s| (s.layer, s.sae.clone())).collect();
@@ -119,7 +125,7 @@ impl<'a> PassRun<'a> {
             let encoder = stream.advance(kept.as_deref(), stage, self.timer).await?;
             if let (Some(at), Some(encoder)) = (saes.iter().position(|s| s.layer == layer), encoder) {
                 let read = Read { kept: kept.as_deref(), batches: &batches, ordinary };
-                self.measure(at, encoder, &mut texts, &stream, read).await?;
+                self.measure(at, encoder, &mut texts, &tokens, &stream, read).await?;
             }
             told(Step { layer, layers: last + 1, bytes_read: stream.bytes_read }, &self.timer.timings)?;
         }
@@ -141,6 +147,7 @@ impl<'a> PassRun<'a> {
         at: usize,
         encoder: Encoder,
         texts: &mut [Text<'_>],
+        tokens: &BTreeMap<u32, Vec<f32>>,
         stream: &Stream<'_>,
         read: Read<'_>,
     ) -> Result<()> {
@@ -183,6 +190,14 @@ impl<'a> PassRun<'a> {
         self.timer.lap(Stage::Sae, Some(*layer), &mut clock);
 
         let pools = self.pools.layer(*layer, sae, self.inputs.options).await?;
+        let ids: Vec<&u32> = tokens.keys().collect();
+        let of_tokens = platform::par_map(ids.len(), |i| Some(token_null(&pools.as_ref()?.units, tokens.get(ids[i])?)));
+        let null_of: HashMap<u32, Option<TokenNull>> = ids.into_iter().copied().zip(of_tokens).collect();
+        // the fact of a sample is the second of its texts
+        let token_of = |i: usize| {
+            let token = fact_of(texts, i)?;
+            Some((tokens.get(&token)?.as_slice(), null_of.get(&token).copied().flatten()?))
+        };
         let wanted: Vec<Row> = live
             .iter()
             .zip(&xs)
@@ -190,7 +205,7 @@ impl<'a> PassRun<'a> {
                 let kind = texts[i].kind;
                 let id = self.inputs.samples[texts[i].sample].id.as_str();
                 let null = (kind != TextKind::Prompt).then_some((id, kind));
-                Row { x, keep: Keep::needed(at, kind), null }
+                Row { x, keep: Keep::needed(at, kind), null, token: token_of(i).filter(|_| null.is_some()) }
             })
             .collect();
         let measured = measure_rows(*layer, sae, &encoder, &wanted, median_norm, pools.as_ref(), self.timer).await?;
@@ -229,6 +244,18 @@ impl<'a> PassRun<'a> {
         Ok(())
     }
 
+    /// Directions of the facts' last tokens, of norm 1, where nulls are drawn.
+    async fn fact_tokens(&self, texts: &[Text<'_>]) -> Result<BTreeMap<u32, Vec<f32>>> {
+        if self.inputs.options.nulls == 0 {
+            return Ok(BTreeMap::new());
+        }
+        let tokens: BTreeSet<u32> = (0..texts.len()).filter_map(|i| fact_of(texts, i)).collect();
+        let tokens: Vec<u32> = tokens.into_iter().collect();
+        let rows = self.inputs.model.token_rows(&tokens).await?;
+        let d = self.inputs.model.dims().d_model;
+        Ok(tokens.into_iter().zip(rows.data.chunks_exact(d.max(1)).map(unit)).collect())
+    }
+
     /// Σ log p of each completion's tokens given what comes before them.
     async fn logprobs(&mut self, texts: &mut [Text<'_>], kept: &[Vec<usize>], stream: Stream<'_>) -> Result<()> {
         for (b, x) in stream.into_streams().into_iter().enumerate() {
@@ -249,6 +276,7 @@ impl<'a> PassRun<'a> {
             let answers = next_token_logprobs(self.inputs.model, x, &questions, compute).await?;
             for (i, row, target) in asked {
                 *texts[i].logprob.get_or_insert(0.0) += answers[row].targets[target];
+                texts[i].scored += 1;
             }
         }
         for text in texts.iter_mut().filter(|t| t.kind != TextKind::Prompt) {
@@ -299,9 +327,12 @@ impl<'a> PassRun<'a> {
             let sample = &self.inputs.samples[index];
             let text = |t: Text| TextMeasure {
                 n_tokens: t.tokens.len(),
+                last_token: t.tokens.last().copied().unwrap_or_default(),
+                last_token_rank: t.tokens.last().and_then(|token| self.ranks.get(token)).copied(),
                 layers: t.layers,
                 noisy: t.noisy,
                 logprob: t.logprob,
+                scored_tokens: t.scored,
             };
             out.push(SampleMeasure {
                 sample_id: sample.id.clone(),
@@ -333,6 +364,7 @@ fn texts<'t>(schedule: &'t Schedule, pass: usize, batches: &[Batch]) -> Vec<Text
                 layers: Vec::new(),
                 noisy: None,
                 logprob: None,
+                scored: 0,
             })
         })
         .collect();
@@ -343,6 +375,11 @@ fn texts<'t>(schedule: &'t Schedule, pass: usize, batches: &[Batch]) -> Vec<Text
         }
     }
     texts
+}
+
+/// The last token of the fact of a text's sample; texts stand three to a sample.
+fn fact_of(texts: &[Text<'_>], i: usize) -> Option<u32> {
+    texts.get(i - i % TextKind::ALL.len() + 1)?.tokens.last().copied()
 }
 
 /// Nodes that predict a completion's tokens, with the token each predicts. The first token of a

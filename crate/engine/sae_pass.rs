@@ -6,7 +6,9 @@ use super::nulls::LayerPools;
 use super::progress::Stage;
 use super::timeline::Timer;
 use crate::error::Result;
-use crate::metrics::{Keep, LayerInput, LayerMeasure, MOST_FEATURES, NullKey, TextKind, measure, nulls};
+use crate::metrics::{
+    Keep, LayerInput, LayerMeasure, MOST_FEATURES, NullKey, TextKind, TokenCosines, TokenNull, cosines, measure, nulls,
+};
 use crate::model::ops::{Active, ActiveRule, Compute, Linear, Op, Precision, Threshold, read_back};
 use crate::platform::{self, Clock};
 use crate::sae::{Encoder, Feature, Prepared, Rule, Sae};
@@ -120,6 +122,8 @@ pub(super) struct Row<'a> {
     pub(super) keep: Keep,
     /// What the nulls of its geometry are keyed by: sample and text; none where they are not wanted.
     pub(super) null: Option<(&'a str, TextKind)>,
+    /// The direction that its features are compared with, of norm 1, and what random rows have with it.
+    pub(super) token: Option<(&'a [f32], TokenNull)>,
 }
 
 /// Encodes, decodes and measures rows at one layer. A row whose numbers cannot be used gives a
@@ -197,12 +201,13 @@ pub(super) async fn measure_rows(
             .then(|| decoder.gather(measured.indices.iter().map(|&index| index as usize)).ok())??;
         let key = NullKey { seed: pools.seed, sample_id, text, layer };
         let of = (measured.activations.as_slice(), rows.data.as_slice());
-        nulls(key, geometry, of, (&pools.rows, &pools.random), pools.draws)
+        let token = all[i].token.map(|(token, null)| TokenCosines { cosines: cosines(&rows.data, token), null });
+        Some((nulls(key, geometry, of, (&pools.rows, &pools.random), pools.draws), token))
     });
     let measured = place_of.into_iter().zip(nulls).map(|(place, nulls)| {
         let mut measured = measured[place].clone();
         if let Ok(measured) = &mut measured {
-            measured.nulls = nulls;
+            (measured.nulls, measured.token_cosines) = nulls.unwrap_or_default();
         }
         measured
     });

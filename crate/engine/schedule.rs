@@ -3,7 +3,7 @@
 //! Built once and executed as it is by [`super::Analysis`]; `analyze --dry-run` and the page's plan
 //! show it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
 
 use super::options::{Batching, Options};
@@ -136,6 +136,11 @@ impl Schedule {
             sizes[*index] = trie.len();
         }
         sizes
+    }
+
+    /// The last tokens of all texts, each once, ascending.
+    pub(super) fn last_tokens(&self) -> BTreeSet<u32> {
+        self.tokenized.iter().flat_map(|t| &t.texts).filter_map(|text| text.last().copied()).collect()
     }
 
     /// The samples of a pass.

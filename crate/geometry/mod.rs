@@ -11,12 +11,12 @@
 
 mod angle;
 mod cloud;
-mod eights;
 mod gram;
 mod krylov;
 mod nulls;
 mod points;
 mod shape;
+mod sixteens;
 mod symmetric;
 mod tridiagonal;
 

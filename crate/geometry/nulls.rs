@@ -6,11 +6,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::cloud::RANK_TOLERANCE;
-use super::eights::Eight;
 use super::gram::gram;
 use super::points::Points;
 use super::shape::{eigenvalue_entropy, elongation, participation_ratio, sphericity};
+use super::sixteens::{RANK_TOLERANCE, Sixteen};
 use crate::platform::lanes::{Form, Task, Vector};
 use crate::random::{Stream, below, normal_pair};
 
@@ -117,11 +116,11 @@ pub fn standings(
     let weights: Vec<f64> = masses.iter().map(|&m| f64::from(m) / total).collect();
     let mut order: Vec<u32> = (0..pool.rows as u32).collect();
     let mut permuted = weights.clone();
-    let mut eight = Eight::new(n);
-    let mut found: Vec<[f64; SHAPES]> = Vec::with_capacity(draws.next_multiple_of(8));
-    let mut clouds = Clouds { rows: vec![[0; 8]; n], weights: vec![[0.0; 8]; n] };
+    let mut sixteen = Sixteen::new(n);
+    let mut found: Vec<[f64; SHAPES]> = Vec::with_capacity(draws.next_multiple_of(16));
+    let mut clouds = Clouds { rows: vec![[0; 16]; n], weights: vec![[0.0; 16]; n] };
     while found.len() < draws {
-        for lane in 0..8 {
+        for lane in 0..16 {
             match null {
                 Null::Rows(_) => {
                     // the first n of a shuffle, from whatever order the last one left
@@ -137,10 +136,10 @@ pub fn standings(
                 }
             }
             clouds.rows.iter_mut().zip(&order).for_each(|(to, from)| to[lane] = *from);
-            clouds.weights.iter_mut().zip(&permuted).for_each(|(to, from)| to[lane] = *from);
+            clouds.weights.iter_mut().zip(&permuted).for_each(|(to, from)| to[lane] = *from as f32);
         }
-        Form::best().run(Fill { clouds: &clouds, pool, eight: &mut eight });
-        for spectrum in eight.eigenvalues() {
+        Form::best().run(Fill { clouds: &clouds, pool, sixteen: &mut sixteen });
+        for spectrum in sixteen.eigenvalues() {
             let mut spectrum = spectrum.unwrap_or_default();
             let largest = spectrum.first().copied().unwrap_or_default();
             spectrum.truncate(spectrum.iter().take_while(|&&l| l > RANK_TOLERANCE * largest).count());
@@ -151,12 +150,12 @@ pub fn standings(
     std::array::from_fn(|shape| standing(observed[shape], found.iter().map(|draw| draw[shape])))
 }
 
-/// Eight clouds of n features.
+/// Sixteen clouds of n features.
 struct Clouds {
     /// Their rows in the pool, \[n\] by lane.
-    rows: Vec<[u32; 8]>,
+    rows: Vec<[u32; 16]>,
     /// Their weights, \[n\] by lane; they sum to 1.
-    weights: Vec<[f64; 8]>,
+    weights: Vec<[f32; 16]>,
 }
 
 /// Gram matrices of the weighted and centred clouds, of trace 1:
@@ -164,7 +163,7 @@ struct Clouds {
 struct Fill<'a> {
     clouds: &'a Clouds,
     pool: &'a Pool,
-    eight: &'a mut Eight,
+    sixteen: &'a mut Sixteen,
 }
 
 impl Task for Fill<'_> {
@@ -173,50 +172,50 @@ impl Task for Fill<'_> {
     #[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
     #[inline(always)]
     fn run<V: Vector, const R: usize, const C: usize, const T: usize>(self) {
-        let Self { clouds, pool, eight } = self;
+        let Self { clouds, pool, sixteen } = self;
         let n = clouds.weights.len();
-        let mut means = vec![[0.0; 8]; n];
+        let mut means = vec![[0.0; 16]; n];
         for i in 0..n {
-            let own: [&[f32]; 8] =
+            let own: [&[f32]; 16] =
                 std::array::from_fn(|lane| &pool.gram[clouds.rows[i][lane] as usize * pool.rows..][..pool.rows]);
             let weight = clouds.weights[i];
             let mut mean = means[i];
-            for (j, block) in eight.row(i).iter_mut().enumerate() {
+            for (j, block) in sixteen.row(i).iter_mut().enumerate() {
                 let column = clouds.rows[j];
-                let products: [f64; 8] = std::array::from_fn(|lane| f64::from(own[lane][column[lane] as usize]));
+                let products: [f32; 16] = std::array::from_fn(|lane| own[lane][column[lane] as usize]);
                 block.0 = products;
                 let other = clouds.weights[j];
                 if j < i {
-                    for lane in 0..8 {
+                    for lane in 0..16 {
                         mean[lane] += other[lane] * products[lane];
                         means[j][lane] += weight[lane] * products[lane];
                     }
                 } else {
-                    for lane in 0..8 {
+                    for lane in 0..16 {
                         mean[lane] += weight[lane] * products[lane];
                     }
                 }
             }
             means[i] = mean;
         }
-        let (mut centre, mut trace) = ([0.0; 8], [0.0; 8]);
+        let (mut centre, mut trace) = ([0.0_f32; 16], [0.0_f32; 16]);
         for (weight, mean) in clouds.weights.iter().zip(&means) {
-            for lane in 0..8 {
+            for lane in 0..16 {
                 centre[lane] += weight[lane] * mean[lane];
             }
         }
         for i in 0..n {
-            let own = eight.row(i)[i].0;
-            for lane in 0..8 {
+            let own = sixteen.row(i)[i].0;
+            for lane in 0..16 {
                 trace[lane] += clouds.weights[i][lane] * (own[lane] - 2.0 * means[i][lane] + centre[lane]);
             }
         }
-        let scale: [f64; 8] = std::array::from_fn(|lane| if trace[lane] > 0.0 { 1.0 / trace[lane] } else { 0.0 });
-        let roots: Vec<[f64; 8]> = clouds.weights.iter().map(|w| w.map(f64::sqrt)).collect();
+        let scale: [f32; 16] = std::array::from_fn(|lane| if trace[lane] > 0.0 { 1.0 / trace[lane] } else { 0.0 });
+        let roots: Vec<[f32; 16]> = clouds.weights.iter().map(|w| w.map(f32::sqrt)).collect();
         for i in 0..n {
             let (mean, root) = (means[i], roots[i]);
-            for (j, block) in eight.row(i).iter_mut().enumerate() {
-                for lane in 0..8 {
+            for (j, block) in sixteen.row(i).iter_mut().enumerate() {
+                for lane in 0..16 {
                     let centred = block.0[lane] - mean[lane] - means[j][lane] + centre[lane];
                     block.0[lane] = root[lane] * roots[j][lane] * scale[lane] * centred;
                 }
@@ -230,8 +229,8 @@ fn standing(observed: f64, draws: impl ExactSizeIterator<Item = f64> + Clone) ->
     let n = draws.len() as f64;
     let mean = draws.clone().sum::<f64>() / n;
     let spread = (draws.clone().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
-    // what rounding leaves is no spread
-    if spread.is_nan() || spread <= 1e-9 * mean.abs().max(observed.abs()) {
+    // what rounding leaves of f32 is no spread
+    if spread.is_nan() || spread <= 1e-5 * mean.abs().max(observed.abs()) {
         return None;
     }
     let as_large = draws.filter(|draw| *draw >= observed).count() as f64;
@@ -263,20 +262,20 @@ mod tests {
         let masses: Vec<f32> = (0..n).map(|i| 0.5 + i as f32).collect();
         let total: f64 = masses.iter().map(|&m| f64::from(m)).sum();
         let mut random = Random(5);
-        let mut clouds = Clouds { rows: vec![[0; 8]; n], weights: vec![[0.0; 8]; n] };
+        let mut clouds = Clouds { rows: vec![[0; 16]; n], weights: vec![[0.0; 16]; n] };
         let mut expected = Vec::new();
-        for lane in 0..8 {
+        for lane in 0..16 {
             let mut chosen: Vec<u32> = (0..40).collect();
             let keys = random.values(40);
             chosen.sort_by(|a, b| keys[*a as usize].total_cmp(&keys[*b as usize]));
             clouds.rows.iter_mut().zip(&chosen).for_each(|(to, from)| to[lane] = *from);
-            clouds.weights.iter_mut().zip(&masses).for_each(|(w, &m)| w[lane] = f64::from(m) / total);
+            clouds.weights.iter_mut().zip(&masses).for_each(|(w, &m)| w[lane] = (f64::from(m) / total) as f32);
             let own: Vec<f32> = chosen[..n].iter().flat_map(|&r| pool_rows[r as usize * d..][..d].to_vec()).collect();
             expected.push(observed(&own, &masses, d));
         }
-        let mut eight = Eight::new(n);
-        Form::best().run(Fill { clouds: &clouds, pool: &pool, eight: &mut eight });
-        for (spectrum, expected) in eight.eigenvalues().into_iter().zip(&expected) {
+        let mut sixteen = Sixteen::new(n);
+        Form::best().run(Fill { clouds: &clouds, pool: &pool, sixteen: &mut sixteen });
+        for (spectrum, expected) in sixteen.eigenvalues().into_iter().zip(&expected) {
             let mut spectrum = spectrum.unwrap();
             spectrum.pop();
             for (found, expected) in shapes(&spectrum).iter().zip(expected) {

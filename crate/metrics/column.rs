@@ -62,6 +62,8 @@ pub enum Family {
     Metrics,
     /// Where that stands among nulls.
     Nulls,
+    /// What is controlled for beside token counts: compared, and a member of no correction.
+    Controls,
     /// None: it is not compared.
     None,
 }

@@ -6,6 +6,7 @@ use super::norm::{SINK_MEDIANS, is_sink, residual_norm};
 use super::nulls::Nulls;
 use super::sparse;
 use super::text_kind::TextKind;
+use super::token_cosine::TokenCosines;
 use crate::error::{Error, Result};
 use crate::geometry::{
     Cloud, ShapeClass, eigenvalue_entropy, elongation, line_angle_degrees, participation_ratio, sphericity,
@@ -105,6 +106,8 @@ pub struct LayerMeasure {
     pub geometry: Option<GeometryMeasure>,
     /// Where the geometry stands among nulls, where they are drawn.
     pub nulls: Option<Nulls>,
+    /// Features beside the last token of the sample's fact, where nulls are drawn.
+    pub token_cosines: Option<TokenCosines>,
     /// Centroid and axis, where asked for.
     pub position: Option<Position>,
     /// x, where asked for, shape \[d\].
@@ -133,6 +136,7 @@ pub fn measure(input: &LayerInput, keep: Keep) -> Result<LayerMeasure> {
         energy: sparse::energy(input.activations),
         geometry: None,
         nulls: None,
+        token_cosines: None,
         position: None,
         x: keep.x.then(|| input.x.to_vec()),
         x_hat: keep.x_hat.then(|| input.x_hat.to_vec()),

@@ -23,6 +23,7 @@ mod sparse;
 mod table;
 mod text;
 mod text_kind;
+mod token_cosine;
 mod words;
 
 #[cfg(test)]
@@ -44,4 +45,5 @@ pub use sink::{SinkPass, sink_warnings};
 pub use table::table;
 pub use text::{SampleMeasure, TextMeasure};
 pub use text_kind::TextKind;
+pub use token_cosine::{Aligned, TokenCosines, TokenNull, cosines, token_null, unit};
 pub use words::{cell as markdown_cell, metric_tables, page_entries};

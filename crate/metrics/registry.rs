@@ -13,10 +13,12 @@ mod across;
 mod beyond;
 mod cloud;
 mod completion;
+mod controls;
 mod identity;
 mod nulls;
 mod origin;
 mod residual;
+mod token;
 mod tokens;
 
 use super::column::{Cell, Column, Direction, Form};
@@ -35,6 +37,8 @@ pub static GROUPS: &[Group] = &[
     completion::GROUP,
     residual::GROUP,
     nulls::GROUP,
+    token::GROUP,
+    controls::GROUP,
     origin::CLUSTERS,
     origin::GROUP,
 ];

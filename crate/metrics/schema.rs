@@ -28,6 +28,7 @@ mod tests {
                 "sample_id" | "domain" | "cluster" | "run_id" => Kind::Utf8,
                 name if name.ends_with("_shape_class") => Kind::Utf8,
                 name if name == "complexity" || name.ends_with("_l0_norm") => Kind::Int64,
+                name if name.starts_with("last_token_") => Kind::Int64,
                 name if name.starts_with("n_tokens_") || name.ends_with("_count") => Kind::Int64,
                 "prompt_is_sink" => Kind::Bool,
                 _ => Kind::Float64,

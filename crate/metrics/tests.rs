@@ -84,9 +84,12 @@ impl Golden {
         });
         TextMeasure {
             n_tokens: text.n_tokens,
+            last_token: 3,
+            last_token_rank: None,
             layers: layers.collect(),
             noisy: (kind != TextKind::Prompt).then(|| split(&text.noisy)),
             logprob: Some(text.logprob),
+            scored_tokens: 2,
         }
     }
 

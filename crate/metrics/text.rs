@@ -10,6 +10,10 @@ use super::text_kind::TextKind;
 pub struct TextMeasure {
     /// Token count, BOS included.
     pub n_tokens: usize,
+    /// The token that the text is read at.
+    pub last_token: u32,
+    /// How common that token is: see [`crate::model::TextTokenizer::ranks()`]; none where its tokenizer does not say.
+    pub last_token_rank: Option<u32>,
     /// One entry per SAE layer, in the run's layer order.
     pub layers: Vec<LayerMeasure>,
     /// Active features (index, activation) of x + noise at the first SAE layer, for `stability`;
@@ -17,6 +21,8 @@ pub struct TextMeasure {
     pub noisy: Option<(Vec<u32>, Vec<f32>)>,
     /// Σ log p of the completion's tokens given the prompt, in nats; none unless asked for.
     pub logprob: Option<f64>,
+    /// How many tokens that is the sum over.
+    pub scored_tokens: usize,
 }
 
 /// One sample: a triple of texts.

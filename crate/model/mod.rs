@@ -262,6 +262,18 @@ impl Model {
         Ok(x)
     }
 
+    /// Rows of the token embedding as they are stored, without scale or position.
+    ///
+    /// # Shapes
+    /// `[tokens, d_model]`
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] for a token outside the vocabulary; reading errors.
+    pub async fn token_rows(&self, tokens: &[u32]) -> Result<HostTensor> {
+        self.check_ids(tokens)?;
+        self.read_rows_once(&self.full_name(self.architecture.embedding().tokens), tokens).await
+    }
+
     /// Rows of a matrix in the order asked for, each distinct one read once, in file order.
     async fn read_rows_once(&self, name: &str, rows: &[u32]) -> Result<HostTensor> {
         let rows = rows.iter().map(|&row| row as usize);

@@ -4,6 +4,9 @@
 //! called where panics are caught, and only for what [`growth`] has found bounded.
 
 mod growth;
+mod rank;
+
+use std::collections::HashMap;
 
 use tokenizers::{ModelWrapper, Tokenizer};
 
@@ -173,6 +176,14 @@ impl TextTokenizer {
                 None => format!("<{id}>"),
             },
         }
+    }
+
+    /// How common these tokens are, by their ids: 0 for the commonest (letters, bytes and special tokens), else the
+    /// place of the merge that makes the token, from 1; of a unigram model, how many tokens have a higher score. `json`
+    /// is the tokenizer.json. Empty where it has neither merges nor scores.
+    pub fn ranks(&self, json: &[u8], ids: impl IntoIterator<Item = u32>) -> HashMap<u32, u32> {
+        let words = ids.into_iter().filter_map(|id| Some((id, self.inner.id_to_token(id)?)));
+        rank::ranks(json, &words.collect::<Vec<_>>())
     }
 
     /// Size of the vocabulary, added tokens included.

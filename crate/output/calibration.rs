@@ -204,6 +204,14 @@ pub struct Probed {
     pub floor: f64,
     /// Share of such labels (and the true ones) that reach the area.
     pub p: f64,
+    /// Share of such labels (and the true ones) with which the best layer's probe reaches it: corrected over the layers.
+    #[serde(default = "unknown")]
+    pub p_corrected: f64,
+}
+
+/// Of files that lack it: nothing is shown.
+fn unknown() -> f64 {
+    1.0
 }
 
 /// The probes of one layer.
@@ -234,7 +242,7 @@ pub struct Seen {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct PositiveControl {
-    /// `truth`, `language`.
+    /// `truth`, `language`, `register`.
     pub name: String,
     /// What they differ in, in words.
     pub what: String,

@@ -43,6 +43,7 @@ pub(crate) fn layer(layer: usize, features: &[(u32, f32)]) -> LayerMeasure {
         energy: 0.0,
         geometry: None,
         nulls: None,
+        token_cosines: None,
         position: None,
         x: None,
         x_hat: None,
@@ -50,7 +51,15 @@ pub(crate) fn layer(layer: usize, features: &[(u32, f32)]) -> LayerMeasure {
 }
 
 pub(crate) fn sample(id: &str, fact: Vec<LayerMeasure>) -> SampleMeasure {
-    let text = |layers| TextMeasure { n_tokens: 3, layers, noisy: None, logprob: None };
+    let text = |layers| TextMeasure {
+        n_tokens: 3,
+        last_token: 7,
+        last_token_rank: Some(2),
+        layers,
+        noisy: None,
+        logprob: None,
+        scored_tokens: 0,
+    };
     SampleMeasure {
         sample_id: id.into(),
         domain: "d".into(),

@@ -15,9 +15,12 @@ use crate::platform::{Bundled, Hub, Origin, Package, RemoteFile, Retry};
 
 mod bundled;
 mod http;
+mod labels;
 mod package;
 #[cfg(test)]
 mod tests;
+
+pub use labels::{cached_labels, fetch_labels};
 
 /// How far one file is.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +66,9 @@ pub enum Pip {
     Program(String),
 }
 
+/// The bucket of Neuronpedia's exports.
+const LABELS: &str = "https://neuronpedia-datasets.s3.us-east-1.amazonaws.com/v1";
+
 /// Where to fetch from and to. [`Settings::from_env`] for a user, by hand for tests.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -70,6 +76,8 @@ pub struct Settings {
     pub cache: PathBuf,
     /// The hub's address, without a slash at the end.
     pub endpoint: String,
+    /// Where Neuronpedia's exports are, without a slash at the end.
+    pub labels: String,
     /// The hub's token; never printed.
     pub token: Option<String>,
     /// Time without a new byte after which the hub is asked again.
@@ -87,18 +95,21 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The user's own: `SAESCOPE_CACHE`, `HF_ENDPOINT`, `HF_TOKEN` or the hub's token file.
+    /// The user's own: `SAESCOPE_CACHE`, `SAESCOPE_LABELS`, `HF_ENDPOINT`, `HF_TOKEN` or the hub's token file.
     ///
     /// # Errors
     /// As [`cache_dir`].
     pub fn from_env() -> Result<Self> {
-        let endpoint = std::env::var("HF_ENDPOINT").ok().filter(|s| !s.is_empty());
-        let endpoint = endpoint.unwrap_or_else(|| "https://huggingface.co".to_owned());
+        let address = |name: &str, usual: &str| {
+            let own = std::env::var(name).ok().filter(|s| !s.is_empty());
+            own.unwrap_or_else(|| usual.to_owned()).trim_end_matches('/').to_owned()
+        };
         let python = |name: &str| Pip::Python(name.to_owned());
         let program = |name: &str| Pip::Program(name.to_owned());
         Ok(Self {
             cache: cache_dir()?,
-            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            endpoint: address("HF_ENDPOINT", "https://huggingface.co"),
+            labels: address("SAESCOPE_LABELS", LABELS),
             token: token(),
             patience: Duration::from_secs(60),
             pip: vec![python("python3"), python("python"), program("pip3"), program("pip")],

@@ -162,7 +162,7 @@ fn saes(loaded: &Loaded, hashes: Vec<Vec<FileInfo>>) -> Vec<SaeInfo> {
 
 /// What comparisons are made with, and what classifiers say, as the manifest has it.
 pub(super) fn statistics(settings: Settings, classifiers: &[Classifier]) -> StatisticsInfo {
-    let Settings { seed, resamples, bound, clusters } = settings;
+    let Settings { seed, resamples, bound, clusters, by_domain: _ } = settings;
     let classifiers = classifiers.iter().map(classifier).collect();
     StatisticsInfo { seed, resamples, equivalence_bound: bound, clusters, classifiers }
 }

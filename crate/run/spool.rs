@@ -28,7 +28,7 @@ pub const SPOOL_FILE: &str = "unfinished.spool";
 pub const PART_FILE: &str = "part.spool";
 
 /// Version of the format.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Bytes before a frame's payload.
 const FRAME: usize = 12;
 /// No frame is longer: a sample of the widest dictionary known, fully active, takes a few MB.

@@ -5,6 +5,7 @@ use super::clusters::Clusters;
 use super::samples::Samples;
 use super::series::series;
 use crate::error::Result;
+use crate::metrics::Family;
 use crate::platform::par_map;
 
 /// How well numbers tell hallucinations from facts: `fact[i]` and `hall[i]` are of one sample, which is in the
@@ -16,13 +17,15 @@ pub fn paired_auroc(fact: &[f64], hall: &[f64], cluster: &[u32]) -> Option<Auroc
     auroc(fact, hall, &Clusters::new(cluster, &vec![0; cluster.len()]))
 }
 
-/// The area under the ROC curve of every metric over all samples (token counts among them, `*_diff` columns not),
+/// The area under the ROC curve of every metric over all samples (token counts among them, `*_diff` columns and other
+/// controls not),
 /// in the table's order, those that have none left out.
 ///
 /// # Errors
 /// [`crate::error::Error::Io`].
 pub fn metric_areas(samples: &Samples) -> Result<Vec<(String, Auroc)>> {
-    let asked: Vec<_> = series(&samples.columns).into_iter().filter(|series| series.difference_of.is_none()).collect();
+    let asked = series(&samples.columns).into_iter();
+    let asked: Vec<_> = asked.filter(|s| s.difference_of.is_none() && s.family != Family::Controls).collect();
     let of_metric = |i: usize| {
         let triples = asked[i].triples(samples)?;
         let rows: Vec<usize> = (0..samples.len()).filter(|&row| triples(row).is_some()).collect();

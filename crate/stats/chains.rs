@@ -44,7 +44,14 @@ pub struct TokenCounts {
 /// cycles of a length are taken out before longer ones are looked for. The list is in the order of
 /// each chain's first triple.
 pub fn closed_chains(counts: &[TokenCounts]) -> Vec<Vec<usize>> {
-    let mut chains: Vec<Vec<usize>> = strata(counts).iter().flat_map(|rows| chains_of(rows, counts)).collect();
+    closed_chains_within(counts, usize::MAX)
+}
+
+/// [`closed_chains`] that are found in so many steps along edges: for nodes that are as many as triples. Those of one
+/// and of two triples, which need no search, are all there.
+pub(super) fn closed_chains_within(counts: &[TokenCounts], mut steps: usize) -> Vec<Vec<usize>> {
+    let strata = strata(counts);
+    let mut chains: Vec<Vec<usize>> = strata.iter().flat_map(|rows| chains_of(rows, counts, &mut steps)).collect();
     chains.sort_unstable_by_key(|chain| chain.iter().min().copied());
     chains
 }
@@ -76,15 +83,20 @@ fn strata(counts: &[TokenCounts]) -> Vec<Vec<usize>> {
 }
 
 /// The closed chains of one stratum.
-fn chains_of(rows: &[usize], counts: &[TokenCounts]) -> Vec<Vec<usize>> {
+fn chains_of(rows: &[usize], counts: &[TokenCounts], steps: &mut usize) -> Vec<Vec<usize>> {
     let (equal, unequal): (Vec<usize>, Vec<usize>) = rows.iter().partition(|&&i| counts[i].fact == counts[i].hall);
     let mut chains: Vec<Vec<usize>> = equal.into_iter().map(|i| vec![i]).collect();
     let ends = |i: &usize| (counts[*i].fact - counts[*i].prompt, counts[*i].hall - counts[*i].prompt);
     let mut graph = Graph::new(unequal.iter().map(|i| (*i, ends(i))));
+    for start in 0..graph.next.len() {
+        while let Some(other) = graph.there_and_back(start) {
+            chains.push(graph.take(&[start, other]));
+        }
+    }
     // lengths that may lie on a cycle, by the size of the shortest: it can only grow as edges go
-    let mut starts: BTreeSet<(usize, usize)> = (0..graph.next.len()).map(|start| (2, start)).collect();
+    let mut starts: BTreeSet<(usize, usize)> = (0..graph.next.len()).map(|start| (3, start)).collect();
     while let Some((size, start)) = starts.pop_first() {
-        let Some(cycle) = graph.shortest_cycle(start) else { continue };
+        let Some(cycle) = graph.shortest_cycle(start, steps) else { continue };
         starts.insert((cycle.len(), start));
         if cycle.len() == size {
             chains.push(graph.take(&cycle));
@@ -116,13 +128,20 @@ impl Graph {
         graph
     }
 
+    /// The smallest length that an edge leads to from `start`, and another one back from.
+    fn there_and_back(&self, start: usize) -> Option<usize> {
+        self.next[start].iter().copied().find(|&other| self.next[other].contains(&start))
+    }
+
     /// Lengths along a shortest cycle through `start`, which stands first; breadth first, smaller
-    /// lengths before larger ones.
-    fn shortest_cycle(&self, start: usize) -> Option<Vec<usize>> {
+    /// lengths before larger ones. None, too, where the `steps` are used up.
+    fn shortest_cycle(&self, start: usize, steps: &mut usize) -> Option<Vec<usize>> {
+        *steps = steps.checked_sub(self.next.len() / 8)?;
         let mut previous = vec![None; self.next.len()];
         let mut queue = VecDeque::from([start]);
         while let Some(from) = queue.pop_front() {
             for &to in &self.next[from] {
+                *steps = steps.checked_sub(1)?;
                 if to == start {
                     let mut cycle = vec![from];
                     cycle.extend(std::iter::successors(previous[from], |&before: &usize| previous[before]));
@@ -203,6 +222,13 @@ mod tests {
     }
 
     #[test]
+    fn without_steps_there_are_the_chains_that_need_none() {
+        let counts = triples(5, &[(1, 2), (4, 4), (2, 3), (1, 2), (2, 1), (3, 1), (1, 9)]);
+        assert_eq!(closed_chains_within(&counts, 0), [vec![0, 4], vec![1]]);
+        assert_eq!(closed_chains_within(&counts, 1000), closed_chains(&counts));
+    }
+
+    #[test]
     fn domains_close_no_chain() {
         let mut counts = triples(3, &[(1, 2), (2, 1)]);
         counts[1].domain = 1;
@@ -235,7 +261,7 @@ mod tests {
             // what is left over closes no more chains within its strata
             for rows in strata(&counts) {
                 let left: Vec<usize> = rows.into_iter().filter(|i| !seen.contains(i)).collect();
-                prop_assert!(chains_of(&left, &counts).is_empty());
+                prop_assert!(chains_of(&left, &counts, &mut usize::MAX.clone()).is_empty());
             }
         }
     }

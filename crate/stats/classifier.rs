@@ -31,6 +31,11 @@ const TOLERANCE: f64 = 1e-3;
 /// Triples that take part at most: of more, every so many.
 pub const MOST_TRIPLES: usize = 2000;
 
+/// Activations of a layer that are in memory at most, 16 bytes each and nearly as much again for a fold. Of features that
+/// have more, those that are active in fewer samples are left out; an SAE that does not fit its model has
+/// thousands of features in every text.
+pub const MOST_ENTRIES: usize = 1 << 22;
+
 /// One classifier.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classifier {
@@ -150,7 +155,8 @@ pub(super) fn classifiers(
     let triple = |sample: usize| at[design.place.get(sample).copied().flatten()? as usize];
     let mut found = Vec::new();
     for &layer in layers {
-        let listed: Vec<Listed> = listed.iter().copied().filter(|one| one.layer == layer).collect();
+        let of_layer: Vec<Listed> = listed.iter().copied().filter(|one| one.layer == layer).collect();
+        let listed = most_active(of_layer, n as f64 / design.counts.len() as f64, MOST_ENTRIES);
         let pairs = gather(source, &listed, |sample| triple(sample).is_some())?;
         let columns = pairs.iter().map(|pairs| column(pairs, &triple)).collect();
         found.push(classifier("features", Some(layer), columns, &triples, design));
@@ -164,6 +170,24 @@ pub(super) fn classifiers(
         found.extend(column.map(|column| classifier(reads, None, vec![column], &triples, design)));
     }
     Ok(found)
+}
+
+/// The features that are active in the most samples, in their order, as many as have so many activations where a
+/// `share` of the samples takes part.
+fn most_active(mut listed: Vec<Listed>, share: f64, most: usize) -> Vec<Listed> {
+    // both sides of a sample may have it
+    let entries = |one: &Listed| (2.0 * share * one.samples as f64).ceil() as usize;
+    if listed.iter().map(entries).sum::<usize>() > most {
+        listed.sort_unstable_by_key(|one| (std::cmp::Reverse(one.samples), one.feature));
+        let mut sum = 0;
+        let fits = listed.iter().take_while(|one| {
+            sum += entries(one);
+            sum <= most
+        });
+        listed.truncate(fits.count());
+        listed.sort_unstable_by_key(|one| one.feature);
+    }
+    listed
 }
 
 /// A feature's entries: the fact of triple i is row 2 i, its hallucination the next.
@@ -234,21 +258,23 @@ fn classifier(
     design: &Design,
 ) -> Classifier {
     let n = triples.rows.len();
-    let folds = par_map(FOLDS, |this| Fold::new(&columns, &triples.fold, this));
     let unswapped = vec![false; n];
     let of = |run: usize| run.checked_sub(1).map_or(&unswapped, |swap| &triples.swaps[swap]);
     // a hallucination is what is to be told, and a swapped fact counts as one
     let label = |row: usize, swapped: &[bool]| (row % 2 == 1) != swapped[row / 2];
-    let fits = par_map((SWAPS + 1) * FOLDS, |i| {
-        let (fold, swapped) = (&folds[i % FOLDS], of(i / FOLDS));
-        let labels: Vec<bool> = fold.rows.iter().map(|&row| label(row, swapped)).collect();
-        let penalty = PENALTY_SHARE * largest_penalty(&fold.fitted, &labels);
-        let fit = fit(&fold.fitted, &labels, penalty, TOLERANCE);
-        (fit.kept(), fit.of_unscaled(&fold.centre, &fold.scale).scores(&columns, 2 * n))
-    });
+    // one fold after the other: a fold's columns are as large as all of them
+    let of_fold = |this: usize| {
+        let fold = Fold::new(&columns, &triples.fold, this);
+        par_map(SWAPS + 1, |run| {
+            let labels: Vec<bool> = fold.rows.iter().map(|&row| label(row, of(run))).collect();
+            let penalty = PENALTY_SHARE * largest_penalty(&fold.fitted, &labels);
+            let fit = fit(&fold.fitted, &labels, penalty, TOLERANCE);
+            (fit.kept(), fit.of_unscaled(&fold.centre, &fold.scale).scores(&columns, 2 * n))
+        })
+    };
+    let fits: Vec<Vec<(usize, Vec<f64>)>> = (0..FOLDS).map(of_fold).collect();
     let areas = par_map(SWAPS + 1, |run| {
-        let fits = &fits[run * FOLDS..(run + 1) * FOLDS];
-        let score = |row: usize| fits[triples.fold[row / 2]].1[row];
+        let score = |row: usize| fits[triples.fold[row / 2]][run].1[row];
         let swapped = of(run);
         let side = |hall: bool| (0..n).map(|i| score(2 * i + usize::from(hall != swapped[i]))).collect::<Vec<_>>();
         (side(false), side(true))
@@ -271,10 +297,29 @@ fn classifier(
         layer,
         n,
         columns: columns.len(),
-        kept: fits.iter().take(FOLDS).map(|(kept, _)| *kept as f64).sum::<f64>() / FOLDS as f64,
+        kept: fits.iter().filter_map(|of_fold| of_fold.first()).map(|(kept, _)| *kept as f64).sum::<f64>()
+            / FOLDS as f64,
         auroc: own,
         n_matched: triples.matched.len(),
         matched: auroc(&among(whole.0), &among(whole.1), &clusters_of(design, &matched_rows)),
         swapped,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_room_is_what_is_active_least() {
+        let listed: Vec<Listed> =
+            [7, 9, 2, 9, 5].iter().zip(0..).map(|(&samples, feature)| Listed { layer: 1, feature, samples }).collect();
+        let kept =
+            |share, most| most_active(listed.clone(), share, most).iter().map(|one| one.feature).collect::<Vec<u32>>();
+        assert_eq!(kept(1.0, 64), [0, 1, 2, 3, 4]);
+        assert_eq!(kept(1.0, 63), [0, 1, 3, 4]);
+        assert_eq!(kept(1.0, 49), [1, 3]);
+        assert_eq!(kept(0.5, 33), [0, 1, 2, 3, 4]);
+        assert_eq!(kept(1.0, 10), [0; 0]);
     }
 }

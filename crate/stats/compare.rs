@@ -6,6 +6,7 @@ use super::auroc::{Auroc, auroc};
 use super::bootstrap::Draws;
 use super::chains::{TokenCounts, closed_chains};
 use super::clusters::Clusters;
+use super::controls::{self, Control, Controlled};
 use super::effect::{cohens_dz, hedges_correction, mean, pearson, standard_deviation, varies};
 use super::equivalence::{Equivalence, equivalence};
 use super::grounds::Grounds;
@@ -16,9 +17,9 @@ use super::power::smallest_detectable_dz;
 use super::rank::wilcoxon_signed_rank;
 use super::resample::{sign_flip_p, stream};
 use super::samples::Samples;
-use super::series::{LENGTH, LIKELIHOOD, Series, Triple, series};
+use super::series::{LIKELIHOOD, Series, Triple, series};
 use super::settings::Settings;
-use super::verdict::{Verdict, verdict};
+use super::verdict::{Verdict, judge};
 use crate::error::Result;
 use crate::metrics::{Direction, Family, Table};
 use crate::platform::par_map;
@@ -92,6 +93,9 @@ pub struct Comparison {
     pub likely: Option<Adjusted>,
     /// q of its p over the domain's metrics.
     pub likely_q: Option<f64>,
+    /// The same with other things held equal, by [`Control::ALL`]; none where the run lacks what is needed, and in the
+    /// control's own row.
+    pub controls: [Option<Controlled>; Control::ALL.len()],
     /// Samples whose fact and hallucination have equally many tokens.
     pub n_equal: usize,
     /// Mean difference over those.
@@ -132,7 +136,9 @@ pub struct Comparison {
 /// flipped; chains that share one are joined, and errors are those of sums over clusters. So copies of a sample
 /// add nothing. Where a table has log-probabilities, every metric is also compared **at equal likelihood**: by
 /// the same chains, of triples whose facts and hallucinations are of the same grade of log-probability
-/// ([`super::LIKELIHOOD_GRADES`]); no verdict reads that.
+/// ([`super::LIKELIHOOD_GRADES`]); no verdict reads that. Where it says at which **tokens** texts are read, and how likely
+/// completions are by token, the same chains hold those equal, each with a verdict of its own by the same rule
+/// ([`Control`]).
 ///
 /// `n_tokens_prompt` is read where the table has it; without it, prompts count as equally long.
 ///
@@ -152,13 +158,16 @@ pub fn compare_samples(samples: &Samples, settings: impl Into<Settings>) -> Resu
     let Grounds { domains, domain_of, tokens } = &grounds;
     let logprobs = samples.numbers_of("logprob_fact")?.zip(samples.numbers_of("logprob_hall")?);
     let likelihoods = logprobs.map(|(fact, hall)| grades(domain_of, &fact, &hall));
+    let controls = Control::ALL.into_iter().map(|control| control.labels(samples, domain_of));
+    let controls: Vec<Option<Vec<Option<TokenCounts>>>> = controls.collect::<Result<_>>()?;
     let one_domain = domains.len() == 1;
     let mut groups: Vec<(&str, Vec<usize>)> = vec![(grounds.everything(), (0..samples.len()).collect())];
-    for domain in domains.iter().filter(|_| !one_domain) {
+    for domain in domains.iter().filter(|_| !one_domain && settings.by_domain) {
         let rows = (0..samples.len()).filter(|&sample| samples.domain(sample) == domain).collect();
         groups.push((domain, rows));
     }
-    let data = Data { samples, tokens, likelihoods: likelihoods.as_deref(), domain_of, settings };
+    let likelihoods = likelihoods.as_deref();
+    let data = Data { samples, tokens, likelihoods, controls: &controls, domain_of, settings };
 
     let all_series = series(&samples.columns);
     let groups: Vec<Group> = groups.iter().map(|(domain, rows)| Group::new(domain, rows, &data)).collect();
@@ -173,8 +182,8 @@ pub fn compare_samples(samples: &Samples, settings: impl Into<Settings>) -> Resu
     for _ in &groups {
         let mut group: Vec<Comparison> = by_metric.iter_mut().filter_map(Iterator::next).collect();
         add_q(&mut group, &all_series);
-        for comparison in &mut group {
-            comparison.verdict = verdict(comparison);
+        for (comparison, series) in group.iter_mut().zip(&all_series) {
+            judge(comparison, series.is_control());
         }
         comparisons.extend(group);
     }
@@ -187,6 +196,8 @@ struct Data<'a> {
     tokens: &'a [Option<TokenCounts>],
     /// Grades of log-probability, where they were measured.
     likelihoods: Option<&'a [Option<TokenCounts>]>,
+    /// Labels of the controls beside length, where the run has them.
+    controls: &'a [Option<Vec<Option<TokenCounts>>>],
     /// Numbers of their domains.
     domain_of: &'a [usize],
     settings: Settings,
@@ -217,6 +228,8 @@ struct Design {
     chains: Vec<Vec<usize>>,
     /// The same at equal likelihood.
     likely: Option<Vec<Vec<usize>>>,
+    /// The same with other things held equal, by [`Control::ALL`].
+    controls: Vec<Option<Vec<Vec<usize>>>>,
     detectable_dz: Option<f64>,
     chains_detectable_dz: Option<f64>,
 }
@@ -224,7 +237,7 @@ struct Design {
 impl Design {
     /// Of samples that have token counts.
     fn new(rows: &[usize], domain: &str, data: &Data) -> Self {
-        let Data { samples, tokens, likelihoods, domain_of, settings } = *data;
+        let Data { samples, tokens, likelihoods, controls, domain_of, settings } = *data;
         let counts: Vec<TokenCounts> = rows.iter().filter_map(|&row| tokens[row]).collect();
         let label = |&row: &usize| if settings.clusters { samples.cluster(row) } else { row as u32 };
         let labels: Vec<u32> = rows.iter().map(label).collect();
@@ -232,12 +245,12 @@ impl Design {
         let clusters = Clusters::new(&labels, &domains);
         let draws = Draws::new(&clusters, settings.resamples, stream("bootstrap", settings.seed, domain));
         let chains = clusters.joined(closed_chains(&counts));
-        let likely = likelihoods.map(|likelihoods| {
-            let (places, grades): (Vec<usize>, Vec<TokenCounts>) =
-                rows.iter().enumerate().filter_map(|(i, &row)| Some((i, likelihoods[row]?))).unzip();
-            let chains = closed_chains(&grades).into_iter();
-            clusters.joined(chains.map(|chain| chain.into_iter().map(|i| places[i]).collect()).collect())
-        });
+        let likely = likelihoods.map(|likelihoods| controls::chains(rows, likelihoods, &clusters, usize::MAX));
+        let chains_of = |(control, labels): (&Control, &Option<_>)| -> Option<Vec<Vec<usize>>> {
+            let labels: &Vec<Option<TokenCounts>> = labels.as_ref()?;
+            Some(controls::chains(rows, labels, &clusters, control.steps()))
+        };
+        let controls = Control::ALL.iter().zip(controls).map(chains_of).collect();
         let matched: BTreeSet<usize> = chains.iter().flatten().map(|&row| clusters.of(row)).collect();
         Self {
             detectable_dz: smallest_detectable_dz(clusters.len()),
@@ -247,6 +260,7 @@ impl Design {
             draws,
             chains,
             likely,
+            controls,
         }
     }
 }
@@ -287,6 +301,15 @@ fn one(series: &Series, values: &impl Fn(usize) -> Option<Triple>, group: &Group
     let signs = || stream("sign-flip", settings.seed, domain);
     let likely = design.likely.as_ref().filter(|_| series.asks_of() != LIKELIHOOD);
     let at_equal = |chains: &Vec<Vec<usize>>| adjust_for_length(&differences, chains, scale, &mut signs());
+    let controlled = |control: Control, chains: &Vec<Vec<usize>>| {
+        (series.asks_of() != control.name()).then(|| Controlled {
+            n_matched: chains.iter().map(Vec::len).sum(),
+            n_chains: chains.len(),
+            adjusted: tested.then(|| at_equal(chains)).flatten(),
+            q: None,
+            verdict: Verdict::Undecided,
+        })
+    };
     let spread = standard_deviation(&differences).filter(|_| tested);
     Comparison {
         metric: series.metric.clone(),
@@ -321,6 +344,7 @@ fn one(series: &Series, values: &impl Fn(usize) -> Option<Triple>, group: &Group
         n_likely_matched: likely.map(|chains| chains.iter().map(Vec::len).sum()),
         likely: likely.filter(|_| tested).and_then(at_equal),
         likely_q: None,
+        controls: std::array::from_fn(|i| controlled(Control::ALL[i], design.controls.get(i)?.as_ref()?)),
         n_equal: equal.values.len(),
         equal_diff: mean(&equal.values).filter(|_| equal.values.len() > 2),
         equal_p: (equal.values.len() > 2 && varies(&equal.values, scale))
@@ -357,8 +381,8 @@ fn equal_length(differences: &[f64], counts: &[TokenCounts], clusters: &Clusters
 /// q-values over one domain's metrics. A family is the metrics themselves, or the nulls of their geometry: token
 /// counts are the control, and a `*_diff` row asks its metric's question again and shares its answer.
 fn add_q(group: &mut [Comparison], series: &[Series]) {
-    let member = |i: usize| series[i].difference_of.is_none() && series[i].metric != LENGTH;
-    let family = |correct: fn(&[Option<f64>]) -> Vec<Option<f64>>, p: fn(&Comparison) -> Option<f64>| {
+    let member = |i: usize| series[i].difference_of.is_none() && !series[i].is_control();
+    let family = |correct: fn(&[Option<f64>]) -> Vec<Option<f64>>, p: &dyn Fn(&Comparison) -> Option<f64>| {
         let of = |family: Family| {
             let own = |i: usize| member(i) && series[i].family == family;
             correct(&group.iter().enumerate().map(|(i, c)| p(c).filter(|_| own(i))).collect::<Vec<_>>())
@@ -366,11 +390,13 @@ fn add_q(group: &mut [Comparison], series: &[Series]) {
         let (metrics, nulls) = (of(Family::Metrics), of(Family::Nulls));
         metrics.into_iter().zip(nulls).map(|(metric, null)| metric.or(null)).collect::<Vec<_>>()
     };
-    let raw = family(benjamini_hochberg, |c| c.p_permutation);
-    let raw_holm = family(holm, |c| c.p_permutation);
-    let adjusted = family(benjamini_hochberg, |c| Some(c.adjusted?.p));
-    let likely = family(benjamini_hochberg, |c| Some(c.likely?.p));
-    let equal = family(benjamini_hochberg, |c| c.equal_p);
+    let raw = family(benjamini_hochberg, &|c| c.p_permutation);
+    let raw_holm = family(holm, &|c| c.p_permutation);
+    let adjusted = family(benjamini_hochberg, &|c| Some(c.adjusted?.p));
+    let likely = family(benjamini_hochberg, &|c| Some(c.likely?.p));
+    let equal = family(benjamini_hochberg, &|c| c.equal_p);
+    let controls: [_; Control::ALL.len()] =
+        std::array::from_fn(|i| family(benjamini_hochberg, &|c| Some(c.controls[i]?.adjusted?.p)));
     for (i, comparison) in group.iter_mut().enumerate() {
         let asked = match &series[i].difference_of {
             Some(metric) => series.iter().position(|s| s.metric == *metric).unwrap_or(i),
@@ -381,5 +407,8 @@ fn add_q(group: &mut [Comparison], series: &[Series]) {
         comparison.adjusted_q = adjusted[asked];
         comparison.likely_q = likely[asked];
         comparison.equal_q = equal[asked];
+        for (control, q) in comparison.controls.iter_mut().zip(&controls) {
+            *control = control.map(|of| Controlled { q: q[asked], ..of });
+        }
     }
 }

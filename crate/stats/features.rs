@@ -290,7 +290,7 @@ fn add_q(rows: &mut [FeatureRow]) {
     for (i, tests) in tests.iter_mut().enumerate() {
         (tests.presence_q, tests.q, tests.adjusted_q) = (presence[i], activation[i], adjusted[i]);
         tests.verdict = Evidence {
-            is_length: false,
+            is_control: false,
             n_clusters: tests.n_clusters,
             mean_diff: Some(tests.mean_diff),
             q: tests.q,

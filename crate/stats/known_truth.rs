@@ -3,11 +3,12 @@
 //!     cargo test --release --package saescope known_truth -- --nocapture
 
 use super::compare::{ALPHA, Comparison, compare};
+use super::controls::Control;
 use super::resample::stream;
 use super::settings::Settings;
 use super::simulation::{integer, normal};
 use super::verdict::Verdict;
-use crate::metrics::{Cell, Column, Form, Kind, Table, TextKind};
+use crate::metrics::{Cell, Column, Family, Form, Kind, Table, TextKind};
 use crate::random::Stream;
 
 const SEEDS: u64 = 200;
@@ -19,6 +20,8 @@ struct Row {
     cluster: usize,
     tokens: [i64; 2],
     logprob: [f64; 2],
+    /// Last tokens, and their ranks.
+    last: [i64; 2],
     values: Vec<[f64; 2]>,
 }
 
@@ -30,17 +33,28 @@ impl Row {
             let fact = 3.0 * normal(random);
             [fact, fact + normal(random) + if i == 0 { dz } else { 0.0 }]
         };
-        Self { cluster, tokens: [8; 2], logprob: [-1.0; 2], values: (0..METRICS).map(|i| value(i, random)).collect() }
+        let last = [integer(random, 0, 20), integer(random, 0, 20)];
+        let values = (0..METRICS).map(|i| value(i, random)).collect();
+        Self { cluster, tokens: [8; 2], logprob: [-1.0; 2], last, values }
     }
 }
 
 fn table(rows: &[Row]) -> Table {
     let sides = [TextKind::Fact, TextKind::Hall];
     let mut columns = vec![Column::new("domain", Kind::Utf8), Column::new("cluster", Kind::Utf8)];
-    let names = ["n_tokens".to_owned(), "logprob".to_owned()].into_iter().chain((0..METRICS).map(|i| format!("m{i}")));
-    for name in names {
+    let controls = ["n_tokens", "logprob", "last_token", "last_token_rank", "logprob_per_token"].map(str::to_owned);
+    for name in controls.into_iter().chain((0..METRICS).map(|i| format!("m{i}"))) {
         let column = |text: TextKind| {
-            Column::new(format!("{name}_{}", text.short()), Kind::Float64).part(&*name, Form::Text(text))
+            let mut column =
+                Column::new(format!("{name}_{}", text.short()), Kind::Float64).part(&*name, Form::Text(text));
+            if let Some(part) = &mut column.part {
+                part.family = match name.as_str() {
+                    "last_token" => Family::None,
+                    "last_token_rank" | "logprob_per_token" => Family::Controls,
+                    _ => Family::Metrics,
+                };
+            }
+            column
         };
         columns.extend(sides.map(column));
     }
@@ -48,6 +62,10 @@ fn table(rows: &[Row]) -> Table {
         let mut cells = vec![Cell::Text("d".into()), Cell::Text(row.cluster.to_string())];
         cells.extend(row.tokens.map(|n| Cell::Float(n as f64)));
         cells.extend(row.logprob.map(Cell::Float));
+        // a token's rank is its number here
+        cells.extend(row.last.iter().chain(&row.last).map(|&token| Cell::Float(token as f64)));
+        let per_token = |side: usize| Cell::Float(row.logprob[side] / row.tokens[side] as f64);
+        cells.extend([per_token(0), per_token(1)]);
         cells.extend(row.values.iter().flatten().map(|&v| Cell::Float(v)));
         cells
     };
@@ -130,7 +148,7 @@ fn a_pure_length_effect_shows_raw_and_dies_in_both_controls() {
                 tokens.map(|n| base + (n as f64).ln() * 4.0 + normal(r))
             });
             let values = values.collect();
-            Row { cluster: i, tokens, logprob: [-1.0; 2], values }
+            Row { cluster: i, tokens, logprob: [-1.0; 2], last: [0; 2], values }
         };
         (0..200).map(|i| one(i, r)).collect()
     };
@@ -160,7 +178,7 @@ fn a_pure_effect_of_likelihood_dies_at_equal_likelihood() {
                 logprob.map(|l| base + of(l) + normal(r))
             });
             let values = values.collect();
-            Row { cluster: i, tokens: [8; 2], logprob, values }
+            Row { cluster: i, tokens: [8; 2], logprob, last: [0; 2], values }
         };
         (0..200).map(|i| one(i, r)).collect()
     };
@@ -176,6 +194,75 @@ fn a_pure_effect_of_likelihood_dies_at_equal_likelihood() {
     assert!(raw >= 0.95 && n >= 60, "{raw} {n}");
     // what is left within a grade is little
     assert!(matched <= 0.08, "{matched}");
+}
+
+/// What a control says of a metric.
+fn by(control: usize) -> impl Fn(&Comparison) -> Verdict {
+    move |c| c.controls[control].unwrap().verdict
+}
+
+#[test]
+fn without_an_effect_few_rows_survive_any_control() {
+    let found = simulate("no control", 0, |r| (0..200).map(|i| Row::plain(r, i, 0.0)).collect());
+    for (i, control) in Control::ALL.into_iter().enumerate() {
+        let survive = share(&found, |_| true, |c| by(i)(c) == Verdict::SurvivesLengthControl);
+        let chains = share(&found, |_| true, |c| c.controls[i].unwrap().adjusted.is_some());
+        println!(
+            "no effect, at {}: {:.2} % survive, control in {:.0} %",
+            control.what(),
+            100.0 * survive,
+            100.0 * chains
+        );
+        assert!(survive <= 0.05 && chains >= 0.95, "{control:?}: {survive} {chains}");
+    }
+    let found = simulate("control, planted", 0, |r| (0..200).map(|i| Row::plain(r, i, 0.5)).collect());
+    for i in 0..Control::ALL.len() {
+        let survive = share(&found, |m| m == 0, |c| by(i)(c) == Verdict::SurvivesLengthControl);
+        assert!(survive >= 0.9, "what is planted is there at {}: {survive}", Control::ALL[i].what());
+    }
+}
+
+#[test]
+fn an_effect_of_the_last_token_dies_where_it_is_held_equal() {
+    // hallucinations end on other tokens than facts, and every token has its own effect on every metric
+    let draw = |r: &mut Stream| {
+        let effects: Vec<Vec<f64>> = (0..METRICS).map(|_| (0..24).map(|_| normal(r)).collect()).collect();
+        let one = |i: usize, r: &mut Stream| {
+            let last = [integer(r, 0, 17), integer(r, 6, 23)];
+            let values = (0..METRICS).map(|m| {
+                let base = 2.0 * normal(r);
+                let slope = if m < METRICS / 2 { 0.25 } else { 0.0 };
+                last.map(|token| base + 3.0 * effects[m][token as usize] + slope * token as f64 + 0.3 * normal(r))
+            });
+            let values = values.collect();
+            Row { cluster: i, tokens: [8; 2], logprob: [-1.0; 2], last, values }
+        };
+        (0..300).map(|i| one(i, r)).collect()
+    };
+    let found = simulate("last token", 0, draw);
+    let raw = share(&found, |m| m < METRICS / 2, survives);
+    let same = share(&found, |_| true, |c| by(0)(c) == Verdict::SurvivesLengthControl);
+    let n =
+        found.iter().flatten().map(|c| c.controls[0].unwrap().n_matched).sum::<usize>() / (SEEDS as usize * METRICS);
+    println!(
+        "of the last token: {:.1} % survive length, {:.2} % its own control ({n} matched)",
+        100.0 * raw,
+        100.0 * same
+    );
+    assert!(raw >= 0.5 && same <= 0.05 && n >= 60, "{raw} {same} {n}");
+}
+
+#[test]
+fn where_no_token_ends_both_sides_there_is_no_control() {
+    let draw = |r: &mut Stream| {
+        let apart = |i: usize, r: &mut Stream| Row { last: [i as i64, 1000 + i as i64], ..Row::plain(r, i, 0.5) };
+        (0..100).map(|i| apart(i, r)).collect()
+    };
+    for c in simulate("apart", 0, draw).iter().flatten() {
+        let of = c.controls[0].unwrap();
+        assert_eq!((of.n_matched, of.n_chains, of.adjusted), (0, 0, None));
+        assert!(!matches!(of.verdict, Verdict::SurvivesLengthControl | Verdict::ExplainedByLength), "{:?}", of.verdict);
+    }
 }
 
 #[test]

@@ -28,6 +28,11 @@ pub(super) struct Series {
 }
 
 impl Series {
+    /// Whether it is what is controlled for: token counts, and the controls beside them.
+    pub fn is_control(&self) -> bool {
+        self.metric == LENGTH || self.family == Family::Controls
+    }
+
     /// The metric whose question it asks.
     pub fn asks_of(&self) -> &str {
         self.difference_of.as_ref().unwrap_or(&self.metric)

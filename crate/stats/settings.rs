@@ -17,11 +17,13 @@ pub struct Settings {
     /// Whether samples of one cluster are resampled, and their signs flipped, together. Without, every sample
     /// counts as independent of the others.
     pub clusters: bool,
+    /// Whether each domain has rows of its own, beside those of all samples.
+    pub by_domain: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { seed: 0, resamples: RESAMPLES, bound: EQUIVALENCE_BOUND, clusters: true }
+        Self { seed: 0, resamples: RESAMPLES, bound: EQUIVALENCE_BOUND, clusters: true, by_domain: true }
     }
 }
 

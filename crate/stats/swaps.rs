@@ -18,7 +18,7 @@ use super::length::{Adjusted, MIN_CHAINS, chain_sums};
 use super::multiple::benjamini_hochberg;
 use super::resample::{Patterns, Reached, stream};
 use super::samples::Samples;
-use super::series::{LENGTH, Series, series};
+use super::series::{Series, series};
 use super::verdict::{Evidence, Verdict};
 use crate::error::Result;
 use crate::metrics::Family;
@@ -91,7 +91,7 @@ pub fn swapped(samples: &Samples, settings: &SwapSettings) -> Result<Swapped> {
     let taken = taken(samples.len(), settings, label);
     let asked: Vec<Series> = series(&samples.columns)
         .into_iter()
-        .filter(|series| series.difference_of.is_none() && series.metric != LENGTH)
+        .filter(|series| series.difference_of.is_none() && !series.is_control())
         .collect();
     // metrics that the same samples have are looked at together
     let mut designs: Vec<(Vec<usize>, Vec<usize>)> = Vec::new();
@@ -327,7 +327,7 @@ fn outcomes(found: &[&[Found]], families: &[Family], effects: usize) -> Vec<Vec<
 
 fn judged(found: &Found, q: Option<f64>, equal_q: Option<f64>) -> Outcome {
     let evidence = Evidence {
-        is_length: false,
+        is_control: false,
         n_clusters: found.n_clusters,
         mean_diff: found.difference,
         q,

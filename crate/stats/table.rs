@@ -4,7 +4,7 @@ use super::compare::Comparison;
 use crate::metrics::{Cell, Column, Kind, Table};
 
 /// A column of `stats.parquet`, or of another table of rows `R`, said once.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub struct StatColumn<R = Comparison> {
     /// Name as it stands in the file.
     pub name: &'static str,
@@ -19,6 +19,15 @@ pub struct StatColumn<R = Comparison> {
     /// Its cell in a row.
     pub(super) cell: fn(&R) -> Cell,
 }
+
+// not derived: rows need not be copied for it
+impl<R> Clone for StatColumn<R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for StatColumn<R> {}
 
 pub(super) const fn text<R>(name: &'static str, meaning: &'static str, cell: fn(&R) -> Cell) -> StatColumn<R> {
     StatColumn { name, kind: Kind::Utf8, null: None, unit: "", meaning, cell }
@@ -51,6 +60,77 @@ const NO_LOGPROB: &str = "log-probabilities were not measured, or the row is the
 const FEW_LIKELY: &str = "log-probabilities were not measured, the row is theirs, or there are too few chains";
 const FEW_EQUAL: &str = "there are fewer than three such samples";
 const EQUAL_UNTESTED: &str = "there are fewer than three such samples, or their differences do not vary";
+
+/// The columns of a control beside length: how many triples it rests on, the difference with it held equal, and what
+/// the row amounts to by it.
+macro_rules! control {
+    ($at:literal, $name:literal, $equal:literal, $lacks:literal) => {{
+        const LACKS: &str = concat!($lacks, ", or the row is that of it");
+        const FEW: &str =
+            concat!($lacks, ", the row is that of it, the differences do not vary, or there are too few chains");
+        const NO_Q: &str = concat!($lacks, ", there are too few chains, or the row is that of a control");
+        [
+            StatColumn {
+                name: concat!("n_", $name, "_matched"),
+                kind: Kind::Int64,
+                null: Some(LACKS),
+                unit: "samples",
+                meaning: concat!("Triples in closed chains of ", $equal),
+                cell: |c| c.controls[$at].map_or(Cell::Null, |of| Cell::count(of.n_matched)),
+            },
+            number(
+                concat!($name, "_adjusted_diff"),
+                "metric",
+                FEW,
+                concat!("Mean difference over those: the one at ", $equal),
+                |c| c.controls[$at].and_then(|of| of.adjusted).map(|a| a.difference).into(),
+            ),
+            number(concat!($name, "_adjusted_ci_low"), "metric", FEW, "Lower end of its 95 % interval", |c| {
+                c.controls[$at].and_then(|of| of.adjusted?.interval).map(|i| i.0).into()
+            }),
+            number(concat!($name, "_adjusted_ci_high"), "metric", FEW, "Upper end of its 95 % interval", |c| {
+                c.controls[$at].and_then(|of| of.adjusted?.interval).map(|i| i.1).into()
+            }),
+            number(
+                concat!($name, "_adjusted_p"),
+                "probability",
+                FEW,
+                "Sign-flip test of it over chains, two-sided",
+                |c| c.controls[$at].and_then(|of| of.adjusted).map(|a| a.p).into(),
+            ),
+            number(
+                concat!($name, "_adjusted_q"),
+                "false-discovery rate",
+                NO_Q,
+                concat!("Benjamini–Hochberg q of `", $name, "_adjusted_p` over the domain's metrics"),
+                |c| c.controls[$at].and_then(|of| of.q).into(),
+            ),
+            StatColumn {
+                name: concat!($name, "_verdict"),
+                kind: Kind::Utf8,
+                null: Some(LACKS),
+                unit: "",
+                meaning: concat!("What the row amounts to at ", $equal, ", by the rule of `verdict`"),
+                cell: |c| c.controls[$at].map_or(Cell::Null, |of| Cell::Text(of.verdict.of_control().into())),
+            },
+        ]
+    }};
+}
+
+const LAST_TOKEN: [StatColumn; 7] =
+    control!(0, "last_token", "equal last tokens", "the run's last tokens are not known");
+const LAST_TOKEN_RANK: [StatColumn; 7] = control!(
+    1,
+    "last_token_rank",
+    "equally common last tokens, by sixteen grades of their rank",
+    "the tokenizer has no ranks"
+);
+const LOGPROB_PER_TOKEN: [StatColumn; 7] = control!(
+    2,
+    "logprob_per_token",
+    "equal log-probability per token, by sixteen grades of it",
+    "log-probabilities were not measured"
+);
 
 /// The columns of `stats.parquet`, in file order.
 pub static STAT_COLUMNS: &[StatColumn] = &[
@@ -255,6 +335,27 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
         "Benjamini–Hochberg q of `logprob_adjusted_p` over the domain's metrics",
         |c| c.likely_q.into(),
     ),
+    LAST_TOKEN[0],
+    LAST_TOKEN[1],
+    LAST_TOKEN[2],
+    LAST_TOKEN[3],
+    LAST_TOKEN[4],
+    LAST_TOKEN[5],
+    LAST_TOKEN[6],
+    LAST_TOKEN_RANK[0],
+    LAST_TOKEN_RANK[1],
+    LAST_TOKEN_RANK[2],
+    LAST_TOKEN_RANK[3],
+    LAST_TOKEN_RANK[4],
+    LAST_TOKEN_RANK[5],
+    LAST_TOKEN_RANK[6],
+    LOGPROB_PER_TOKEN[0],
+    LOGPROB_PER_TOKEN[1],
+    LOGPROB_PER_TOKEN[2],
+    LOGPROB_PER_TOKEN[3],
+    LOGPROB_PER_TOKEN[4],
+    LOGPROB_PER_TOKEN[5],
+    LOGPROB_PER_TOKEN[6],
     count(
         "n_equal_length",
         "samples",

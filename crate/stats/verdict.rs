@@ -1,8 +1,8 @@
 //! What a comparison amounts to: the one place where that is decided.
 
 use super::compare::{ALPHA, Comparison};
+use super::controls::Controlled;
 use super::length::Adjusted;
-use super::series::LENGTH;
 
 /// What a comparison amounts to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ pub enum Verdict {
     ExplainedByLength,
     /// There is a difference at equal length (q ≤ 0.05).
     SurvivesLengthControl,
-    /// The row is the token count itself.
+    /// The row is the token count itself, or another thing that is controlled for.
     Control,
 }
 
@@ -40,6 +40,16 @@ impl Verdict {
         }
     }
 
+    /// The same of a control beside length: what length is not there for has a name without it.
+    pub fn of_control(self) -> &'static str {
+        match self {
+            Self::NoLengthControl => "no_control",
+            Self::ExplainedByLength => "explained",
+            Self::SurvivesLengthControl => "survives",
+            other => other.as_str(),
+        }
+    }
+
     /// `survives_length_control`: null where there is nothing to judge by.
     pub fn survives(self) -> Option<bool> {
         match self {
@@ -53,8 +63,8 @@ impl Verdict {
 /// What a verdict rests on.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Evidence {
-    /// The row is the token count itself.
-    pub is_length: bool,
+    /// The row is the token count itself, or another control.
+    pub is_control: bool,
     pub n_clusters: usize,
     pub mean_diff: Option<f64>,
     /// q of the raw difference.
@@ -73,7 +83,7 @@ impl Evidence {
 
     /// The rule of [`super::compare()`].
     pub fn verdict(&self) -> Verdict {
-        if self.is_length {
+        if self.is_control {
             return Verdict::Control;
         }
         let Some(difference) = self.mean_diff.filter(|_| self.n_clusters > 2) else { return Verdict::TooFewSamples };
@@ -94,15 +104,20 @@ impl Evidence {
     }
 }
 
-/// The verdict of a row, from its numbers.
-pub(super) fn verdict(c: &Comparison) -> Verdict {
-    let evidence = Evidence {
-        is_length: c.metric == LENGTH,
+/// The verdict of a row, from its numbers, and those by the controls beside length. `is_control` says whether it is the
+/// row of one.
+pub(super) fn judge(c: &mut Comparison, is_control: bool) {
+    let evidence = |at_equal| Evidence {
+        is_control,
         n_clusters: c.n_clusters,
         mean_diff: c.mean_diff,
         q: c.q_value,
-        at_equal: c.adjusted.zip(c.adjusted_q),
+        at_equal,
         equivalence_p: c.equivalence.map(|e| e.p),
     };
-    evidence.verdict()
+    let verdict = evidence(c.adjusted.zip(c.adjusted_q)).verdict();
+    let controls = c
+        .controls
+        .map(|control| control.map(|of| Controlled { verdict: evidence(of.adjusted.zip(of.q)).verdict(), ..of }));
+    (c.verdict, c.controls) = (verdict, controls);
 }

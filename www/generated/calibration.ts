@@ -148,7 +148,7 @@ export type PlantedMetric = {
 
 /** Pairs that differ in what the model represents. */
 export type PositiveControl = {
-  /** `truth`, `language`. */
+  /** `truth`, `language`, `register`. */
   name: string,
   /** What they differ in, in words. */
   what: string,
@@ -188,6 +188,8 @@ export type Probed = {
   floor: number,
   /** Share of such labels (and the true ones) that reach the area. */
   p: number,
+  /** Share of such labels (and the true ones) with which the best layer's probe reaches it: corrected over the layers. */
+  p_corrected: number,
 };
 
 /** The probes of one layer. */

@@ -15,7 +15,7 @@ export const HOW =
   "What the instrument says where the truth is known: this run’s own numbers with fact and hallucination swapped at random, effects of known size planted there, pairs that differ in length alone, and built-in pairs that do differ in what the model represents.";
 
 const FAMILIES: Record<TestFamily, string> = { metrics: "metrics", nulls: "z-scores against nulls" };
-const SETS: Record<string, string> = { truth: "True and false statements", language: "Two languages" };
+const SETS: Record<string, string> = { truth: "True and false statements", language: "Two languages", register: "Two registers" };
 /** With fewer there is no length control (crate/stats/length.rs). */
 const FEWEST_CHAINS = 6;
 const OWN = "This run’s own pairs";
@@ -70,7 +70,7 @@ function ceilingWords(of: Ceiling): string {
 function bestProbe(layers: readonly ProbedLayer[], of: "residual" | "features"): string {
   const all = layers.flatMap((layer) => (layer[of] ? [{ layer: layer.layer, probed: layer[of] as Probed }] : []));
   const best = all.sort((a, b) => b.probed.auroc - a.probed.auroc)[0];
-  return best === undefined ? "nothing" : `AUROC ${number(best.probed.auroc)} at layer ${best.layer} (p ${probability(best.probed.p)})`;
+  return best === undefined ? "nothing" : `AUROC ${number(best.probed.auroc)} at layer ${best.layer} (p ${probability(best.probed.p_corrected)} over layers)`;
 }
 
 const areaWords = (of: MetricArea) => `AUROC ${number(of.auroc)} (${nameInWords(of.metric)})`;

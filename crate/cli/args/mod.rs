@@ -112,7 +112,9 @@ Examples:
     #[command(after_help = "\
 Examples:
   saescope fetch smollm2-135m-instruct
-  HF_TOKEN=... saescope fetch gemma-2-2b")]
+  HF_TOKEN=... saescope fetch gemma-2-2b
+  saescope fetch gemma-2-2b --labels              what its SAEs' features stand for, by Neuronpedia
+  saescope fetch gpt2-small/3-res-jb --labels     the same of one dictionary")]
     Fetch(Fetch),
     /// Quantise a model and write it as a GGUF file, which every command reads like any other.
     #[command(after_help = "\
@@ -268,7 +270,8 @@ pub struct Inspect {
     /// Also show the likeliest next tokens (runs the whole model).
     #[arg(long)]
     pub logprob: bool,
-    /// What features stand for: an export of explanations from Neuronpedia (JSON Lines, plain or gzipped).
+    /// What features stand for: an export of explanations from Neuronpedia (JSON Lines, plain or gzipped); without it
+    /// what `saescope fetch NAME --labels` has fetched.
     #[arg(long, value_name = "FILE")]
     pub labels: Vec<PathBuf>,
 }
@@ -301,8 +304,11 @@ pub struct Health {
 /// `fetch`
 #[derive(Debug, Args)]
 pub struct Fetch {
-    /// A name that `saescope models` lists.
+    /// A name that `saescope models` lists; with --labels a dictionary's name on Neuronpedia, too.
     pub name: String,
+    /// Fetch what Neuronpedia says of its SAEs' features in place of the model: `inspect` and `report` show it then.
+    #[arg(long)]
+    pub labels: bool,
     /// Hash the files anew; else the hash of a file that has not changed since is remembered.
     #[arg(long)]
     pub rehash: bool,

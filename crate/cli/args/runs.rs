@@ -173,7 +173,8 @@ pub struct Report {
     /// Folder of a finished run.
     #[arg(value_name = "RUN")]
     pub run: PathBuf,
-    /// What features stand for: an export of explanations from Neuronpedia (JSON Lines, plain or gzipped).
+    /// What features stand for: an export of explanations from Neuronpedia (JSON Lines, plain or gzipped); without it
+    /// what `saescope fetch NAME --labels` has fetched.
     #[arg(long, value_name = "FILE")]
     pub labels: Vec<PathBuf>,
     /// Also show which tokens the features in its tables promote: reads the run's model, which is the one that

@@ -144,7 +144,11 @@ fn best_probe(layers: &[ProbedLayer], of: fn(&ProbedLayer) -> Option<&Probed>) -
     let best = layers.iter().filter_map(|layer| Some((layer.layer, of(layer)?)));
     match best.max_by(|a, b| a.1.auroc.total_cmp(&b.1.auroc)) {
         Some((layer, of)) => {
-            format!("AUROC {} at layer {layer} (p {:.3})", number(of.auroc, of.low.zip(of.high)), of.p)
+            format!(
+                "AUROC {} at layer {layer} (p {:.3} over layers)",
+                number(of.auroc, of.low.zip(of.high)),
+                of.p_corrected
+            )
         }
         None => "none".to_owned(),
     }

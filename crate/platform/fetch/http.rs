@@ -24,7 +24,10 @@ enum Stop {
 
 /// One file on its way.
 struct Job<'a> {
-    hub: &'a Hub,
+    /// The repository that it is of; none where it is of another server, which gets no token.
+    hub: Option<&'a Hub>,
+    /// More bytes are not taken.
+    most: u64,
     file: &'a RemoteFile,
     url: String,
     target: &'a Path,
@@ -45,51 +48,79 @@ pub(super) fn download(
     let url = format!("{}/{}/resolve/{revision}/{}", settings.endpoint, hub.repo, file.path);
     let part = part_of(target);
     let etag = part.with_added_extension("etag");
-    let job = Job { hub, file, url, target, part: &part, etag: &etag, settings };
+    let job = Job { hub: Some(hub), most: u64::MAX, file, url, target, part: &part, etag: &etag, settings };
     if hub.revision.is_none() && file.sha256.is_none() {
         // `main` may have moved since: two halves of two files could not be told from one
         let _ = std::fs::remove_file(&part);
     }
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .redirect_auth_headers(RedirectAuthHeaders::SameHost)
-        .user_agent(concat!("saescope/", env!("CARGO_PKG_VERSION")))
-        .timeout_connect(Some(Duration::from_secs(30)))
-        .timeout_recv_response(Some(settings.patience))
-        .timeout_per_read(Some(settings.patience))
-        .build()
-        .into();
-    let mut tries = settings.retry.begin();
-    // what was thrown away and comes again is nothing new: a server that changes its mind each time has an end
-    let mut most = job.have();
-    loop {
-        match job.attempt(&agent, progress) {
-            Ok(()) => {
-                let done = finish(&job.url, job.part, target, file);
-                // of a part that is no more
-                let _ = std::fs::remove_file(job.etag);
-                return done;
-            }
-            Err(Stop::Fatal(error)) => return Err(error),
-            Err(Stop::Again(reason)) => {
-                let progressed = job.have() > most;
-                most = most.max(job.have());
-                let Some(pause) = tries.failed(progressed) else {
-                    return Err(Error::io(
-                        &job.url,
-                        "fetch",
-                        std::io::Error::other(format!("{reason} ({} attempts without a new byte)", tries.failures())),
-                        format!("run the command again, it goes on where it stopped; {}", job.by_hand()),
-                    ));
-                };
-                tracing::info!("{}: {reason}; trying again", job.url);
-                std::thread::sleep(pause);
-            }
-        }
+    job.run(progress)
+}
+
+/// Fetches the file at this address, of at most so many bytes, from a server that is no hub: it gets no token, and
+/// what it may change at any time is gone on with only where it has an entity tag.
+pub(super) fn download_from(
+    url: String,
+    most: u64,
+    file: &RemoteFile,
+    target: &Path,
+    settings: &Settings,
+    progress: OnProgress<'_>,
+) -> Result<()> {
+    let part = part_of(target);
+    let etag = part.with_added_extension("etag");
+    let job = Job { hub: None, most, file, url, target, part: &part, etag: &etag, settings };
+    if job.etag_of_part().is_none() {
+        let _ = std::fs::remove_file(&part);
     }
+    job.run(progress)
 }
 
 impl Job<'_> {
+    /// All attempts.
+    fn run(&self, progress: OnProgress<'_>) -> Result<()> {
+        let Self { settings, target, file, .. } = *self;
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .redirect_auth_headers(RedirectAuthHeaders::SameHost)
+            .user_agent(concat!("saescope/", env!("CARGO_PKG_VERSION")))
+            .timeout_connect(Some(Duration::from_secs(30)))
+            .timeout_recv_response(Some(settings.patience))
+            .timeout_per_read(Some(settings.patience))
+            .build()
+            .into();
+        let mut tries = settings.retry.begin();
+        // what was thrown away and comes again is nothing new: a server that changes its mind each time has an end
+        let mut most = self.have();
+        loop {
+            match self.attempt(&agent, progress) {
+                Ok(()) => {
+                    let done = finish(&self.url, self.part, target, file);
+                    // of a part that is no more
+                    let _ = std::fs::remove_file(self.etag);
+                    return done;
+                }
+                Err(Stop::Fatal(error)) => return Err(error),
+                Err(Stop::Again(reason)) => {
+                    let progressed = self.have() > most;
+                    most = most.max(self.have());
+                    let Some(pause) = tries.failed(progressed) else {
+                        return Err(Error::io(
+                            &self.url,
+                            "fetch",
+                            std::io::Error::other(format!(
+                                "{reason} ({} attempts without a new byte)",
+                                tries.failures()
+                            )),
+                            format!("run the command again, it goes on where it stopped; {}", self.by_hand()),
+                        ));
+                    };
+                    tracing::info!("{}: {reason}; trying again", self.url);
+                    std::thread::sleep(pause);
+                }
+            }
+        }
+    }
+
     /// Bytes of the `.part`.
     fn have(&self) -> u64 {
         self.part.metadata().map_or(0, |meta| meta.len())
@@ -105,7 +136,7 @@ impl Job<'_> {
             return Ok(());
         }
         let mut request = agent.get(&self.url).header("Accept-Encoding", "identity");
-        if let Some(token) = &self.settings.token {
+        if let (Some(token), Some(_)) = (&self.settings.token, self.hub) {
             request = request.header("Authorization", format!("Bearer {token}"));
         }
         let known = self.etag_of_part();
@@ -155,6 +186,10 @@ impl Job<'_> {
                 "the file at the source has changed",
             )));
         }
+        if let Some(found) = total.filter(|found| *found > self.most) {
+            self.discard()?;
+            return Err(self.too_long(found));
+        }
         if start == 0 {
             self.begin(etag)?;
         }
@@ -178,6 +213,10 @@ impl Job<'_> {
         loop {
             match body.read(&mut buffer) {
                 Ok(0) => break,
+                Ok(n) if done + n as u64 > self.most => {
+                    self.discard()?;
+                    return Err(self.too_long(done + n as u64));
+                }
                 Ok(n) => {
                     out.write_all(&buffer[..n]).map_err(disk)?;
                     done += n as u64;
@@ -216,6 +255,12 @@ impl Job<'_> {
         self.begin(None)
     }
 
+    fn too_long(&self, found: u64) -> Stop {
+        let hint = "is it the file that was meant?";
+        let (expected, found) = (format!("at most {} bytes", self.most), format!("{found} bytes"));
+        Stop::Fatal(Error::mismatch(format!("size of {}", self.url), expected, found, hint))
+    }
+
     /// No HTTP answer came.
     fn no_answer(&self, error: ureq::Error) -> Stop {
         if matches!(error, ureq::Error::TooManyRedirects | ureq::Error::RedirectFailed) {
@@ -230,7 +275,10 @@ impl Job<'_> {
                 &self.url,
                 "fetch",
                 std::io::Error::other(text),
-                format!("there seems to be no network (or HF_ENDPOINT is wrong); {}", self.by_hand()),
+                match self.hub {
+                    Some(_) => format!("there seems to be no network (or HF_ENDPOINT is wrong); {}", self.by_hand()),
+                    None => format!("there seems to be no network; {}", self.by_hand()),
+                },
             ));
         }
         Stop::Again(text)
@@ -243,12 +291,14 @@ impl Job<'_> {
         let fatal = |kind, hint: String| {
             Stop::Fatal(Error::io(&self.url, "fetch", std::io::Error::new(kind, text.clone()), hint))
         };
-        match status {
-            401 | 403 => {
-                let page = format!("https://huggingface.co/{}", self.hub.repo);
+        match (status, self.hub) {
+            // a public bucket says 403 of what it does not have
+            (401 | 403 | 404 | 410, None) => fatal(std::io::ErrorKind::NotFound, self.by_hand()),
+            (401 | 403, Some(hub)) => {
+                let page = format!("https://huggingface.co/{}", hub.repo);
                 let have =
                     if self.settings.token.is_some() { "the token in use is not enough" } else { "no token is set" };
-                let gated = if self.hub.gated {
+                let gated = if hub.gated {
                     format!("its licence has to be accepted once at {page}")
                 } else {
                     format!("see whether {page} exists and is open to you")
@@ -260,14 +310,14 @@ impl Job<'_> {
                     ),
                 )
             }
-            404 | 410 => fatal(
+            (404 | 410, _) => fatal(
                 std::io::ErrorKind::NotFound,
                 format!(
                     "the repository, revision or path has moved; if you have the file, put it at {}",
                     self.target.display()
                 ),
             ),
-            408 | 429 | 500.. => Stop::Again(text),
+            (408 | 429 | 500.., _) => Stop::Again(text),
             _ => fatal(std::io::ErrorKind::Other, self.by_hand()),
         }
     }

@@ -1,4 +1,5 @@
 mod faults;
+mod labels;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
@@ -86,6 +87,7 @@ fn settings(cache: &Path, endpoint: &str) -> Settings {
     Settings {
         cache: cache.to_owned(),
         endpoint: endpoint.to_owned(),
+        labels: format!("{endpoint}/v1"),
         token: None,
         patience: Duration::from_secs(20),
         pip: vec![],

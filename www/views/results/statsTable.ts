@@ -51,6 +51,12 @@ const COLUMNS: Column[] = [
   { ...numeric(MATCHED, "Matched"), since: MATCHED },
   { ...numeric("logprob_adjusted_diff", "At equal log p", signed), since: "logprob_adjusted_diff" },
   { ...numeric("logprob_adjusted_q", "q at it", probability), since: "logprob_adjusted_q" },
+  { ...numeric("last_token_adjusted_diff", "At equal last token", signed), since: "last_token_adjusted_diff" },
+  { ...numeric("last_token_adjusted_q", "q at it", probability), since: "last_token_adjusted_q" },
+  { ...numeric("last_token_rank_adjusted_diff", "At equal rank of it", signed), since: "last_token_rank_adjusted_diff" },
+  { ...numeric("last_token_rank_adjusted_q", "q at it", probability), since: "last_token_rank_adjusted_q" },
+  { ...numeric("logprob_per_token_adjusted_diff", "At equal log p per token", signed), since: "logprob_per_token_adjusted_diff" },
+  { ...numeric("logprob_per_token_adjusted_q", "q at it", probability), since: "logprob_per_token_adjusted_q" },
   numeric("n_equal_length", "Equal pairs"),
   numeric("equal_length_diff", "Their diff.", signed),
 ];

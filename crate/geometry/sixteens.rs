@@ -1,37 +1,43 @@
-//! The spectra of eight small symmetric matrices of one size at a time, a matrix to a lane.
+//! The spectra of sixteen small symmetric matrices of one size at a time, a matrix to a lane.
 //!
 //! A draw of a null is a small eigenproblem of which only the values are wanted, and there are hundreds of
-//! thousands of them. Alone, a matrix of forty rows keeps vectors busy for a few elements of a row; eight side
-//! by side keep them busy throughout, and none of them waits for a sum over lanes.
+//! thousands of them. Alone, a matrix of forty rows keeps vectors busy for a few elements of a row; sixteen side
+//! by side keep them busy throughout, and none of them waits for a sum over lanes. They are in f32: what is wanted of
+//! draws is how they are spread, and rounding is a hundred-thousandth of that.
 
-use crate::platform::lanes::{Block, Form, Task, Vector};
+use crate::platform::lanes::{Block16, Form, Single, Task, Vector};
 
-/// Eight symmetric matrices of s rows: lane k of block i(i+1)/2 + j holds element (i, j), j ≤ i, of the k-th.
-pub(super) struct Eight {
+/// An eigenvalue of at most this share of the largest is rounding.
+pub(super) const RANK_TOLERANCE: f64 = 1e-6;
+
+/// Sixteen symmetric matrices of s rows: lane k of block i(i+1)/2 + j holds element (i, j), j ≤ i, of the k-th.
+pub(super) struct Sixteen {
     /// Rows of each.
     s: usize,
     /// The lower triangles, s(s+1)/2 blocks.
-    a: Vec<Block>,
+    a: Vec<Block16>,
 }
 
-impl Eight {
+/// Eigenvalues of each, in descending order; none where the iteration does not end.
+pub(super) type Spectra = [Option<Vec<f64>>; 16];
+
+impl Sixteen {
     /// Zeros.
     pub fn new(s: usize) -> Self {
-        Self { s, a: vec![Block::default(); s * (s + 1) / 2] }
+        Self { s, a: vec![Block16::default(); s * (s + 1) / 2] }
     }
 
     /// The first i + 1 elements of row i.
-    pub fn row(&mut self, i: usize) -> &mut [Block] {
+    pub fn row(&mut self, i: usize) -> &mut [Block16] {
         &mut self.a[i * (i + 1) / 2..][..=i]
     }
 
-    /// Eigenvalues of each in descending order, none where the iteration does not end; the matrices are used
-    /// up. Their elements should be near 1 at most.
-    pub fn eigenvalues(&mut self) -> [Option<Vec<f64>>; 8] {
+    /// Eigenvalues; the matrices are used up. Their elements should be near 1 at most.
+    pub fn eigenvalues(&mut self) -> Spectra {
         self.eigenvalues_in(Form::best())
     }
 
-    fn eigenvalues_in(&mut self, form: Form) -> [Option<Vec<f64>>; 8] {
+    fn eigenvalues_in(&mut self, form: Form) -> Spectra {
         let (d, e) = form.run(Reduce(self));
         form.run(Iterate { d, e })
     }
@@ -40,42 +46,42 @@ impl Eight {
 /// Sweeps allowed for each eigenvalue; about two are used.
 const SWEEPS: usize = 60;
 
-/// p of a sweep counts as zero up to this (‖T‖ is about 1).
-const TINY: f64 = 1e-140;
+/// p of a sweep, a square, counts as zero up to this (‖T‖ is about 1): what it is multiplied to stays a normal number.
+const TINY: f32 = 1e-18;
 
-/// Eigenvalues of eight tridiagonal matrices by the root-free QL iteration (see [`super::tridiagonal`]), a sweep of
+/// Eigenvalues of sixteen tridiagonal matrices by the root-free QL iteration (see [`super::tridiagonal`]), a sweep of
 /// all of them at a time: each with the shift of its own first value that is not found yet.
 struct Iterate {
     /// Diagonals.
-    d: Vec<Block>,
+    d: Vec<Block16>,
     /// What stands beside them.
-    e: Vec<Block>,
+    e: Vec<Block16>,
 }
 
 impl Task for Iterate {
-    type Output = [Option<Vec<f64>>; 8];
+    type Output = Spectra;
 
     #[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
     #[inline(always)]
     fn run<V: Vector, const R: usize, const C: usize, const T: usize>(self) -> Self::Output {
         let Self { mut d, e } = self;
-        let finite: [bool; 8] = std::array::from_fn(|lane| d.iter().chain(&e).all(|block| block.0[lane].is_finite()));
+        let finite: [bool; 16] = std::array::from_fn(|lane| d.iter().chain(&e).all(|block| block.0[lane].is_finite()));
         let mut squares = e.clone();
-        let mut nothing = [0.0; 8];
-        for lane in 0..8 {
+        let mut nothing = [0.0; 16];
+        for lane in 0..16 {
             let beside = |i: usize| e.get(i).map_or(0.0, |e| e.0[lane].abs());
             let sum = |i: usize| d[i].0[lane].abs() + beside(i) + if i > 0 { beside(i - 1) } else { 0.0 };
-            let norm = (0..d.len()).map(sum).fold(0.0, f64::max);
+            let norm = (0..d.len()).map(sum).fold(0.0, f32::max);
             // what is left out is a matrix of norm ε‖T‖ / 2 at most
-            nothing[lane] = (0.25 * f64::EPSILON * norm).powi(2);
+            nothing[lane] = (0.25 * f32::EPSILON * norm).powi(2);
             for (square, e) in squares.iter_mut().zip(&e) {
                 square.0[lane] = if finite[lane] { e.0[lane] * e.0[lane] } else { 0.0 };
             }
         }
-        let mut found = [0; 8];
+        let mut found = [0; 16];
         let mut sweeps = SWEEPS * d.len();
         loop {
-            for lane in 0..8 {
+            for lane in 0..16 {
                 while found[lane] < squares.len() && squares[found[lane]].0[lane] <= nothing[lane] {
                     found[lane] += 1;
                 }
@@ -88,7 +94,7 @@ impl Task for Iterate {
             sweep(&mut d[start..], &mut squares[start..], &found.map(|first| first - start), &nothing);
         }
         std::array::from_fn(|lane| {
-            let mut values: Vec<f64> = d.iter().map(|block| block.0[lane]).collect();
+            let mut values: Vec<f64> = d.iter().map(|block| f64::from(block.0[lane])).collect();
             values.sort_unstable_by(|a, b| b.total_cmp(a));
             (finite[lane] && found[lane] == squares.len() && values.iter().all(|v| v.is_finite())).then_some(values)
         })
@@ -99,10 +105,10 @@ impl Task for Iterate {
 /// `nothing` are zeros: the matrix falls apart there.
 #[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
 #[inline(always)]
-fn sweep(d: &mut [Block], squares: &mut [Block], first: &[usize; 8], nothing: &[f64; 8]) {
+fn sweep(d: &mut [Block16], squares: &mut [Block16], first: &[usize; 16], nothing: &[f32; 16]) {
     let last = squares.len();
-    let mut shift = [0.0; 8];
-    for lane in 0..8 {
+    let mut shift = [0.0; 16];
+    for lane in 0..16 {
         let at = first[lane].min(last);
         let (one, beside) = (d[at].0[lane], if at < last { squares[at].0[lane].sqrt() } else { 0.0 });
         shift[lane] = if beside > 0.0 {
@@ -112,16 +118,16 @@ fn sweep(d: &mut [Block], squares: &mut [Block], first: &[usize; 8], nothing: &[
             one
         };
     }
-    let (mut cosine, mut sine) = ([1.0; 8], [0.0; 8]);
-    let (mut gamma, mut p) = ([0.0; 8], [0.0; 8]);
-    for lane in 0..8 {
+    let (mut cosine, mut sine) = ([1.0; 16], [0.0; 16]);
+    let (mut gamma, mut p) = ([0.0; 16], [0.0; 16]);
+    for lane in 0..16 {
         gamma[lane] = d[last].0[lane] - shift[lane];
         p[lane] = gamma[lane] * gamma[lane];
     }
     for i in (0..last).rev() {
         let (alpha, square) = (d[i].0, squares[i].0);
-        let (mut carried, mut diagonal) = ([0.0; 8], [0.0; 8]);
-        for lane in 0..8 {
+        let (mut carried, mut diagonal) = ([0.0; 16], [0.0; 16]);
+        for lane in 0..16 {
             let b = if square[lane] > nothing[lane] { square[lane] } else { 0.0 };
             let r = p[lane] + b;
             carried[lane] = sine[lane] * r;
@@ -146,48 +152,48 @@ fn sweep(d: &mut [Block], squares: &mut [Block], first: &[usize; 8], nothing: &[
             squares[i + 1].0 = carried;
         }
     }
-    for lane in 0..8 {
+    for lane in 0..16 {
         squares[0].0[lane] = sine[lane] * p[lane];
         d[0].0[lane] = shift[lane] + gamma[lane];
     }
 }
 
-/// Householder reduction of eight matrices to tridiagonal ones, last row first (EISPACK `tred1`), the rank-2
+/// Householder reduction of sixteen matrices to tridiagonal ones, last row first (EISPACK `tred1`), the rank-2
 /// update of one step fused with the product of the next; see [`super::symmetric`].
-struct Reduce<'a>(&'a mut Eight);
+struct Reduce<'a>(&'a mut Sixteen);
 
 /// A reflector's row counts as zero where the squares of all but its last element sum to this or less.
-const NOTHING: f64 = 1e-300;
+const NOTHING: f32 = 1e-36;
 
 impl Task for Reduce<'_> {
     /// Diagonals, and what stands beside them.
-    type Output = (Vec<Block>, Vec<Block>);
+    type Output = (Vec<Block16>, Vec<Block16>);
 
     #[inline(always)]
     fn run<V: Vector, const R: usize, const C: usize, const T: usize>(self) -> Self::Output {
-        let Eight { s, a } = self.0;
+        let Sixteen { s, a } = self.0;
         let s = *s;
-        let zeros = || vec![Block::default(); s];
+        let zeros = || vec![Block16::default(); s];
         let (mut d, mut e) = (zeros(), zeros());
         let (mut u, mut v, mut w, mut p) = (zeros(), zeros(), zeros(), zeros());
         for i in (1..s).rev() {
             let row = &mut a[i * (i + 1) / 2..][..=i];
-            update::<V>(row, &v, &w, i);
+            update::<V::Single>(row, &v, &w, i);
             d[i] = row[i];
             e[i - 1] = row[i - 1];
-            let reflects = reflector::<V>(row, i, &mut u, &mut e[i - 1]);
+            let reflects = reflector::<V::Single>(row, i, &mut u, &mut e[i - 1]);
             if i == 1 {
                 break;
             }
-            p[..i].fill(Block::default());
-            update_and_multiply::<V>(&mut a[..i * (i + 1) / 2], i, &v, &w, &u, &mut p);
+            p[..i].fill(Block16::default());
+            update_and_multiply::<V::Single>(&mut a[..i * (i + 1) / 2], i, &v, &w, &u, &mut p);
             if reflects {
                 // w = p − (pᵀu / 2) u
-                let half = minus_half_dot::<V>(&p[..i], &u[..i]);
-                for part in 0..V::PARTS {
-                    let half = V::load(&half, part);
+                let half = minus_half_dot::<V::Single>(&p[..i], &u[..i]);
+                for part in 0..V::Single::PARTS {
+                    let half = V::Single::load(&half, part);
                     for (p, u) in p[..i].iter_mut().zip(&u[..i]) {
-                        half.mul_add(V::load(&u.0, part), V::load(&p.0, part)).store(&mut p.0, part);
+                        half.mul_add(V::Single::load(&u.0, part), V::Single::load(&p.0, part)).store(&mut p.0, part);
                     }
                 }
             }
@@ -195,7 +201,7 @@ impl Task for Reduce<'_> {
             std::mem::swap(&mut v, &mut u);
         }
         if s > 0 {
-            update::<V>(&mut a[..1], &v, &w, 0);
+            update::<V::Single>(&mut a[..1], &v, &w, 0);
             d[0] = a[0];
         }
         e.truncate(s.saturating_sub(1));
@@ -206,16 +212,16 @@ impl Task for Reduce<'_> {
 /// Makes u of row i's first i elements, and what then stands beside the diagonal; whether any lane reflects.
 #[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
 #[inline(always)]
-fn reflector<V: Vector>(row: &[Block], i: usize, u: &mut [Block], beside: &mut Block) -> bool {
-    let mut rest = Block::default();
+fn reflector<S: Single>(row: &[Block16], i: usize, u: &mut [Block16], beside: &mut Block16) -> bool {
+    let mut rest = Block16::default();
     for x in &row[..i - 1] {
-        for part in 0..V::PARTS {
-            let x = V::load(&x.0, part);
-            x.mul_add(x, V::load(&rest.0, part)).store(&mut rest.0, part);
+        for part in 0..S::PARTS {
+            let x = S::load(&x.0, part);
+            x.mul_add(x, S::load(&rest.0, part)).store(&mut rest.0, part);
         }
     }
-    let (mut first, mut scale) = ([0.0; 8], [0.0; 8]);
-    for lane in 0..8 {
+    let (mut first, mut scale) = ([0.0; 16], [0.0; 16]);
+    for lane in 0..16 {
         let (alpha, rest) = (row[i - 1].0[lane], rest.0[lane]);
         if rest > NOTHING {
             let norm = (rest + alpha * alpha).sqrt();
@@ -224,10 +230,9 @@ fn reflector<V: Vector>(row: &[Block], i: usize, u: &mut [Block], beside: &mut B
             scale[lane] = 1.0 / (norm * first[lane].abs()).sqrt();
         }
     }
-    for (u, x) in u.iter_mut().zip(row.iter().take(i - 1).chain([&Block(first)])) {
-        for part in 0..V::PARTS {
-            let scaled = V::load(&x.0, part).mul_add(V::load(&scale, part), V::splat(0.0));
-            scaled.store(&mut u.0, part);
+    for (u, x) in u.iter_mut().zip(row.iter().take(i - 1).chain([&Block16(first)])) {
+        for part in 0..S::PARTS {
+            S::load(&x.0, part).mul(S::load(&scale, part)).store(&mut u.0, part);
         }
     }
     scale.iter().any(|scale| *scale > 0.0)
@@ -235,63 +240,109 @@ fn reflector<V: Vector>(row: &[Block], i: usize, u: &mut [Block], beside: &mut B
 
 /// row −= v_r w + w_r v
 #[inline(always)]
-fn update<V: Vector>(row: &mut [Block], v: &[Block], w: &[Block], r: usize) {
-    for part in 0..V::PARTS {
-        let (vr, wr) = (minus(V::load(&v[r].0, part)), minus(V::load(&w[r].0, part)));
+fn update<S: Single>(row: &mut [Block16], v: &[Block16], w: &[Block16], r: usize) {
+    for part in 0..S::PARTS {
+        let (vr, wr) = (minus(S::load(&v[r].0, part)), minus(S::load(&w[r].0, part)));
         for ((x, vc), wc) in row.iter_mut().zip(v).zip(w) {
-            let new = wr.mul_add(V::load(&vc.0, part), vr.mul_add(V::load(&wc.0, part), V::load(&x.0, part)));
+            let new = wr.mul_add(S::load(&vc.0, part), vr.mul_add(S::load(&wc.0, part), S::load(&x.0, part)));
             new.store(&mut x.0, part);
         }
     }
 }
 
-/// A −= v wᵀ + w vᵀ for the first i rows, and p += A u for what A is then.
-#[allow(clippy::needless_range_loop)] // as above
+/// A −= v wᵀ + w vᵀ for the first i rows, and p += A u for what A is then; two rows at a time, so that what belongs to
+/// the columns is loaded once for both.
 #[inline(always)]
-fn update_and_multiply<V: Vector>(a: &mut [Block], i: usize, v: &[Block], w: &[Block], u: &[Block], p: &mut [Block]) {
-    let mut start = 0;
-    for r in 0..i {
-        let row = &mut a[start..=start + r];
-        start += r + 1;
-        let (v, w, u, p) = (&v[..=r], &w[..=r], &u[..=r], &mut p[..=r]);
-        for part in 0..V::PARTS {
-            let (vr, wr) = (minus(V::load(&v[r].0, part)), minus(V::load(&w[r].0, part)));
-            let ur = V::load(&u[r].0, part);
-            // two chains of sums, so that one need not wait for the other
-            let mut sums = [V::load(&p[r].0, part), V::splat(0.0)];
-            for c in 0..r {
-                let (vc, wc, uc) = (V::load(&v[c].0, part), V::load(&w[c].0, part), V::load(&u[c].0, part));
-                let x = wr.mul_add(vc, vr.mul_add(wc, V::load(&row[c].0, part)));
-                x.store(&mut row[c].0, part);
-                x.mul_add(ur, V::load(&p[c].0, part)).store(&mut p[c].0, part);
-                sums[c % 2] = x.mul_add(uc, sums[c % 2]);
+fn update_and_multiply<S: Single>(
+    a: &mut [Block16],
+    i: usize,
+    v: &[Block16],
+    w: &[Block16],
+    u: &[Block16],
+    p: &mut [Block16],
+) {
+    let mut rest = a;
+    let mut r = 0;
+    while r < i {
+        let (one, after) = rest.split_at_mut(r + 1);
+        if r + 1 == i {
+            for part in 0..S::PARTS {
+                let row = Row::<S>::new(v, w, u, r, part);
+                let mut sum = S::load(&p[r].0, part);
+                for c in 0..r {
+                    let column = Row::<S>::new(v, w, u, c, part);
+                    let x = row.updated(&column, &mut one[c], part);
+                    x.mul_add(row.u, S::load(&p[c].0, part)).store(&mut p[c].0, part);
+                    sum = x.mul_add(column.u, sum);
+                }
+                row.updated(&row, &mut one[r], part).mul_add(row.u, sum).store(&mut p[r].0, part);
             }
-            let (vc, wc) = (V::load(&v[r].0, part), V::load(&w[r].0, part));
-            let x = wr.mul_add(vc, vr.mul_add(wc, V::load(&row[r].0, part)));
-            x.store(&mut row[r].0, part);
-            let one = V::splat(1.0);
-            x.mul_add(ur, sums[0].mul_add(one, sums[1])).store(&mut p[r].0, part);
+            return;
         }
+        let (two, after) = after.split_at_mut(r + 2);
+        for part in 0..S::PARTS {
+            let (first, second) = (Row::<S>::new(v, w, u, r, part), Row::<S>::new(v, w, u, r + 1, part));
+            let (mut sum, mut sum_two) = (S::load(&p[r].0, part), S::load(&p[r + 1].0, part));
+            for c in 0..r {
+                let column = Row::<S>::new(v, w, u, c, part);
+                let x = first.updated(&column, &mut one[c], part);
+                let y = second.updated(&column, &mut two[c], part);
+                let old = S::load(&p[c].0, part);
+                y.mul_add(second.u, x.mul_add(first.u, old)).store(&mut p[c].0, part);
+                sum = x.mul_add(column.u, sum);
+                sum_two = y.mul_add(column.u, sum_two);
+            }
+            let corner = first.updated(&first, &mut one[r], part);
+            let beside = second.updated(&first, &mut two[r], part);
+            let last = second.updated(&second, &mut two[r + 1], part);
+            beside.mul_add(second.u, corner.mul_add(first.u, sum)).store(&mut p[r].0, part);
+            last.mul_add(second.u, beside.mul_add(first.u, sum_two)).store(&mut p[r + 1].0, part);
+        }
+        rest = after;
+        r += 2;
+    }
+}
+
+/// What a row, or a column, is updated and multiplied with.
+#[derive(Clone, Copy)]
+struct Row<S> {
+    v: S,
+    w: S,
+    u: S,
+}
+
+impl<S: Single> Row<S> {
+    #[inline(always)]
+    fn new(v: &[Block16], w: &[Block16], u: &[Block16], r: usize, part: usize) -> Self {
+        Self { v: S::load(&v[r].0, part), w: S::load(&w[r].0, part), u: S::load(&u[r].0, part) }
+    }
+
+    /// The element of this row in a column, updated.
+    #[inline(always)]
+    fn updated(&self, column: &Self, element: &mut Block16, part: usize) -> S {
+        let x = minus(self.w).mul_add(column.v, minus(self.v).mul_add(column.w, S::load(&element.0, part)));
+        x.store(&mut element.0, part);
+        x
     }
 }
 
 /// −pᵀu / 2 in each lane.
 #[inline(always)]
-fn minus_half_dot<V: Vector>(p: &[Block], u: &[Block]) -> [f64; 8] {
-    let mut out = [0.0; 8];
-    for part in 0..V::PARTS {
-        let mut sum = V::splat(0.0);
+fn minus_half_dot<S: Single>(p: &[Block16], u: &[Block16]) -> [f32; 16] {
+    let mut out = [0.0; 16];
+    for part in 0..S::PARTS {
+        let mut sum = S::splat(0.0);
         for (p, u) in p.iter().zip(u) {
-            sum = V::load(&p.0, part).mul_add(V::load(&u.0, part), sum);
+            sum = S::load(&p.0, part).mul_add(S::load(&u.0, part), sum);
         }
-        sum.mul_add(V::splat(-0.5), V::splat(0.0)).store(&mut out, part);
+        sum.mul(S::splat(-0.5)).store(&mut out, part);
     }
     out
 }
 
 #[inline(always)]
-fn minus<V: Vector>(x: V) -> V {
-    x.mul_add(V::splat(-1.0), V::splat(0.0))
+fn minus<S: Single>(x: S) -> S {
+    x.mul(S::splat(-1.0))
 }
 
 #[cfg(test)]
@@ -301,7 +352,7 @@ mod tests {
     use crate::geometry::symmetric_tests::Random;
     use crate::platform::lanes::forms;
 
-    /// Gram matrices of eight sets of s points in l dimensions, as rows of s·s.
+    /// Gram matrices of sixteen sets of s points in l dimensions, as rows of s·s.
     fn matrices(s: usize, l: usize) -> Vec<Vec<f64>> {
         let mut random = Random(11 + (s * 31 + l) as u64);
         let one = |lane: usize, points: Vec<f64>| {
@@ -320,7 +371,7 @@ mod tests {
             };
             (0..s * s).map(|x| element(x / s, x % s)).collect::<Vec<f64>>()
         };
-        (0..8).map(|lane| one(lane, random.values(s * l))).collect()
+        (0..16).map(|lane| one(lane, random.values(s * l))).collect()
     }
 
     #[test]
@@ -328,38 +379,38 @@ mod tests {
         for (s, l) in [(1, 3), (2, 5), (3, 2), (7, 9), (16, 40), (41, 64), (40, 12)] {
             let matrices = matrices(s, l);
             for (form, fused) in forms() {
-                let mut eight = Eight::new(s);
+                let mut sixteen = Sixteen::new(s);
                 for i in 0..s {
-                    for (j, block) in eight.row(i).iter_mut().enumerate() {
-                        block.0 = std::array::from_fn(|lane| matrices[lane][i * s + j]);
+                    for (j, block) in sixteen.row(i).iter_mut().enumerate() {
+                        block.0 = std::array::from_fn(|lane| matrices[lane][i * s + j] as f32);
                     }
                 }
-                let found = eight.eigenvalues_in(form);
+                let found = sixteen.eigenvalues_in(form);
                 for (lane, (found, matrix)) in found.iter().zip(&matrices).enumerate() {
                     let (expected, _) = leading(matrix, s, 0).unwrap();
                     let found = found.as_ref().unwrap();
                     let largest = expected[0].abs().max(1e-300);
                     assert_eq!(found.len(), s);
                     for (a, b) in found.iter().zip(&expected) {
-                        assert!((a - b).abs() <= 1e-13 * largest, "{form:?} {fused} {s} lane {lane}: {a} {b}");
+                        assert!((a - b).abs() <= 3e-6 * largest, "{form:?} {fused} {s} lane {lane}: {a} {b}");
                     }
                 }
             }
         }
-        assert_eq!(Eight::new(0).eigenvalues()[0].as_deref(), Some(&[][..]));
+        assert_eq!(Sixteen::new(0).eigenvalues()[0].as_deref(), Some(&[][..]));
     }
 
     #[test]
     fn forms_with_fused_products_give_the_same_bits() {
         let matrices = matrices(23, 30);
         let spectra = |form: Form| {
-            let mut eight = Eight::new(23);
+            let mut sixteen = Sixteen::new(23);
             for i in 0..23 {
-                for (j, block) in eight.row(i).iter_mut().enumerate() {
-                    block.0 = std::array::from_fn(|lane| matrices[lane][i * 23 + j]);
+                for (j, block) in sixteen.row(i).iter_mut().enumerate() {
+                    block.0 = std::array::from_fn(|lane| matrices[lane][i * 23 + j] as f32);
                 }
             }
-            eight.eigenvalues_in(form)
+            sixteen.eigenvalues_in(form)
         };
         for fused in [false, true] {
             let mut all = forms().into_iter().filter(|(_, f)| *f == fused).map(|(form, _)| spectra(form));
