@@ -44,7 +44,7 @@ fn nothing_is_found_in_few_runs_and_a_large_effect_in_nearly_all() {
             ("d".to_owned(), [5, 8, 8], values.collect())
         })
         .collect();
-    let of = of_metrics(&Samples::try_from(&table(&rows)).unwrap(), 200, 0, true).unwrap();
+    let of = of_metrics(&Samples::try_from(&table(&rows)).unwrap(), 200, 0, true, &()).unwrap();
     assert_eq!((of.swaps.samples, of.swaps.clusters, of.swaps.median_chains), (200, 200, 200));
     let alarms = &of.false_alarms[0];
     assert_eq!((of.false_alarms.len(), alarms.family, alarms.metrics), (1, TestFamily::Metrics, 30));
@@ -58,13 +58,13 @@ fn nothing_is_found_in_few_runs_and_a_large_effect_in_nearly_all() {
     assert!(small.survive.median.share < middle.survive.median.share, "{small:?} {middle:?}");
     assert!(small.survive.max.share < 0.7, "{small:?}");
     // the same seed, the same numbers
-    assert_eq!(of_metrics(&Samples::try_from(&table(&rows)).unwrap(), 200, 0, true).unwrap(), of);
+    assert_eq!(of_metrics(&Samples::try_from(&table(&rows)).unwrap(), 200, 0, true, &()).unwrap(), of);
 }
 
 #[test]
 fn a_run_of_two_samples_is_answered_and_not_refused() {
     let rows: Vec<_> = (0..2).map(|i| ("d".to_owned(), [5, 8, 8], vec![[1.0, f64::from(i)]])).collect();
-    let of = of_metrics(&Samples::try_from(&table(&rows)).unwrap(), 20, 0, true).unwrap();
+    let of = of_metrics(&Samples::try_from(&table(&rows)).unwrap(), 20, 0, true, &()).unwrap();
     assert!(of.false_alarms.is_empty() && of.planted.is_empty(), "{of:?}");
 }
 
