@@ -3,6 +3,10 @@
 /** The version of calibration.json that this program writes. */
 export const CALIBRATION_VERSION = 1;
 
+export const SWAPS = 200;
+export const LIMIT = 100;
+export const CONTROL_PAIRS = 166;
+
 /** What the instrument says where the truth is known. */
 export type Calibration = {
   /** [`CALIBRATION_VERSION`] of the program that wrote it. */

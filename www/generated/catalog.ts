@@ -48,6 +48,7 @@ export type HostedRun = {
   samples?: number,
   /** UTC, RFC 3339. */
   started_at?: string,
+  calibrated?: boolean,
 };
 
 /** An SAE of a hosted model. */

@@ -124,3 +124,6 @@ export const STATISTICS: Readonly<Record<string, string>> = {
   survives_length_control: "Whether there is a difference at equal length",
   verdict: "What the row amounts to after its length control",
 };
+
+export const FEATURE_STATISTICS: Readonly<Record<string, string>> = {
+};

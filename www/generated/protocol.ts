@@ -15,6 +15,8 @@ export type Answer = { type: "hello", result: Hello }
   | { type: "tokens", result: Array<Tokens> }
   | { type: "cloud", result: Cloud }
   | { type: "promotes", result: Array<Array<string>> }
+  | { type: "calibrate", result: string }
+  | { type: "labels", result: Array<LabelledDictionary> }
   | { type: "fetch", result: Array<StoredItem> }
   | { type: "storage", result: StorageInfo }
   | { type: "delete", result: StorageInfo };
@@ -114,7 +116,12 @@ export type EngineEvent = {
     type: "shares",
     /** What each of them gets. */
     shares: Shares,
-  };
+  }
+  | { type: "swaps", done: number, total: number };
+
+export type LabelledDictionary = { name: string, layer?: number, url?: string, features: Array<number>, labels: Array<string> };
+
+export type CalibrateWith = { subject: Subject, data?: DataChoice, device: DeviceChoice };
 
 /** What went wrong. The last three kinds are those of workers that cannot speak for themselves any more: their
  * scripts say them. */
@@ -332,6 +339,8 @@ export type Rejected = {
 
 /** A request. */
 export type Request = { type: "hello" }
+  | { type: "calibrate", metrics: Bytes, manifest: string, seed: number, swaps?: number, with?: CalibrateWith }
+  | { type: "labels", file: PickedFile }
   | { type: "models" }
   | {
     type: "dataset",

@@ -69,7 +69,9 @@ impl Site {
         }
         Ok(match parts[..] {
             ["runs", name, file] if RUN_FILES.contains(&file) || file == output::CALIBRATION_FILE => {
-                self.runs.find(name).map(|folder| Found::Run(folder.join(file)))
+                // what a run may lack is not there, rather than unreadable
+                let there = |path: &PathBuf| path.symlink_metadata().is_ok();
+                self.runs.find(name).map(|folder| folder.join(file)).filter(there).map(Found::Run)
             }
             ["models", name, ..] => {
                 self.model_file(name, path)?.map(|path| Found::File { path, own: false, changes: true })

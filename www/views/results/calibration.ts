@@ -1,14 +1,14 @@
 // Does the instrument work here: what calibration.json says, in words and as plots.
 
-import type { Calibration } from "../data/calibration";
-import type { Ceiling, MetricArea, PositiveControl, Probed, ProbedLayer, Share, TestFamily } from "../generated/calibration";
-import { nameInWords } from "../data/metrics";
-import { listed, shown } from "../foreign";
-import { key } from "../ui/controls";
-import { counted, number, percent, probability } from "../ui/format";
-import type { Theme } from "../ui/theme";
-import { axis, chart, fit, places, Plot } from "../views/results/chart";
-import type { Drawing, PanelSpec } from "../views/results/panel";
+import type { Calibration } from "../../data/calibration";
+import type { Ceiling, MetricArea, PositiveControl, Probed, ProbedLayer, Share, TestFamily } from "../../generated/calibration";
+import { nameInWords } from "../../data/metrics";
+import { listed, shown } from "../../foreign";
+import { key } from "../../ui/controls";
+import { counted, number, percent, probability } from "../../ui/format";
+import type { Theme } from "../../ui/theme";
+import { axis, chart, fit, places, Plot } from "./chart";
+import type { Drawing, PanelSpec } from "./panel";
 
 /** How to read the part. */
 export const HOW =
