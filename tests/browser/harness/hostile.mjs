@@ -101,7 +101,7 @@ function hostileCalibration(metrics, manifest) {
   const calibration = JSON.parse(readFileSync(join(dist, "runs/demo/calibration.json"), "utf8"));
   let n = 0;
   const poison = (value, field) => {
-    if (typeof value === "string") return field === "family" ? value : n++ % 11 === 5 ? LONG : evil(n);
+    if (typeof value === "string") return field === "family" ? value : n++ === 5 ? LONG : evil(n);
     if (Array.isArray(value)) return value.map((one) => poison(one, field));
     return value && typeof value === "object" ? Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, poison(inner, name)])) : value;
   };

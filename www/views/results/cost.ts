@@ -2,7 +2,7 @@
 
 import { CONTROL_PAIRS, LIMIT, SWAPS } from "../../generated/calibration";
 import type { Run } from "../../data/run";
-import { bytes, count, duration } from "../../ui/format";
+import { bytes, count, counted, duration } from "../../ui/format";
 import { comparisons, everything, isDifference } from "./verdicts";
 
 /** Seconds that a swap of one sample takes in one metric, its three effects with it: measured in a browser, on a
@@ -21,10 +21,11 @@ export function costOf(run: Run, withModel: boolean): string {
   const { compute, timings } = manifest;
   const here = OF_PAGE.has(compute.backend);
   const gpu = compute.device !== "cpu";
+  const threads = Math.max(1, compute.threads || 1);
   const pairs = 2 * Math.min(LIMIT, run.metrics.rows) + CONTROL_PAIRS;
-  const each = (timings.total_seconds / Math.max(1, run.metrics.rows)) * (gpu ? 1 : compute.threads);
+  const each = (timings.total_seconds / Math.max(1, run.metrics.rows)) * (gpu ? 1 : threads);
   const seconds = each * pairs * (here ? 1 : SLOWER);
-  const by = here ? "this page took for the run" : `the run took on ${gpu ? "a GPU" : `${compute.threads} ${compute.threads === 1 ? "thread" : "threads"}`} elsewhere`;
+  const by = here ? "this page took for the run" : `the run took on ${gpu ? "a GPU" : counted(threads, "thread")} elsewhere`;
   const weights = manifest.model.files.reduce((sum, file) => sum + file.bytes, 0);
   return `${swaps}; then about ${rough(seconds)} for ${count(pairs)} pairs of texts through the model, judged by what ${by}${gpu && !here ? ", and much longer without a GPU here" : ""}. The model’s files (${bytes(weights)}) are read again, from this browser’s storage where they were kept. Texts stay on this machine.`;
 }
