@@ -86,3 +86,62 @@ pub fn options(manifest: &Manifest) -> Result<Options> {
         join: manifest.dataset.join.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dataset;
+    use crate::output::tests::manifest;
+
+    fn file(path: &str, sha256: Option<&str>) -> FileInfo {
+        FileInfo { path: path.to_owned(), bytes: 1, sha256: sha256.map(str::to_owned) }
+    }
+
+    #[test]
+    fn files_are_told_by_what_is_in_them() {
+        let then = [file("/a/model.safetensors", Some("00")), file("/a/config.json", Some("11"))];
+        assert!(same_files(&[file("b/x", Some("11")), file("y", Some("00"))], &then, "h").is_ok());
+        // what was read by range has no hash
+        assert!(same_files(&[file("x", None)], &then, "h").is_ok());
+        assert!(same_files(&[file("x", Some("22"))], &[file("a", None), file("b", Some("11"))], "h").is_ok());
+        let error = same_files(&[file("x", Some("22"))], &then, "choose it").unwrap_err().to_string();
+        assert!(error.contains("x: expected a file that the run was made with") && error.contains("choose it"), "{error}");
+    }
+
+    #[test]
+    fn data_are_the_run_s_whole_or_the_part_that_it_was() {
+        let builtin = dataset::builtin().unwrap();
+        let mut of_run = manifest();
+        let error = same_data(&mut builtin.clone(), &of_run, "h").unwrap_err().to_string();
+        assert!(error.contains("expected the data that the run was made with"), "{error}");
+        of_run.dataset.files = vec![file("builtin", Some(&builtin.files[0].sha256))];
+        let mut data = builtin.clone();
+        same_data(&mut data, &of_run, "h").unwrap();
+        assert_eq!(data, builtin);
+        of_run.dataset.files.push(file("another", Some("00")));
+        let error = same_data(&mut data, &of_run, "h").unwrap_err().to_string();
+        assert!(error.contains("expected 2 files, found 1 of them"), "{error}");
+        of_run.dataset.files.truncate(1);
+        let mut left = Vec::new();
+        for part in ["1/2", "2/2"] {
+            of_run.dataset.shard = Some(part.to_owned());
+            let mut data = builtin.clone();
+            same_data(&mut data, &of_run, "h").unwrap();
+            assert!(!data.samples.is_empty());
+            left.extend(data.samples.into_iter().map(|sample| sample.id));
+        }
+        assert_eq!(left.len(), builtin.samples.len(), "every sample is in one part");
+        of_run.dataset.shard = Some("none".to_owned());
+        assert!(matches!(same_data(&mut data, &of_run, "h"), Err(Error::Usage { .. })));
+    }
+
+    #[test]
+    fn settings_are_the_run_s_without_what_costs_more() {
+        let of_run = manifest();
+        let found = options(&of_run).unwrap();
+        assert_eq!((found.seed, found.nulls, found.logprob, found.join.as_str()), (u64::MAX, 0, false, " "));
+        let mut other = of_run;
+        other.noise.rule = "loud".to_owned();
+        assert!(options(&other).is_err());
+    }
+}
