@@ -105,7 +105,10 @@ mod tests {
         assert!(same_files(&[file("x", None)], &then, "h").is_ok());
         assert!(same_files(&[file("x", Some("22"))], &[file("a", None), file("b", Some("11"))], "h").is_ok());
         let error = same_files(&[file("x", Some("22"))], &then, "choose it").unwrap_err().to_string();
-        assert!(error.contains("x: expected a file that the run was made with") && error.contains("choose it"), "{error}");
+        assert!(
+            error.contains("x: expected a file that the run was made with") && error.contains("choose it"),
+            "{error}"
+        );
     }
 
     #[test]

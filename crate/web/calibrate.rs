@@ -6,9 +6,7 @@ use super::devices;
 use super::settings;
 use super::subject::{Subjects, file_infos, verify};
 use super::task::{Reporter, Task};
-use crate::calibrate::{
-    LIMIT, OF_DATA, OF_MODEL, OfModel, SWAPS, Subject, left_out, of_metrics, of_model, whole,
-};
+use crate::calibrate::{LIMIT, OF_DATA, OF_MODEL, OfModel, SWAPS, Subject, left_out, of_metrics, of_model, whole};
 use crate::dataset::Sample;
 use crate::error::{Error, Result};
 use crate::hash;
@@ -64,7 +62,8 @@ pub(super) async fn calibrate(
 /// A manifest of this version.
 fn read(text: &str) -> Result<Manifest> {
     let hint = "run it again with this version";
-    let wrong = |expected: String, found: String| Error::malformed(output::MANIFEST_FILE, "contents", expected, found, hint);
+    let wrong =
+        |expected: String, found: String| Error::malformed(output::MANIFEST_FILE, "contents", expected, found, hint);
     let whole = || "a manifest of this version".to_owned();
     let value: serde_json::Value = serde_json::from_str(text).map_err(|e| wrong(whole(), e.to_string()))?;
     let version = &value["schema_version"];

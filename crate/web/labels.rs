@@ -27,7 +27,8 @@ pub(super) async fn labels(task: &Task, file: &PickedFile) -> Result<Vec<Labelle
     let bytes = source.read(0..source.len()).await?;
     let labels = Labels::read_at_most(&name, &bytes, MOST_LABELS)?;
     let dictionary = |name: &str| {
-        let (features, labels) = labels.of(name).into_iter().map(|(feature, words)| (feature, words.to_owned())).unzip();
+        let (features, labels) =
+            labels.of(name).into_iter().map(|(feature, words)| (feature, words.to_owned())).unzip();
         LabelledDictionary {
             name: name.to_owned(),
             layer: layer_of(name),
