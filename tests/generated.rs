@@ -6,6 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use saescope::metrics::{Extras, GROUPS, markdown_cell, metric_tables, page_entries, schema};
+use saescope::model::registry;
 use saescope::output::{FEATURE_COLUMNS, SCHEMA_VERSION};
 use saescope::stats::{FEATURE_STAT_COLUMNS, STAT_COLUMNS};
 
@@ -107,8 +108,30 @@ fn the_words_of_the_page() {
         writeln!(text, "  {}: {},", column.name, serde_json::to_string(&column.meaning.replace('`', "")).unwrap())
             .unwrap();
     }
+    text.push_str("};\n\n/** What each column of stats_features.parquet is (crate/stats/feature_table.rs). */\n");
+    text.push_str("export const FEATURE_STATISTICS: Readonly<Record<string, string>> = {\n");
+    for column in FEATURE_STAT_COLUMNS {
+        writeln!(text, "  {}: {},", column.name, serde_json::to_string(&column.meaning.replace('`', "")).unwrap())
+            .unwrap();
+    }
     text.push_str("};\n");
     committed("www/generated/metrics.ts", &text);
+}
+
+/// The page knows a run's SAEs on Neuronpedia by their model, layer and declared L0, without asking the engine.
+#[test]
+fn the_known_saes() {
+    let mut text = format!("// {MARK} models/; edit that\n\n");
+    text.push_str("/** The SAEs of known models that Neuronpedia has. */\n");
+    text.push_str("export const KNOWN_SAES: readonly { model: string; layer: number; l0: number; id: string }[] = [\n");
+    for model in registry::all().unwrap() {
+        for sae in &model.saes {
+            let (Some(l0), Some(id)) = (sae.declared_l0, &sae.neuronpedia) else { continue };
+            writeln!(text, "  {{ model: {:?}, layer: {}, l0: {l0}, id: {id:?} }},", model.name, sae.layer).unwrap();
+        }
+    }
+    text.push_str("];\n");
+    committed("www/generated/known.ts", &text);
 }
 
 #[test]

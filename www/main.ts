@@ -11,6 +11,7 @@ import { Draft, fromQuery } from "./state/draft";
 import { EngineClient } from "./engine/client";
 import { applyTheme, mountHeader } from "./shell/header";
 import { Known } from "./state/known";
+import { Labels } from "./state/labels";
 import { Notices } from "./shell/notices";
 import { forgetRuns, installWorker, watchNetwork } from "./shell/offline";
 import { route, type Route, type View } from "./shell/router";
@@ -44,6 +45,8 @@ const live = document.querySelector("#live")!;
 
 const page: PageContext = {
   engine,
+  labels: new Labels(engine),
+  ready,
   navigate: (hash) => {
     location.hash = hash;
   },
@@ -51,6 +54,7 @@ const page: PageContext = {
     fill(live, cut(text));
   },
   subject: (run) => known.subject(run),
+  calibrateWith: (run) => known.with(run),
   texts: (run, id) => known.texts(run, id),
 };
 

@@ -26,7 +26,7 @@ const WHOLE = "whole";
 const FORMER = ["saescope-runs-1"];
 /** The files that make a run; the others may be absent. */
 const MUST = /\/(metrics\.parquet|manifest\.json)$/;
-const RUN_FILE = /\/(metrics\.parquet|features\.parquet|stats\.parquet|stats_features\.parquet|manifest\.json)$/;
+const RUN_FILE = /\/(metrics\.parquet|features\.parquet|stats\.parquet|stats_features\.parquet|manifest\.json|calibration\.json)$/;
 
 const scope = new URL(self.registration.scope);
 const catalog = new URL("catalog.json", scope).href;
@@ -153,9 +153,11 @@ async function keepRun(files: string[]): Promise<void> {
   const folder = folderOf(manifest);
   const before = await copyOf(folder);
   const found = await ask(manifest);
-  // The manifest has the other files' hashes: if it is the same, they are.
+  // The manifest has the other files' hashes: if it is the same, they are; but for the calibration, which may come later.
   const same = (await before?.match(manifest))?.text();
-  if (before && (await same) === (await found.clone().text())) return;
+  const calibration = files.find((url) => new URL(url).pathname.endsWith("/calibration.json"));
+  const newer = calibration !== undefined && (await (await before?.match(calibration))?.text()) !== (await (await ask(calibration, true)).text());
+  if (before && !newer && (await same) === (await found.clone().text())) return;
   const others = files.filter((url) => url !== manifest);
   // Where this fails, the host has another run there than the copy's: that one does not stand in for it.
   const answers = await download(others).catch((reason: unknown) => Promise.reject(new Error(words(reason))));

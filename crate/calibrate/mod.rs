@@ -13,19 +13,24 @@ mod planted;
 mod positive;
 mod probe;
 mod share;
+mod whole;
 
 #[cfg(test)]
 mod tests;
 
 pub use measured::{OfModel, Subject, of_model};
 pub use probe::{Kernel, Probe, folds};
+pub use whole::{OF_DATA, OF_MODEL, left_out, whole};
 
 use crate::error::Result;
 use crate::output::{FalseAlarms, Planted, SwapInfo};
-use crate::stats::{Samples, SwapSettings, swapped};
+use crate::stats::{Samples, SwapObserver, SwapSettings, swapped};
 
 /// Swaps where nobody says otherwise.
 pub const SWAPS: usize = 200;
+
+/// Samples of the run that the length trap and the ceiling are made of at most, where nobody says otherwise.
+pub const LIMIT: usize = 100;
 
 /// Effects that are planted, in d_z.
 pub const PLANTED: [f64; 3] = [0.2, 0.5, 0.8];
@@ -44,13 +49,19 @@ pub struct OfMetrics {
     pub planted: Vec<Planted>,
 }
 
-/// Swaps a run's numbers and asks what survives, with and without planted effects.
+/// Swaps a run's numbers and asks what survives, with and without planted effects; `observer` is told of every swap.
 ///
 /// # Errors
 /// As [`crate::stats::compare_samples`].
-pub fn of_metrics(samples: &Samples, swaps: usize, seed: u64, clusters: bool) -> Result<OfMetrics> {
+pub fn of_metrics(
+    samples: &Samples,
+    swaps: usize,
+    seed: u64,
+    clusters: bool,
+    observer: &dyn SwapObserver,
+) -> Result<OfMetrics> {
     let settings = SwapSettings { seed, swaps, planted: PLANTED.to_vec(), most_clusters: MOST_CLUSTERS, clusters };
-    let swapped = swapped(samples, &settings)?;
+    let swapped = swapped(samples, &settings, observer)?;
     let mut chains = swapped.chains.clone();
     chains.sort_unstable();
     Ok(OfMetrics {

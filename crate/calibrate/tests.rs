@@ -1,8 +1,11 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use super::probe::{Pairs, beside};
 use super::*;
 use crate::dataset::{self, Sample};
 use crate::metrics::{Cell, Column, Form, Kind, Table, TextKind};
-use crate::output::TestFamily;
+use crate::output::tests::manifest;
+use crate::output::{FileInfo, LeftOut, TestFamily};
 use crate::random::{Stream, normal_pair, seeded};
 use crate::stats::{Settings, compare};
 
@@ -44,7 +47,7 @@ fn nothing_is_found_in_few_runs_and_a_large_effect_in_nearly_all() {
             ("d".to_owned(), [5, 8, 8], values.collect())
         })
         .collect();
-    let of = of_metrics(&Samples::try_from(&table(&rows)).unwrap(), 200, 0, true).unwrap();
+    let of = of_metrics(&Samples::try_from(&table(&rows)).unwrap(), 200, 0, true, &()).unwrap();
     assert_eq!((of.swaps.samples, of.swaps.clusters, of.swaps.median_chains), (200, 200, 200));
     let alarms = &of.false_alarms[0];
     assert_eq!((of.false_alarms.len(), alarms.family, alarms.metrics), (1, TestFamily::Metrics, 30));
@@ -58,14 +61,37 @@ fn nothing_is_found_in_few_runs_and_a_large_effect_in_nearly_all() {
     assert!(small.survive.median.share < middle.survive.median.share, "{small:?} {middle:?}");
     assert!(small.survive.max.share < 0.7, "{small:?}");
     // the same seed, the same numbers
-    assert_eq!(of_metrics(&Samples::try_from(&table(&rows)).unwrap(), 200, 0, true).unwrap(), of);
+    assert_eq!(of_metrics(&Samples::try_from(&table(&rows)).unwrap(), 200, 0, true, &()).unwrap(), of);
 }
 
 #[test]
 fn a_run_of_two_samples_is_answered_and_not_refused() {
     let rows: Vec<_> = (0..2).map(|i| ("d".to_owned(), [5, 8, 8], vec![[1.0, f64::from(i)]])).collect();
-    let of = of_metrics(&Samples::try_from(&table(&rows)).unwrap(), 20, 0, true).unwrap();
+    let of = of_metrics(&Samples::try_from(&table(&rows)).unwrap(), 20, 0, true, &()).unwrap();
     assert!(of.false_alarms.is_empty() && of.planted.is_empty(), "{of:?}");
+}
+
+#[test]
+fn every_swap_is_told_of_and_what_is_not_there_is_left_out() {
+    struct Count(AtomicUsize);
+    impl SwapObserver for Count {
+        fn swapped(&self, swaps: usize) {
+            assert_eq!(swaps, 20);
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    let rows: Vec<_> = (0..9).map(|i| ("d".to_owned(), [5, 8, 8], vec![[1.0, f64::from(i)]])).collect();
+    let told = Count(AtomicUsize::new(0));
+    let of = of_metrics(&Samples::try_from(&table(&rows)).unwrap(), 20, 0, true, &told).unwrap();
+    assert_eq!(told.0.into_inner(), 20);
+    let of_run = manifest();
+    let parts = |of: &[LeftOut]| of.iter().map(|one| one.part.clone()).collect::<Vec<_>>();
+    let missing = left_out(&OF_MODEL, "no model");
+    let file = FileInfo { path: "metrics.parquet".into(), bytes: 1, sha256: Some("00".into()) };
+    let whole = whole(&of_run, file, 7, of, OfModel::nothing(), missing);
+    assert_eq!((whole.run_id.as_str(), whole.seed, whole.swaps.swaps), ("20240229_120000", 7, 20));
+    assert_eq!(parts(&whole.left_out), OF_MODEL);
+    assert_eq!(parts(&OfModel::nothing().unmeasured()), OF_DATA);
 }
 
 /// Words as tokens.

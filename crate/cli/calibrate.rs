@@ -8,18 +8,13 @@ use std::process::ExitCode;
 use super::args::Calibrate;
 use super::progress::{Shown, screen};
 use super::{print, say, siblings, stats};
-use crate::calibrate::{OfMetrics, OfModel, Subject, of_metrics, of_model};
+use crate::calibrate::{OF_DATA, OF_MODEL, OfModel, Subject, left_out, of_metrics, of_model, whole};
 use crate::error::{Error, Result};
-use crate::output::{self, Calibration, FileInfo, LeftOut, Manifest, ProgramInfo};
+use crate::output::{self, FileInfo, LeftOut, Manifest};
 use crate::platform::{self, Clock, ReadLimits};
 use crate::stats::Samples;
-use crate::{dataset, hash};
+use crate::{dataset, hash, run};
 use find::Found;
-
-/// Parts that need the model.
-const OF_MODEL: &str = "positive_controls";
-/// Parts that need the run's texts as well.
-const OF_DATA: [&str; 2] = ["length_trap", "ceiling"];
 
 /// Runs the command.
 ///
@@ -46,30 +41,16 @@ pub async fn run(args: &Calibrate) -> Result<ExitCode> {
         bytes: bytes.len() as u64,
         sha256: Some(hash::sha256(&bytes)),
     };
-    let (samples, _) = stats::samples(&place, &manifest)?;
+    let (samples, _) = run::numbers(&place.display().to_string(), &bytes, &manifest.layers)?;
     let clusters = manifest.statistics.as_ref().is_none_or(|s| s.clusters);
     let clock = Clock::start();
-    let OfMetrics { swaps, false_alarms, planted } = of_metrics(&samples, args.swaps, args.seed, clusters)?;
+    let swapped = of_metrics(&samples, args.swaps, args.seed, clusters, &())?;
     let of_metrics_seconds = clock.seconds();
     let clock = Clock::start();
-    let (of_model, left_out) = with_model(args, &manifest, &samples).await?;
+    let (measured, missing) = with_model(args, &manifest, &samples).await?;
     let of_model_seconds = clock.seconds();
-    let OfModel { length_trap, positive_controls, ceiling, failed } = of_model;
-    failed.iter().for_each(|line| say(&format!("failed: {line}")));
-    let calibration = Calibration {
-        calibration_version: output::CALIBRATION_VERSION,
-        program: ProgramInfo::this(),
-        run_id: manifest.run_id,
-        metrics,
-        seed: args.seed,
-        swaps,
-        false_alarms,
-        planted,
-        length_trap,
-        positive_controls,
-        ceiling,
-        left_out,
-    };
+    measured.failed.iter().for_each(|line| say(&format!("failed: {line}")));
+    let calibration = whole(&manifest, metrics, args.seed, swapped, measured, missing);
     let out = folder.join(output::CALIBRATION_FILE);
     platform::write_atomic(&out, &output::calibration_json(&calibration)?)?;
     say(&words::table(&calibration, screen()));
@@ -80,19 +61,14 @@ pub async fn run(args: &Calibrate) -> Result<ExitCode> {
 
 /// What needs the model, and what was left out of it.
 async fn with_model(args: &Calibrate, manifest: &Manifest, metrics: &Samples) -> Result<(OfModel, Vec<LeftOut>)> {
-    let nothing = OfModel { length_trap: None, positive_controls: Vec::new(), ceiling: None, failed: Vec::new() };
-    let left_out = |parts: &[&str], reason: &str| -> Vec<LeftOut> {
-        parts.iter().map(|part| LeftOut { part: (*part).to_owned(), reason: reason.to_owned() }).collect()
-    };
-    let all = [OF_DATA[0], OF_MODEL, OF_DATA[1]];
     if args.no_model {
-        return Ok((nothing, left_out(&all, "asked for with --no-model")));
+        return Ok((OfModel::nothing(), left_out(&OF_MODEL, "asked for with --no-model")));
     }
     let (loaded, devices) = match find::model(args, manifest).await? {
         Found::There(there) => *there,
         Found::Not { reason, hint } => {
             say(&format!("note: without the run's model: {reason}\n  hint: {hint}"));
-            return Ok((nothing, left_out(&all, &reason)));
+            return Ok((OfModel::nothing(), left_out(&OF_MODEL, &reason)));
         }
     };
     let (own, mut missing) = match find::data(args, manifest)? {
@@ -102,7 +78,7 @@ async fn with_model(args: &Calibrate, manifest: &Manifest, metrics: &Samples) ->
             (Vec::new(), left_out(&OF_DATA, &reason))
         }
     };
-    let options = find::options(manifest)?;
+    let options = run::options(manifest)?;
     let subject = Subject {
         model: &loaded.model,
         computes: &devices.computes,
@@ -117,11 +93,7 @@ async fn with_model(args: &Calibrate, manifest: &Manifest, metrics: &Samples) ->
     shown.finish();
     let measured = measured?;
     if !own.is_empty() {
-        let none = |part: &str, there: bool| {
-            if there { Vec::new() } else { left_out(&[part], "no sample of the run could be measured") }
-        };
-        missing.extend(none(OF_DATA[0], measured.length_trap.is_some()));
-        missing.extend(none(OF_DATA[1], measured.ceiling.is_some()));
+        missing.extend(measured.unmeasured());
     }
     Ok((measured, missing))
 }

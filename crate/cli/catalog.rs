@@ -147,6 +147,11 @@ pub fn manifest(folder: &Path) -> Option<Value> {
     serde_json::from_reader(BufReader::new(file)).ok()
 }
 
+/// Whether a run's calibration.json lies in `folder`, as a file of its own.
+pub fn is_calibrated(folder: &Path) -> bool {
+    folder.join(output::CALIBRATION_FILE).symlink_metadata().is_ok_and(|meta| meta.is_file())
+}
+
 /// The entry of the finished run with this manifest, which is offered as `runs/<name>/`.
 pub fn entry(name: &str, manifest: &Value) -> HostedRun {
     let samples = manifest["dataset"]["samples"].as_u64();
@@ -159,7 +164,7 @@ pub fn entry(name: &str, manifest: &Value) -> HostedRun {
     if let Some(day) = started_at.as_deref().and_then(|t| t.get(..10)) {
         title.push_str(&format!(", {day}"));
     }
-    HostedRun { name: name.to_owned(), title, url: format!("runs/{name}/"), samples, started_at }
+    HostedRun { name: name.to_owned(), title, url: format!("runs/{name}/"), samples, started_at, calibrated: None }
 }
 
 /// Whether a name is one plain path component that needs no escaping in a URL.

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{args, catalog, fetch, known, print, siblings};
+use super::{args, catalog, fetch, known, print, report, siblings};
 use crate::error::{Error, Result};
-use crate::protocol::{CATALOG_FILE, Catalog};
+use crate::protocol::{CATALOG_FILE, Catalog, HostedRun};
 use crate::{output, platform};
 
 /// Copies what is asked for into the page's folder and writes its catalog.
@@ -46,12 +46,19 @@ pub fn run(args: &args::Pack) -> Result<()> {
                 "what is published has to be whole: analyse again, or pack a copy that is",
             ));
         }
-        let run = catalog::entry(&name, &manifest);
+        let calibration = report::calibration(folder, &manifest)?;
+        let run = HostedRun { calibrated: Some(calibration.is_some()), ..catalog::entry(&name, &manifest) };
         let there = args.page.join(&run.url);
         let there_is = |file: &str| !catalog::may_lack(file) || folder.join(file).exists();
         let files = catalog::RUN_FILES.into_iter().filter(|file| *file != output::MANIFEST_FILE);
         for file in files.filter(|file| there_is(file)) {
             place(&folder.join(file), &there.join(file))?;
+        }
+        let beside = there.join(output::CALIBRATION_FILE);
+        match calibration {
+            Some(bytes) => platform::write_atomic(&beside, &bytes)?,
+            // of another run that was packed under this name
+            None => drop(std::fs::remove_file(&beside)),
         }
         let manifest = shared_manifest(&folder.join(output::MANIFEST_FILE))?;
         platform::write_atomic(there.join(output::MANIFEST_FILE), &manifest)?;

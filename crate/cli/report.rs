@@ -146,8 +146,12 @@ fn document(folder: &Path, words: Option<Vec<u8>>, limits: Limits) -> Result<Str
     put(&files)
 }
 
-/// The run's calibration, where there is one and it is of these metrics; else it is said to be left out.
-fn calibration(folder: &Path, manifest: &Value) -> Result<Option<Vec<u8>>> {
+/// The run's calibration as it may be given away, where there is one and it is of these metrics; else it is said to be
+/// left out.
+///
+/// # Errors
+/// A file that cannot be read.
+pub(super) fn calibration(folder: &Path, manifest: &Value) -> Result<Option<Vec<u8>>> {
     let path = folder.join(output::CALIBRATION_FILE);
     let said = |why: &str| {
         say(&format!("note: {} {why} and left out: `saescope calibrate` makes another", output::CALIBRATION_FILE));

@@ -67,13 +67,21 @@ impl Labels {
     /// # Errors
     /// [`Error::Malformed`] for what is no such export, with the line, or is larger than any.
     pub fn read(name: &str, bytes: &[u8]) -> Result<Self> {
+        Self::read_at_most(name, bytes, MOST_LABELS)
+    }
+
+    /// The same with at most so many labels: where there is less memory than files may have.
+    ///
+    /// # Errors
+    /// As [`Labels::read`].
+    pub fn read_at_most(name: &str, bytes: &[u8], labels: usize) -> Result<Self> {
         match bytes {
-            [0x1f, 0x8b, ..] => Self::of_lines(name, BufReader::new(MultiGzDecoder::new(bytes)), MOST_BYTES),
-            _ => Self::of_lines(name, bytes, MOST_BYTES),
+            [0x1f, 0x8b, ..] => Self::of_lines(name, BufReader::new(MultiGzDecoder::new(bytes)), MOST_BYTES, labels),
+            _ => Self::of_lines(name, bytes, MOST_BYTES, labels),
         }
     }
 
-    fn of_lines(name: &str, text: impl BufRead, most: u64) -> Result<Self> {
+    fn of_lines(name: &str, text: impl BufRead, most: u64, most_labels: usize) -> Result<Self> {
         let hint = "give an export of Neuronpedia: explanations/batch-….jsonl.gz";
         let wrong = |line: usize, expected: &str, found: String| {
             Error::malformed(name, format!("line {line}"), expected.to_owned(), found, hint)
@@ -105,8 +113,8 @@ impl Labels {
                 continue;
             };
             n += 1;
-            if n > MOST_LABELS {
-                return Err(wrong(number, &format!("at most {MOST_LABELS} labels"), "more".to_owned()));
+            if n > most_labels {
+                return Err(wrong(number, &format!("at most {most_labels} labels"), "more".to_owned()));
             }
             let of_dictionary = found.labels.entry(format!("{}/{}", of.model, of.layer)).or_default();
             of_dictionary.entry(index).or_insert(words);
@@ -144,18 +152,27 @@ impl Labels {
         if let Some(known) = known {
             return names.into_iter().find(|name| *name == known);
         }
-        let of_layer = |name: &&str| {
-            let number = name.rsplit('/').next().and_then(|id| id.split('-').next());
-            number.and_then(|number| number.parse().ok()) == Some(layer)
-        };
-        let mut found = names.into_iter().filter(of_layer);
+        let mut found = names.into_iter().filter(|name| layer_of(name) == Some(layer));
         found.next().filter(|_| found.next().is_none())
+    }
+
+    /// A dictionary's labels, by feature, ascending.
+    pub fn of(&self, dictionary: &str) -> Vec<(u32, &str)> {
+        let labels = self.labels.get(dictionary).into_iter().flatten();
+        let mut found: Vec<(u32, &str)> = labels.map(|(feature, words)| (*feature, words.as_str())).collect();
+        found.sort_unstable();
+        found
     }
 
     /// What a feature of a dictionary is said to stand for.
     pub fn label(&self, dictionary: &str, feature: u32) -> Option<&str> {
         self.labels.get(dictionary)?.get(&feature).map(String::as_str)
     }
+}
+
+/// The number that a dictionary's name begins with, after its model: `20` of `gemma-2-2b/20-gemmascope-res-16k`.
+pub fn layer_of(dictionary: &str) -> Option<usize> {
+    dictionary.rsplit('/').next()?.split('-').next()?.parse().ok()
 }
 
 /// On one line, and no longer than is read.
@@ -209,6 +226,8 @@ mod tests {
         assert_eq!(plain.dictionaries(), ["gemma-2-2b/12-gemmascope-res-16k", "gemma-2-2b/20-gemmascope-res-16k"]);
         assert_eq!(plain.label("gemma-2-2b/20-gemmascope-res-16k", 7), Some("names of rivers"));
         assert_eq!(plain.label("gemma-2-2b/12-gemmascope-res-16k", 1), None);
+        assert_eq!(plain.of("gemma-2-2b/12-gemmascope-res-16k"), [(0, "dates")]);
+        assert_eq!(plain.of("gemma-2-2b/19-gemmascope-res-16k"), []);
         // members one after the other, as `cat` joins them
         let line = r#"{"modelId":"m","layer":"3-x","index":1,"description":"d"}"#;
         let joined = [packed(&format!("{LINES}\n")), packed(line)].concat();
@@ -249,9 +268,12 @@ mod tests {
     fn what_unpacks_to_more_than_any_export_is_refused() {
         let line = format!("{}\n", LINES.lines().next().unwrap());
         let lines = line.repeat(100);
-        let error = Labels::of_lines("x", lines.as_bytes(), 1000).unwrap_err().to_string();
+        let error = Labels::of_lines("x", lines.as_bytes(), 1000, MOST_LABELS).unwrap_err().to_string();
         assert!(error.contains("1000 bytes") || error.contains("line"), "{error}");
-        assert!(Labels::of_lines("x", lines.as_bytes(), 1 << 20).is_ok());
+        assert!(Labels::of_lines("x", lines.as_bytes(), 1 << 20, MOST_LABELS).is_ok());
+        let few = Labels::read_at_most("x", lines.as_bytes(), 99).unwrap_err().to_string();
+        assert!(few.contains("at most 99 labels"), "{few}");
+        assert!(Labels::read_at_most("x", lines.as_bytes(), 100).is_ok());
         // a line without an end is cut off before it is held
         let bomb = packed(&" ".repeat(64 << 20));
         assert!(bomb.len() < 1 << 17 && Labels::read("x", &bomb).is_err());

@@ -52,7 +52,7 @@ use serde::{Deserialize, Serialize};
 pub use columnar::{parquet_batches, parquet_columns, parquet_table};
 pub use columns::Columns;
 pub use controls::{ControlPairs, positive_controls};
-pub use labels::{Labels, neuronpedia_url};
+pub use labels::{Labels, layer_of, neuronpedia_url};
 pub use memory::Rows;
 
 use crate::error::{Error, Result, shown};

@@ -42,6 +42,10 @@ pub enum Answer {
     Cloud(Cloud),
     /// Per feature its tokens, the most promoted first.
     Promotes(Vec<Vec<String>>),
+    /// calibration.json as written.
+    Calibrate(String),
+    /// The labels, by dictionary.
+    Labels(Vec<LabelledDictionary>),
     /// What is stored now.
     Fetch(Vec<StoredItem>),
     /// What is stored.
@@ -69,6 +73,13 @@ pub enum Event {
     Partial {
         /// All that are, so far.
         partial: PartialRun,
+    },
+    /// A finished run's fact and hallucination were swapped once more.
+    Swaps {
+        /// How often so far.
+        done: usize,
+        /// How often in all.
+        total: usize,
     },
     /// Something that the user should know of, and that the run goes on after.
     Note {
@@ -499,6 +510,24 @@ pub struct Cloud {
     pub explained: f64,
     /// All eigenvalues λ of the covariance, descending.
     pub eigenvalues: Vec<f64>,
+}
+
+/// What features of one dictionary stand for, in somebody's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+pub struct LabelledDictionary {
+    /// Its name on Neuronpedia: model and source.
+    pub name: String,
+    /// The number that its source's name begins with: the layer, as it counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<usize>,
+    /// Address of its features' pages, without the number at its end; absent where the name cannot stand in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The labelled features, ascending.
+    pub features: Vec<u32>,
+    /// Their labels.
+    pub labels: Vec<String>,
 }
 
 /// A file in the browser's storage, whole or in part.

@@ -93,4 +93,7 @@ pub struct HostedRun {
     /// UTC, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub started_at: Option<String>,
+    /// Whether its calibration.json lies beside its files, which no manifest says; earlier catalogs do not either.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub calibrated: Option<bool>,
 }

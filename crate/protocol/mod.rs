@@ -13,10 +13,12 @@ mod request;
 mod typescript;
 
 pub use answer::{
-    Answer, Cloud, DatasetInfo, Device, Download, EngineError, ErrorKind, Event, Explore, Hello, LayerOfText, Memory,
-    ModelInfo, ModelSae, PartialRun, Plan, Progress, RunFiles, Share, Shares, StorageInfo, StoredItem, Tokens,
-    UnfinishedRun, WebGpu, WebGpuState,
+    Answer, Cloud, DatasetInfo, Device, Download, EngineError, ErrorKind, Event, Explore, Hello, LabelledDictionary,
+    LayerOfText, Memory, ModelInfo, ModelSae, PartialRun, Plan, Progress, RunFiles, Share, Shares, StorageInfo,
+    StoredItem, Tokens, UnfinishedRun, WebGpu, WebGpuState,
 };
 pub use bytes::Bytes;
 pub use catalog::{CATALOG_FILE, Catalog, HostedFile, HostedModel, HostedRun, HostedSae};
-pub use request::{DataChoice, DeviceChoice, ModelChoice, PickedFile, Request, SaeAt, SaeChoice, Setup, Subject};
+pub use request::{
+    CalibrateWith, DataChoice, DeviceChoice, ModelChoice, PickedFile, Request, SaeAt, SaeChoice, Setup, Subject,
+};

@@ -111,6 +111,28 @@ pub enum Request {
         /// Tokens of each.
         top: usize,
     },
+    /// Does the instrument work on a finished run's model, SAEs and data: its calibration.json. Events: swaps, then
+    /// download and progress where the model is there. It cannot hear anybody while it swaps: whoever wants to stop
+    /// it ends its worker, so that it gets one of its own.
+    Calibrate {
+        /// The run's metrics.parquet.
+        metrics: Bytes,
+        /// Its manifest.json.
+        manifest: String,
+        /// Of everything that is drawn.
+        seed: u64,
+        /// How often fact and hallucination are swapped; 200 where it is absent.
+        #[cfg_attr(test, ts(optional))]
+        swaps: Option<usize>,
+        /// What measures the parts that need the model; absent where they are left out.
+        #[cfg_attr(test, ts(optional))]
+        with: Option<CalibrateWith>,
+    },
+    /// Reads labels of features: an export of Neuronpedia, gzipped or not.
+    Labels {
+        /// The file.
+        file: PickedFile,
+    },
     /// Downloads a model and its SAEs into the browser's storage. Event: download.
     Fetch {
         /// Model and SAEs.
@@ -124,6 +146,18 @@ pub enum Request {
         #[cfg_attr(test, ts(optional))]
         key: Option<String>,
     },
+}
+
+/// What a finished run was made with, to measure texts beside its own.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(optional_fields))]
+pub struct CalibrateWith {
+    /// Its model and SAEs.
+    pub subject: Subject,
+    /// Its data; absent where they are not at hand.
+    pub data: Option<DataChoice>,
+    /// Where to compute.
+    pub device: DeviceChoice,
 }
 
 /// A run: what, on what, how.

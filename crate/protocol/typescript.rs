@@ -9,6 +9,8 @@ use std::path::Path;
 use ts_rs::{Config, TS, TypeVisitor};
 
 use super::{Answer, Catalog, EngineError, Event, Request};
+use crate::calibrate::{LIMIT, SWAPS};
+use crate::dataset;
 use crate::output::{CALIBRATION_VERSION, Calibration, Manifest, SCHEMA_VERSION};
 
 /// Declarations of types and of everything that they are made of, each once, by name.
@@ -164,5 +166,13 @@ fn generated_calibration() {
     let mut written = Declarations::of("crate/output/calibration.rs");
     let _ = write!(written.head, "\n/** The version of calibration.json that this program writes. */\n");
     let _ = writeln!(written.head, "export const CALIBRATION_VERSION = {CALIBRATION_VERSION};");
+    let pairs: usize = dataset::positive_controls().unwrap().iter().map(|control| control.pairs.samples.len()).sum();
+    for (name, value, of) in [
+        ("SWAPS", SWAPS, "How often fact and hallucination are swapped."),
+        ("LIMIT", LIMIT, "Samples of the run, at most, that the length trap and the ceiling are made of."),
+        ("CONTROL_PAIRS", pairs, "Built-in pairs of the positive controls."),
+    ] {
+        let _ = write!(written.head, "\n/** {of} */\nexport const {name} = {value};\n");
+    }
     check("calibration.ts", &written.with::<Calibration>().text());
 }

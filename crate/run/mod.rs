@@ -5,6 +5,7 @@
 //! left over goes on with [`execute`]; parts that were measured apart are [`merged`] and finished. Workers of a
 //! page measure [`shares`] of a run, which one of them [`keep`]s.
 
+mod again;
 mod execute;
 mod files;
 mod fingerprint;
@@ -12,6 +13,7 @@ mod hashed;
 mod loaded;
 mod manifest;
 mod merge;
+mod numbers;
 mod several;
 mod shard;
 mod shares;
@@ -24,12 +26,14 @@ mod whole;
 #[cfg(test)]
 mod tests;
 
+pub use again::{options, same_data, same_files, same_model};
 pub use execute::{Reopen, Request, execute, keep};
 pub use files::{Comparisons, Finished, finish};
 pub use fingerprint::data_sha256;
 pub use loaded::{Loaded, Origin, SaeFiles, load, load_ignoring};
 pub use manifest::{Parts, with_statistics};
 pub use merge::merged;
+pub use numbers::numbers;
 pub use shard::Shard;
 pub use shares::{Machine, Portion, Portions, pack_samples, shares, unpack_samples};
 pub use spool::{Base, Header, PART_FILE, SPOOL_FILE, Spool};

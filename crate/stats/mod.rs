@@ -71,6 +71,6 @@ pub use rank::wilcoxon_signed_rank;
 pub use resample::{PERMUTATIONS, RESAMPLES, bca_interval, sign_flip_p, stream};
 pub use samples::Samples;
 pub use settings::{EQUIVALENCE_BOUND, Settings};
-pub use swaps::{Outcome, SwapSettings, Swapped, SwappedMetric, swapped};
+pub use swaps::{Outcome, SwapObserver, SwapSettings, Swapped, SwappedMetric, swapped};
 pub use table::{STAT_COLUMNS, StatColumn, stats_table};
 pub use verdict::Verdict;

@@ -22,7 +22,7 @@ use super::series::{Series, series};
 use super::verdict::{Evidence, Verdict};
 use crate::error::Result;
 use crate::metrics::Family;
-use crate::platform::par_map;
+use crate::platform::{MaybeSync, par_map};
 use crate::random;
 
 /// Sets of random sign patterns that the swaps share in turn, so that no rate hangs on one of them.
@@ -80,12 +80,23 @@ pub struct Swapped {
     pub chains: Vec<usize>,
 }
 
+/// Told while data are swapped; may be asked from several threads.
+pub trait SwapObserver: MaybeSync {
+    /// One more of `swaps` is done: the samples are swapped so often for each set of metrics that the same ones have.
+    fn swapped(&self, swaps: usize);
+}
+
+/// Nobody listens.
+impl SwapObserver for () {
+    fn swapped(&self, _swaps: usize) {}
+}
+
 /// Swaps fact and hallucination of each cluster with a chance of one half, again and again, and asks of every metric
-/// what [`super::compare()`] asks over all samples.
+/// what [`super::compare()`] asks over all samples; `observer` is told of every swap.
 ///
 /// # Errors
 /// As [`super::compare_samples`].
-pub fn swapped(samples: &Samples, settings: &SwapSettings) -> Result<Swapped> {
+pub fn swapped(samples: &Samples, settings: &SwapSettings, observer: &dyn SwapObserver) -> Result<Swapped> {
     let Grounds { tokens, domain_of, .. } = Grounds::new(samples)?;
     let label = |row: usize| if settings.clusters { samples.cluster(row) } else { row as u32 };
     let taken = taken(samples.len(), settings, label);
@@ -115,13 +126,14 @@ pub fn swapped(samples: &Samples, settings: &SwapSettings) -> Result<Swapped> {
     }
     let mut found: Vec<Vec<Vec<Found>>> = vec![Vec::new(); asked.len()];
     let (mut tested, mut chains, mut most) = (vec![false; asked.len()], Vec::new(), 0);
+    let all = designs.len() * settings.swaps;
     for (rows, metrics) in designs {
         let counts: Vec<TokenCounts> = rows.iter().filter_map(|&row| tokens[row]).collect();
         let labels: Vec<u32> = rows.iter().map(|&row| label(row)).collect();
         let domains: Vec<u32> = rows.iter().map(|&row| domain_of[row] as u32).collect();
         let design = Design { clusters: Clusters::new(&labels, &domains), labels, counts };
         let of: Vec<Metric> = metrics.iter().map(|&metric| Metric::new(&values[metric], &design.clusters)).collect();
-        let by_swap = design.swaps(&of, settings);
+        let by_swap = design.swaps(&of, settings, &|| observer.swapped(all));
         if rows.len() > most {
             (most, chains) = (rows.len(), by_swap.iter().map(|(chains, _)| *chains).collect());
         }
@@ -201,7 +213,12 @@ struct Design {
 
 impl Design {
     /// For each swap: how many chains it closes, and by metric, then by effect (none first), what the tests say.
-    fn swaps(&self, metrics: &[Metric], settings: &SwapSettings) -> Vec<(usize, Vec<Vec<Found>>)> {
+    fn swaps(
+        &self,
+        metrics: &[Metric],
+        settings: &SwapSettings,
+        told: &(impl Fn() + MaybeSync),
+    ) -> Vec<(usize, Vec<Vec<Found>>)> {
         let n = self.clusters.len();
         let sets = par_map(SETS.min(settings.swaps), |set| {
             let patterns = Patterns::new(n, &mut stream("sign-flip", of_swap(settings.seed, set), "all"));
@@ -210,7 +227,9 @@ impl Design {
         });
         par_map(settings.swaps, |swap| {
             let (patterns, sums) = &sets[swap % sets.len()];
-            self.swap(swap, metrics, patterns, sums, settings)
+            let found = self.swap(swap, metrics, patterns, sums, settings);
+            told();
+            found
         })
     }
 

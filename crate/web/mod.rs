@@ -3,9 +3,11 @@
 
 mod analyze;
 mod border;
+mod calibrate;
 mod devices;
 mod explore;
 mod host;
+mod labels;
 mod plan;
 mod settings;
 mod spools;
@@ -113,6 +115,10 @@ async fn handle(page: &Page, kept: &Kept, task: &Task, request: Request) -> Resu
             let opened = subjects.open(task, &subject).await?;
             Answer::Promotes(explore::promotes(&opened, layer, &features, top).await?)
         }
+        Request::Calibrate { metrics, manifest, seed, swaps, with } => Answer::Calibrate(
+            calibrate::calibrate(subjects, task, &metrics, &manifest, seed, swaps, with.as_ref()).await?,
+        ),
+        Request::Labels { file } => Answer::Labels(labels::labels(task, &file).await?),
         Request::Fetch { subject } => Answer::Fetch(subjects.fetch(task, &subject).await?),
         Request::Storage => Answer::Storage(storage::info().await?),
         Request::Delete { key } => {

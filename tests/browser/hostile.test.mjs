@@ -6,12 +6,14 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
+import { gzipSync } from "node:zlib";
+import { parquetWriteBuffer } from "hyparquet-writer";
 import { clean, DESKTOP, launch, PHONE } from "./harness/browser.mjs";
 import { saeFiles } from "./harness/engine.mjs";
-import { ARABIC, CONTROL, crowdedRun, harmless, hostileRun, LINK, LONG, SCRIPT, TURNED } from "./harness/hostile.mjs";
+import { ARABIC, CONTROL, crowdedRun, filesOf, harmless, hostileRun, LINK, LONG, SCRIPT, sha256, TURNED } from "./harness/hostile.mjs";
 import { bare } from "./harness/hosts.mjs";
 import { artifact, dist, golden } from "./harness/paths.mjs";
-import { goldenSaes } from "./harness/run.mjs";
+import { goldenSaes, rows } from "./harness/run.mjs";
 import { serve } from "./harness/server.mjs";
 import { record } from "./harness/trace.mjs";
 import { accessible, by, go, open, problem, setUpGolden, start, state } from "./harness/view.mjs";
@@ -76,9 +78,18 @@ test("a run whose every text is hostile, in every view", TIME, async (t) => {
   await page.goto(`${host.url}${ADDRESS}#/results`);
   await state(page, "ready");
   await page.locator("#view-results svg").nth(7).waitFor();
+  // what is below is read once somebody comes near
+  await by(page, "panel-features").scrollIntoViewIfNeeded();
+  await by(page, "feature-table").waitFor();
+  await by(page, "panel-calibration").scrollIntoViewIfNeeded();
+  await page.locator('[data-test="panel-probes"] svg').waitFor();
   for (const summary of await page.locator("#view-results details > summary").all()) await summary.click();
   await by(page, "effects-fold").click().catch(() => undefined);
   await look("results");
+  await by(page, "panel-features").scrollIntoViewIfNeeded();
+  await look("results-features");
+  await by(page, "panel-calibration").scrollIntoViewIfNeeded();
+  await look("results-calibration");
 
   // a plot is read point by point
   const plot = page.locator("#panel-drift-plot");
@@ -218,6 +229,122 @@ test("a manifest with a value of another form says which", TIME, async () => {
     await page.waitForFunction((words) => new RegExp(words).test(document.querySelector('[data-test="error"]')?.textContent ?? ""), said.source);
     await harmless(page, String(said));
   }
+});
+
+test("comparisons by feature and a calibration that are damaged, or of something else, are named", TIME, async () => {
+  const read = (name) => readFileSync(join(dist, "runs/demo", name));
+  const whole = Object.fromEntries(["metrics.parquet", "stats.parquet", "stats_features.parquet"].map((name) => [name, read(name)]));
+  await open(page, host, "#/results");
+  await state(page, "empty");
+  /** Opens the run with one of its files in the place of another, as if that were the run's own. */
+  const opened = async (changes) => {
+    const { "calibration.json": calibration = read("calibration.json"), ...tables } = { ...whole, ...changes };
+    const manifest = { ...JSON.parse(read("manifest.json")), files: filesOf(tables) };
+    const files = { ...tables, "manifest.json": JSON.stringify(manifest), "calibration.json": calibration };
+    await page.locator('[data-test="open-run-file"]').first().setInputFiles([{ name: "none.json", mimeType: "", buffer: Buffer.from("{}") }]);
+    await page.waitForFunction(() => document.documentElement.dataset.state === "unreadable");
+    await page.locator('[data-test="open-run-file"]').first().setInputFiles(Object.entries(files).map(([name, bytes]) => ({ name, mimeType: "", buffer: Buffer.from(bytes) })));
+    await state(page, "ready");
+  };
+  /** What a part of the results says is wrong. */
+  const said = async (part) => {
+    await by(page, part).scrollIntoViewIfNeeded();
+    const box = by(page, part).locator('[data-test="error"]');
+    await box.waitFor();
+    await harmless(page, part);
+    return box.innerText();
+  };
+  const parquet = (columns) => Buffer.from(parquetWriteBuffer({ columnData: columns }));
+  const table = whole["stats_features.parquet"];
+  const lines = { layer: [6], feature: [1], domain: ["all"], n_fact: [1], n_hall: [1], verdict: ["undecided"] };
+  const of = (changes) => parquet(Object.entries({ ...lines, ...changes }).map(([name, data]) => ({ name, data, type: typeof data[0] === "string" ? "STRING" : "DOUBLE" })));
+  for (const [bytes, words] of [
+    [table.subarray(0, table.length / 2), /stats_features\.parquet: expected a footer/],
+    [Buffer.concat([table.subarray(0, 200), Buffer.alloc(4000, 0xff), table.subarray(4200)]), /stats_features\.parquet: its columns cannot be read/],
+    [Buffer.from(SCRIPT), /stats_features\.parquet: expected a Parquet file, found a text that begins with|stats_features\.parquet: expected a Parquet file/],
+    [whole["metrics.parquet"], /stats_features\.parquet: expected the columns layer, feature/],
+    [of({ layer: [SCRIPT] }), /stats_features\.parquet: column layer: expected numbers, found texts/],
+    [of({ verdict: [7] }), /stats_features\.parquet: column verdict: expected texts, found numbers/],
+  ]) {
+    await opened({ "stats_features.parquet": bytes });
+    assert.match(await said("panel-features"), words);
+  }
+  const calibration = JSON.parse(read("calibration.json"));
+  const changed = (change) => {
+    const copy = structuredClone(calibration);
+    change(copy);
+    return JSON.stringify(copy);
+  };
+  for (const [text, words] of [
+    [read("calibration.json").subarray(0, 3000), /calibration\.json: /],
+    [SCRIPT, /calibration\.json: Unexpected /],
+    ["[]", /calibration\.json: expected calibration_version 1, found another/],
+    [changed((c) => (c.calibration_version = 99)), /expected calibration_version 1, found another/],
+    [changed((c) => (c.planted = "none")), /calibration\.json: planted: expected a list, found "none"/],
+    [changed((c) => (c.false_alarms[0].family = SCRIPT)), /false_alarms\[0\]\.family: expected metrics or nulls, found/],
+    [changed((c) => (c.ceiling.layers[0].layer = -1)), /ceiling\.layers\[0\]\.layer: expected a whole number, found -1/],
+    [changed((c) => (c.positive_controls = Array(400).fill(c.positive_controls[0]))), /positive_controls: expected at most 50, found 400/],
+    [changed((c) => (c.metrics.sha256 = sha256("another"))), /it is of another metrics\.parquet than this run/],
+    [`${" ".repeat(9e6)}{}`, /calibration\.json: expected at most 8,000,000 bytes/],
+  ]) {
+    await opened({ "calibration.json": text });
+    assert.match(await said("panel-calibration"), words);
+    // a run that is whole otherwise can be calibrated
+    assert.equal(await by(page, "calibrate-start").count(), 1);
+  }
+  assert.deepEqual(dialogs, []);
+  clean(page, browser, /Failed to load resource/);
+});
+
+test("labels that are none, or would do harm, are refused in words or stay text", TIME, async () => {
+  const line = (description) => `${JSON.stringify({ modelId: "m", layer: "6-x", index: "1", description })}\n`;
+  await open(page, host, "#/explore");
+  const labels = by(page, "labels");
+  await labels.locator("summary").click();
+  const given = async (name, bytes) => {
+    await labels.locator("input").setInputFiles([{ name, mimeType: "", buffer: Buffer.from(bytes) }]);
+    await page.waitForFunction(() => document.querySelector('[data-test="labels-file"]').disabled);
+    await page.waitForFunction(() => !document.querySelector('[data-test="labels-file"]').disabled, null, { timeout: 120_000 });
+    await look(`labels-${name.slice(0, 8).replace(/\W/g, "")}`);
+    return labels.innerText();
+  };
+  const cases = [
+    ["empty.jsonl", "", /empty\.jsonl: line 1: expected at least one label, found none/],
+    ["text.jsonl", SCRIPT, /text\.jsonl: line 1: expected an object with modelId/],
+    ["index.jsonl", line("a").replace('"1"', JSON.stringify(TURNED)), /index to be a feature's number, found invoice\\u\{202e\}/],
+    ["cut.gz", gzipSync(line("a").repeat(1000)).subarray(0, 60), /cut\.gz: line \d+: expected text, or whole gzip data/],
+    ["bomb.gz", gzipSync(" ".repeat(64e6)), /bomb\.gz: line 1: expected at most 1048576 bytes, found more/],
+    ["many.gz", gzipSync(Array.from({ length: (1 << 19) + 1 }, (_, n) => `{"modelId":"m","layer":"6","index":${n},"description":"d"}`).join("\n")), /many\.gz: line 524289: expected at most 524288 labels/],
+    ["metrics.parquet", readFileSync(join(dist, "runs/demo/metrics.parquet")), /metrics\.parquet: line 1: expected /],
+  ];
+  for (const [name, bytes, words] of cases) {
+    const said = await given(name, bytes);
+    // a control character stands in the message as the terminal has it
+    assert.match(said.replace(/\s+/g, " "), words, name);
+  }
+  const kept = await given(`${SCRIPT.slice(0, 60).replaceAll("/", "")}.jsonl`, [SCRIPT, TURNED, CONTROL, LONG.slice(0, 9e5)].map((text, n) => line(text).replace('"1"', String(n))).join(""));
+  assert.match(kept, /4 labels of m\/6-x/);
+
+  // in the table of the hostile run, whose layers are those of the labels
+  await go(page, "#/results");
+  const all = [SCRIPT, TURNED, CONTROL, ARABIC];
+  const features = (await rows(readFileSync(join(dist, "runs/demo/stats_features.parquet")))).filter((row) => row.verdict && Number(row.layer) === 6).slice(0, 100);
+  await open(page, host, "#/results", ADDRESS);
+  await state(page, "ready");
+  await by(page, "panel-features").scrollIntoViewIfNeeded();
+  await by(page, "feature-table").waitFor();
+  const table = by(page, "panel-features").locator('[data-test="labels"]');
+  await table.locator("summary").click();
+  const evil = features.map((row, n) => `${JSON.stringify({ modelId: `../..${SCRIPT}`, layer: "6-x", index: Number(row.feature), description: all[n % all.length] })}\n`).join("");
+  await table.locator("input").setInputFiles([{ name: "evil.jsonl", mimeType: "", buffer: Buffer.from(evil) }]);
+  await page.waitForFunction(() => document.querySelector('[data-test="feature-table"] th[data-column="label"]'), null, { timeout: 60_000 });
+  await by(page, "features-layer").selectOption("6");
+  await page.waitForFunction(() => [...document.querySelectorAll('[data-test="feature-table"] td.of-label')].some((cell) => cell.textContent.startsWith('"><script>')));
+  // a name that cannot stand in an address makes no link
+  assert.equal(await page.locator('[data-test="feature-table"] tbody a').count(), 0);
+  await look("labels-table");
+  assert.deepEqual(dialogs, []);
+  clean(page, browser, /Failed to load resource/);
 });
 
 test("Parquet that says more than it holds says so, and takes no memory", TIME, async () => {

@@ -101,7 +101,7 @@ test("a calibration of other numbers is left out with a note, and one line says 
     writeFileSync(path, readFileSync(path, "utf8").replace(/(data-file="calibration\.json"[^>]*>)[^<]*/, (_, head) => head + forged));
     await page.goto(pathToFileURL(path).href);
     await page.waitForFunction(() => document.documentElement.dataset.state === "ready");
-    assert.match(await by(page, "calibration").innerText(), /cannot be shown: planted: expected a list/);
+    assert.match(await by(page, "calibration").innerText(), /cannot be shown: calibration\.json: planted: expected a list/);
   } finally {
     writeFileSync(file, whole);
   }

@@ -10,7 +10,7 @@ import { root } from "./harness/paths.mjs";
 const load = async (path) => (await runnerImport(path, { root, configFile: false, logLevel: "error" })).module;
 const { signTest, qValues, FEWEST_DISCORDANT } = await load("./www/report/exact.ts");
 const { tested } = await load("./www/report/presence.ts");
-const { featureLines, wordsOf: featureWords } = await load("./www/report/featureTables.ts");
+const { featureLines, wordsOf: featureWords } = await load("./www/views/results/featureLines.ts");
 const { captionOf, readsOf } = await load("./www/report/classifiers.ts");
 const { density, resampledMeans } = await load("./www/report/bootstrap.ts");
 const { wordsOf } = await load("./www/report/words.ts");

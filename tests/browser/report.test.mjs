@@ -213,8 +213,8 @@ test("a run whose every text is hostile stays text", TIME, async () => {
     await drawn();
     await page.screenshot({ path: artifact("screenshots", `report-hostile-${width}.png`) });
     await harmless(page, `hostile, ${width}`, "script");
-    // its own script and the four files
-    assert.equal(await page.locator("script").count(), 5);
+    // its own script, the four files and the calibration
+    assert.equal(await page.locator("script").count(), 6);
   }
   await page.pdf({ path: artifact("report", "hostile.pdf"), format: "A4" });
   await harmless(page, "hostile, printed", "script");

@@ -1,5 +1,6 @@
 // What of the page is fuzzed: the code that reads a run's files, as its data worker calls it.
 
+export { readCalibration, shareable } from "../../www/data/calibration.ts";
 export { readCatalog } from "../../www/data/catalog.ts";
 export { FeatureIndex, FEATURES_FILE } from "../../www/data/features.ts";
 export { readManifest } from "../../www/data/manifest.ts";

@@ -2,14 +2,14 @@
 
 import { failure, wordsOf } from "../engine/failure";
 import type { Catalog, HostedRun } from "../generated/catalog";
-import { list, maybe, object, text } from "./shape";
+import { flag, list, maybe, object, text } from "./shape";
 
 const FILE = "catalog.json";
 /** Larger than any host's list. */
 const MOST_BYTES = 8e6;
 
 const CATALOG = object<Catalog>({
-  runs: list(object<HostedRun>({ name: text, title: text, url: text })),
+  runs: list(object<HostedRun>({ name: text, title: text, url: text, calibrated: maybe(flag) })),
   default_run: maybe(text),
 });
 

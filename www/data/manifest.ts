@@ -29,7 +29,7 @@ const MANIFEST = object<Manifest>({
   }),
   tokenizer: object<Manifest["tokenizer"]>({ file, bos_rule: text }),
   layers: list(whole),
-  saes: list(object<SaeInfo>({ layer: whole, id: text, architecture: text, d_sae: number })),
+  saes: list(object<SaeInfo>({ layer: whole, id: text, architecture: text, d_sae: number, declared_l0: maybe(number) })),
   dataset: object<Manifest["dataset"]>({ files: list(file), samples: number, limit: maybe(number), skipped_rows: list(text) }),
   noise: object<Manifest["noise"]>({ rule: text, seed: number }),
   nulls: maybe(object<NullsInfo>({ draws: number, seed: number, pool_rows: number, most_features: number })),
@@ -59,7 +59,7 @@ const MANIFEST = object<Manifest>({
       ),
     }),
   ),
-  compute: object<Manifest["compute"]>({ precision: text, device: text, adapter: maybe(text), backend: text, weights: text }),
+  compute: object<Manifest["compute"]>({ precision: text, device: text, adapter: maybe(text), backend: text, weights: text, threads: maybe(number) }),
   batch: object<Manifest["batch"]>({ texts: number, tokens: number, tokens_computed: number }),
   timings: object<Manifest["timings"]>({
     stages: list(object<StageTiming>({ stage: text, seconds: number })),

@@ -51,6 +51,10 @@ export interface Run {
   featureStats(): Promise<Table | null>;
   /** How often each feature is active in facts and in hallucinations; null without features.parquet. */
   presence(): Promise<Presence[] | null>;
+  /** The text of its calibration.json; null where it has none. The first call looks for it. */
+  calibration(): Promise<string | null>;
+  /** Takes a calibration that was made here in the place of one that it had. */
+  keepCalibration(text: string): void;
   /** The bytes of a file as they were opened; null where the run lacks it. */
   file(name: FileName): Promise<Blob | null>;
   /** Frees what the data worker holds of it. */
@@ -63,9 +67,16 @@ interface Parts {
   features?: (() => Promise<Blob>) | undefined;
   featureStats?: (() => Promise<Blob>) | undefined;
   manifest?: string | object | undefined;
+  /** Null where it turns out that there is none. */
+  calibration?: (() => Promise<Blob | null>) | undefined;
   origin: string;
   partial: boolean;
 }
+
+/** What `saescope calibrate` writes beside a run's files. */
+export const CALIBRATION = "calibration.json";
+/** Longer than any: one names every metric a few times. */
+const MOST_CALIBRATION = 8e6;
 
 /** More than any model has. */
 const MOST_LAYERS = 256;
@@ -98,22 +109,23 @@ export function openPartial(metrics: Uint8Array): Promise<Run> {
 export function runFolder(url: string): URL {
   if (!URL.canParse(url, document.baseURI)) throw failure("usage", `${shown(url)}: expected the address of a run, found none`);
   const folder = new URL(url, document.baseURI);
-  folder.pathname = folder.pathname.replace(/(manifest\.json|(metrics|stats|features|stats_features)\.parquet)$/, "");
+  folder.pathname = folder.pathname.replace(/(manifest\.json|calibration\.json|(metrics|stats|features|stats_features)\.parquet)$/, "");
   if (!folder.pathname.endsWith("/")) folder.pathname += "/";
   return folder;
 }
 
 /** The address of a run's file. */
-export function runFile(folder: URL, name: FileName): URL {
+export function runFile(folder: URL, name: FileName | typeof CALIBRATION): URL {
   const address = new URL(name, folder);
   address.search = folder.search;
   return address;
 }
 
-/** Opens a run's folder on the web. What is large is fetched when it is first needed. */
-export async function fetchRun(url: string): Promise<Run> {
+/** Opens a run's folder on the web. What is large is fetched when it is first needed. `calibrated` says whether
+ *  calibration.json is there, null where it has to be looked for: no manifest names it. */
+export async function fetchRun(url: string, calibrated: () => Promise<boolean | null> = async () => null): Promise<Run> {
   const folder = runFolder(url);
-  const at = (name: FileName) => runFile(folder, name);
+  const at = (name: FileName | typeof CALIBRATION) => runFile(folder, name);
   const [manifest, metrics, stats] = await Promise.all([
     fetchFile(at("manifest.json")),
     fetchFile(at("metrics.parquet")),
@@ -125,6 +137,7 @@ export async function fetchRun(url: string): Promise<Run> {
     features: async () => (await fetchFile(at("features.parquet"))) as Blob,
     featureStats: async () => (await fetchFile(at("stats_features.parquet"))) as Blob,
     manifest: await manifestText(manifest as Blob),
+    calibration: async () => ((await calibrated()) === false ? null : fetchFile(at(CALIBRATION), true)),
     origin: folder.origin === location.origin ? folder.pathname : folder.href,
     partial: false,
   });
@@ -149,12 +162,14 @@ export async function openFiles(files: File[]): Promise<Run> {
   const features = find("features", ".parquet");
   const featureStats = files.find(({ name }) => isFeatureStats(name));
   const manifest = find("manifest", ".json");
+  const calibration = find("calibration", ".json");
   return assemble({
     metrics,
     stats: find("stats", ".parquet"),
     features: features && (() => Promise.resolve(features)),
     featureStats: featureStats && (() => Promise.resolve(featureStats)),
     manifest: manifest && (await manifestText(manifest)),
+    calibration: calibration && (() => Promise.resolve(calibration)),
     origin: manifest === undefined ? `file ${metrics.name}` : `files ${metrics.name}, ${manifest.name}`,
     partial: false,
   });
@@ -168,7 +183,7 @@ async function assemble(parts: Parts): Promise<Run> {
   }
 }
 
-async function build({ metrics: metricsBlob, stats: statsBlob, features, featureStats, manifest: source, origin, partial }: Parts): Promise<Run> {
+async function build({ metrics: metricsBlob, stats: statsBlob, features, featureStats, manifest: source, calibration: loadCalibration, origin, partial }: Parts): Promise<Run> {
   const manifest = source === undefined ? null : readManifest(source);
   const table = async (name: string, bytes: Blob, needed: string[]) => {
     const read = new Table(await askData<"table">({ type: "table", name, blob: bytes, needed }));
@@ -223,8 +238,24 @@ async function build({ metrics: metricsBlob, stats: statsBlob, features, feature
   };
   const loadFeatureStats =
     featureStats && known ? () => (featureStatsBlob ??= retryable(checkedFeatureStats(featureStats), () => (featureStatsBlob = null))) : null;
-  const openFeatureTable = async (load: () => Promise<Blob>): Promise<Table> =>
-    table("stats_features.parquet", await load(), ["layer", "feature", "domain", "n_fact", "n_hall", "verdict"]);
+  const openFeatureTable = async (load: () => Promise<Blob>): Promise<Table> => {
+    const [numbers, texts] = [["layer", "feature", "n_fact", "n_hall"], ["domain", "verdict"]];
+    const read = await table("stats_features.parquet", await load(), [...numbers, ...texts]);
+    for (const name of [...numbers, ...texts]) {
+      const wanted = numbers.includes(name) ? "numbers" : "texts";
+      const found = read.column(name)?.kind === "text" ? "texts" : "numbers";
+      if (wanted !== found) throw failure("malformed", `stats_features.parquet: column ${name}: expected ${wanted}, found ${found}`, "open the files that saescope wrote for one run");
+    }
+    return read;
+  };
+  let calibrationText: Promise<string | null> | null = null;
+  const openCalibration = async (): Promise<string | null> => {
+    const blob = (await loadCalibration?.()) ?? null;
+    if (blob !== null && blob.size > MOST_CALIBRATION) {
+      throw failure("malformed", `${CALIBRATION}: expected at most ${MOST_CALIBRATION.toLocaleString("en")} bytes, found ${blob.size.toLocaleString("en")}`);
+    }
+    return blob && blob.text();
+  };
   const loadFeatures = features && (() => (featuresBlob ??= retryable(checkedFeatures(features), () => (featuresBlob = null))));
   const openIndex = async (): Promise<null> =>
     askData<"open-features">({ type: "open-features", key, blob: await (loadFeatures as () => Promise<Blob>)() });
@@ -257,6 +288,12 @@ async function build({ metrics: metricsBlob, stats: statsBlob, features, feature
       if (loadFeatures === undefined) return null;
       await (index ??= retryable(openIndex(), () => (index = null)));
       return askData<"presence">({ type: "presence", key, sampleIds });
+    },
+    async calibration() {
+      return (calibrationText ??= retryable(openCalibration(), () => (calibrationText = null)));
+    },
+    keepCalibration(text) {
+      calibrationText = Promise.resolve(text);
     },
     async file(name) {
       switch (name) {

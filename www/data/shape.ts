@@ -23,6 +23,13 @@ export const flag: Check = (value, at) => {
   if (typeof value !== "boolean") expected("true or false", value, at);
 };
 
+/** One of some words. */
+export const oneOf =
+  (...words: string[]): Check =>
+  (value, at) => {
+    if (!words.includes(value as string)) expected(words.join(" or "), value, at);
+  };
+
 /** A number of a block, or of anything else that is counted. */
 export const whole: Check = (value, at) => {
   if (!Number.isSafeInteger(value) || (value as number) < 0) expected("a whole number", value, at);
@@ -43,10 +50,12 @@ export const tuple =
     checks.forEach((check, i) => check(value[i], `${at}[${i}]`));
   };
 
+/** A list; of at most so many where more would not be drawn in any time. */
 export const list =
-  (check: Check): Check =>
+  (check: Check, most = Infinity): Check =>
   (value, at) => {
     if (!Array.isArray(value)) return expected("a list", value, at);
+    if (value.length > most) throw new Error(`${at}: expected at most ${most.toLocaleString("en")}, found ${value.length.toLocaleString("en")}`);
     value.forEach((item, i) => check(item, `${at}[${i}]`));
   };
 

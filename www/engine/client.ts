@@ -1,14 +1,16 @@
 // The page's side of the contract in protocol.ts: the engine's worker, whether it is there, and calls to it.
 
-import { EngineFailure } from "./failure";
+import { EngineFailure, failure } from "./failure";
 import { Pool, type Crew } from "./pool";
-import type { CallEvent, EngineError, EngineEvent, Request, Results, RunFiles, Told } from "./protocol";
+import { MEASURING } from "./protocol";
+import type { CallEvent, EngineError, EngineEvent, Request, Results, RunFiles, Told, ToWorker } from "./protocol";
 import { Rpc } from "./rpc";
 import script from "./worker.ts?worker&url";
 
 type Analyze = Extract<Request, { type: "analyze" }>;
+export type Calibrate = Extract<Request, { type: "calibrate" }>;
 /** What is told of a run that goes on. */
-export type RunEvent = Exclude<EngineEvent, { type: "shares" }> | { type: "crew"; crew: Crew };
+export type RunEvent = Exclude<EngineEvent, { type: "shares" | "swaps" }> | { type: "crew"; crew: Crew };
 
 export type EngineState = "idle" | "starting" | "ready" | "failed" | "crashed";
 
@@ -59,6 +61,7 @@ export class EngineClient extends EventTarget {
         request,
         (event) => {
           if (event.type === "download") received = event.download.received;
+          if (event.type === "swaps") return;
           if (event.type !== "shares") return onEvent(event);
           // it was ready before it asked
           if (stop.signal.aborted || !this.#module) return;
@@ -82,6 +85,27 @@ export class EngineClient extends EventTarget {
     } finally {
       signal.removeEventListener("abort", cancel);
       (pool as Pool | null)?.end();
+    }
+  }
+
+  /** A run's calibration.json, made by a worker of its own: while it swaps it hears nobody, so that it is stopped by
+   *  ending it, and the engine answers meanwhile. The engine has to be ready. */
+  async calibrate(request: Calibrate, onEvent: (event: CallEvent) => void, signal: AbortSignal): Promise<string> {
+    const module = this.#module;
+    if (module === null) throw failure("crashed", "the engine is not running", "try again");
+    const calls: Rpc<Request, Results, CallEvent, Told> = new Rpc(script, `${MEASURING} a calibration`, {
+      started: () => ({ id: 0, type: "module", module }) satisfies ToWorker,
+      told: (message) => message.type === "crashed" && calls.end(message.error),
+      broke: (message) => calls.end({ kind: "crashed", message: message || "the engine's script could not be loaded" }),
+    });
+    const stop = () => calls.end({ kind: "cancelled", message: "cancelled" });
+    if (signal.aborted) throw failure("cancelled", "stopped before it began");
+    signal.addEventListener("abort", stop);
+    try {
+      return await calls.call<"calibrate">(request, onEvent);
+    } finally {
+      signal.removeEventListener("abort", stop);
+      stop();
     }
   }
 

@@ -2,7 +2,9 @@
 // crate/cli/report.rs puts them.
 
 import { failure } from "../engine/failure";
-import { FILES, type FileName, type Run } from "../data/run";
+import { readCalibration, shareable } from "../data/calibration";
+import { CALIBRATION, FILES, type FileName, type Run } from "../data/run";
+import type { FeatureWords } from "../data/words";
 import template from "../../crate/cli/report/template.html?url";
 
 /** Where the run goes. */
@@ -11,8 +13,11 @@ const PLACE = "<!--run-->";
 const MOST_BYTES = 64e6;
 const MOST_FEATURES = 32e6;
 
-/** The document. */
-export async function reportOf(run: Run): Promise<Blob> {
+/** Features that are spoken of at most: more than its tables can show. */
+const MOST_WORDS = 50_000;
+
+/** The document; `words` is what is known of the run's features, by layer and feature. */
+export async function reportOf(run: Run, words: ReadonlyMap<string, FeatureWords>): Promise<Blob> {
   const answer = await fetch(template);
   const parts = answer.ok ? (await answer.text()).split(PLACE) : [];
   if (parts.length !== 2) throw failure("network", "the report's template could not be loaded", "reload the page, and try again");
@@ -26,10 +31,36 @@ export async function reportOf(run: Run): Promise<Blob> {
     if (blob === null || (name === "features.parquet" && blob.size > MOST_FEATURES)) continue;
     bytes += name === "features.parquet" ? 0 : blob.size;
     if (bytes > MOST_BYTES) throw failure("unsupported", "this run is too large for a report", "share its folder instead");
-    // names are the known ones, and base64 has no letter that means anything to HTML
-    blocks.push(`<script type="application/octet-stream;base64" data-file="${name}" data-writer="saescope ${__VERSION__}, commit ${__COMMIT__}">${await base64(blob)}</script>\n`);
+    blocks.push(await block(name, blob));
   }
+  const calibration = await calibrationOf(run);
+  if (calibration !== null) blocks.push(await block(CALIBRATION, calibration));
+  if (words.size > 0) blocks.push(await block("labels.json", wordsBlob(words)));
   return new Blob([parts[0] as string, ...blocks, parts[1] as string], { type: "text/html" });
+}
+
+/** A file in the document: names are the known ones, and base64 has no letter that means anything to HTML. */
+async function block(name: string, contents: Blob): Promise<string> {
+  return `<script type="application/octet-stream;base64" data-file="${name}" data-writer="saescope ${__VERSION__}, commit ${__COMMIT__}">${await base64(contents)}</script>\n`;
+}
+
+/** The run's calibration as it may be given away; null where there is none that is the run's. */
+async function calibrationOf(run: Run): Promise<Blob | null> {
+  try {
+    const text = await run.calibration();
+    return text === null ? null : new Blob([JSON.stringify(shareable(readCalibration(text, run.manifest)))]);
+  } catch {
+    // the page says beside the run what is wrong with it
+    return null;
+  }
+}
+
+function wordsBlob(words: ReadonlyMap<string, FeatureWords>): Blob {
+  const list = [...words].slice(0, MOST_WORDS).map(([key, { label, url, promotes }]) => {
+    const [layer, feature] = key.split(" ").map(Number);
+    return { layer, feature, label, url, promotes };
+  });
+  return new Blob([JSON.stringify(list)]);
 }
 
 async function contents(run: Run, name: FileName): Promise<Blob | null> {

@@ -3,6 +3,15 @@
 /** The version of calibration.json that this program writes. */
 export const CALIBRATION_VERSION = 1;
 
+/** How often fact and hallucination are swapped. */
+export const SWAPS = 200;
+
+/** Samples of the run, at most, that the length trap and the ceiling are made of. */
+export const LIMIT = 100;
+
+/** Built-in pairs of the positive controls. */
+export const CONTROL_PAIRS = 166;
+
 /** What the instrument says where the truth is known. */
 export type Calibration = {
   /** [`CALIBRATION_VERSION`] of the program that wrote it. */

@@ -48,6 +48,8 @@ export type HostedRun = {
   samples?: number,
   /** UTC, RFC 3339. */
   started_at?: string,
+  /** Whether its calibration.json lies beside its files, which no manifest says; earlier catalogs do not either. */
+  calibrated?: boolean,
 };
 
 /** An SAE of a hosted model. */

@@ -15,12 +15,24 @@ export type Answer = { type: "hello", result: Hello }
   | { type: "tokens", result: Array<Tokens> }
   | { type: "cloud", result: Cloud }
   | { type: "promotes", result: Array<Array<string>> }
+  | { type: "calibrate", result: string }
+  | { type: "labels", result: Array<LabelledDictionary> }
   | { type: "fetch", result: Array<StoredItem> }
   | { type: "storage", result: StorageInfo }
   | { type: "delete", result: StorageInfo };
 
 /** A file's bytes: a `Uint8Array` on the page. */
 export type Bytes = Uint8Array;
+
+/** What a finished run was made with, to measure texts beside its own. */
+export type CalibrateWith = {
+  /** Its model and SAEs. */
+  subject: Subject,
+  /** Its data; absent where they are not at hand. */
+  data?: DataChoice,
+  /** Where to compute. */
+  device: DeviceChoice,
+};
 
 /** Active features on the principal axes of their weighted cloud. */
 export type Cloud = {
@@ -106,6 +118,13 @@ export type EngineEvent = {
     partial: PartialRun,
   }
   | {
+    type: "swaps",
+    /** How often so far. */
+    done: number,
+    /** How often in all. */
+    total: number,
+  }
+  | {
     type: "note",
     /** In words. */
     note: string,
@@ -151,6 +170,20 @@ export type Hello = {
   cpu_product: string,
   /** What `auto` stands for here. */
   device: Device,
+};
+
+/** What features of one dictionary stand for, in somebody's words. */
+export type LabelledDictionary = {
+  /** Its name on Neuronpedia: model and source. */
+  name: string,
+  /** The number that its source's name begins with: the layer, as it counts. */
+  layer?: number,
+  /** Address of its features' pages, without the number at its end; absent where the name cannot stand in one. */
+  url?: string,
+  /** The labelled features, ascending. */
+  features: Array<number>,
+  /** Their labels. */
+  labels: Array<string>,
 };
 
 /** The features of a text at one layer. */
@@ -424,6 +457,24 @@ export type Request = { type: "hello" }
     features: Array<number>,
     /** Tokens of each. */
     top: number,
+  }
+  | {
+    type: "calibrate",
+    /** The run's metrics.parquet. */
+    metrics: Bytes,
+    /** Its manifest.json. */
+    manifest: string,
+    /** Of everything that is drawn. */
+    seed: number,
+    /** How often fact and hallucination are swapped; 200 where it is absent. */
+    swaps?: number,
+    /** What measures the parts that need the model; absent where they are left out. */
+    with?: CalibrateWith,
+  }
+  | {
+    type: "labels",
+    /** The file. */
+    file: PickedFile,
   }
   | {
     type: "fetch",

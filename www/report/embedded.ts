@@ -2,6 +2,7 @@
 
 import { failure } from "../engine/failure";
 import { openRun, FILES, type FileName, type Run } from "../data/run";
+import type { FeatureWords } from "../data/words";
 
 /** Bytes from base64. */
 export function decode(text: string): Uint8Array {
@@ -33,17 +34,9 @@ export async function embeddedRun(): Promise<Run> {
   return openRun({ metrics, manifest: new TextDecoder().decode(manifest), ...(stats && { stats }), ...(features && { features }), ...(statsFeatures && { stats_features: statsFeatures }) }, "this report");
 }
 
-/** What a feature is said to stand for, its page, and what it promotes. */
-export interface Label {
-  label: string | null;
-  url: string | null;
-  /** Tokens that it promotes, the likeliest first. */
-  promotes: string[];
-}
-
 /** What was given to the report beside the run, by `layer feature`. */
-export function embeddedLabels(): Map<string, Label> {
-  const found = new Map<string, Label>();
+export function embeddedLabels(): Map<string, FeatureWords> {
+  const found = new Map<string, FeatureWords>();
   const bytes = block("labels.json");
   if (bytes === undefined) return found;
   const list: unknown = JSON.parse(new TextDecoder().decode(bytes));

@@ -21,12 +21,13 @@ import { panelsOf } from "../views/results/panels";
 import { IdleQueue } from "../views/results/schedule";
 import { statsTable } from "../views/results/statsTable";
 import { bare, facts, failed, health, provenance, warnings } from "../views/results/summary";
-import { calibrationPanels, HOW as CALIBRATED, wordsOf as calibrationWords } from "./calibration";
+import { calibrationPanels, HOW as CALIBRATED, wordsOf as calibrationWords } from "../views/results/calibration";
 import { embeddedCalibration, embeddedLabels, embeddedRun, writer } from "./embedded";
 import * as estimates from "./estimation";
 import * as classifiers from "./classifiers";
 import * as forests from "./forest";
-import * as featureTables from "./featureTables";
+import { featureTables } from "./featureTables";
+import { HOW as FEATURES } from "../views/results/featureLines";
 import { presenceTables } from "./presence";
 import { onPaper } from "./print";
 import { wordsOf } from "./words";
@@ -84,7 +85,7 @@ function show(run: Run): void {
     section("forest", "Raw beside controlled effects", forests.HOW, legend(forests.legend(TOKENS)), forestGrid),
     section("estimation", "Estimation plots", estimates.HOW, legend(estimates.legend(TOKENS)), estimated.element),
     section("figures", "Figures", "", domains, figures),
-    section("features", "Features of facts and of hallucinations", run.hasFeatureStats ? featureTables.HOW : PRESENCE, features),
+    section("features", "Features of facts and of hallucinations", run.hasFeatureStats ? FEATURES : PRESENCE, features),
     told.length === 0 ? null : section("classifiers", "Told by all features together", classifiers.HOW, legend(classifiers.legend(TOKENS)), toldBy),
     section("table", "All comparisons", "", table.element),
     manifest === null ? null : section("provenance", "Provenance", "", h("div", { class: "summary" }, provenance(run, manifest), own(manifest))),
@@ -220,7 +221,7 @@ async function count(run: Run, host: HTMLElement): Promise<void> {
   try {
     const compared = await run.featureStats();
     if (compared !== null) {
-      fill(host, featureTables.featureTables(run, compared, embeddedLabels()));
+      fill(host, featureTables(run, compared, embeddedLabels()));
       host.dataset.counted = "true";
       return;
     }

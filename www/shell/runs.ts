@@ -3,7 +3,7 @@
 
 import type { EngineError } from "../engine/protocol";
 import { readCatalog } from "../data/catalog";
-import { fetchRun, openFiles, openPartial, openRun, runFile, runFolder, FILES, type Run } from "../data/run";
+import { CALIBRATION, fetchRun, openFiles, openPartial, openRun, runFile, runFolder, FILES, type Run } from "../data/run";
 import { fill, h, type Child } from "../ui/dom";
 import { asEngineError } from "../engine/failure";
 import { shown } from "../foreign";
@@ -14,9 +14,10 @@ import { enter, type Shared } from "../state/state";
 import { errorBox } from "../ui/words";
 
 /** The addresses of a run's files; what was asked for may be one of them. */
-function runAddresses(address: string): { folder: string; files: string[] } {
+function runAddresses(address: string, calibrated: boolean): { folder: string; files: string[] } {
   const folder = runFolder(address);
-  return { folder: folder.href, files: FILES.map((name) => runFile(folder, name).href) };
+  const names = calibrated ? [...FILES, CALIBRATION] as const : FILES;
+  return { folder: folder.href, files: names.map((name) => runFile(folder, name).href) };
 }
 
 /** Runs of the host that are offered where another cannot be opened. */
@@ -91,9 +92,17 @@ export class Runs extends EventTarget {
   async openUrl(url: string): Promise<void> {
     const folder = URL.canParse(url, document.baseURI) ? new URL(url, document.baseURI).href : url;
     const named = shown(folder);
-    const good = await this.#take(`Reading the run at ${named}…`, () => fetchRun(folder), `The run at ${named} cannot be opened`);
+    const good = await this.#take(`Reading the run at ${named}…`, () => fetchRun(folder, () => this.#calibrated(folder)), `The run at ${named} cannot be opened`);
     if (good === null) return;
-    void keepOffline(good ? runAddresses(folder) : null);
+    void keepOffline(good ? runAddresses(folder, (await this.#calibrated(folder)) === true) : null);
+  }
+
+  /** Whether the host's list says that this run has a calibration; null where it does not say. */
+  async #calibrated(folder: string): Promise<boolean | null> {
+    await this.#catalog;
+    const href = runFolder(folder).href;
+    const listed = this.shared.catalog?.runs.find(({ url }) => URL.canParse(url, document.baseURI) && new URL(url, document.baseURI).href === href);
+    return listed?.calibrated ?? null;
   }
 
   /** Opens run files of the user's. */

@@ -1,16 +1,16 @@
 // Which model and which texts belong to a run that is shown. The run's files hold numbers only; texts
 // come from the built-in set, or from the user's own data while this page holds it.
 
-import type { DatasetInfo, ModelChoice, Sample, Setup, Subject } from "../engine/protocol";
+import type { CalibrateWith, DataChoice, DatasetInfo, ModelChoice, Sample, Setup, Subject } from "../engine/protocol";
 import type { Manifest, Run } from "../data/run";
-import { subjectOf, type Draft } from "./draft";
+import { dataOf, subjectOf, type Draft } from "./draft";
 import type { Shared } from "./state";
 
 type Texts = Map<string, Sample>;
 
 /** Remembers what runs made here were made with; recognises the rest by their manifest. */
 export class Known {
-  #subjects = new WeakMap<Run, Subject>();
+  #setups = new WeakMap<Run, Setup>();
   #texts = new WeakMap<Run, Texts>();
 
   constructor(
@@ -20,14 +20,14 @@ export class Known {
 
   /** A run that this page made, or is making. */
   remember(run: Run, setup: Setup, dataset: DatasetInfo | null): void {
-    this.#subjects.set(run, setup.subject);
+    this.#setups.set(run, setup);
     if (dataset) this.#texts.set(run, new Map(dataset.samples.map((sample) => [sample.id, sample])));
   }
 
   /** Reads the built-in texts where the run's manifest names exactly them. */
   async recognise(run: Run): Promise<void> {
     const file = run.manifest?.dataset.files[0];
-    if (run.manifest?.dataset.files.length !== 1 || !file || !/^built-?in$/.test(file.path)) return;
+    if (!isBuiltin(run) || !file) return;
     const { default: text } = await import("../../crate/dataset/builtin.jsonl?raw");
     const bytes = new TextEncoder().encode(text);
     if (bytes.length !== file.bytes) return;
@@ -44,8 +44,8 @@ export class Known {
   }
 
   subject(run: Run): Subject | null {
-    const made = this.#subjects.get(run);
-    if (made) return made;
+    const made = this.#setups.get(run);
+    if (made) return made.subject;
     const { manifest } = run;
     if (!manifest) return null;
     try {
@@ -59,6 +59,32 @@ export class Known {
     if (!names.includes(name)) return null;
     return { model: { kind: "known", name }, saes: [], store: true };
   }
+
+  /** What a run's model and data can be had by, to measure texts beside its own; null without a model. The engine sees
+   *  to it that they are the run's. */
+  with(run: Run): CalibrateWith | null {
+    const subject = this.subject(run);
+    if (subject === null) return null;
+    const made = this.#setups.get(run);
+    const data = made?.data ?? this.#data(run);
+    return { subject, device: made?.device ?? "auto", ...(data ? { data } : {}) };
+  }
+
+  #data(run: Run): DataChoice | null {
+    if (isBuiltin(run)) return { kind: "builtin" };
+    try {
+      // the set-up's, where it may be the run's
+      return this.draft.fields.dataKind === "upload" ? dataOf(this.draft.fields) : null;
+    } catch {
+      return null;
+    }
+  }
+}
+
+/** Whether a run is of the built-in triples, by what its manifest says. */
+function isBuiltin({ manifest }: Run): boolean {
+  const files = manifest?.dataset.files ?? [];
+  return files.length === 1 && /^built-?in$/.test(files[0]?.path ?? "");
 }
 
 function layersFit(subject: Subject, run: Run): boolean {

@@ -7,13 +7,11 @@ use crate::cli::args::{Calibrate, DataArgs, DatasetArg, ModelArgs, QuantizeArg, 
 use crate::cli::hash::hash_files;
 use crate::cli::setup::{self, Devices};
 use crate::dataset::{Columns, Dataset};
-use crate::engine::{Batching, Options};
 use crate::error::{Error, Result};
-use crate::hash;
 use crate::model::registry::{self, KnownSae};
 use crate::output::{FileInfo, Manifest, SaeInfo};
 use crate::platform::Origin;
-use crate::run::{Loaded, Shard};
+use crate::run::{self, Loaded};
 
 /// What was looked for; where it is not there, why, and what to type.
 pub enum Found<T> {
@@ -138,22 +136,10 @@ fn folder_of(files: &[FileInfo], what: &str, manifest: &Manifest) -> Result<Path
 /// [`Error::Mismatch`] that names what is not.
 pub async fn same_model(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
     let hint = &hint_of(manifest);
-    let layers: Vec<usize> = loaded.saes.iter().map(|at| at.layer).collect();
-    if layers != manifest.layers {
-        return Err(Error::mismatch(
-            "layers of the SAEs",
-            format!("{:?}", manifest.layers),
-            format!("{layers:?}"),
-            hint,
-        ));
-    }
-    let tokenizer = hash::sha256(loaded.model.tokenizer_json.as_slice());
-    if manifest.tokenizer.file.sha256.as_ref().is_some_and(|known| *known != tokenizer) {
-        return Err(Error::mismatch(loaded.tokenizer_file.clone(), "the tokenizer of the run", "another", hint));
-    }
-    same(&hash_files(loaded.model_files(), false).await?, &manifest.model.files, hint)?;
+    run::same_model(loaded, manifest, hint)?;
+    run::same_files(&hash_files(loaded.model_files(), false).await?, &manifest.model.files, hint)?;
     for (at, known) in loaded.saes.iter().zip(&manifest.saes) {
-        same(&hash_files(at.sae.sources().to_vec(), false).await?, &known.files, hint)?;
+        run::same_files(&hash_files(at.sae.sources().to_vec(), false).await?, &known.files, hint)?;
     }
     Ok(())
 }
@@ -170,22 +156,6 @@ fn same_inputs(loaded: &Loaded, manifest: &Manifest) -> Result<()> {
         if now != then {
             let what = format!("SAE of layer {}: its input", at.layer);
             return Err(Error::mismatch(what, then, now, hint_of(manifest)));
-        }
-    }
-    Ok(())
-}
-
-/// Files are those of then, wherever they lie now; a hash that was not taken then says nothing.
-fn same(now: &[FileInfo], then: &[FileInfo], hint: &str) -> Result<()> {
-    let known: Vec<&String> = then.iter().filter_map(|file| file.sha256.as_ref()).collect();
-    if known.len() < then.len() {
-        return Ok(());
-    }
-    for file in now {
-        if let Some(sha256) = &file.sha256
-            && !known.contains(&sha256)
-        {
-            return Err(Error::mismatch(&*file.path, "a file that the run was made with", "another", hint));
         }
     }
     Ok(())
@@ -220,20 +190,7 @@ pub fn data(args: &Calibrate, manifest: &Manifest) -> Result<Found<Dataset>> {
             join: of.join.clone(),
         };
         let mut data = setup::data(&asked, manifest.noise.seed)?;
-        let known: Vec<Option<&String>> = of.files.iter().map(|file| file.sha256.as_ref()).collect();
-        if let Some(other) = data.files.iter().find(|file| !known.contains(&Some(&file.sha256))) {
-            let hint = "name the run's own data with `--dataset`";
-            return Err(Error::mismatch(&*other.name, "the data that the run was made with", "others", hint));
-        }
-        if data.files.len() != of.files.len() {
-            let (expected, found) = (format!("{} files", of.files.len()), format!("{} of them", data.files.len()));
-            return Err(Error::mismatch("data", expected, found, "name all of the run's data with `--dataset`"));
-        }
-        if let Some(shard) = &of.shard {
-            let unknown = |e: String| Error::usage(e, "the manifest's part cannot be read");
-            let shard: Shard = shard.parse().map_err(unknown)?;
-            data.samples.retain(|sample| shard.takes(&sample.id));
-        }
+        run::same_data(&mut data, manifest, "name the run's own data, all of them, with `--dataset`")?;
         Ok(data)
     };
     match read() {
@@ -241,23 +198,6 @@ pub fn data(args: &Calibrate, manifest: &Manifest) -> Result<Found<Dataset>> {
         Err(error) if !args.datasets.is_empty() => Err(error),
         Err(error) => Ok(Found::not(&error)),
     }
-}
-
-/// The run's settings, as far as the controls depend on them.
-///
-/// # Errors
-/// [`Error::Usage`] for noise that this version does not know.
-pub fn options(manifest: &Manifest) -> Result<Options> {
-    Ok(Options {
-        batching: Batching::Auto,
-        noise: manifest.noise.rule.parse()?,
-        seed: manifest.noise.seed,
-        logprob: false,
-        nulls: 0,
-        pass: None,
-        halvings: 0,
-        join: manifest.dataset.join.clone(),
-    })
 }
 
 fn shown(path: &Path) -> String {

@@ -64,7 +64,9 @@ impl Runs {
                 modified: meta.modified().ok(),
                 entry: self.entry(&name, &folder),
             });
-            runs.extend(known.entry.clone());
+            // a run may be calibrated at any time after
+            let calibrated = Some(catalog::is_calibrated(&folder));
+            runs.extend(known.entry.clone().map(|entry| HostedRun { calibrated, ..entry }));
             current.insert(folder, known);
         }
         *listed = current;
@@ -222,6 +224,9 @@ mod tests {
         write_run(&dir.path().join("a"), 1);
         write_run(&dir.path().join("b"), 2);
         assert_eq!(names(&runs), ["b", "a"]);
+        std::fs::write(dir.path().join("a").join(output::CALIBRATION_FILE), "{}").unwrap();
+        let calibrated: Vec<Option<bool>> = runs.list().into_iter().map(|run| run.calibrated).collect();
+        assert_eq!(calibrated, [Some(false), Some(true)], "b, then a");
         // another length of the manifest, so that the test does not hang on the clock's steps
         write_run(&dir.path().join("a"), 300);
         assert_eq!(names(&runs), ["a", "b"]);

@@ -8,6 +8,7 @@ use crate::cli::catalog::{self, Placed, RUN_FILES};
 use crate::cli::fetch::KnownFiles;
 use crate::error::{Error, Result};
 use crate::model::registry::{self, KnownModel};
+use crate::output;
 use crate::platform::fetch::{Settings, at_hand};
 use crate::protocol::{CATALOG_FILE, Catalog, HostedModel};
 
@@ -67,8 +68,10 @@ impl Site {
             return Ok(Some(Found::File { path: own, own: true, changes: parts[0] != "assets" }));
         }
         Ok(match parts[..] {
-            ["runs", name, file] if RUN_FILES.contains(&file) => {
-                self.runs.find(name).map(|folder| Found::Run(folder.join(file)))
+            ["runs", name, file] if RUN_FILES.contains(&file) || file == output::CALIBRATION_FILE => {
+                // what a run may lack is not there, rather than unreadable
+                let there = |path: &PathBuf| path.symlink_metadata().is_ok();
+                self.runs.find(name).map(|folder| folder.join(file)).filter(there).map(Found::Run)
             }
             ["models", name, ..] => {
                 self.model_file(name, path)?.map(|path| Found::File { path, own: false, changes: true })

@@ -98,7 +98,7 @@ fn swaps_are_what_the_comparison_says_of_swapped_rows() {
         // a sample without the last metric, and a metric that never varies
         rows[1].values[4] = [f64::NAN, 1.0];
         rows.iter_mut().for_each(|row| row.values[3] = [1.0, 1.0]);
-        let found = swapped(&Samples::try_from(&table(&rows)).unwrap(), &settings).unwrap();
+        let found = swapped(&Samples::try_from(&table(&rows)).unwrap(), &settings, &()).unwrap();
         assert_eq!((found.samples, found.clusters, found.metrics.len()), (n, clusters, 5));
         assert!(!found.metrics[3].tested && found.metrics[0].tested == (n > 2));
         for swap in 0..settings.swaps {
@@ -122,7 +122,7 @@ fn swaps_are_what_the_comparison_says_of_swapped_rows() {
 fn drawn_patterns_change_few_outcomes() {
     let settings = settings(40);
     let rows = drawn(7, 80, 40, 4, false);
-    let found = swapped(&Samples::try_from(&table(&rows)).unwrap(), &settings).unwrap();
+    let found = swapped(&Samples::try_from(&table(&rows)).unwrap(), &settings, &()).unwrap();
     let mut other = 0;
     for swap in 0..settings.swaps {
         let seed = of_swap(settings.seed, swap);
@@ -140,7 +140,7 @@ fn drawn_patterns_change_few_outcomes() {
 fn nothing_is_seldom_found_and_a_large_effect_nearly_always() {
     let settings = SwapSettings { swaps: 200, ..settings(200) };
     let rows = drawn(11, 200, 200, 20, true);
-    let found = swapped(&Samples::try_from(&table(&rows)).unwrap(), &settings).unwrap();
+    let found = swapped(&Samples::try_from(&table(&rows)).unwrap(), &settings, &()).unwrap();
     let runs = |of: fn(&Outcome) -> bool| {
         let any = |swap: &usize| found.metrics.iter().any(|metric| of(&metric.nothing[*swap]));
         (0..settings.swaps).filter(any).count() as f64 / settings.swaps as f64
@@ -160,6 +160,6 @@ fn nothing_is_seldom_found_and_a_large_effect_nearly_always() {
 fn of_many_clusters_some_are_taken_whole() {
     let rows = drawn(2, 60, 20, 1, true);
     let settings = SwapSettings { most_clusters: 8, ..settings(3) };
-    let found = swapped(&Samples::try_from(&table(&rows)).unwrap(), &settings).unwrap();
+    let found = swapped(&Samples::try_from(&table(&rows)).unwrap(), &settings, &()).unwrap();
     assert_eq!((found.samples, found.clusters), (24, 8));
 }

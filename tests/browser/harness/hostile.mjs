@@ -1,6 +1,7 @@
 // A run whose every text is hostile, and what must not come of it.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parquetMetadata, parquetReadObjects } from "hyparquet";
@@ -73,11 +74,44 @@ export async function hostileRun(folder, samples) {
   manifest.failed_samples = Array.from({ length: 400 }, (_, n) => ({ sample_id: n === 0 ? LONG : evil(n), reason: n === 1 ? LONG : evil(n + 1) }));
   manifest.dataset.skipped_rows = Array.from({ length: 400 }, (_, n) => evil(n));
   manifest.dataset.samples = samples + 400;
-  // the files are not the ones that it had
-  delete manifest.files;
-  const files = { "metrics.parquet": metrics, "features.parquet": features, "stats.parquet": stats, "manifest.json": JSON.stringify(manifest) };
+  const tables = { "metrics.parquet": metrics, "features.parquet": features, "stats.parquet": stats, "stats_features.parquet": await hostileFeatures(domain) };
+  manifest.files = filesOf(tables);
+  const files = { ...tables, "manifest.json": JSON.stringify(manifest), "calibration.json": JSON.stringify(hostileCalibration(metrics, manifest)) };
   for (const [name, bytes] of Object.entries(files)) writeFileSync(join(folder, name), bytes);
   return { ids: [...ids.values()] };
+}
+
+/** What a manifest says of files. */
+export const filesOf = (files) => Object.entries(files).map(([path, bytes]) => ({ path, bytes: bytes.length, sha256: sha256(bytes) }));
+export const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
+
+/** Comparisons by feature whose every text is hostile, with a column of promoted tokens. */
+function hostileFeatures(domain) {
+  const rows = 400;
+  const promotes = { name: "promotes", type: "STRING", data: Array.from({ length: rows }, (_, n) => (n === 0 ? LONG : evil(n))) };
+  return changed(
+    "stats_features.parquet",
+    (all) => all.filter((row) => row.verdict).slice(0, rows).map((row, n) => ({ ...row, domain: n % 2 ? row.domain : domain(row.domain), verdict: n % 4 === 3 ? (n === 3 ? LONG : evil(n)) : row.verdict })),
+    [promotes],
+  );
+}
+
+/** A calibration of these metrics whose every text is hostile. */
+function hostileCalibration(metrics, manifest) {
+  const calibration = JSON.parse(readFileSync(join(dist, "runs/demo/calibration.json"), "utf8"));
+  let n = 0;
+  const poison = (value, field) => {
+    if (typeof value === "string") return field === "family" ? value : n++ === 5 ? LONG : evil(n);
+    if (Array.isArray(value)) return value.map((one) => poison(one, field));
+    return value && typeof value === "object" ? Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, poison(inner, name)])) : value;
+  };
+  const planted = calibration.planted.map((of) => ({ ...of, metrics: of.metrics.slice(0, 20) }));
+  const out = poison({ ...calibration, planted });
+  out.metrics = { path: SCRIPT, bytes: metrics.length, sha256: sha256(metrics) };
+  out.swaps.clustered = manifest.statistics?.clusters ?? true;
+  out.length_trap = { ...out.length_trap, survive: 12, survivors: Array.from({ length: 12 }, (_, n) => evil(n)) };
+  out.left_out = [...KINDS, LONG].map((text) => ({ part: text, reason: text }));
+  return out;
 }
 
 /** A run of very many domains, metrics and verdicts. */

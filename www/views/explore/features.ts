@@ -1,5 +1,7 @@
 // The first features of a ranking: how strong, where, and what they promote.
 
+import { neuronpediaPages } from "../../data/words";
+import { shown } from "../../foreign";
 import { fill, h } from "../../ui/dom";
 import { short, visible } from "../../ui/format";
 import { errorBox } from "../../ui/words";
@@ -8,11 +10,6 @@ import { activation, ofFeature, rankingInWords, strongestAt, type Ranking } from
 
 /** Features shown at first, and how many more each time. */
 const STEP = 24;
-
-/** Address of a feature on Neuronpedia. */
-export function neuronpedia(sae: string, feature: number): string {
-  return `https://www.neuronpedia.org/${sae}/${feature}`;
-}
 
 export interface FeatureList {
   element: HTMLElement;
@@ -27,6 +24,8 @@ export interface FeatureListOptions {
   promoted: Promoted;
   /** The SAE's name on Neuronpedia, where it has one. */
   known: string | undefined;
+  /** What a feature is said to stand for, by the user's file; null where that does not say. */
+  label(feature: number): string | null;
   /** Whether what features promote is read without being asked; otherwise a button asks. */
   unasked: boolean;
   /** Reads what these features promote. */
@@ -47,6 +46,7 @@ class List implements FeatureList {
   /** By the feature's place in the layer: where its tokens go, and what chooses it. */
   #cells = new Map<number, HTMLElement>();
   #buttons = new Map<number, HTMLElement>();
+  #labels = new Map<number, string | null>();
   #pressed = -1;
   #asked: boolean;
   #body = h("tbody", { role: "rowgroup" });
@@ -74,10 +74,13 @@ class List implements FeatureList {
     for (const [at, cell] of this.#cells) {
       const words = promoted.of(ranking.layer.layer, this.#name(at));
       const state = words ? "known" : promoted.error ? "failed" : this.#asked ? "reading" : "unasked";
-      if (cell.dataset.state === state) continue;
+      const label = this.#options.label(this.#name(at));
+      if (cell.dataset.state === state && this.#labels.get(at) === label) continue;
       cell.dataset.state = state;
+      this.#labels.set(at, label);
       if (words) fill(cell, words.map((word) => [h("span", { class: "token" }, visible(word)), " "]));
       else cell.textContent = state === "reading" ? "…" : state === "failed" ? "not read" : "not asked for";
+      if (label !== null) cell.append(h("p", { class: "said", "data-test": "feature-label" }, shown(label)));
     }
     const { error, reading, received } = promoted;
     if (error) fill(this.#trouble, errorBox(error, h("button", { type: "button", onclick: () => this.#want() }, "Try again"), undefined, "h3"));
@@ -192,7 +195,7 @@ function linkTo(sae: string, feature: number): HTMLElement {
     "a",
     {
       class: "small",
-      href: neuronpedia(sae, feature),
+      href: `${neuronpediaPages(sae)}${feature}`,
       target: "_blank",
       rel: "noopener noreferrer",
       "aria-label": `Feature ${feature} on Neuronpedia`,

@@ -8,6 +8,7 @@ import { fill, h, type Child } from "../../ui/dom";
 import { needsToken, subjectOf, type Draft } from "../../state/draft";
 import { asEngineError } from "../../engine/failure";
 import { bytes, counted, duration } from "../../ui/format";
+import { labelsPicker } from "../../ui/labels";
 import { enter, stateOf, type Shared } from "../../state/state";
 import { errorBox, sentence } from "../../ui/words";
 import { panes, type Panes } from "./panes";
@@ -116,6 +117,8 @@ export function mountExplore(
   fill(outcome, introduction());
   fill(host, h("div", { class: "view" }, h("h1", null, "Explore a sentence"), about, grid));
   promoted.addEventListener("change", () => shown?.update());
+  page.labels.addEventListener("change", () => shown?.update());
+  form.element.append(labelsPicker(page.labels));
 
   async function go(): Promise<void> {
     const text = form.input.value.trim();
@@ -167,10 +170,12 @@ export function mountExplore(
     page.announce(`Features of ${counted(found.tokens.length, "token")} are shown.`);
 
     const model = modelOf(subject, shared);
+    const known = (layer: number) => (subject.saes.length ? undefined : model?.saes.find((sae) => sae.layer === layer)?.neuronpedia);
     shown = panes({
       found,
       layer: layerShown,
-      neuronpedia: (layer) => (subject.saes.length ? undefined : model?.saes.find((sae) => sae.layer === layer)?.neuronpedia),
+      neuronpedia: known,
+      label: (layer, feature) => page.labels.of(known(layer), layer)?.labels.get(feature) ?? null,
       promoted,
       unasked: unembeddingIsHere(subject, model),
       read: (layer, features) => promoted.want(subject, layer, features),

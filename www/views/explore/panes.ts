@@ -15,6 +15,7 @@ export interface PanesOptions {
   /** The layer to open, where it is there. */
   layer: number | null;
   neuronpedia(layer: number): string | undefined;
+  label(layer: number, feature: number): string | null;
   promoted: Promoted;
   /** Whether what features promote is read without being asked. */
   unasked: boolean;
@@ -104,6 +105,7 @@ export function panes(options: PanesOptions): Panes {
       ranking,
       promoted,
       known: options.neuronpedia(number),
+      label: (feature) => options.label(number, feature),
       unasked: options.unasked,
       read: (features) => options.read(number, features),
       pick,

@@ -6,8 +6,8 @@ import { fill, h } from "../../ui/dom";
 import type { PageContext } from "../../state/context";
 import type { Run } from "../../data/run";
 import { exportButtons } from "../../export/index";
-import { reportOf } from "../../export/report";
 import { viewOf, type View } from "./aggregate";
+import type { Below } from "./below";
 import { chooser } from "../../ui/controls";
 import { counted } from "../../ui/format";
 import { panel, type Panel } from "./panel";
@@ -31,7 +31,7 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
   let marked = false;
   let charts: typeof import("./panels") | null = null;
 
-  const { title, origin, head, bar, grid, root } = frame();
+  const { title, origin, head, bar, grid, lower, root } = frame();
   const comparisons = statsTable((key, job) => queue.add(key, job));
 
   const context = {
@@ -64,6 +64,17 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
     () => grid.prepend(h("p", { class: "box error", role: "alert" }, "The script that draws the plots could not be loaded. Reload the page; the downloads above work without it.")),
   );
 
+  // What is below all panels comes after them.
+  let parts: Below | null = null;
+  const loaded = import("./below").then(({ below }) => {
+    parts = below(page, context);
+    lower.replaceChildren(parts.element);
+    if (view !== null) parts.show(view.run);
+    return parts;
+  });
+  loaded.catch(() => fill(lower, h("p", { class: "box error", role: "alert" }, "The script of the features’ table and of the calibration could not be loaded. Reload the page.")));
+  const report = async (run: Run): Promise<Blob> => (await loaded).report(run);
+
   /** Panels for a run; they keep their own choices while only its numbers change. */
   function arrange(run: Run): void {
     const now = `${run.layers.join()} ${run.metrics.columns.map(({ name }) => name).join()} ${run.partial}`;
@@ -89,6 +100,7 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
   onThemeChange(() => {
     theme = null;
     redraw();
+    parts?.redraw();
   });
 
   return {
@@ -103,16 +115,18 @@ export function mountResults(host: HTMLElement, page: PageContext): { show(run: 
       // A list that the user has open is not taken away by the next samples of a run.
       if (!run.partial || !bar.contains(document.activeElement)) {
         // One domain is all there is: nothing to choose.
-        bar.replaceChildren(...(run.domains.length > 1 ? [domainFilter(run, domain, filterBy)] : []), exportButtons(run, page.announce.bind(page), reportOf));
+        bar.replaceChildren(...(run.domains.length > 1 ? [domainFilter(run, domain, filterBy)] : []), exportButtons(run, page.announce.bind(page), report));
       }
       arrange(run);
       comparisons.show(run, domain);
+      parts?.show(run);
       redraw();
     },
     clear() {
       queue.clear();
       hideTip();
       for (const one of panels) one.destroy();
+      parts?.clear();
       panels = [];
       shape = "";
       view = null;
@@ -128,7 +142,8 @@ function frame() {
   const head = h("div", { class: "results-head" });
   const bar = h("div", { class: "results-bar" });
   const grid = h("div", { class: "panels" });
-  return { title, origin, head, bar, grid, root: h("div", { class: "results" }, title, origin, head, bar, grid) };
+  const lower = h("div");
+  return { title, origin, head, bar, grid, lower, root: h("div", { class: "results" }, title, origin, head, bar, grid, lower) };
 }
 
 /** Says what is shown, and whether it is whole. */

@@ -1,5 +1,7 @@
 // The features of the three texts side by side, one layer at a time; what they promote, on request.
 
+import { neuronpediaId, neuronpediaPages } from "../../data/words";
+import { shown } from "../../foreign";
 import { fill, h } from "../../ui/dom";
 import type { PageContext } from "../../state/context";
 import { asEngineError } from "../../engine/failure";
@@ -7,6 +9,7 @@ import type { Run, SampleFeatures } from "../../data/run";
 import type { Subject } from "../../engine/protocol";
 import { switcher } from "../../ui/controls";
 import { counted, number, visible } from "../../ui/format";
+import { labelsPicker } from "../../ui/labels";
 import { activeIn, align, type Aligned } from "./align";
 
 const STEP = 20;
@@ -33,7 +36,7 @@ class Section {
   #limit = STEP;
   /** By layer and feature. */
   #promoted = new Map<string, string[]>();
-  /** The SAEs' names on Neuronpedia, by layer. */
+  /** The SAEs' names on Neuronpedia, by layer: those that the engine knows by the model's name alone. */
   #neuronpedia = new Map<number, string>();
   #subject: Subject | null;
 
@@ -41,6 +44,7 @@ class Section {
   // Roles in full: on a phone the rows are laid out as blocks.
   #body = h("tbody", { role: "rowgroup" });
   #promotesHead = h("th", { role: "columnheader", scope: "col", hidden: true }, "Promotes");
+  #labelHead = h("th", { role: "columnheader", scope: "col", hidden: true }, "Label");
   #more = h("button", { type: "button", class: "small", onclick: () => ((this.#limit += 2 * STEP), this.#fill()) });
   #status = h("p", { class: "caption", role: "status" });
   #promote = h("button", { type: "button", class: "small", "data-test": "show-promotes", onclick: () => void this.#loadPromotes() }, "What they promote");
@@ -57,6 +61,7 @@ class Section {
     this.#subject = page.subject(run);
     if (page.engine.state === "ready") void this.#loadLinks(true);
     this.element = this.#panel();
+    page.labels.addEventListener("change", () => this.#fill(), { signal });
     this.#select(this.#layer);
   }
 
@@ -81,12 +86,13 @@ class Section {
           "table",
           { role: "table", class: "data features", "data-test": "features-table" },
           h("caption", { class: "unseen" }, "Active features by text"),
-          h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, names.map((name) => h("th", { role: "columnheader", scope: "col" }, name)), this.#promotesHead)),
+          h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, names.map((name) => h("th", { role: "columnheader", scope: "col" }, name)), this.#promotesHead, this.#labelHead)),
           this.#body,
         ),
       ),
       this.#more,
       this.#status,
+      labelsPicker(this.page.labels),
     );
   }
 
@@ -120,19 +126,21 @@ class Section {
     const list = found.slice(0, this.#limit);
     const most = this.#rows.reduce((most, row) => Math.max(most, row.prompt, row.fact, row.hall), 1e-9);
     const withPromoted = list.some((row) => this.#promotedBy(row.feature) !== undefined);
+    const labels = this.page.labels.of(neuronpediaId(this.run.manifest, this.#layer), this.#layer)?.labels ?? null;
     this.#promotesHead.hidden = !withPromoted;
-    this.#body.replaceChildren(...list.map((row) => this.#line(row, most, withPromoted)));
+    this.#labelHead.hidden = labels === null;
+    this.#body.replaceChildren(...list.map((row) => this.#line(row, most, withPromoted, labels)));
     this.#more.hidden = list.length >= found.length;
     this.#more.textContent = `Show ${Math.min(2 * STEP, found.length - list.length)} more of ${found.length}`;
     this.#promote.disabled = list.every((row) => this.#promotedBy(row.feature) !== undefined);
   }
 
-  #line(row: Aligned, most: number, withPromoted: boolean): HTMLElement {
+  #line(row: Aligned, most: number, withPromoted: boolean, labels: ReadonlyMap<number, string> | null): HTMLElement {
     const id = this.#neuronpedia.get(this.#layer);
     const name =
       id === undefined
         ? String(row.feature)
-        : h("a", { href: `https://www.neuronpedia.org/${id}/${row.feature}`, rel: "noopener noreferrer", target: "_blank" }, String(row.feature));
+        : h("a", { href: `${neuronpediaPages(id)}${row.feature}`, rel: "noopener noreferrer", target: "_blank" }, String(row.feature));
     const tokens = this.#promotedBy(row.feature) ?? [];
     return h(
       "tr",
@@ -141,6 +149,7 @@ class Section {
       h("td", { role: "cell" }, row.mark === "" ? null : h("span", { class: `mark ${row.mark}` }, row.mark)),
       (["prompt", "fact", "hall"] as const).map((kind) => bar(row[kind], most, kind)),
       withPromoted ? h("td", { role: "cell", class: "promotes" }, tokens.map((token) => [h("span", { class: "token" }, visible(token)), " "])) : null,
+      labels === null ? null : h("td", { role: "cell", class: "promotes", "data-test": "feature-label" }, shown(labels.get(row.feature) ?? "–")),
     );
   }
 

@@ -1,20 +1,22 @@
 // Does the instrument work here: what calibration.json says, in words and as plots.
 
-import type { Calibration } from "../data/calibration";
-import type { Ceiling, MetricArea, PositiveControl, Probed, ProbedLayer, Share, TestFamily } from "../generated/calibration";
-import { nameInWords } from "../data/metrics";
-import { listed, shown } from "../foreign";
-import { key } from "../ui/controls";
-import { counted, number, percent, probability } from "../ui/format";
-import type { Theme } from "../ui/theme";
-import { axis, chart, fit, places, Plot } from "../views/results/chart";
-import type { Drawing, PanelSpec } from "../views/results/panel";
+import type { Calibration } from "../../data/calibration";
+import type { Ceiling, MetricArea, PositiveControl, Probed, ProbedLayer, Share, TestFamily } from "../../generated/calibration";
+import { nameInWords } from "../../data/metrics";
+import { listed, shown } from "../../foreign";
+import { key } from "../../ui/controls";
+import { counted, number, percent, probability } from "../../ui/format";
+import type { Theme } from "../../ui/theme";
+import { axis, chart, fit, places, Plot } from "./chart";
+import type { Drawing, PanelSpec } from "./panel";
 
 /** How to read the part. */
 export const HOW =
   "What the instrument says where the truth is known: this run’s own numbers with fact and hallucination swapped at random, effects of known size planted there, pairs that differ in length alone, and built-in pairs that do differ in what the model represents.";
 
 const FAMILIES: Record<TestFamily, string> = { metrics: "metrics", nulls: "z-scores against nulls" };
+/** Where there is little room. */
+const SHORT: Record<TestFamily, string> = { metrics: "metrics", nulls: "z-scores" };
 const SETS: Record<string, string> = { truth: "True and false statements", language: "Two languages", register: "Two registers" };
 /** With fewer there is no length control (crate/stats/length.rs). */
 const FEWEST_CHAINS = 6;
@@ -109,12 +111,13 @@ function dots(all: Dot[], rows: string[], theme: Theme, width: number, domain: [
   const plot = chart(theme, {
     width,
     height: 34 + rows.length * high,
-    marginLeft: names + 8,
-    marginRight: 16,
+    // half a tick's words stand beyond each end
+    marginLeft: narrow ? 18 : names + 12,
+    marginRight: 22,
     marginTop: 8,
     marginBottom: 26,
     x: { domain, label: null },
-    y: { domain: rows, label: null, axis: null, padding: 0.1 },
+    y: { domain: rows, label: null, axis: null, padding: 0.5 },
     color: { type: "identity" },
     marks: [
       Plot.gridX({ stroke: theme.line, strokeOpacity: 1, ticks: 5 }),
@@ -122,7 +125,7 @@ function dots(all: Dot[], rows: string[], theme: Theme, width: number, domain: [
       Plot.ruleX([line], { stroke: theme.muted, strokeDasharray: "4 3" }),
       Plot.ruleY(all, { y: "row", x1: (d: Dot) => inside(d.low), x2: (d: Dot) => inside(d.high), stroke: "color", strokeWidth: 1.8, dy }),
       Plot.dot(all, { y: "row", x: (d: Dot) => inside(d.at), r: 4, stroke: "color", strokeWidth: 1.5, fill: (d: Dot) => (d.filled ? d.color : theme.panel), dy }),
-      Plot.text(rows, { y: (row: string) => row, text: (row: string) => fit(row, narrow ? width - 16 : names), frameAnchor: "left", textAnchor: "start", lineAnchor: "middle", dx: narrow ? 0 : -names, dy: narrow ? -10 : 0, fill: theme.fg, ...(narrow ? { stroke: theme.panel, strokeWidth: 4 } : {}) }),
+      Plot.text(rows, { y: (row: string) => row, text: (row: string) => fit(row, narrow ? width - 16 : names), frameAnchor: "left", textAnchor: "start", lineAnchor: "middle", dx: narrow ? -10 : -names - 4, dy: narrow ? -10 : 0, fill: theme.fg, ...(narrow ? { stroke: theme.panel, strokeWidth: 4 } : {}) }),
     ],
   });
   const [xAt, yAt] = [places(plot, "x"), places(plot, "y")];
@@ -131,7 +134,7 @@ function dots(all: Dot[], rows: string[], theme: Theme, width: number, domain: [
 
 function falseAlarms(calibration: Calibration, theme: Theme, width: number): Drawing {
   const several = calibration.false_alarms.length > 1;
-  const row = (what: string, family: TestFamily) => (several ? `${what}, ${FAMILIES[family]}` : what);
+  const row = (what: string, family: TestFamily) => (several ? `${what}, ${SHORT[family]}` : what);
   const all = calibration.false_alarms.flatMap((of): Dot[] => [
     { row: row("Any survives", of.family), ...spreadOf(of.runs_survive), color: of.holds ? theme.fact : theme.hall, filled: true, words: interval(of.runs_survive) },
     { row: row("Any, before the control", of.family), ...spreadOf(of.runs_found), color: theme.muted, filled: false, words: interval(of.runs_found) },
@@ -176,7 +179,7 @@ function planted(calibration: Calibration, theme: Theme, width: number): Drawing
   return {
     ...dots(all, all.map((d) => d.row), theme, width, [0, 1], 0.8, (value) => percent(value)),
     legend: [key(theme.fact, "survives the length control"), key(theme.muted, "found before it", "ring")],
-    caption: `An effect in one metric alone, in standard deviations of its differences; the line is 80 %. The bars reach from the least to the most sensitive of ${counted(of[0]?.metrics.length ?? 0, "metric")}.`,
+    caption: `An effect in one metric alone, in standard deviations of its differences; the line is 80 %. The bars reach from the least to the most sensitive of ${counted(of[0]?.metrics.length ?? 0, "metric")}.`,
     table,
   };
 }
