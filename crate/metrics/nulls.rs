@@ -8,8 +8,8 @@ pub use crate::geometry::{MOST_FEATURES, POOL_ROWS, Pool};
 use crate::geometry::{Null, Standings, standings};
 use crate::random::{Stream, choose, keyed};
 
-/// Draws of each null unless something else is asked for.
-pub const NULL_DRAWS: usize = 50;
+/// Draws of each null unless something else is asked for: a multiple of the sixteen that are reduced at a time.
+pub const NULL_DRAWS: usize = 96;
 
 /// Where a text's shape stands among the draws of each null, by [`crate::geometry::shapes()`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]

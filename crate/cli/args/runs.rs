@@ -24,7 +24,7 @@ pub struct Analyze {
     #[allow(missing_docs)]
     pub measure: MeasureArgs,
     /// Draws of each null of the geometry: random rows of the decoder, permuted activations, a random dictionary.
-    #[arg(long, value_name = "N|off", default_value = "50")]
+    #[arg(long, value_name = "N|off", default_value = "96")]
     pub nulls: NullsArg,
     /// Triples per batch. The numbers do not depend on it; without it the device decides.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
