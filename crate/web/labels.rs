@@ -3,7 +3,6 @@
 use super::task::Task;
 use crate::dataset::{Labels, layer_of, neuronpedia_url};
 use crate::error::{Error, Result};
-use crate::platform::ByteSource;
 use crate::protocol::{LabelledDictionary, PickedFile};
 
 /// Largest file: the whole is in memory.

@@ -127,7 +127,7 @@ test("Storage lists kept runs and deletes them, and the promise with them", LIMI
   const cells = await list.locator("tbody td").allInnerTexts();
   assert.equal(cells.length, 2, "one run");
   assert.equal(cells[0], RUN.url);
-  const files = ["metrics.parquet", "features.parquet", "stats.parquet", "stats_features.parquet", "manifest.json"];
+  const files = ["metrics.parquet", "features.parquet", "stats.parquet", "stats_features.parquet", "manifest.json", "calibration.json"];
   const bytes = files.reduce((sum, name) => sum + readFileSync(join(dist, RUN.url, name)).length, 0);
   const [, number, unit] = /^([\d.]+) (kB|MB)$/.exec(cells[1]) ?? assert.fail(cells[1]);
   assert.ok(Math.abs(Number(number) * { kB: 1e3, MB: 1e6 }[unit] - bytes) < 0.01 * bytes, `${cells[1]}, the files have ${bytes} bytes`);
@@ -192,7 +192,7 @@ test("a run that changed is kept anew as a whole, or the copy before stays", LIM
       }
       return found;
     });
-  const whole = ["features.parquet", "manifest.json", "metrics.parquet", "stats.parquet", "stats_features.parquet", "whole"];
+  const whole = ["calibration.json", "features.parquet", "manifest.json", "metrics.parquet", "stats.parquet", "stats_features.parquet", "whole"];
   const before = await copies();
   assert.deepEqual(before, [{ files: whole, run: JSON.parse(original).run_id }]);
 

@@ -23,11 +23,21 @@ export function costOf(run: Run, withModel: boolean): string {
   const gpu = compute.device !== "cpu";
   const threads = Math.max(1, compute.threads || 1);
   const pairs = 2 * Math.min(LIMIT, run.metrics.rows) + CONTROL_PAIRS;
-  const each = (timings.total_seconds / Math.max(1, run.metrics.rows)) * (gpu ? 1 : threads);
+  const each = ((timings.total_seconds * ofModel(timings.stages)) / Math.max(1, run.metrics.rows)) * (gpu ? 1 : threads);
   const seconds = each * pairs * (here ? 1 : SLOWER);
   const by = here ? "this page took for the run" : `the run took on ${gpu ? "a GPU" : counted(threads, "thread")} elsewhere`;
   const weights = manifest.model.files.reduce((sum, file) => sum + file.bytes, 0);
   return `${swaps}; then about ${rough(seconds)} for ${count(pairs)} pairs of texts through the model, judged by what ${by}${gpu && !here ? ", and much longer without a GPU here" : ""}. The model’s files (${bytes(weights)}) are read again, from this browser’s storage where they were kept. Texts stay on this machine.`;
+}
+
+/** Stages that the pairs go through as the run's texts did: neither nulls nor log-probabilities are computed of them. */
+const SAME = new Set(["tokenize", "weights", "model", "sae"]);
+
+/** The share of a run's time in those. */
+function ofModel(stages: readonly { stage: string; seconds: number }[]): number {
+  const sum = (of: typeof stages) => of.reduce((all, { seconds }) => all + seconds, 0);
+  const all = sum(stages);
+  return all > 0 ? sum(stages.filter(({ stage }) => SAME.has(stage))) / all : 1;
 }
 
 function swapSeconds(run: Run): number {
