@@ -10,7 +10,7 @@ export const SWAPS = 200;
 export const LIMIT = 100;
 
 /** Built-in pairs of the positive controls. */
-export const CONTROL_PAIRS = 166;
+export const CONTROL_PAIRS = 229;
 
 /** What the instrument says where the truth is known. */
 export type Calibration = {
