@@ -34,7 +34,7 @@ pub(crate) fn triples(n: usize) -> String {
 pub(crate) fn analyze(run: &Run, extra: &[&str]) -> std::process::Command {
     let args = model_args("llama");
     let tail = ["--dataset", "t.jsonl", "--device", "cpu", "--pass", "2", "--run-id", "mine"];
-    run.command(&with(&["analyze"], &args, &[&tail[..], extra].concat()))
+    run.command(&with(&["analyze", "--nulls", "20"], &args, &[&tail[..], extra].concat()))
 }
 
 /// One sample fails, which the status says.
@@ -372,7 +372,7 @@ fn a_sample_takes_a_few_kilobytes_of_memory() {
         let data = run.write("many.jsonl", (0..n).map(line).collect::<String>());
         let args = model_args("llama");
         let out = format!("out{n}");
-        let output = run.saescope(&with(&["analyze"], &args, &["--dataset", &data, "--device", "cpu", "--out", &out]));
+        let output = run.saescope(&with(&["analyze", "--nulls", "20"], &args, &["--dataset", &data, "--device", "cpu", "--out", &out]));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let timings = &manifest(&run.path(&out))["timings"];
         let peak = timings["peak_memory_bytes"].as_u64().unwrap() as f64;
