@@ -181,7 +181,8 @@ export type Manifest = {
   noise: NoiseInfo,
   /** Nulls of the geometry; absent where none were drawn. */
   nulls?: NullsInfo | null,
-  /** What `stats.parquet` was made with; absent in earlier runs. */
+  /** What `stats.parquet` was made with; absent in earlier runs, and in parts whose comparisons are left to
+   * `merge`. */
   statistics?: StatisticsInfo | null,
   /** Where and how numbers were computed. */
   compute: ComputeInfo,
