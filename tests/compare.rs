@@ -79,3 +79,17 @@ fn what_is_no_run_is_named() {
         std::fs::write(run.path("a").join(file), whole).unwrap();
     }
 }
+
+#[test]
+fn a_run_of_a_newer_version_is_not_taken_for_one_of_this() {
+    let run = Run::new();
+    analyze(&run, "llama", "a", &[]);
+    analyze(&run, "llama", "newer", &[]);
+    let path = run.path("newer/manifest.json");
+    let text = std::fs::read_to_string(&path).unwrap().replacen("\"schema_version\": ", "\"schema_version\": 9", 1);
+    std::fs::write(path, text).unwrap();
+    for sides in [["a", "newer"], ["newer", "a"]] {
+        let words = ["newer/manifest.json", "schema_version: expected 1 to ", "hint:"];
+        run.fails(&[&["compare"], &sides[..]].concat(), 1, &words);
+    }
+}

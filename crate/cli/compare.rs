@@ -11,7 +11,7 @@ use arrow_schema::DataType;
 use serde_json::Value;
 
 use super::args::Compare;
-use super::{catalog, print, say, siblings};
+use super::{catalog, print, report, say, siblings};
 use crate::dataset::{parquet_batches, parquet_columns};
 use crate::error::{Error, Result, shown};
 use crate::metrics;
@@ -112,6 +112,7 @@ impl Side {
                 "`compare` takes two folders that `analyze` wrote",
             ));
         };
+        report::known(folder, &manifest)?;
         if let Some(error) = catalog::without_comparisons(folder, &manifest) {
             return Err(error);
         }

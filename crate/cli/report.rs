@@ -181,8 +181,11 @@ pub(super) fn calibration(folder: &Path, manifest: &Value) -> Result<Option<Vec<
     output::calibration_json(&calibration).map(Some)
 }
 
-/// The manifest's version is one that the template reads.
-fn known(folder: &Path, manifest: &Value) -> Result<()> {
+/// The manifest's version is one that this program knows of.
+///
+/// # Errors
+/// [`Error::Malformed`] for a newer one, or none.
+pub(super) fn known(folder: &Path, manifest: &Value) -> Result<()> {
     let version = manifest["schema_version"].as_u64();
     if version.is_some_and(|version| (1..=u64::from(output::SCHEMA_VERSION)).contains(&version)) {
         return Ok(());
@@ -192,7 +195,7 @@ fn known(folder: &Path, manifest: &Value) -> Result<()> {
         "schema_version",
         format!("1 to {}", output::SCHEMA_VERSION),
         version.map_or_else(|| "none".to_owned(), |version| version.to_string()),
-        "a newer saescope may have written this run: write its report with that version",
+        "a newer saescope may have written this run: read it with that version",
     ))
 }
 
