@@ -372,7 +372,11 @@ fn a_sample_takes_a_few_kilobytes_of_memory() {
         let data = run.write("many.jsonl", (0..n).map(line).collect::<String>());
         let args = model_args("llama");
         let out = format!("out{n}");
-        let output = run.saescope(&with(&["analyze", "--nulls", "20"], &args, &["--dataset", &data, "--device", "cpu", "--out", &out]));
+        let output = run.saescope(&with(
+            &["analyze", "--nulls", "20"],
+            &args,
+            &["--dataset", &data, "--device", "cpu", "--out", &out],
+        ));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let timings = &manifest(&run.path(&out))["timings"];
         let peak = timings["peak_memory_bytes"].as_u64().unwrap() as f64;

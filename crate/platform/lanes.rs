@@ -373,7 +373,7 @@ mod native {
 
     /// Four lanes of f32: the same type as two of f64, which can have one meaning only.
     #[derive(Clone, Copy)]
-    pub(super) struct Four(v128);
+    pub struct Four(v128);
 
     single!(
         Four,
