@@ -136,7 +136,10 @@ pub fn without_comparisons(folder: &Path, manifest: &Value) -> Option<Error> {
         return None;
     }
     let hint = format!("join the parts with `saescope merge`, or make this one's: saescope stats {}", quoted(folder));
-    Some(Error::missing(format!("comparisons of {}, a part of a run", folder.display()), hint))
+    Some(Error::missing(
+        format!("{}: comparisons ({}) of this part of a run", folder.display(), output::STATS_FILE),
+        hint,
+    ))
 }
 
 /// The manifest in `folder`, read loosely: a run of another version is offered too, and the page says what it
