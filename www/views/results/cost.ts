@@ -5,10 +5,10 @@ import type { Run } from "../../data/run";
 import { bytes, count, counted, duration } from "../../ui/format";
 import { comparisons, everything, isDifference } from "./verdicts";
 
-/** Seconds that a swap of one sample takes in one metric, its three effects with it: measured in a browser, on a
- *  processor of a cloud. */
+/** Seconds that a swap of one sample takes a thread of the native program in one metric, its three effects with it:
+ *  what `saescope calibrate` says of the built-in triples on two threads of a server's processor, divided. */
 const SWAP_SECONDS = 2e-6;
-/** A browser's worker beside a thread of the native program. */
+/** A browser's worker beside such a thread, about. */
 const SLOWER = 2.5;
 /** Where the page itself has measured a run. */
 const OF_PAGE = new Set(["flex (wasm simd)", "wgpu (webgpu)"]);
@@ -43,7 +43,7 @@ function ofModel(stages: readonly { stage: string; seconds: number }[]): number 
 function swapSeconds(run: Run): number {
   const all = everything(run);
   const metrics = comparisons(run).filter((c) => c.domain === all && !isDifference(run, c.metric)).length;
-  return SWAPS * run.metrics.rows * metrics * SWAP_SECONDS;
+  return SWAPS * run.metrics.rows * metrics * SWAP_SECONDS * SLOWER;
 }
 
 /** A time that is no more exact than it is known: 1, 2, 5, 10, 20 s, …; minutes likewise. */
