@@ -10,10 +10,7 @@ import { tmpdir } from "node:os";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
-import { clean, launch } from "./harness/browser.mjs";
 import { artifact, root } from "./harness/paths.mjs";
-import { rows } from "./harness/run.mjs";
-import { by, go, kept, start, state, stateWithin } from "./harness/view.mjs";
 
 const HOUR = { timeout: 3_600_000 };
 /** Triples of the page's own run. */
@@ -66,6 +63,10 @@ test("in a fresh clone: the demo, the command that it prints, a run, its downloa
 
   const { said, seconds } = await typed(demo);
   t.diagnostic(`${demo}: ${Math.round(seconds)} s`);
+  // what drives the browser is a package, which the demo installs where this is the clone
+  const { clean, launch } = await import("./harness/browser.mjs");
+  const { rows } = await import("./harness/run.mjs");
+  const { by, go, kept, start, state, stateWithin } = await import("./harness/view.mjs");
   const printed = /^to see them: (.+)$/m.exec(said)?.[1];
   assert.ok(printed, `the demo ends with no command:\n${said.slice(-1000)}`);
   assert.match(printed, /serve --open runs\/\S+$/);
