@@ -113,7 +113,7 @@ class Job(unittest.TestCase):
                                start_new_session=True)
         cls.addClassCleanup(ray.wait, timeout=60)
         cls.addClassCleanup(os.killpg, ray.pid, signal.SIGKILL)
-        limit = time.monotonic() + 60
+        limit = time.monotonic() + 300
         while "Ray runtime started" not in (cls.folder / "ray.log").read_text():
             assert ray.poll() is None and time.monotonic() < limit, (cls.folder / "ray.log").read_text()
             time.sleep(0.1)
@@ -136,7 +136,7 @@ class Job(unittest.TestCase):
 
     def end(self, job: subprocess.Popen[str], status: int = 1) -> str:
         """What a job has said; by default one sample of it fails."""
-        stdout, _ = job.communicate(timeout=300)
+        stdout, _ = job.communicate(timeout=600)
         job.log.seek(0)  # type: ignore[attr-defined]
         said: str = job.log.read()  # type: ignore[attr-defined]
         self.assertEqual(job.returncode, status, said + stdout)
@@ -144,7 +144,7 @@ class Job(unittest.TestCase):
 
     def wait(self, job: subprocess.Popen[str], until: Callable[[], Any]) -> Any:
         """What ``until`` gives once it gives something, while the job goes on."""
-        limit = time.monotonic() + 120
+        limit = time.monotonic() + 300
         while time.monotonic() < limit:
             found = until()
             if found:
