@@ -62,7 +62,7 @@ class Notebook(Case):
         self.client = self.kernel.blocking_client()
         self.addCleanup(self.client.stop_channels)
         self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        self.client.wait_for_ready(timeout=300)
         Path("asked.json").write_text(json.dumps({**model(), "device": "cpu"}))
         self.cell("import json, saescope\nasked = json.load(open('asked.json'))\n"
                   "asked['saes'] = {int(k): v for k, v in asked['saes'].items()}")
@@ -72,7 +72,7 @@ class Notebook(Case):
         asked = self.client.execute(code)
         seen: list[dict[str, Any]] = []
         while True:
-            message = self.client.get_iopub_msg(timeout=60)
+            message = self.client.get_iopub_msg(timeout=300)
             if message["parent_header"].get("msg_id") != asked:
                 continue
             seen.append(message)
