@@ -6,7 +6,7 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::cli::{Run, model_args, with};
-use crate::durable::{SPOOL, analyze, done, tables, triples};
+use crate::durable::{NULLS, SPOOL, analyze, done, tables, triples};
 
 /// What `cluster/slurm/NAME` does as a task of an array, `saescope` being this build's.
 fn slurm(run: &Run, name: &str, task: Option<usize>, args: &[&str]) -> Command {
@@ -37,7 +37,7 @@ fn an_array_whose_tasks_are_killed_and_queued_again_is_the_whole_run() {
     done(&analyze(&run, &["--out", "whole"]).output().unwrap());
     let model = model_args("llama");
     let options = with(&[], &model, &["--dataset", "t.jsonl", "--device", "cpu", "--pass", "2"]);
-    let args = [&["3", "mine", "parts"], &options[..]].concat();
+    let args = [&["3", "mine", "parts"], &options[..], &NULLS[..]].concat();
     let task = |index| slurm(&run, "part.sh", Some(index), &args);
     // the node goes away once a pass is kept
     let mut child = task(2).process_group(0).stderr(Stdio::null()).spawn().unwrap();
@@ -71,7 +71,7 @@ fn an_array_of_more_tasks_than_samples_ends_well() {
     done(&analyze(&run, &["--out", "whole"]).output().unwrap());
     let model = model_args("llama");
     let options = with(&[], &model, &["--dataset", "t.jsonl", "--device", "cpu"]);
-    let args = [&["8", "mine", "parts"], &options[..]].concat();
+    let args = [&["8", "mine", "parts"], &options[..], &NULLS[..]].concat();
     let empty = (1..=8).filter(|task| {
         let said = fine(&slurm(&run, "part.sh", Some(*task), &args).output().unwrap());
         let there = run.path(&format!("parts/part-{task}")).exists();

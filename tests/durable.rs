@@ -30,11 +30,15 @@ pub(crate) fn triples(n: usize) -> String {
     lines
 }
 
-/// `analyze` of a tiny model on `t.jsonl`, two samples a pass.
+/// Few draws, where a test is not about them.
+pub(crate) const NULLS: [&str; 2] = ["--nulls", "20"];
+
+/// `analyze` of a tiny model on `t.jsonl`, two samples a pass, with [`NULLS`] where `extra` says nothing of them.
 pub(crate) fn analyze(run: &Run, extra: &[&str]) -> std::process::Command {
     let args = model_args("llama");
     let tail = ["--dataset", "t.jsonl", "--device", "cpu", "--pass", "2", "--run-id", "mine"];
-    run.command(&with(&["analyze", "--nulls", "20"], &args, &[&tail[..], extra].concat()))
+    let nulls = if extra.contains(&NULLS[0]) { &[] } else { &NULLS[..] };
+    run.command(&with(&["analyze"], &args, &[&tail[..], nulls, extra].concat()))
 }
 
 /// One sample fails, which the status says.
@@ -373,9 +377,9 @@ fn a_sample_takes_a_few_kilobytes_of_memory() {
         let args = model_args("llama");
         let out = format!("out{n}");
         let output = run.saescope(&with(
-            &["analyze", "--nulls", "20"],
+            &["analyze"],
             &args,
-            &["--dataset", &data, "--device", "cpu", "--out", &out],
+            &[&["--dataset", &data, "--device", "cpu", "--out", &out], &NULLS[..]].concat(),
         ));
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let timings = &manifest(&run.path(&out))["timings"];

@@ -12,7 +12,7 @@ use saescope::engine::{Observer, Positions, Progress, Silent};
 use saescope::run::Shard;
 
 use crate::cli::{Run, model_args, with};
-use crate::durable::{SPOOL, TABLES, analyze, done, manifest, tables, triples};
+use crate::durable::{NULLS, SPOOL, TABLES, analyze, done, manifest, tables, triples};
 
 const ROWS: &str = r#"[{"id":"a","prompt":"The white whale was called","fact":"Moby Dick","hallucination":"Captain Ahab"},
 {"id":"b","prompt":"Alice peeped","fact":"into the book","hallucination":"into the hole"},
@@ -151,8 +151,10 @@ fn parts_of_an_engine_merge_into_the_run_of_one_machine() {
     assert_eq!(survey.parts(u32::MAX).unwrap().len(), 40, "as many as there are samples, and no more memory");
 
     let args = model_args("llama");
-    let words: Vec<String> =
-        with(&[], &args, &["--device", "cpu", "--pass", "2"]).into_iter().map(str::to_owned).collect();
+    let words: Vec<String> = with(&[], &args, &[&["--device", "cpu", "--pass", "2"], &NULLS[..]].concat())
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
     let mut engine = Engine::open(words.clone(), Box::new(|_| {})).unwrap();
     let part = |index: u32, out: &str| Part {
         rows: Rows::Json(
