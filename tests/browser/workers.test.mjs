@@ -79,8 +79,8 @@ async function untilMeasuring(count) {
   throw new Error(`waited for ${count} workers that measure, there are ${(await measuring()).length}`);
 }
 
-async function finished(name, data, workers) {
-  await setUpGolden(page, host, name, data, "cpu", `&workers=${workers}&logprob=1`);
+async function finished(name, data, workers, more = "") {
+  await setUpGolden(page, host, name, data, "cpu", `&workers=${workers}&logprob=1${more}`);
   await start(page);
   await stateWithin(page, 200_000, "finished");
   return files();
@@ -141,7 +141,7 @@ test("the set-up says how many workers there will be, and what they take", LONG,
 
 test("stopped: all workers end at once, and the run goes on", LONG, async () => {
   const { path, ids } = texts("llama", 100);
-  await setUpGolden(page, host, "llama", path, "cpu", "&workers=2");
+  await setUpGolden(page, host, "llama", path, "cpu", "&workers=2&nulls=0");
   await start(page);
   await state(page, "running");
   await untilMeasuring(2);
@@ -159,7 +159,7 @@ test("stopped: all workers end at once, and the run goes on", LONG, async () => 
 
 test("a worker that breaks ends the run, which goes on from what is kept", LONG, async () => {
   const { path, ids } = texts("llama", 100);
-  await setUpGolden(page, host, "llama", path, "cpu", "&workers=2");
+  await setUpGolden(page, host, "llama", path, "cpu", "&workers=2&nulls=0");
   await start(page);
   await state(page, "running");
   const [, second] = await untilMeasuring(2);
@@ -175,9 +175,9 @@ test("a worker that breaks ends the run, which goes on from what is kept", LONG,
 
 test("a worker without memory: the others go on, and the page says so", LONG, async () => {
   const { path } = texts("llama", 60);
-  const whole = await finished("llama", path, 1);
+  const whole = await finished("llama", path, 1, "&nulls=0");
   const outOfMemory = (worker) => worker.evaluate(() => void setTimeout(() => self.saescopePanic("memory allocation of 1234 bytes failed"), 0));
-  await setUpGolden(page, host, "llama", path, "cpu", "&workers=2&logprob=1");
+  await setUpGolden(page, host, "llama", path, "cpu", "&workers=2&logprob=1&nulls=0");
   await start(page);
   await state(page, "running");
   await outOfMemory((await untilMeasuring(2))[0]);
@@ -190,7 +190,7 @@ test("a worker without memory: the others go on, and the page says so", LONG, as
   for (const file of ["metrics", "features", "stats"]) assert.ok(fewer[file].equals(whole[file]), file);
 
   // the last one: as with one worker
-  await setUpGolden(page, host, "llama", path, "cpu", "&workers=2&logprob=1");
+  await setUpGolden(page, host, "llama", path, "cpu", "&workers=2&logprob=1&nulls=0");
   await start(page);
   await state(page, "running");
   const all = await untilMeasuring(2);
@@ -200,7 +200,7 @@ test("a worker without memory: the others go on, and the page says so", LONG, as
 });
 
 test("a tab that is closed midway with several workers: the page opened anew goes on", LONG, async () => {
-  await open(page, host, "#/setup?model=known&name=smollm2-135m-instruct&device=cpu&limit=64&batch=8&workers=2");
+  await open(page, host, "#/setup?model=known&name=smollm2-135m-instruct&device=cpu&limit=64&batch=8&workers=2&nulls=0");
   await start(page);
   await state(page, "running");
   const [, second] = await untilMeasuring(2);

@@ -37,7 +37,6 @@ export function analyze(asked: Asked, onEvent: (event: RunEvent) => void = () =>
     noise: "relative:0.1",
     seed: 0,
     logprob: false,
-    nulls: 50,
     ...more,
   };
   const run_id = runId ?? new Date().toISOString();

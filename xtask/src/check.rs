@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::browser;
 use crate::dependencies;
+use crate::lints;
 use crate::paths::Paths;
 use crate::report::{Outcome, Report};
 use crate::run::{cargo, locked, shown, succeeds};
@@ -24,24 +25,7 @@ pub fn steps(paths: &Paths, report: &mut Report) {
         Ok(Outcome::Check(succeeds(cargo(paths, &paths.target).args(["fmt", "--all", "--", "--check"]))?))
     });
     report.step("one set of features", || one_set_of_features(paths));
-    // one package at a time: together they would be built with the sum of their features
-    for (name, package) in [
-        ("lints, native", "saescope"),
-        ("lints, wheel", "saescope-python"),
-        ("lints, xtask", "xtask"),
-        ("lints, glue", "xtask-glue"),
-    ] {
-        report.step(name, || {
-            let mut command = cargo(paths, &paths.target);
-            command.args(["clippy", "--release", "--package", package, "--all-targets"]).args(locked());
-            Ok(Outcome::Check(succeeds(command.args(["--", "-D", "warnings"]))?))
-        });
-    }
-    report.step("documentation", || {
-        let mut command = cargo(paths, &paths.target);
-        command.args(["doc", "--release", "--no-deps", "--lib", "--package", "saescope"]).args(locked());
-        Ok(Outcome::Check(succeeds(command.env("RUSTDOCFLAGS", "-D warnings"))?))
-    });
+    lint(paths, report);
     // this is also the test that it builds there
     report.step("lints and build, web", || {
         // what is shared between threads on native holds JavaScript values on the web, and stays an Arc
@@ -54,6 +38,25 @@ pub fn steps(paths: &Paths, report: &mut Report) {
     browser::template(paths, report);
     ship::steps(paths, report);
     dependencies::steps(paths, report);
+}
+
+/// Lints of the packages, and the library's documentation, native alone.
+pub fn lints(paths: &Paths) -> Result<bool> {
+    let mut report = Report::default();
+    lint(paths, &mut report);
+    Ok(report.close())
+}
+
+fn lint(paths: &Paths, report: &mut Report) {
+    // one package at a time: together they would be built with the sum of their features
+    for (name, package) in [
+        ("lints and documentation", "saescope"),
+        ("lints, wheel", "saescope-python"),
+        ("lints, xtask", "xtask"),
+        ("lints, glue", "xtask-glue"),
+    ] {
+        report.step(name, || Ok(Outcome::Check(lints::clean(paths, package)?)));
+    }
 }
 
 /// Whether the program is built with the same features of every dependency as the tests are. If a

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::lints;
 use crate::paths::Paths;
 use crate::report::Outcome;
 use crate::run::{cargo, locked, must, native, output, program, shown};
@@ -98,9 +99,7 @@ pub fn run(paths: &Paths, options: &Options) -> Result<bool> {
 
 /// Lints, builds and runs the targets. Every one is run, also after another has found something.
 pub fn step(paths: &Paths, options: &Options) -> Result<Outcome> {
-    let mut clippy = cargo(paths, &paths.target);
-    clippy.args(["clippy", "--release", "--package", "saescope-fuzz", "--all-targets"]).args(locked());
-    must(clippy.args(["--", "-D", "warnings"]))?;
+    ensure!(lints::clean(paths, "saescope-fuzz")?, "the targets have lints");
     let mut build = cargo(paths, &paths.target);
     build.args(["build", "--release", "--package", "saescope-fuzz", "--bins"]).args(locked());
     must(build.env("RUSTC_WORKSPACE_WRAPPER", env::current_exe()?).env(WRAPPER, "1"))?;

@@ -7,6 +7,7 @@ mod dependencies;
 mod fuzz;
 mod generate;
 mod golden;
+mod lints;
 mod paths;
 mod python;
 mod ray;
@@ -30,6 +31,7 @@ Usage: cargo xtask COMMAND
 
 Commands:
   check             formatting, lints (native and web), documentation, types of the page, dependencies
+  lints             of check: lints and documentation, native
   test              all that CI runs: check, every test, the page and its tests in a browser
   web [--fast]      build the page into dist/: a static folder, with the default model and a run of it;
                     --fast leaves out packed copies and the limits of size
@@ -56,7 +58,7 @@ SAESCOPE_WASM=rustup|debian chooses the web compiler; by default the first that 
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    if let Some(code) = fuzz::wrapped(&args) {
+    if let Some(code) = lints::wrapped(&args).or_else(|| fuzz::wrapped(&args)) {
         return code;
     }
     let words: Vec<&str> = args.iter().map(String::as_str).collect();
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         ["check"] => with_paths(check::run),
+        ["lints"] => with_paths(check::lints),
         ["test"] => with_paths(test::run),
         ["web"] => with_paths(|paths| web::run(paths, web::Care::Full).map(|()| true)),
         ["web", "--fast"] => with_paths(|paths| web::run(paths, web::Care::Fast).map(|()| true)),
