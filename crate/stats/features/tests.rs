@@ -213,7 +213,7 @@ fn too_few_clusters_have_no_classifier() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(4))]
 
     /// What comes from the source in another order is the same to the bit.
     #[test]
