@@ -224,16 +224,21 @@ impl Task for Fill<'_> {
     }
 }
 
-/// Where a number stands among draws.
+/// What rounding makes of a number of a draw, which is f32, in that number.
+const ROUNDING: f64 = 1e-5;
+
+/// Where a number stands among draws. A draw that differs from it by rounding alone is as large: of few features, many
+/// permutations are the text itself.
 fn standing(observed: f64, draws: impl ExactSizeIterator<Item = f64> + Clone) -> Option<Standing> {
     let n = draws.len() as f64;
     let mean = draws.clone().sum::<f64>() / n;
     let spread = (draws.clone().map(|x| (x - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
-    // what rounding leaves of f32 is no spread
-    if spread.is_nan() || spread <= 1e-5 * mean.abs().max(observed.abs()) {
+    let rounding = ROUNDING * mean.abs().max(observed.abs());
+    // what it leaves is no spread
+    if spread.is_nan() || spread <= rounding {
         return None;
     }
-    let as_large = draws.filter(|draw| *draw >= observed).count() as f64;
+    let as_large = draws.filter(|draw| *draw >= observed - rounding).count() as f64;
     let standing = Standing { z: (observed - mean) / spread, tail: (1.0 + as_large) / (1.0 + n) };
     standing.z.is_finite().then_some(standing)
 }
@@ -321,6 +326,25 @@ mod tests {
         assert!(found.iter().all(|s| s.is_some_and(|s| s.z.abs() < 6.0)), "{found:?}");
         assert_eq!(found, standings(&masses, &observed(&own, &masses, d), null, 64, &mut keyed(&[b"a"])));
         assert_ne!(found, standings(&masses, &observed(&own, &masses, d), null, 64, &mut keyed(&[b"b"])));
+    }
+
+    #[test]
+    fn permutations_that_are_the_text_itself_are_as_large() {
+        let (n, d) = (5, 16);
+        let own = rows(n, d, 4);
+        let pool = Pool::new(&own, n, d);
+        let masses = [1.0, 1.0, 2.0, 2.0, 3.0];
+        let observed = observed(&own, &masses, d);
+        let standing = |factor: f64| {
+            let near = observed.map(|x| x * factor);
+            standings(&masses, &near, Null::Permuted(&pool), 480, &mut keyed(&[b"ties"])).map(|s| s.unwrap().tail)
+        };
+        // of 120 permutations four are the text: some 16 of 480 draws
+        let (below, at, above) = (standing(1.0 - 1e-4), standing(1.0), standing(1.0 + 1e-4));
+        assert_eq!([at, standing(1.0 + 2e-6), standing(1.0 - 2e-6)], [below; 3]);
+        for (at, above) in at.into_iter().zip(above) {
+            assert!((8.0..28.0).contains(&((at - above) * 481.0)), "{at} {above}");
+        }
     }
 
     #[test]

@@ -5,9 +5,16 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 /// The steps of one command, in order.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Report {
     steps: Vec<Step>,
+    begun: Instant,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self { steps: Vec::new(), begun: Instant::now() }
+    }
 }
 
 #[derive(Debug)]
@@ -50,7 +57,10 @@ impl Report {
             println!("error: {error:#}");
             Outcome::Check(false)
         });
-        self.steps.push(Step { name: name.to_owned(), outcome, time: start.elapsed() });
+        let time = start.elapsed();
+        // told at once: a run that is ended has no summary
+        println!("-- {name}: {} s, {} s since the start", time.as_secs(), self.begun.elapsed().as_secs());
+        self.steps.push(Step { name: name.to_owned(), outcome, time });
     }
 
     /// Notes something that did not run.
