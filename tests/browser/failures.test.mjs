@@ -1,20 +1,21 @@
 // Everything that can go wrong ends in its own state, in words, with a way on.
 
 import assert from "node:assert/strict";
-import { readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, afterEach, before, beforeEach, test } from "node:test";
 import { clean, launch } from "./harness/browser.mjs";
 import { artifact, golden } from "./harness/paths.mjs";
 import { rows, sameMetrics } from "./harness/run.mjs";
 import { serve } from "./harness/server.mjs";
+import { manyTexts } from "./harness/texts.mjs";
 import { accessible, by, go, open, problem, setUpGolden, shoot, start, state, stateWithin } from "./harness/view.mjs";
 
 // nulls are drawn elsewhere: they take longer than a tiny model
 const DEMO = "#/setup?model=known&name=smollm2-135m-instruct&device=cpu&nulls=0";
 const LONG = { timeout: 300_000 };
 /** Triples of the default model in several batches: enough to be broken off between two. */
-const SOME = 40;
+const SOME = 32;
 
 let host, browser, page;
 
@@ -32,17 +33,6 @@ afterEach(async () => {
   await browser?.close();
 });
 
-/** Many triples for a tiny model, so that there is time to interrupt it. */
-function manyTexts(name, copies) {
-  const texts = JSON.parse(readFileSync(join(golden, name, "texts.json"), "utf8"));
-  const many = Array.from({ length: copies }, (_, n) =>
-    texts.map((row) => ({ ...row, id: `${row.id}_${n}`, prompt: `${row.prompt} ${n}` })),
-  ).flat();
-  const path = artifact("data", `${name}-${copies}.json`);
-  writeFileSync(path, JSON.stringify(many));
-  return path;
-}
-
 /** The engine's worker; the page has another one that reads Parquet. */
 async function engineWorker() {
   for (const worker of page.workers()) {
@@ -52,7 +42,7 @@ async function engineWorker() {
 }
 
 test("a run that is stopped keeps what is finished, and goes on", LONG, async () => {
-  const data = manyTexts("llama", 100);
+  const { path: data } = manyTexts(30);
   await setUpGolden(page, host, "llama", data, "cpu", "&workers=1&nulls=0");
   await start(page);
   await state(page, "running");
@@ -69,7 +59,7 @@ test("a run that is stopped keeps what is finished, and goes on", LONG, async ()
 });
 
 test("a lost device: finished samples are kept, the run goes on on the CPU", LONG, async () => {
-  await setUpGolden(page, host, "llama", manyTexts("llama", 40), "webgpu", "&nulls=0");
+  await setUpGolden(page, host, "llama", manyTexts(12).path, "webgpu", "&nulls=0");
   await start(page);
   await state(page, "running");
   const worker = await engineWorker();
@@ -110,7 +100,7 @@ async function onWebGpu(data, first = () => undefined) {
 }
 
 test("WebGPU without memory left: the run goes on on a device that is opened anew, and says so", LONG, async (t) => {
-  const data = manyTexts("llama", 3);
+  const { path: data } = manyTexts(2);
   const short = await onWebGpu(data, () => {
     const { createBuffer } = GPUDevice.prototype;
     self.made = 0;
@@ -228,7 +218,7 @@ test("an engine that cannot be loaded: finished runs can still be read", LONG, a
 });
 
 test("an engine that dies is started anew", LONG, async () => {
-  await setUpGolden(page, host, "llama", manyTexts("llama", 100), "cpu", "&nulls=0");
+  await setUpGolden(page, host, "llama", manyTexts(30).path, "cpu", "&nulls=0");
   await start(page);
   await state(page, "running");
   const worker = await engineWorker();
@@ -311,7 +301,8 @@ test("a run that is no run says what is missing", LONG, async () => {
 });
 
 test("finished samples of a partial result are rows of the whole", LONG, async () => {
-  await setUpGolden(page, host, "llama", manyTexts("llama", 20), "cpu", "&nulls=0");
+  const { path: data, ids } = manyTexts(10);
+  await setUpGolden(page, host, "llama", data, "cpu", "&nulls=0");
   await start(page);
   await state(page, "finished");
   await go(page, "#/results");
@@ -319,7 +310,6 @@ test("finished samples of a partial result are rows of the whole", LONG, async (
   await by(page, "download-metrics").click();
   const path = artifact("downloads", "many.parquet");
   await (await waiting).saveAs(path);
-  const texts = JSON.parse(readFileSync(manyTexts("llama", 20), "utf8"));
-  assert.deepEqual((await rows(readFileSync(path))).map((row) => row.sample_id), texts.map((row) => row.id));
+  assert.deepEqual((await rows(readFileSync(path))).map((row) => row.sample_id), ids);
   clean(page, browser);
 });

@@ -103,7 +103,7 @@ for (const [name, started] of HOSTS) {
     });
 
     test("an engine that dies says so, and goes on", LIMIT, async () => {
-      await open(page, host, `#/setup?model=known&name=smollm2-135m-instruct&device=cpu&limit=24&batch=4`);
+      await open(page, host, `#/setup?model=known&name=smollm2-135m-instruct&device=cpu&limit=24&batch=4&nulls=0`);
       await start(page, PATIENCE);
       await stateWithin(page, PATIENCE, "running");
       for (const worker of page.workers()) {

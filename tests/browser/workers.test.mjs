@@ -9,6 +9,7 @@ import { clean, launch } from "./harness/browser.mjs";
 import { artifact, golden } from "./harness/paths.mjs";
 import { rows } from "./harness/run.mjs";
 import { serve } from "./harness/server.mjs";
+import { manyTexts } from "./harness/texts.mjs";
 import { accessible, by, go, open, problem, setUpGolden, shoot, start, state, stateWithin } from "./harness/view.mjs";
 
 const LONG = { timeout: 300_000 };
@@ -87,8 +88,8 @@ async function finished(name, data, workers, more = "") {
 }
 
 for (const [name, copies] of [
-  ["llama", 13],
-  ["gemma2", 5],
+  ["llama", 6],
+  ["gemma2", 3],
 ]) {
   test(`tiny ${name}: one, two and three workers write the same bytes`, LONG, async () => {
     const { path, ids } = texts(name, copies);
@@ -140,7 +141,7 @@ test("the set-up says how many workers there will be, and what they take", LONG,
 });
 
 test("stopped: all workers end at once, and the run goes on", LONG, async () => {
-  const { path, ids } = texts("llama", 100);
+  const { path, ids } = manyTexts(30);
   await setUpGolden(page, host, "llama", path, "cpu", "&workers=2&nulls=0");
   await start(page);
   await state(page, "running");
@@ -158,7 +159,7 @@ test("stopped: all workers end at once, and the run goes on", LONG, async () => 
 });
 
 test("a worker that breaks ends the run, which goes on from what is kept", LONG, async () => {
-  const { path, ids } = texts("llama", 100);
+  const { path, ids } = manyTexts(30);
   await setUpGolden(page, host, "llama", path, "cpu", "&workers=2&nulls=0");
   await start(page);
   await state(page, "running");
@@ -174,7 +175,7 @@ test("a worker that breaks ends the run, which goes on from what is kept", LONG,
 });
 
 test("a worker without memory: the others go on, and the page says so", LONG, async () => {
-  const { path } = texts("llama", 60);
+  const { path } = manyTexts(15);
   const whole = await finished("llama", path, 1, "&nulls=0");
   const outOfMemory = (worker) => worker.evaluate(() => void setTimeout(() => self.saescopePanic("memory allocation of 1234 bytes failed"), 0));
   await setUpGolden(page, host, "llama", path, "cpu", "&workers=2&logprob=1&nulls=0");
