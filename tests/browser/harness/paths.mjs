@@ -2,7 +2,7 @@
 
 import { existsSync, mkdirSync } from "node:fs";
 import { homedir } from "node:os";
-import { delimiter, join, resolve } from "node:path";
+import { basename, delimiter, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const root = resolve(fileURLToPath(new URL("../../..", import.meta.url)));
@@ -34,9 +34,10 @@ export function chromium() {
   throw new Error("no Chromium found; name one in CHROMIUM");
 }
 
-/** A file among the artefacts, its folder made. */
-export function artifact(...parts) {
-  const path = join(artifacts, ...parts);
+/** A file among the artefacts, its folder made; what is no picture is kept apart for each file of tests. */
+export function artifact(kind, ...parts) {
+  const own = kind === "screenshots" ? [] : [basename(process.argv[1] ?? "").split(".")[0]];
+  const path = join(artifacts, kind, ...own, ...parts);
   mkdirSync(resolve(path, ".."), { recursive: true });
   return path;
 }
