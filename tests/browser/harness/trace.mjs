@@ -39,9 +39,19 @@ export async function record(browser, page) {
 
 /** Seconds that all processors were busy, with whoever's work, and that another guest had them; where Linux tells. */
 export function machineSeconds() {
+  const spent = processors();
+  return spent === null ? null : spent.busy + spent.stolen;
+}
+
+/** Seconds that another guest had the processors; a thread's own time holds them too. 0 where nothing tells. */
+export function stolenSeconds() {
+  return processors()?.stolen ?? 0;
+}
+
+function processors() {
   if (!existsSync("/proc/stat")) return null;
   const [user, nice, system, , , irq, softirq, steal] = readFileSync("/proc/stat", "utf8").split("\n")[0].split(/\s+/).slice(1).map(Number);
-  return (user + nice + system + irq + softirq + steal) / 100;
+  return { busy: (user + nice + system + irq + softirq) / 100, stolen: steal / 100 };
 }
 
 /** The seconds of processor time that the browser's page processes have used so far. */
