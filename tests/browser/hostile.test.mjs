@@ -72,11 +72,6 @@ async function calm(tasks, expected) {
   clean(page, browser, expected);
 }
 
-/** A button that some runs have. */
-async function pressIfThere(name) {
-  if (await by(page, name).isVisible()) await by(page, name).click();
-}
-
 test("a run whose every text is hostile, in every view", TIME, async (t) => {
   await open(page, host, "#/storage");
   const trace = await record(browser, page);
@@ -89,7 +84,7 @@ test("a run whose every text is hostile, in every view", TIME, async (t) => {
   await by(page, "panel-calibration").scrollIntoViewIfNeeded();
   await page.locator('[data-test="panel-probes"] svg').waitFor();
   for (const summary of await page.locator("#view-results details > summary").all()) await summary.click();
-  await pressIfThere("effects-fold");
+  if (await by(page, "effects-fold").isVisible()) await by(page, "effects-fold").click();
   await look("results");
   await by(page, "panel-features").scrollIntoViewIfNeeded();
   await look("results-features");
@@ -445,8 +440,8 @@ test("a run over a hostile data set, made on the page", TIME, async (t) => {
   for (const { id } of rows) {
     await page.evaluate((id) => (location.hash = `#/sample/${encodeURIComponent(id)}`), id);
     await page.locator('[data-test="features-table"] tbody tr').first().waitFor();
-    await pressIfThere("show-tokens");
-    await page.waitForTimeout(500);
+    // the engine runs: the tokens come by themselves
+    await by(page, "tokens-status").filter({ hasText: "Token counts equal the run’s." }).waitFor();
     await look(`run-sample-${rows.findIndex((row) => row.id === id)}`);
   }
   t.diagnostic(`console: ${page.complaints.length}`);

@@ -16,10 +16,6 @@ const NAME: &str = "tests in a browser";
 /// The test that types what the README says: a step with a time of its own.
 const README: &str = "readme.test.mjs";
 const CLONE: &str = "the README's commands in a fresh clone";
-/// The test that measures time: it has the machine to itself.
-const SPEED: &str = "speed.test.mjs";
-/// Test files at once: a page, its worker and the test wait for each other most of the time.
-const AT_ONCE: usize = 2;
 /// Names the fresh clone to [`README`]; without it the test makes one.
 const FRESH: &str = "SAESCOPE_FRESH_CLONE";
 /// Seconds of damaged files.
@@ -44,7 +40,7 @@ fn untouched(paths: &Paths) -> bool {
 /// Tests the README's commands in this clone, or in one that the test makes.
 fn readme(paths: &Paths, report: &mut Report, fresh: Option<&Path>) {
     report.step(&format!("{CLONE}, {}", version()), || {
-        let results = run(paths, vec![paths.root.join("tests/browser").join(README)], 1, fresh)?;
+        let results = run(paths, vec![paths.root.join("tests/browser").join(README)], fresh)?;
         Ok(Outcome::Tests { passed: results.passed, failed: results.failed, whole: results.whole })
     });
 }
@@ -79,16 +75,9 @@ pub fn steps(paths: &Paths, report: &mut Report, cloned: bool) {
     report.step("fuzzing the page's readers", || Ok(Outcome::Check(succeeds(&mut fuzzer(paths)?)?)));
     let mut skipped = Vec::new();
     report.step(&format!("{NAME}, {}", version()), || {
-        let (timed, others): (Vec<_>, Vec<_>) = files(paths)?.into_iter().partition(|file| file.ends_with(SPEED));
-        let (mut passed, mut failed, mut whole) = (0, 0, true);
-        for (files, at_once) in [(others, AT_ONCE), (timed, 1)] {
-            let results = run(paths, files, at_once, None)?;
-            skipped.extend(results.skipped);
-            passed += results.passed;
-            failed += results.failed;
-            whole &= results.whole;
-        }
-        Ok(Outcome::Tests { passed, failed, whole })
+        let results = run(paths, files(paths)?, None)?;
+        skipped.extend(results.skipped);
+        Ok(Outcome::Tests { passed: results.passed, failed: results.failed, whole: results.whole })
     });
     for (name, reason) in skipped {
         report.ignored(name, reason);
@@ -144,7 +133,7 @@ fn files(paths: &Paths) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn run(paths: &Paths, files: Vec<PathBuf>, at_once: usize, fresh: Option<&Path>) -> Result<Results> {
+fn run(paths: &Paths, files: Vec<PathBuf>, fresh: Option<&Path>) -> Result<Results> {
     // the tests compare with it; a fresh clone builds it by its own command
     if fresh.is_none() {
         native(paths)?;
@@ -154,7 +143,8 @@ fn run(paths: &Paths, files: Vec<PathBuf>, at_once: usize, fresh: Option<&Path>)
     let tap = artifacts.join("results.tap");
     let mut node = Command::new("node");
     node.current_dir(&paths.root);
-    node.arg("--test").arg(format!("--test-concurrency={at_once}"));
+    // one file after another: they measure time, and a browser fills two cores
+    node.args(["--test", "--test-concurrency=1"]);
     node.args(["--test-reporter=spec", "--test-reporter-destination=stdout", "--test-reporter=tap"]);
     node.arg(format!("--test-reporter-destination={}", tap.display())).args(&files);
     node.env("SAESCOPE_DIST", web::dist(paths)).env("SAESCOPE_PROGRAM", paths.native_program());

@@ -28,6 +28,17 @@ pub fn beside_the_wheels(paths: &Paths, built: Option<&Built>, report: &mut Repo
     });
 }
 
+/// `cargo xtask wheel --test`: builds the wheel, and tests it and the Ray job as `test` does.
+///
+/// # Errors
+/// None: what fails is in the report.
+pub fn with_the_wheel(paths: &Paths) -> Result<bool> {
+    let mut report = Report::default();
+    let built = python::built(paths, &mut report);
+    beside_the_wheels(paths, built.as_ref(), &mut report);
+    Ok(report.close())
+}
+
 /// `cargo xtask ray`: builds the wheel and runs these tests alone.
 ///
 /// # Errors
