@@ -365,7 +365,7 @@ fn a_sample_takes_a_few_kilobytes_of_memory() {
     let words = std::fs::read_to_string(crate::cli::golden("llama", "texts.json")).unwrap();
     let texts: Vec<serde_json::Value> = serde_json::from_str(&words).unwrap();
     let mut peaks = Vec::new();
-    let sizes = [tries(500, 10_000), tries(5_000, 100_000)];
+    let sizes = [tries(1_000, 10_000), tries(10_000, 100_000)];
     for n in sizes {
         let line = |i: usize| {
             let mut row = texts[i % texts.len()].clone();
