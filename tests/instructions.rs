@@ -18,9 +18,10 @@ use futures::executor::block_on;
 use saescope::batch::Trie;
 use saescope::checkpoint::Checkpoint;
 use saescope::dataset::{self, Format};
-use saescope::geometry::Cloud;
+use saescope::geometry::{Cloud, Null, Pool, SHAPES, standings};
 use saescope::model::ops::{AttentionParams, Compute, Matrix, Panels, Rows, TrieContext, attention};
 use saescope::platform::MemorySource;
+use saescope::random;
 
 /// The variable that names the part which this process is to run.
 const PART: &str = "SAESCOPE_COUNTED_PART";
@@ -35,7 +36,7 @@ type Work = Box<dyn FnMut() + Send>;
 /// Its name, and how it is made ready.
 type Part = (&'static str, fn() -> Work);
 
-const PARTS: [Part; 6] = [
+const PARTS: [Part; 7] = [
     ("matmul of 96 x 576 x 1536", || {
         let (x, w) = (values(96 * 576), values(576 * 1536));
         let panels = Panels::f32(Matrix { values: &w, d_in: 576, d_out: 1536, by_in: 1, by_out: 576 });
@@ -64,6 +65,14 @@ const PARTS: [Part; 6] = [
     ("geometry of 100 features in 2304 dimensions", || {
         let (rows, masses) = (values(100 * 2304), values(100).iter().map(|v| v.abs()).collect::<Vec<_>>());
         Box::new(move || drop(black_box(Cloud::new(&rows, &masses, 2304).unwrap())))
+    }),
+    ("200 draws of a null of 48 features", || {
+        let pool = Pool::random(64, &mut random::keyed(&[b"instructions"]));
+        let masses: Vec<f32> = values(48).iter().map(|v| v.abs()).collect();
+        Box::new(move || {
+            let mut random = random::keyed(&[b"draws"]);
+            drop(black_box(standings(&masses, &[0.5; SHAPES], Null::Rows(&pool), 200, &mut random)));
+        })
     }),
     ("reading 576 x 1536 values in bf16", || {
         let bytes: Vec<u8> = values(576 * 1536).iter().flat_map(|v| half::bf16::from_f32(*v).to_le_bytes()).collect();

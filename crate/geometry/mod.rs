@@ -17,6 +17,7 @@ mod nulls;
 mod points;
 mod shape;
 mod sixteens;
+mod spectra;
 mod symmetric;
 mod tridiagonal;
 

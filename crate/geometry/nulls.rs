@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use super::gram::gram;
 use super::points::Points;
 use super::shape::{eigenvalue_entropy, elongation, participation_ratio, sphericity};
-use super::sixteens::{RANK_TOLERANCE, Sixteen};
-use crate::platform::lanes::{Form, Task, Vector};
+use super::sixteens::Sixteen;
+use super::spectra::sixteen_shapes;
+use crate::platform::lanes::{Block16, Form, Single, Task, Vector};
 use crate::random::{Stream, below, normal_pair};
 
 /// Rows of a pool, where a dictionary has so many.
@@ -26,21 +27,43 @@ pub const LEAST_FEATURES: usize = 4;
 /// Numbers of a shape that nulls are made of.
 pub const SHAPES: usize = 4;
 
-/// Directions by their scalar products.
-#[derive(Debug, Clone, Default)]
+/// Scalar products of different rows of a pool that there is room for: a power of two, so that a place is in bounds by
+/// its bits alone.
+const PRODUCTS: usize = 1 << 19;
+const _: () = assert!(POOL_ROWS * (POOL_ROWS - 1) / 2 <= PRODUCTS && POOL_ROWS.is_power_of_two());
+
+/// At most [`POOL_ROWS`] directions by their scalar products: in f32, whose rounding is far below what draws differ by,
+/// and each once, so that they lie in a second cache.
+#[derive(Debug, Clone)]
 pub struct Pool {
     rows: usize,
-    /// Scalar products, \[rows, rows\]: in f32, whose rounding is far below what draws differ by.
-    gram: Vec<f32>,
+    /// Row i with row j < i at i(i−1)/2 + j.
+    products: Box<[f32; PRODUCTS]>,
+    /// Each row with itself.
+    squares: Box<[f32; POOL_ROWS]>,
+}
+
+/// Of no row.
+impl Default for Pool {
+    fn default() -> Self {
+        Self { rows: 0, products: zeros(), squares: zeros() }
+    }
 }
 
 impl Pool {
-    /// Of these rows, shape \[n, d\] row-major.
+    /// Of these rows, shape \[n, d\] row-major, of which the first [`POOL_ROWS`] count.
     pub fn new(rows: &[f32], n: usize, d: usize) -> Self {
-        let wide: Vec<f64> = rows.iter().map(|&x| f64::from(x)).collect();
+        let n = n.min(POOL_ROWS);
+        let wide: Vec<f64> = rows[..n * d].iter().map(|&x| f64::from(x)).collect();
         let lower = gram(&Points::from_values(&wide, n, d));
-        let at = |i: usize, j: usize| lower[i.max(j) * n + i.min(j)] as f32;
-        Self { rows: n, gram: (0..n * n).map(|x| at(x / n, x % n)).collect() }
+        let mut pool = Self { rows: n, ..Self::default() };
+        for i in 0..n {
+            let of = &lower[i * n..][..=i];
+            let to = &mut pool.products[triangle(i)..][..i];
+            to.iter_mut().zip(of).for_each(|(to, x)| *to = *x as f32);
+            pool.squares[i] = of[i] as f32;
+        }
+        pool
     }
 
     /// Of [`POOL_ROWS`] directions in d dimensions that are drawn uniformly: an untrained dictionary.
@@ -63,6 +86,16 @@ impl Pool {
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
+}
+
+/// Where the products of row i begin.
+fn triangle(i: usize) -> usize {
+    i * i.saturating_sub(1) / 2
+}
+
+/// Zeros that were never on the stack.
+fn zeros<const N: usize>() -> Box<[f32; N]> {
+    vec![0.0; N].into_boxed_slice().try_into().unwrap_or_else(|_| Box::new([0.0; N]))
 }
 
 /// The numbers of a spectrum: sphericity, elongation, participation ratio, eigenvalue entropy.
@@ -92,8 +125,8 @@ pub type Standings = [Option<Standing>; SHAPES];
 pub enum Null<'a> {
     /// The text's activations on rows of a pool, drawn without replacement.
     Rows(&'a Pool),
-    /// The text's rows, a pool of their own, with its activations permuted.
-    Permuted(&'a Pool),
+    /// The text's rows, shape \[n, d\] row-major, with its activations permuted.
+    Permuted(&'a [f32]),
 }
 
 /// Where a text with these masses and these [`shapes`] stands among so many draws of a null. None of all where
@@ -109,16 +142,22 @@ pub fn standings(
 ) -> Standings {
     let n = masses.len();
     let total: f64 = masses.iter().map(|&m| f64::from(m)).sum();
-    let (Null::Rows(pool) | Null::Permuted(pool)) = null;
-    if !(LEAST_FEATURES..=MOST_FEATURES).contains(&n) || n > pool.rows || total <= 0.0 {
+    let few = matches!(null, Null::Rows(pool) if n > pool.rows);
+    if !(LEAST_FEATURES..=MOST_FEATURES).contains(&n) || few || total <= 0.0 {
         return [None; SHAPES];
     }
-    let weights: Vec<f64> = masses.iter().map(|&m| f64::from(m) / total).collect();
-    let mut order: Vec<u32> = (0..pool.rows as u32).collect();
-    let mut permuted = weights.clone();
+    let mut permuted: Vec<f32> = masses.iter().map(|&m| (f64::from(m) / total) as f32).collect();
+    let own = match null {
+        Null::Rows(_) => Vec::new(),
+        Null::Permuted(rows) => own(rows, n),
+    };
+    let mut order: Vec<u32> = (0..if let Null::Rows(pool) = null { pool.rows as u32 } else { 0 }).collect();
+    let mut chosen = [0_u64; POOL_ROWS / 64];
+    let mut of_row = [0.0; POOL_ROWS];
     let mut sixteen = Sixteen::new(n);
     let mut found: Vec<[f64; SHAPES]> = Vec::with_capacity(draws.next_multiple_of(16));
-    let mut clouds = Clouds { rows: vec![[0; 16]; n], weights: vec![[0.0; 16]; n] };
+    let mut rows = vec![[0; 16]; n];
+    let mut weights = vec![Block16::default(); n];
     while found.len() < draws {
         for lane in 0..16 {
             match null {
@@ -128,41 +167,63 @@ pub fn standings(
                         let j = i + below(random, order.len() - i);
                         order.swap(i, j);
                     }
+                    // a cloud is the same in any order; in that of the pool its products lie side by side
+                    for (&row, &weight) in order.iter().zip(&permuted) {
+                        chosen[row as usize / 64] |= 1_u64 << (row % 64);
+                        of_row[row as usize] = weight;
+                    }
+                    let mut to = rows.iter_mut().zip(&mut weights);
+                    for (word, bits) in chosen.iter_mut().enumerate() {
+                        while *bits != 0 {
+                            let row = 64 * word + bits.trailing_zeros() as usize;
+                            *bits &= *bits - 1;
+                            if let Some((to, weight)) = to.next() {
+                                to[lane] = row as u32;
+                                weight.0[lane] = of_row[row];
+                            }
+                        }
+                    }
                 }
                 Null::Permuted(_) => {
                     for i in (1..n).rev() {
                         permuted.swap(i, below(random, i + 1));
                     }
+                    weights.iter_mut().zip(&permuted).for_each(|(to, from)| to.0[lane] = *from);
                 }
             }
-            clouds.rows.iter_mut().zip(&order).for_each(|(to, from)| to[lane] = *from);
-            clouds.weights.iter_mut().zip(&permuted).for_each(|(to, from)| to[lane] = *from as f32);
         }
-        Form::best().run(Fill { clouds: &clouds, pool, sixteen: &mut sixteen });
-        for spectrum in sixteen.eigenvalues() {
-            let mut spectrum = spectrum.unwrap_or_default();
-            let largest = spectrum.first().copied().unwrap_or_default();
-            spectrum.truncate(spectrum.iter().take_while(|&&l| l > RANK_TOLERANCE * largest).count());
-            found.push(shapes(&spectrum));
-        }
+        let products = match null {
+            Null::Rows(pool) => Products::Of(pool, &rows),
+            Null::Permuted(_) => Products::Same(&own),
+        };
+        Form::best().run(Fill { products, weights: &weights, sixteen: &mut sixteen });
+        found.extend(sixteen_shapes(&sixteen.eigenvalues()));
     }
     found.truncate(draws);
     std::array::from_fn(|shape| standing(observed[shape], found.iter().map(|draw| draw[shape])))
 }
 
-/// Sixteen clouds of n features.
-struct Clouds {
-    /// Their rows in the pool, \[n\] by lane.
-    rows: Vec<[u32; 16]>,
-    /// Their weights, \[n\] by lane; they sum to 1.
-    weights: Vec<[f32; 16]>,
+/// The scalar products of n rows, row-major: those below the diagonal and on it.
+fn own(rows: &[f32], n: usize) -> Vec<f32> {
+    let wide: Vec<f64> = rows.iter().map(|&x| f64::from(x)).collect();
+    gram(&Points::from_values(&wide, n, rows.len() / n)).into_iter().map(|x| x as f32).collect()
+}
+
+/// The scalar products of sixteen clouds of n features.
+#[derive(Clone, Copy)]
+enum Products<'a> {
+    /// The clouds are of these rows of a pool, \[n\] by lane, ascending.
+    Of(&'a Pool, &'a [[u32; 16]]),
+    /// All are of the same rows, whose products these are.
+    Same(&'a [f32]),
 }
 
 /// Gram matrices of the weighted and centred clouds, of trace 1:
 /// √(p_i p_j) (r_i − c)·(r_j − c) with (r_i − c)·(r_j − c) = K_ij − k_i − k_j + κ, k = K p, κ = pᵀ k.
 struct Fill<'a> {
-    clouds: &'a Clouds,
-    pool: &'a Pool,
+    products: Products<'a>,
+    /// Of the features, \[n\] by lane; they sum to 1.
+    weights: &'a [Block16],
     sixteen: &'a mut Sixteen,
 }
 
@@ -172,54 +233,76 @@ impl Task for Fill<'_> {
     #[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
     #[inline(always)]
     fn run<V: Vector, const R: usize, const C: usize, const T: usize>(self) {
-        let Self { clouds, pool, sixteen } = self;
-        let n = clouds.weights.len();
-        let mut means = vec![[0.0; 16]; n];
+        let Self { products, weights, sixteen } = self;
+        let n = weights.len();
+        let mut means = vec![Block16::default(); n];
         for i in 0..n {
-            let own: [&[f32]; 16] =
-                std::array::from_fn(|lane| &pool.gram[clouds.rows[i][lane] as usize * pool.rows..][..pool.rows]);
-            let weight = clouds.weights[i];
-            let mut mean = means[i];
-            for (j, block) in sixteen.row(i).iter_mut().enumerate() {
-                let column = clouds.rows[j];
-                let products: [f32; 16] = std::array::from_fn(|lane| own[lane][column[lane] as usize]);
-                block.0 = products;
-                let other = clouds.weights[j];
-                if j < i {
-                    for lane in 0..16 {
-                        mean[lane] += other[lane] * products[lane];
-                        means[j][lane] += weight[lane] * products[lane];
-                    }
-                } else {
-                    for lane in 0..16 {
-                        mean[lane] += weight[lane] * products[lane];
-                    }
+            let row = sixteen.row(i);
+            match products {
+                Products::Of(pool, rows) => {
+                    gather(pool, &rows[..=i], row);
+                    row[i].0 = rows[i].map(|row| pool.squares[row as usize % POOL_ROWS]);
+                }
+                Products::Same(own) => {
+                    row.iter_mut().zip(&own[i * n..]).for_each(|(block, x)| block.0 = [*x; 16]);
                 }
             }
-            means[i] = mean;
+            let (above, rest) = means.split_at_mut(i);
+            for part in 0..V::Single::PARTS {
+                let weight = V::Single::load(&weights[i].0, part);
+                let mut mean = weight.mul(V::Single::load(&row[i].0, part));
+                for ((block, other), above) in row.iter().zip(weights).zip(above.iter_mut()) {
+                    let product = V::Single::load(&block.0, part);
+                    mean = product.mul_add(V::Single::load(&other.0, part), mean);
+                    product.mul_add(weight, V::Single::load(&above.0, part)).store(&mut above.0, part);
+                }
+                mean.store(&mut rest[0].0, part);
+            }
         }
         let (mut centre, mut trace) = ([0.0_f32; 16], [0.0_f32; 16]);
-        for (weight, mean) in clouds.weights.iter().zip(&means) {
+        for (weight, mean) in weights.iter().zip(&means) {
             for lane in 0..16 {
-                centre[lane] += weight[lane] * mean[lane];
+                centre[lane] += weight.0[lane] * mean.0[lane];
             }
         }
         for i in 0..n {
             let own = sixteen.row(i)[i].0;
             for lane in 0..16 {
-                trace[lane] += clouds.weights[i][lane] * (own[lane] - 2.0 * means[i][lane] + centre[lane]);
+                trace[lane] += weights[i].0[lane] * (own[lane] - 2.0 * means[i].0[lane] + centre[lane]);
             }
         }
         let scale: [f32; 16] = std::array::from_fn(|lane| if trace[lane] > 0.0 { 1.0 / trace[lane] } else { 0.0 });
-        let roots: Vec<[f32; 16]> = clouds.weights.iter().map(|w| w.map(f32::sqrt)).collect();
+        let roots: Vec<Block16> = weights.iter().map(|w| Block16(w.0.map(f32::sqrt))).collect();
+        let minus = V::Single::splat(-1.0);
         for i in 0..n {
-            let (mean, root) = (means[i], roots[i]);
-            for (j, block) in sixteen.row(i).iter_mut().enumerate() {
-                for lane in 0..16 {
-                    let centred = block.0[lane] - mean[lane] - means[j][lane] + centre[lane];
-                    block.0[lane] = root[lane] * roots[j][lane] * scale[lane] * centred;
+            let (mut own, mut factor) = ([0.0; 16], [0.0; 16]);
+            for lane in 0..16 {
+                own[lane] = centre[lane] - means[i].0[lane];
+                factor[lane] = roots[i].0[lane] * scale[lane];
+            }
+            let row = sixteen.row(i);
+            for part in 0..V::Single::PARTS {
+                let (own, factor) = (V::Single::load(&own, part), V::Single::load(&factor, part));
+                // √p_i √p_j (K_ij + (κ − k_i) − k_j)
+                for ((block, other), mean) in row.iter_mut().zip(&roots).zip(&means) {
+                    let factor = factor.mul(V::Single::load(&other.0, part));
+                    let beside = minus.mul_add(V::Single::load(&mean.0, part), own);
+                    let product = factor.mul(V::Single::load(&block.0, part));
+                    factor.mul_add(beside, product).store(&mut block.0, part);
                 }
             }
+        }
+    }
+}
+
+/// The products of the last of these rows with those before it, by lane.
+#[inline(always)]
+fn gather(pool: &Pool, rows: &[[u32; 16]], to: &mut [Block16]) {
+    let Some((last, before)) = rows.split_last() else { return };
+    let begin = last.map(|row| triangle(row as usize) as u32);
+    for (block, columns) in to.iter_mut().zip(before) {
+        for lane in 0..16 {
+            block.0[lane] = pool.products[(begin[lane] + columns[lane]) as usize % PRODUCTS];
         }
     }
 }
@@ -267,26 +350,50 @@ mod tests {
         let masses: Vec<f32> = (0..n).map(|i| 0.5 + i as f32).collect();
         let total: f64 = masses.iter().map(|&m| f64::from(m)).sum();
         let mut random = Random(5);
-        let mut clouds = Clouds { rows: vec![[0; 16]; n], weights: vec![[0.0; 16]; n] };
+        let (mut chosen, mut weights) = (vec![[0; 16]; n], vec![Block16::default(); n]);
         let mut expected = Vec::new();
         for lane in 0..16 {
-            let mut chosen: Vec<u32> = (0..40).collect();
             let keys = random.values(40);
-            chosen.sort_by(|a, b| keys[*a as usize].total_cmp(&keys[*b as usize]));
-            clouds.rows.iter_mut().zip(&chosen).for_each(|(to, from)| to[lane] = *from);
-            clouds.weights.iter_mut().zip(&masses).for_each(|(w, &m)| w[lane] = (f64::from(m) / total) as f32);
-            let own: Vec<f32> = chosen[..n].iter().flat_map(|&r| pool_rows[r as usize * d..][..d].to_vec()).collect();
+            let mut drawn: Vec<u32> = (0..40).collect();
+            drawn.sort_by(|a, b| keys[*a as usize].total_cmp(&keys[*b as usize]));
+            drawn.truncate(n);
+            drawn.sort_unstable();
+            chosen.iter_mut().zip(&drawn).for_each(|(to, from)| to[lane] = *from);
+            weights.iter_mut().zip(&masses).for_each(|(w, &m)| w.0[lane] = (f64::from(m) / total) as f32);
+            let own: Vec<f32> = drawn.iter().flat_map(|&r| pool_rows[r as usize * d..][..d].to_vec()).collect();
             expected.push(observed(&own, &masses, d));
         }
-        let mut sixteen = Sixteen::new(n);
-        Form::best().run(Fill { clouds: &clouds, pool: &pool, sixteen: &mut sixteen });
-        for (spectrum, expected) in sixteen.eigenvalues().into_iter().zip(&expected) {
-            let mut spectrum = spectrum.unwrap();
-            spectrum.pop();
-            for (found, expected) in shapes(&spectrum).iter().zip(expected) {
+        let drawn = |products: Products<'_>| {
+            let mut sixteen = Sixteen::new(n);
+            Form::best().run(Fill { products, weights: &weights, sixteen: &mut sixteen });
+            sixteen_shapes(&sixteen.eigenvalues())
+        };
+        let near = |found: &[f64; SHAPES], expected: &[f64; SHAPES]| {
+            for (found, expected) in found.iter().zip(expected) {
                 assert!((found - expected).abs() < 1e-5 * expected.max(1.0), "{found} {expected}");
             }
-        }
+        };
+        let found = drawn(Products::Of(&pool, &chosen));
+        found.iter().zip(&expected).for_each(|(found, expected)| near(found, expected));
+        // all of the same rows
+        let own = own(&pool_rows[..n * d], n);
+        let expected = observed(&pool_rows[..n * d], &masses, d);
+        drawn(Products::Same(&own)).iter().for_each(|found| near(found, &expected));
+    }
+
+    #[test]
+    fn rows_are_drawn_without_replacement_and_evenly() {
+        // of orthogonal rows one is longer than all others together: the draws that have it stand apart
+        let (rows, n) = (64, 16);
+        let mut pool = Pool::new(&vec![0.0; rows], rows, 1);
+        pool.squares[..rows].fill(1.0);
+        pool.squares[5] = 1e6;
+        let mut random = keyed(&[b"even"]);
+        let masses: Vec<f32> = (1..=n).map(|i| i as f32).collect();
+        let found = standings(&masses, &[0.5; SHAPES], Null::Rows(&pool), 3200, &mut random);
+        // a quarter of them has it; what has it is a line, what has not is no line
+        let share = 1.0 - (found[1].unwrap().tail * 3201.0 - 1.0) / 3200.0;
+        assert!((share - 0.25).abs() < 0.03, "{share}");
     }
 
     #[test]
@@ -317,8 +424,7 @@ mod tests {
     fn permuting_equal_masses_changes_nothing_and_says_nothing() {
         let (n, d) = (10, 16);
         let own = rows(n, d, 2);
-        let pool = Pool::new(&own, n, d);
-        let null = Null::Permuted(&pool);
+        let null = Null::Permuted(&own);
         let equal = vec![2.0; n];
         assert_eq!(standings(&equal, &observed(&own, &equal, d), null, 64, &mut keyed(&[b"a"])), [None; SHAPES]);
         let masses: Vec<f32> = (1..=n).map(|i| i as f32).collect();
@@ -332,12 +438,11 @@ mod tests {
     fn permutations_that_are_the_text_itself_are_as_large() {
         let (n, d) = (5, 16);
         let own = rows(n, d, 4);
-        let pool = Pool::new(&own, n, d);
         let masses = [1.0, 1.0, 2.0, 2.0, 3.0];
         let observed = observed(&own, &masses, d);
         let standing = |factor: f64| {
             let near = observed.map(|x| x * factor);
-            standings(&masses, &near, Null::Permuted(&pool), 480, &mut keyed(&[b"ties"])).map(|s| s.unwrap().tail)
+            standings(&masses, &near, Null::Permuted(&own), 480, &mut keyed(&[b"ties"])).map(|s| s.unwrap().tail)
         };
         // of 120 permutations four are the text: some 16 of 480 draws
         let (below, at, above) = (standing(1.0 - 1e-4), standing(1.0), standing(1.0 + 1e-4));
@@ -363,8 +468,9 @@ mod tests {
     fn random_directions_are_unit_and_nearly_orthogonal() {
         let pool = Pool::random(200, &mut keyed(&[b"directions"]));
         assert_eq!(pool.len(), POOL_ROWS);
-        assert!((0..POOL_ROWS).all(|i| (pool.gram[i * POOL_ROWS + i] - 1.0).abs() < 1e-5));
-        let square: f32 = pool.gram[1..POOL_ROWS].iter().map(|x| x * x).sum::<f32>() / (POOL_ROWS - 1) as f32;
+        assert!(pool.squares.iter().all(|square| (square - 1.0).abs() < 1e-5));
+        let square: f32 = pool.products[triangle(POOL_ROWS - 1)..][..POOL_ROWS - 1].iter().map(|x| x * x).sum::<f32>()
+            / (POOL_ROWS - 1) as f32;
         assert!((square * 200.0 - 1.0).abs() < 0.2, "{square}");
     }
 }

@@ -7,9 +7,6 @@
 
 use crate::platform::lanes::{Block16, Form, Single, Task, Vector};
 
-/// An eigenvalue of at most this share of the largest is rounding.
-pub(super) const RANK_TOLERANCE: f64 = 1e-6;
-
 /// Sixteen symmetric matrices of s rows: lane k of block i(i+1)/2 + j holds element (i, j), j ≤ i, of the k-th.
 pub(super) struct Sixteen {
     /// Rows of each.
@@ -18,8 +15,14 @@ pub(super) struct Sixteen {
     a: Vec<Block16>,
 }
 
-/// Eigenvalues of each, in descending order; none where the iteration does not end.
-pub(super) type Spectra = [Option<Vec<f64>>; 16];
+/// Eigenvalues of sixteen matrices, in no order.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Spectra {
+    /// The values: lane k of each block is one of the k-th matrix.
+    pub values: Vec<Block16>,
+    /// Whether the iteration ended, and with numbers.
+    pub found: [bool; 16],
+}
 
 impl Sixteen {
     /// Zeros.
@@ -65,59 +68,84 @@ impl Task for Iterate {
     #[inline(always)]
     fn run<V: Vector, const R: usize, const C: usize, const T: usize>(self) -> Self::Output {
         let Self { mut d, e } = self;
-        let finite: [bool; 16] = std::array::from_fn(|lane| d.iter().chain(&e).all(|block| block.0[lane].is_finite()));
-        let mut squares = e.clone();
-        let mut nothing = [0.0; 16];
-        for lane in 0..16 {
-            let beside = |i: usize| e.get(i).map_or(0.0, |e| e.0[lane].abs());
-            let sum = |i: usize| d[i].0[lane].abs() + beside(i) + if i > 0 { beside(i - 1) } else { 0.0 };
-            let norm = (0..d.len()).map(sum).fold(0.0, f32::max);
-            // what is left out is a matrix of norm ε‖T‖ / 2 at most
-            nothing[lane] = (0.25 * f32::EPSILON * norm).powi(2);
-            for (square, e) in squares.iter_mut().zip(&e) {
-                square.0[lane] = if finite[lane] { e.0[lane] * e.0[lane] } else { 0.0 };
+        let mut squares = e;
+        let mut norms = [0.0_f32; 16];
+        let mut total = [0.0_f32; 16];
+        let mut before = [0.0_f32; 16];
+        for (i, diagonal) in d.iter().enumerate() {
+            let beside = squares.get(i).copied().unwrap_or_default().0;
+            for lane in 0..16 {
+                let sum = diagonal.0[lane].abs() + beside[lane].abs() + before[lane];
+                norms[lane] = if sum > norms[lane] { sum } else { norms[lane] };
+                // no number, or infinite, as soon as anything is
+                total[lane] += sum;
+                before[lane] = beside[lane].abs();
             }
         }
-        let mut found = [0; 16];
+        let finite = total.map(f32::is_finite);
+        // what is left out is a matrix of norm ε‖T‖ / 2 at most
+        let nothing = norms.map(|norm| (0.25 * f32::EPSILON * norm).powi(2));
+        for square in &mut squares {
+            for lane in 0..16 {
+                square.0[lane] = if finite[lane] { square.0[lane] * square.0[lane] } else { 0.0 };
+            }
+        }
+        let last = squares.len();
+        let mut first = [0; 16];
         let mut sweeps = SWEEPS * d.len();
         loop {
+            // at most two: more are rare, and a loop of so many as there are is guessed wrong half the time
             for lane in 0..16 {
-                while found[lane] < squares.len() && squares[found[lane]].0[lane] <= nothing[lane] {
-                    found[lane] += 1;
+                for _ in 0..2 {
+                    let at = first[lane];
+                    first[lane] += usize::from(at < last && squares[at.min(last - 1)].0[lane] <= nothing[lane]);
                 }
             }
-            let start = found.into_iter().min().unwrap_or_default();
-            if start == squares.len() || sweeps == 0 {
+            let start = first.into_iter().min().unwrap_or_default();
+            if start == last || sweeps == 0 {
                 break;
             }
             sweeps -= 1;
-            sweep(&mut d[start..], &mut squares[start..], &found.map(|first| first - start), &nothing);
+            let shifts = shifts(&d, &squares, &first);
+            sweep(&mut d[start..], &mut squares[start..], &shifts, &nothing);
         }
-        std::array::from_fn(|lane| {
-            let mut values: Vec<f64> = d.iter().map(|block| f64::from(block.0[lane])).collect();
-            values.sort_unstable_by(|a, b| b.total_cmp(a));
-            (finite[lane] && found[lane] == squares.len() && values.iter().all(|v| v.is_finite())).then_some(values)
-        })
+        let mut found: [bool; 16] = std::array::from_fn(|lane| finite[lane] && first[lane] == last);
+        for value in &d {
+            for lane in 0..16 {
+                found[lane] &= value.0[lane].is_finite();
+            }
+        }
+        Spectra { values: d, found }
     }
 }
 
-/// One QL step of each matrix, with Wilkinson's shift from its rows `first` and `first + 1`. Squares of at most
-/// `nothing` are zeros: the matrix falls apart there.
+/// Wilkinson's shift of each matrix, from its rows `first` and `first + 1`.
 #[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
 #[inline(always)]
-fn sweep(d: &mut [Block16], squares: &mut [Block16], first: &[usize; 16], nothing: &[f32; 16]) {
+fn shifts(d: &[Block16], squares: &[Block16], first: &[usize; 16]) -> [f32; 16] {
     let last = squares.len();
-    let mut shift = [0.0; 16];
+    let (mut one, mut two, mut square) = ([0.0; 16], [0.0; 16], [0.0; 16]);
     for lane in 0..16 {
         let at = first[lane].min(last);
-        let (one, beside) = (d[at].0[lane], if at < last { squares[at].0[lane].sqrt() } else { 0.0 });
-        shift[lane] = if beside > 0.0 {
-            let g = (d[at + 1].0[lane] - one) / (2.0 * beside);
-            one - beside / (g + (g * g + 1.0).sqrt().copysign(g))
-        } else {
-            one
-        };
+        one[lane] = d[at].0[lane];
+        two[lane] = d[(at + 1).min(last)].0[lane];
+        square[lane] = if at < last { squares[at].0[lane] } else { 0.0 };
     }
+    let mut shift = [0.0; 16];
+    for lane in 0..16 {
+        let beside: f32 = square[lane].sqrt();
+        let g = (two[lane] - one[lane]) / (2.0 * beside);
+        let shifted = one[lane] - beside / (g + (g * g + 1.0).sqrt().copysign(g));
+        shift[lane] = if beside > 0.0 { shifted } else { one[lane] };
+    }
+    shift
+}
+
+/// One QL step of each matrix with its shift. Squares of at most `nothing` are zeros: the matrix falls apart there.
+#[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
+#[inline(always)]
+fn sweep(d: &mut [Block16], squares: &mut [Block16], shift: &[f32; 16], nothing: &[f32; 16]) {
+    let last = squares.len();
     let (mut cosine, mut sine) = ([1.0; 16], [0.0; 16]);
     let (mut gamma, mut p) = ([0.0; 16], [0.0; 16]);
     for lane in 0..16 {
@@ -131,7 +159,10 @@ fn sweep(d: &mut [Block16], squares: &mut [Block16], first: &[usize; 16], nothin
             let b = if square[lane] > nothing[lane] { square[lane] } else { 0.0 };
             let r = p[lane] + b;
             carried[lane] = sine[lane] * r;
-            let inverse = 1.0 / r;
+            let above = p[lane].max(TINY);
+            // 1 / (r p), by which both quotients are products: a division takes as long as the rest
+            let both = 1.0 / (r * above);
+            let inverse = both * above;
             let ahead = alpha[lane] - shift[lane];
             let n = p[lane] * ahead - b * gamma[lane];
             let old = gamma[lane];
@@ -142,8 +173,7 @@ fn sweep(d: &mut [Block16], squares: &mut [Block16], first: &[usize; 16], nothin
             gamma[lane] = next;
             sine[lane] = if whole { b * inverse } else { 0.0 };
             let limit = cosine[lane] * b;
-            let square_of_next = n * n / (r * p[lane]);
-            let after = if p[lane] > TINY { square_of_next } else { limit };
+            let after = if p[lane] > TINY { n * n * both } else { limit };
             cosine[lane] = if whole { p[lane] * inverse } else { 1.0 };
             p[lane] = if whole { after } else { ahead * ahead };
         }
@@ -386,9 +416,11 @@ mod tests {
                     }
                 }
                 let found = sixteen.eigenvalues_in(form);
-                for (lane, (found, matrix)) in found.iter().zip(&matrices).enumerate() {
+                assert_eq!(found.found, [true; 16]);
+                for (lane, matrix) in matrices.iter().enumerate() {
                     let (expected, _) = leading(matrix, s, 0).unwrap();
-                    let found = found.as_ref().unwrap();
+                    let mut found: Vec<f64> = found.values.iter().map(|block| f64::from(block.0[lane])).collect();
+                    found.sort_by(|a, b| b.total_cmp(a));
                     let largest = expected[0].abs().max(1e-300);
                     assert_eq!(found.len(), s);
                     for (a, b) in found.iter().zip(&expected) {
@@ -397,7 +429,7 @@ mod tests {
                 }
             }
         }
-        assert_eq!(Sixteen::new(0).eigenvalues()[0].as_deref(), Some(&[][..]));
+        assert_eq!(Sixteen::new(0).eigenvalues(), Spectra { values: Vec::new(), found: [true; 16] });
     }
 
     #[test]

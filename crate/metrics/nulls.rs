@@ -8,8 +8,8 @@ pub use crate::geometry::{MOST_FEATURES, POOL_ROWS, Pool};
 use crate::geometry::{Null, Standings, standings};
 use crate::random::{Stream, choose, keyed};
 
-/// Draws of each null unless something else is asked for: a multiple of the sixteen that are reduced at a time.
-pub const NULL_DRAWS: usize = 96;
+/// Draws of each null unless something else is asked for.
+pub const NULL_DRAWS: usize = 200;
 
 /// Where a text's shape stands among the draws of each null, by [`crate::geometry::shapes()`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -78,11 +78,10 @@ pub fn nulls(
     }
     let GeometryMeasure { sphericity, elongation, dimensionality, eigenvalue_entropy, .. } = *geometry;
     let observed = [sphericity, elongation, dimensionality, eigenvalue_entropy];
-    let own = Pool::new(rows, n, rows.len() / n);
     let stand = |null, name| standings(activations, &observed, null, draws, &mut key.stream(name));
     Some(Nulls {
         random_rows: stand(Null::Rows(dictionary), "random_rows"),
-        permuted: stand(Null::Permuted(&own), "permuted"),
+        permuted: stand(Null::Permuted(rows), "permuted"),
         random_dictionary: stand(Null::Rows(random), "random_dictionary"),
     })
 }

@@ -4,6 +4,7 @@ use rand_chacha::rand_core::RngCore;
 use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::effect::mean;
+use crate::platform::lanes::{Block, Form, Task, Vector};
 use crate::random::{Stream, keyed};
 
 /// Bootstrap resamples.
@@ -113,12 +114,16 @@ impl Reached {
 
     /// The test's p of `n` differences, from the sums under its patterns.
     pub fn p(self, n: usize, sums: impl Iterator<Item = f64>) -> f64 {
-        let count = sums.filter(|sum| sum.abs() >= self.0).count();
-        if n <= EXACT_PAIRS {
-            count as f64 / (1_usize << n) as f64
-        } else {
-            (count + 1) as f64 / (PERMUTATIONS + 1) as f64
-        }
+        share(n, sums.filter(|sum| sum.abs() >= self.0).count())
+    }
+}
+
+/// p of a test of `n` differences, of whose sums under its patterns so many are as far from zero as the observed one.
+pub(super) fn share(n: usize, as_far: usize) -> f64 {
+    if n <= EXACT_PAIRS {
+        as_far as f64 / (1_usize << n) as f64
+    } else {
+        (as_far + 1) as f64 / (PERMUTATIONS + 1) as f64
     }
 }
 
@@ -145,10 +150,88 @@ impl Patterns {
         Self { bytes, width }
     }
 
-    /// Σ ± of these values under each pattern.
-    pub fn sums(&self, values: &[f64]) -> Vec<f64> {
-        let tables = signed_sums(values);
-        self.bytes.chunks_exact(self.width).map(|pattern| pattern_sum(&tables, pattern)).collect()
+    /// Σ ± of eight sets of values under each pattern, those of one pattern beside each other; the sets are equally
+    /// long.
+    pub fn sums(&self, sets: [&[f64]; 8]) -> Vec<Block> {
+        let bytes = sets[0].len().div_ceil(8);
+        let value = |i: usize| Block(std::array::from_fn(|set| sets[set].get(i).copied().unwrap_or_default()));
+        let values: Vec<Block> = (0..8 * bytes).map(value).collect();
+        Form::best().run(Sums { patterns: self, values: values.as_chunks().0 })
+    }
+}
+
+/// Adds up what every byte of a pattern stands for, in their order.
+struct Sums<'a> {
+    patterns: &'a Patterns,
+    /// What each byte gives signs to; zeros where there is nothing any more.
+    values: &'a [[Block; 8]],
+}
+
+impl Task for Sums<'_> {
+    type Output = Vec<Block>;
+
+    #[inline(always)]
+    fn run<V: Vector, const R: usize, const C: usize, const T: usize>(self) -> Vec<Block> {
+        let Patterns { bytes, width } = self.patterns;
+        // no closures: those are compiled for any processor
+        let mut tables = vec![[Block::default(); 256]; self.values.len()];
+        for (table, values) in tables.iter_mut().zip(self.values) {
+            // every partial sum once: those of one more value are those before it, plus and minus that
+            let mut known = 1;
+            for (bit, value) in values.iter().enumerate() {
+                for pattern in 0..known {
+                    for part in 0..V::PARTS {
+                        let value = V::load(&value.0, part);
+                        let before = if bit == 0 { V::splat(0.0) } else { V::load(&table[pattern].0, part) };
+                        before.add(value).store(&mut table[pattern].0, part);
+                        before.sub(value).store(&mut table[known + pattern].0, part);
+                    }
+                }
+                known *= 2;
+            }
+        }
+        let mut out = vec![Block::default(); bytes.len() / width];
+        for (out, pattern) in out.iter_mut().zip(bytes.chunks_exact(*width)) {
+            for part in 0..V::PARTS {
+                let mut sum = V::splat(0.0);
+                for (table, &byte) in tables.iter().zip(pattern) {
+                    sum = sum.add(V::load(&table[usize::from(byte)].0, part));
+                }
+                sum.store(&mut out.0, part);
+            }
+        }
+        out
+    }
+}
+
+/// For eight tests that share their patterns: how many of the sums, with `added` times what each pattern adds, are as
+/// far from zero as `least` says.
+pub(super) fn as_far(sums: &[Block], adds: &[f64], added: &Block, least: [Reached; 8]) -> [usize; 8] {
+    Form::best().run(AsFar { sums, adds, added, least: &Block(least.map(|reached| reached.0)) })
+}
+
+struct AsFar<'a> {
+    sums: &'a [Block],
+    adds: &'a [f64],
+    added: &'a Block,
+    least: &'a Block,
+}
+
+impl Task for AsFar<'_> {
+    type Output = [usize; 8];
+
+    #[inline(always)]
+    fn run<V: Vector, const R: usize, const C: usize, const T: usize>(self) -> [usize; 8] {
+        let Self { sums, adds, added, least } = self;
+        // whole numbers far below 2⁵³, so that they are counted in the same vectors
+        let mut counts = [0.0; 8];
+        for (sum, adds) in sums.iter().zip(adds) {
+            for lane in 0..8 {
+                let far = (sum.0[lane] + added.0[lane] * adds).abs() >= least.0[lane];
+                counts[lane] += if far { 1.0 } else { 0.0 };
+            }
+        }
+        counts.map(|count| count as usize)
     }
 }
 
@@ -188,9 +271,23 @@ mod tests {
         for n in [3, 8, 9, 13, 14, 40] {
             let differences: Vec<f64> = (0..n).map(|i| ((i * 7919) % 13) as f64 - 5.0).collect();
             let patterns = Patterns::new(n, &mut stream("test", 2, "all"));
-            let reached = Reached::new(differences.iter().sum(), differences.iter().map(|d: &f64| d.abs()).sum());
-            let shared = reached.p(n, patterns.sums(&differences).into_iter());
-            assert_eq!(Some(shared), sign_flip_p(&differences, &mut stream("test", 2, "all")), "{n}");
+            // eight sets, each with something added to it
+            let sets: [Vec<f64>; 8] =
+                std::array::from_fn(|set| differences.iter().map(|d| d * (set as f64 - 2.5)).collect());
+            let sums = patterns.sums(std::array::from_fn(|set| sets[set].as_slice()));
+            let ones = [vec![1.0; n].as_slice(); 8].map(|ones| ones.to_vec());
+            let adds = patterns.sums(std::array::from_fn(|set| ones[set].as_slice()));
+            let adds: Vec<f64> = adds.iter().map(|block| block.0[0]).collect();
+            let added = Block(std::array::from_fn(|set| 0.4 * set as f64));
+            let whole: Vec<Vec<f64>> =
+                sets.iter().zip(added.0).map(|(set, added)| set.iter().map(|d| d + added).collect()).collect();
+            let least = std::array::from_fn(|set| {
+                Reached::new(whole[set].iter().sum(), whole[set].iter().map(|d: &f64| d.abs()).sum())
+            });
+            for (set, count) in as_far(&sums, &adds, &added, least).into_iter().enumerate() {
+                let alone = sign_flip_p(&whole[set], &mut stream("test", 2, "all"));
+                assert_eq!(Some(share(n, count)), alone, "{n} {set}");
+            }
         }
     }
 

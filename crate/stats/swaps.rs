@@ -16,12 +16,13 @@ use super::effect::{mean, standard_deviation, varies};
 use super::grounds::Grounds;
 use super::length::{Adjusted, MIN_CHAINS, chain_sums};
 use super::multiple::benjamini_hochberg;
-use super::resample::{Patterns, Reached, stream};
+use super::resample::{Patterns, Reached, as_far, share, stream};
 use super::samples::Samples;
 use super::series::{Series, series};
 use super::verdict::{Evidence, Verdict};
 use crate::error::Result;
 use crate::metrics::Family;
+use crate::platform::lanes::Block;
 use crate::platform::{MaybeSync, par_map};
 use crate::random;
 
@@ -222,7 +223,8 @@ impl Design {
         let n = self.clusters.len();
         let sets = par_map(SETS.min(settings.swaps), |set| {
             let patterns = Patterns::new(n, &mut stream("sign-flip", of_swap(settings.seed, set), "all"));
-            let sums: Vec<Vec<f64>> = metrics.iter().map(|metric| patterns.sums(&metric.sums)).collect();
+            let sums: Vec<Vec<Block>> =
+                metrics.chunks(8).map(|eight| patterns.sums(each(eight, |m| &m.sums))).collect();
             (patterns, sums)
         });
         par_map(settings.swaps, |swap| {
@@ -238,7 +240,7 @@ impl Design {
         swap: usize,
         metrics: &[Metric],
         patterns: &Patterns,
-        sums: &[Vec<f64>],
+        sums: &[Vec<Block>],
         settings: &SwapSettings,
     ) -> (usize, Vec<Vec<Found>>) {
         let seed = of_swap(settings.seed, swap);
@@ -250,39 +252,64 @@ impl Design {
         let matched: f64 = chain_sizes.iter().sum();
         let of_chains = Patterns::new(chains.len(), &mut stream("sign-flip", seed, "all"));
         let controlled = chains.len() >= MIN_CHAINS;
-        // what an effect of one adds to the sum under each pattern
-        let adds = patterns.sums(&self.clusters.sums(signs.iter().copied()));
-        let chains_add = if controlled { of_chains.sums(&chain_sizes) } else { Vec::new() };
         let sizes = self.clusters.sizes();
         let of_cluster = self.clusters.sums(signs.iter().copied());
         let sign_of = |cluster: usize| of_cluster[cluster].signum();
-
-        let of_metric = |metric: &Metric, sums: &[f64]| -> Vec<Found> {
-            if !metric.tested {
-                return vec![Found::default(); settings.planted.len() + 1];
-            }
-            let differences: Vec<f64> = metric.differences.iter().zip(&signs).map(|(d, sign)| d * sign).collect();
-            let spread = standard_deviation(&differences).unwrap_or_default();
-            let swapped: Vec<f64> = metric.sums.iter().enumerate().map(|(c, sum)| sum * sign_of(c)).collect();
-            let chained = if controlled { chain_sums(&differences, &chains, metric.scale) } else { Vec::new() };
-            let of_chained = if controlled { of_chains.sums(&chained) } else { Vec::new() };
-            let rows = differences.len() as f64;
-            std::iter::once(0.0)
-                .chain(settings.planted.iter().copied())
-                .map(|dz| {
-                    let added = dz * spread;
-                    let p = test(&swapped, &sizes, added, n, sums.iter().zip(&adds));
-                    let at_equal = controlled.then(|| Adjusted {
-                        difference: chained.iter().sum::<f64>() / matched + added,
-                        interval: None,
-                        p: test(&chained, &chain_sizes, added, chains.len(), of_chained.iter().zip(&chains_add)),
-                    });
-                    let difference = mean(&differences).filter(|_| rows > 0.0).map(|mean| mean + added);
-                    Found { n_clusters: n, difference, p: Some(p), at_equal }
-                })
-                .collect()
+        // what an effect of one adds to the sum under each pattern
+        let adds_of = |patterns: &Patterns, sizes: &[f64]| -> Vec<f64> {
+            patterns.sums([sizes; 8]).iter().map(|block| block.0[0]).collect()
         };
-        let found = metrics.iter().zip(sums).map(|(metric, sums)| of_metric(metric, sums)).collect();
+        let adds = adds_of(patterns, &of_cluster);
+        let chains_add = if controlled { adds_of(&of_chains, &chain_sizes) } else { Vec::new() };
+        let effects: Vec<f64> = std::iter::once(0.0).chain(settings.planted.iter().copied()).collect();
+
+        let of_eight = |(eight, sums): (&[Metric], &Vec<Block>)| -> Vec<Vec<Found>> {
+            let swapped: Vec<Swap> = eight
+                .iter()
+                .map(|metric| {
+                    let differences: Vec<f64> =
+                        metric.differences.iter().zip(&signs).map(|(d, sign)| d * sign).collect();
+                    Swap {
+                        spread: standard_deviation(&differences).unwrap_or_default(),
+                        mean: mean(&differences),
+                        sums: metric.sums.iter().enumerate().map(|(c, sum)| sum * sign_of(c)).collect(),
+                        chained: if controlled { chain_sums(&differences, &chains, metric.scale) } else { Vec::new() },
+                    }
+                })
+                .collect();
+            let of_chained = controlled.then(|| of_chains.sums(each(&swapped, |swap| &swap.chained)));
+            let of_effect = |&dz: &f64| -> Vec<Found> {
+                let added: Vec<f64> = swapped.iter().map(|swap| dz * swap.spread).collect();
+                let test = |values: fn(&Swap) -> &[f64], sizes: &[f64], sums: &[Block], adds: &[f64]| {
+                    let least = |i: usize| {
+                        swapped.get(i).map_or(Reached::new(0.0, 0.0), |swap| reached(values(swap), sizes, added[i]))
+                    };
+                    let least = std::array::from_fn(least);
+                    let added = Block(std::array::from_fn(|i| added.get(i).copied().unwrap_or_default()));
+                    as_far(sums, adds, &added, least).map(|count| share(sizes.len(), count))
+                };
+                let p = test(|swap| &swap.sums, &sizes, sums, &adds);
+                let equal = of_chained.as_ref().map(|sums| test(|swap| &swap.chained, &chain_sizes, sums, &chains_add));
+                let found = |(i, swap): (usize, &Swap)| Found {
+                    n_clusters: n,
+                    difference: swap.mean.map(|mean| mean + added[i]),
+                    p: Some(p[i]),
+                    at_equal: equal.map(|p| Adjusted {
+                        difference: swap.chained.iter().sum::<f64>() / matched + added[i],
+                        interval: None,
+                        p: p[i],
+                    }),
+                };
+                swapped.iter().enumerate().map(found).collect()
+            };
+            let by_effect: Vec<Vec<Found>> = effects.iter().map(of_effect).collect();
+            let of_metric = |(i, metric): (usize, &Metric)| {
+                let found = |of: &Vec<Found>| if metric.tested { of[i] } else { Found::default() };
+                by_effect.iter().map(found).collect()
+            };
+            eight.iter().enumerate().map(of_metric).collect()
+        };
+        let found = metrics.chunks(8).zip(sums).flat_map(of_eight).collect();
         (chains.len(), found)
     }
 
@@ -310,16 +337,31 @@ fn turned(counts: TokenCounts, sign: f64) -> TokenCounts {
     if sign > 0.0 { counts } else { TokenCounts { fact: counts.hall, hall: counts.fact, ..counts } }
 }
 
-/// p of the sign-flip test of sums to which `added` times their sizes is added; `under` are the sums and what is
-/// added to them under each pattern.
-fn test<'a>(sums: &[f64], sizes: &[f64], added: f64, n: usize, under: impl Iterator<Item = (&'a f64, &'a f64)>) -> f64 {
+/// A metric's numbers in one swap.
+struct Swap {
+    /// Of the differences.
+    spread: f64,
+    mean: Option<f64>,
+    /// Of each cluster.
+    sums: Vec<f64>,
+    /// Of each chain, where there is a control.
+    chained: Vec<f64>,
+}
+
+/// The values of up to eight, the last one's again where there are fewer.
+fn each<T>(eight: &[T], values: impl Fn(&T) -> &Vec<f64>) -> [&[f64]; 8] {
+    std::array::from_fn(|i| eight.get(i).or(eight.last()).map_or(&[][..], |of| values(of)))
+}
+
+/// How far from zero the sum is of sums to which `added` times their sizes is added.
+fn reached(sums: &[f64], sizes: &[f64], added: f64) -> Reached {
     let (mut observed, mut size) = (0.0, 0.0);
     for (sum, rows) in sums.iter().zip(sizes) {
         let of = sum + added * rows;
         observed += of;
         size += of.abs();
     }
-    Reached::new(observed, size).p(n, under.map(|(sum, adds)| sum + added * adds))
+    Reached::new(observed, size)
 }
 
 /// By metric, then by effect (none first): what the rule says, the other metrics being without any.

@@ -54,7 +54,7 @@ macro_rules! standing {
             range: "any",
             meaning: concat!("How far the ", $name, " is from that of ", $of),
             formula: "(number − mean of the draws) / their standard deviation",
-            confounded: "chance: mean and spread of 96 draws are uncertain by 10 and 7 % of that spread; n, which says how \
+            confounded: "chance: mean and spread of 200 draws are uncertain by 7 and 5 % of that spread; n, which says how \
                          sharp the null is",
             compute: Compute::TextAtLayer(|at| Ok(of(at, |nulls| nulls.$null[$shape].map(|s| s.z)))),
             ..BLANK

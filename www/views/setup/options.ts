@@ -104,7 +104,7 @@ export function advancedPart(draft: Draft): HTMLElement {
       ),
       tick(
         "checkbox",
-        "Nulls of the geometry: what its shape would be with random features, permuted activations, a random dictionary. 96 draws of each",
+        "Nulls of the geometry: what its shape would be with random features, permuted activations, a random dictionary. 200 draws of each",
         fields.nulls,
         (nulls) => draft.set({ nulls }),
         { "data-test": "nulls" },
