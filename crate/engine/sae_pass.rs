@@ -7,7 +7,8 @@ use super::progress::Stage;
 use super::timeline::Timer;
 use crate::error::Result;
 use crate::metrics::{
-    Keep, LayerInput, LayerMeasure, MOST_FEATURES, NullKey, TextKind, TokenCosines, TokenNull, cosines, measure, nulls,
+    Keep, LayerInput, LayerMeasure, MOST_FEATURES, NULLS, NullKey, Nulls, PoolsOf, TextKind, TokenCosines, TokenNull,
+    cosines, measure, null,
 };
 use crate::model::ops::{Active, ActiveRule, Compute, Linear, Op, Precision, Threshold, read_back};
 use crate::platform::{self, Clock};
@@ -192,7 +193,8 @@ pub(super) async fn measure_rows(
         measure(&input, rows[i].keep).map_err(|e| e.to_string())
     });
     // draws are a text's own, also where its features are another's
-    let nulls = platform::par_map(all.len(), |i| {
+    let drawn = platform::par_map(all.len() * NULLS, |i| {
+        let (i, which) = (i / NULLS, i % NULLS);
         let (Some(pools), Some((sample_id, text)), Ok(measured)) = (pools, all[i].null, &measured[place_of[i]]) else {
             return None;
         };
@@ -201,9 +203,19 @@ pub(super) async fn measure_rows(
             .then(|| decoder.gather(measured.indices.iter().map(|&index| index as usize)).ok())??;
         let key = NullKey { seed: pools.seed, sample_id, text, layer };
         let of = (measured.activations.as_slice(), rows.data.as_slice());
-        let token = all[i].token.map(|(token, null)| TokenCosines { cosines: cosines(&rows.data, token), null });
-        Some((nulls(key, geometry, of, (&pools.rows, &pools.random), pools.draws), token))
+        let token = all[i].token.filter(|_| which == 0);
+        let token = token.map(|(token, null)| TokenCosines { cosines: cosines(&rows.data, token), null });
+        let from = PoolsOf { dictionary: &pools.rows, random: &pools.random };
+        Some((null(which, key, geometry, of, from, pools.draws), token))
     });
+    let mut drawn = drawn.into_iter();
+    let nulls: Vec<Option<(Option<Nulls>, Option<TokenCosines>)>> = std::iter::repeat_with(|| {
+        let [first, second, third] = std::array::from_fn(|_| drawn.next().flatten());
+        let ((first, token), (second, _), (third, _)) = (first?, second?, third?);
+        Some((first.zip(second).zip(third).map(|((a, b), c)| Nulls::of([a, b, c])), token))
+    })
+    .take(all.len())
+    .collect();
     let measured = place_of.into_iter().zip(nulls).map(|(place, nulls)| {
         let mut measured = measured[place].clone();
         if let Ok(measured) = &mut measured {

@@ -83,32 +83,42 @@ impl Task for Iterate {
             }
         }
         let finite = total.map(f32::is_finite);
-        // what is left out is a matrix of norm ε‖T‖ / 2 at most
-        let nothing = norms.map(|norm| (0.25 * f32::EPSILON * norm).powi(2));
+        // what is left out is a matrix of norm 2ε‖T‖ at most
+        let nothing = norms.map(|norm| (f32::EPSILON * norm).powi(2));
         for square in &mut squares {
             for lane in 0..16 {
                 square.0[lane] = if finite[lane] { square.0[lane] * square.0[lane] } else { 0.0 };
             }
         }
+        if d.is_empty() {
+            return Spectra { values: d, found: [true; 16] };
+        }
         let last = squares.len();
+        // one more of each, so that the place after the last needs no question
+        squares.push(Block16::default());
+        d.push(Block16::default());
         let mut first = [0; 16];
         let mut sweeps = SWEEPS * d.len();
         loop {
-            // at most two: more are rare, and a loop of so many as there are is guessed wrong half the time
+            let (mut one, mut two, mut square) = ([0.0; 16], [0.0; 16], [0.0; 16]);
             for lane in 0..16 {
-                for _ in 0..2 {
-                    let at = first[lane];
-                    first[lane] += usize::from(at < last && squares[at.min(last - 1)].0[lane] <= nothing[lane]);
-                }
+                // one step at most: more at once are rare, and a loop of so many as there are is guessed wrong half the time
+                let mut at: usize = first[lane];
+                at += usize::from(squares[at].0[lane] <= nothing[lane] && at < last);
+                first[lane] = at;
+                one[lane] = d[at].0[lane];
+                two[lane] = d[at + 1].0[lane];
+                square[lane] = squares[at].0[lane];
             }
             let start = first.into_iter().min().unwrap_or_default();
             if start == last || sweeps == 0 {
                 break;
             }
             sweeps -= 1;
-            let shifts = shifts(&d, &squares, &first);
-            sweep(&mut d[start..], &mut squares[start..], &shifts, &nothing);
+            let shift = shift(&one, &two, &square, &nothing);
+            sweep(&mut d[start..=last], &mut squares[start..last], &shift, &nothing);
         }
+        d.truncate(last + 1);
         let mut found: [bool; 16] = std::array::from_fn(|lane| finite[lane] && first[lane] == last);
         for value in &d {
             for lane in 0..16 {
@@ -119,24 +129,16 @@ impl Task for Iterate {
     }
 }
 
-/// Wilkinson's shift of each matrix, from its rows `first` and `first + 1`.
+/// Wilkinson's shift of each matrix, from two neighbours on the diagonal and the square beside them.
 #[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
 #[inline(always)]
-fn shifts(d: &[Block16], squares: &[Block16], first: &[usize; 16]) -> [f32; 16] {
-    let last = squares.len();
-    let (mut one, mut two, mut square) = ([0.0; 16], [0.0; 16], [0.0; 16]);
-    for lane in 0..16 {
-        let at = first[lane].min(last);
-        one[lane] = d[at].0[lane];
-        two[lane] = d[(at + 1).min(last)].0[lane];
-        square[lane] = if at < last { squares[at].0[lane] } else { 0.0 };
-    }
+fn shift(one: &[f32; 16], two: &[f32; 16], square: &[f32; 16], nothing: &[f32; 16]) -> [f32; 16] {
     let mut shift = [0.0; 16];
     for lane in 0..16 {
-        let beside: f32 = square[lane].sqrt();
+        let beside = square[lane].sqrt();
         let g = (two[lane] - one[lane]) / (2.0 * beside);
         let shifted = one[lane] - beside / (g + (g * g + 1.0).sqrt().copysign(g));
-        shift[lane] = if beside > 0.0 { shifted } else { one[lane] };
+        shift[lane] = if square[lane] > nothing[lane] { shifted } else { one[lane] };
     }
     shift
 }

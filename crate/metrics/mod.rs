@@ -35,7 +35,9 @@ pub use layer::{GeometryMeasure, Keep, LayerInput, LayerMeasure, Position, measu
 pub use metric::{AtLayer, BLANK, Compute, Extras, Group, Metric, OneSample, OneText, Scope, TextAtLayer};
 pub use noise::{Noise, noisy};
 pub use norm::{SINK_MEDIANS, is_sink, median_norm, residual_norm};
-pub use nulls::{MOST_FEATURES, NULL_DRAWS, NullKey, Nulls, POOL_ROWS, Pool, nulls, pool_features, random_pool};
+pub use nulls::{
+    MOST_FEATURES, NULL_DRAWS, NULLS, NullKey, Nulls, POOL_ROWS, Pool, PoolsOf, null, pool_features, random_pool,
+};
 pub use passes::{FirstPass, Rows};
 pub use pooled::{LayerPooled, Pooled};
 pub use recovered::{PassageLoss, Recovered, draw, recovered};

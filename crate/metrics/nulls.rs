@@ -62,28 +62,47 @@ pub fn random_pool(d: usize, seed: u64) -> Pool {
     Pool::random(d, &mut keyed(&key))
 }
 
-/// Draws the nulls of a text at a layer. `activations`, shape \[n\], are of its active features, `rows` their
-/// decoder rows, shape \[n, d\]; `dictionary` is the layer's pool of decoder rows, `random` that of random
-/// directions. None where it has too few or too many features.
-pub fn nulls(
+/// What a text's nulls are drawn from: the layer's pool of decoder rows, and that of random directions.
+#[derive(Debug, Clone, Copy)]
+pub struct PoolsOf<'a> {
+    /// Of decoder rows.
+    pub dictionary: &'a Pool,
+    /// Of random directions.
+    pub random: &'a Pool,
+}
+
+/// A null, by its number: they are drawn apart, so that no thread waits for another one's.
+pub const NULLS: usize = 3;
+
+/// Draws one of the nulls of a text at a layer. `activations`, shape \[n\], are of its active features, `rows` their
+/// decoder rows, shape \[n, d\]. None where it has too few or too many features.
+pub fn null(
+    which: usize,
     key: NullKey<'_>,
     geometry: &GeometryMeasure,
     (activations, rows): (&[f32], &[f32]),
-    (dictionary, random): (&Pool, &Pool),
+    pools: PoolsOf<'_>,
     draws: usize,
-) -> Option<Nulls> {
+) -> Option<Standings> {
     let n = activations.len();
     if n == 0 || n > MOST_FEATURES {
         return None;
     }
     let GeometryMeasure { sphericity, elongation, dimensionality, eigenvalue_entropy, .. } = *geometry;
     let observed = [sphericity, elongation, dimensionality, eigenvalue_entropy];
-    let stand = |null, name| standings(activations, &observed, null, draws, &mut key.stream(name));
-    Some(Nulls {
-        random_rows: stand(Null::Rows(dictionary), "random_rows"),
-        permuted: stand(Null::Permuted(rows), "permuted"),
-        random_dictionary: stand(Null::Rows(random), "random_dictionary"),
-    })
+    let (null, name) = match which {
+        0 => (Null::Rows(pools.dictionary), "random_rows"),
+        1 => (Null::Permuted(rows), "permuted"),
+        _ => (Null::Rows(pools.random), "random_dictionary"),
+    };
+    Some(standings(activations, &observed, null, draws, &mut key.stream(name)))
+}
+
+impl Nulls {
+    /// Of each [`null`], in their order.
+    pub fn of([random_rows, permuted, random_dictionary]: [Standings; NULLS]) -> Self {
+        Self { random_rows, permuted, random_dictionary }
+    }
 }
 
 #[cfg(test)]

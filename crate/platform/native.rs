@@ -100,7 +100,8 @@ pub fn par_chunks_mut<T: Send>(data: &mut [T], chunk_len: usize, f: impl Fn(usiz
 
 /// `f(0), f(1), … f(n−1)`, computed in parallel, in order.
 pub fn par_map<T: Send>(n: usize, f: impl Fn(usize) -> T + Send + Sync) -> Vec<T> {
-    (0..n).into_par_iter().map(f).collect()
+    // what is left when a thread runs out is taken one by one: the last of a few long ones keep nobody waiting
+    (0..n).into_par_iter().with_max_len(1).map(f).collect()
 }
 
 /// Number of threads that [`par_map`] uses.

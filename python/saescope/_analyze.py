@@ -156,7 +156,7 @@ def analyze(
     :param layers: only these of the SAEs.
     :param columns: what the fields are called in the data: ``{"fact": "correct"}``.
     :param join: what stands between prompt and completion; one space unless told otherwise.
-    :param nulls: draws of each null of the geometry, 50 unless told otherwise; 0 for none.
+    :param nulls: draws of each null of the geometry, 200 unless told otherwise; 0 for none.
     :param pass_size: samples per pass through the model (``--pass``).
     :param no_stats: with ``shard``: without comparisons, which ``saescope merge`` makes of the whole run.
     :param out: folder for the run; without it ``runs/YYYYMMDD_HHMMSS`` in the current folder.

@@ -9,6 +9,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -23,7 +24,7 @@ const WRAPPER: &str = "SAESCOPE_FUZZ_WRAPPER";
 /// What `cargo fuzz` gives the compiler too. Less optimised than the library that ships: most of the time goes
 /// into compiling it.
 const COVERAGE: [&str; 8] = [
-    "-Copt-level=1",
+    "-Copt-level=0",
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
     "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
@@ -115,11 +116,23 @@ pub fn step(paths: &Paths, options: &Options) -> Result<Outcome> {
     write_seeds(paths, &place, &seeds)?;
     let each = (options.seconds / chosen.len().max(1) as u64).max(1);
     let (mut executions, mut findings) = (0, Vec::new());
-    for target in chosen {
-        let found = fuzz(paths, target, &place, &seeds.join(target), each)?;
-        executions += found.executions;
-        if !found.fine {
-            findings.push(target.as_str());
+    // a target is one thread
+    for some in chosen.chunks(thread::available_parallelism().map_or(1, Into::into)) {
+        let found: Vec<Result<Found>> = thread::scope(|scope| {
+            let place = &place;
+            let mut begun = Vec::new();
+            for target in some.iter().map(|target| target.as_str()) {
+                let seeds = seeds.join(target);
+                begun.push(scope.spawn(move || fuzz(paths, target, place, &seeds, each)));
+            }
+            begun.into_iter().map(|of| of.join().unwrap_or_else(|_| bail!("the target's thread panicked"))).collect()
+        });
+        for (target, found) in some.iter().zip(found) {
+            let found = found?;
+            executions += found.executions;
+            if !found.fine {
+                findings.push(target.as_str());
+            }
         }
     }
     println!("\n{executions} executions, findings in {} targets: {}", findings.len(), findings.join(", "));

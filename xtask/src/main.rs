@@ -46,7 +46,8 @@ Commands:
                     of each, which takes most of an hour, and writes docs/RELIABILITY.md
   golden [SCRIPT]   make the reference data anew with Python; without a name, list the scripts
   ship              of check: what a release is made by (workflows, versions, packages)
-  wheel             build the Python package, the command line inside, for this machine
+  wheel [--test]    build the Python package, the command line inside, for this machine; --test tests it and
+                    the Ray job
   npm               build the npm package: the page's engine, for pages of others
   ray               of test: the Ray job, with the wheel and a real Ray on this machine
   wasm              set up the compiler for the web target and say which one it is
@@ -81,6 +82,7 @@ fn main() -> ExitCode {
         ["ship"] => with_paths(ship::run),
         ["npm"] => with_paths(|paths| web::package::make(paths).map(|()| true)),
         ["wheel"] => with_paths(python::build),
+        ["wheel", "--test"] => with_paths(ray::with_the_wheel),
         ["ray"] => with_paths(ray::alone),
         ["wasm"] => with_paths(|paths| wasm::Toolchain::find(paths).map(|_| true)),
         _ => {

@@ -36,9 +36,9 @@ pub struct Built {
     pub wheel: PathBuf,
 }
 
-/// Builds the wheel and tests it, and gives it. Without Python's venv that is reported as ignored, and in CI, which
-/// installs it, as a failure.
-pub fn steps(paths: &Paths, report: &mut Report) -> Option<Built> {
+/// Builds the wheel and gives it. Without Python's venv that is reported as ignored, and in CI, which installs it, as a
+/// failure.
+pub fn built(paths: &Paths, report: &mut Report) -> Option<Built> {
     let python = match ready() {
         Ok(python) => python,
         Err(reason) => {
@@ -59,16 +59,20 @@ pub fn steps(paths: &Paths, report: &mut Report) -> Option<Built> {
         report.ignored(NAME.to_owned(), "the wheel was not built".to_owned());
         return None;
     };
+    Some(Built { python, wheel })
+}
+
+/// Tests a wheel.
+pub fn tested(paths: &Paths, Built { python, wheel }: &Built, report: &mut Report) {
     let mut skipped = Vec::new();
     report.step(NAME, || {
-        let results = tests(paths, &python, &wheel)?;
+        let results = tests(paths, python, wheel)?;
         skipped.extend(results.skipped);
         Ok(Outcome::Tests { passed: results.passed, failed: results.failed, whole: results.whole })
     });
     for (name, reason) in skipped {
         report.ignored(name, reason);
     }
-    Some(Built { python, wheel })
 }
 
 /// `cargo xtask wheel`: builds it and says where it is.

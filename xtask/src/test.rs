@@ -95,8 +95,8 @@ pub fn run(paths: &Paths) -> Result<bool> {
     for (name, reason) in ignored {
         report.ignored(name, reason);
     }
-    let wheel = python::steps(paths, &mut report);
-    ray::step(paths, wheel.as_ref(), &mut report);
+    let built = python::built(paths, &mut report);
+    ray::beside_the_wheels(paths, built.as_ref(), &mut report);
     browser::steps(paths, &mut report, cloned);
     Ok(report.close())
 }

@@ -1,11 +1,13 @@
 //! Arguments of the commands that make runs, and join or compare them.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
 
 use super::{Bytes, DataArgs, DeviceArgs, MeasureArgs, ModelArgs};
+use crate::metrics::NULL_DRAWS;
 use crate::run::Shard;
 
 /// `analyze`
@@ -24,7 +26,7 @@ pub struct Analyze {
     #[allow(missing_docs)]
     pub measure: MeasureArgs,
     /// Draws of each null of the geometry: random rows of the decoder, permuted activations, a random dictionary.
-    #[arg(long, value_name = "N|off", default_value = "96")]
+    #[arg(long, value_name = "N|off", default_value_t = NullsArg(NULL_DRAWS))]
     pub nulls: NullsArg,
     /// Triples per batch. The numbers do not depend on it; without it the device decides.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -73,6 +75,13 @@ pub struct Analyze {
 /// `--nulls`: draws of each; 0 for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NullsArg(pub usize);
+
+/// As it is typed.
+impl fmt::Display for NullsArg {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 { f.write_str("off") } else { self.0.fmt(f) }
+    }
+}
 
 impl FromStr for NullsArg {
     type Err = String;
