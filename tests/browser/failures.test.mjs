@@ -42,7 +42,7 @@ async function engineWorker() {
 }
 
 test("a run that is stopped keeps what is finished, and goes on", LONG, async () => {
-  const { path: data } = manyTexts(14);
+  const { path: data } = manyTexts(56);
   await setUpGolden(page, host, "llama", data, "cpu", "&workers=1&nulls=0");
   await start(page);
   await state(page, "running");
@@ -59,7 +59,7 @@ test("a run that is stopped keeps what is finished, and goes on", LONG, async ()
 });
 
 test("a lost device: finished samples are kept, the run goes on on the CPU", LONG, async () => {
-  await setUpGolden(page, host, "llama", manyTexts(8).path, "webgpu", "&nulls=0");
+  await setUpGolden(page, host, "llama", manyTexts(16).path, "webgpu", "&nulls=0");
   await start(page);
   await state(page, "running");
   const worker = await engineWorker();
@@ -218,7 +218,7 @@ test("an engine that cannot be loaded: finished runs can still be read", LONG, a
 });
 
 test("an engine that dies is started anew", LONG, async () => {
-  await setUpGolden(page, host, "llama", manyTexts(14).path, "cpu", "&nulls=0");
+  await setUpGolden(page, host, "llama", manyTexts(40).path, "cpu", "&nulls=0");
   await start(page);
   await state(page, "running");
   const worker = await engineWorker();

@@ -302,9 +302,20 @@ test("labels that are none, or would do harm, are refused in words or stay text"
   const labels = by(page, "labels");
   await labels.locator("summary").click();
   const given = async (name, bytes) => {
+    // while it is read no other can be given, which may be over before anybody looks
+    await page.evaluate(() => {
+      window.given = new Promise((done) => {
+        let taken = false;
+        const observer = new MutationObserver(() => {
+          const { disabled } = document.querySelector('[data-test="labels-file"]');
+          if (taken && !disabled) done(observer.disconnect());
+          taken ||= disabled;
+        });
+        observer.observe(document.body, { subtree: true, childList: true, attributeFilter: ["disabled"] });
+      });
+    });
     await labels.locator("input").setInputFiles([{ name, mimeType: "", buffer: Buffer.from(bytes) }]);
-    await page.waitForFunction(() => document.querySelector('[data-test="labels-file"]').disabled);
-    await page.waitForFunction(() => !document.querySelector('[data-test="labels-file"]').disabled, null, { timeout: 120_000 });
+    await page.evaluate(() => window.given);
     await look(`labels-${name.slice(0, 8).replace(/\W/g, "")}`);
     return labels.innerText();
   };

@@ -141,7 +141,7 @@ test("the set-up says how many workers there will be, and what they take", LONG,
 });
 
 test("stopped: all workers end at once, and the run goes on", LONG, async () => {
-  const { path, ids } = manyTexts(14);
+  const { path, ids } = manyTexts(56);
   await setUpGolden(page, host, "llama", path, "cpu", "&workers=2&nulls=0");
   await start(page);
   await state(page, "running");
@@ -159,7 +159,7 @@ test("stopped: all workers end at once, and the run goes on", LONG, async () => 
 });
 
 test("a worker that breaks ends the run, which goes on from what is kept", LONG, async () => {
-  const { path, ids } = manyTexts(14);
+  const { path, ids } = manyTexts(40);
   await setUpGolden(page, host, "llama", path, "cpu", "&workers=2&nulls=0");
   await start(page);
   await state(page, "running");
@@ -175,7 +175,7 @@ test("a worker that breaks ends the run, which goes on from what is kept", LONG,
 });
 
 test("a worker without memory: the others go on, and the page says so", LONG, async () => {
-  const { path } = manyTexts(8);
+  const { path } = manyTexts(24);
   const whole = await finished("llama", path, 1, "&nulls=0");
   const outOfMemory = (worker) => worker.evaluate(() => void setTimeout(() => self.saescopePanic("memory allocation of 1234 bytes failed"), 0));
   await setUpGolden(page, host, "llama", path, "cpu", "&workers=2&logprob=1&nulls=0");

@@ -7,7 +7,7 @@ import { comparisons, everything, isDifference } from "./verdicts";
 
 /** Seconds that a swap of one sample takes a thread of the native program in one metric, its three effects with it:
  *  what `saescope calibrate` says of the built-in triples on two threads of a server's processor, divided. */
-const SWAP_SECONDS = 2e-6;
+const SWAP_SECONDS = 3e-7;
 /** A browser's worker beside such a thread, about. */
 const SLOWER = 2.5;
 /** Where the page itself has measured a run. */
