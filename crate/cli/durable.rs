@@ -119,6 +119,7 @@ pub fn place(
 ) -> Result<RunFolder> {
     let stamp = started_at.to_zoned(jiff::tz::TimeZone::UTC).strftime("%Y%m%d_%H%M%S").to_string();
     door.steer.begin()?;
+    let beginning = door.interrupts.beginning();
     // an unwritable folder is better found before the work than after it
     let claim = match &args.out {
         Some(out) => platform::claim_named(out),
@@ -132,7 +133,7 @@ pub fn place(
     let asked = serde_json::to_string(&asked).map_err(|e| Error::io("the command line", "keep", e.into(), ""))?;
     let header = Header::new(run_id, started_at, samples, asked);
     let again = door.again(claim.path());
-    RunFolder::begin(claim, args.force, header, again, door.interrupts)
+    RunFolder::begin(beginning, claim, args.force, header, again)
 }
 
 /// A run from where it was broken, with the arguments that it was begun with.

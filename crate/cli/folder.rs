@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::catalog::RUN_FILES;
 use super::closing::quoted;
-use super::interrupt::Interrupts;
+use super::interrupt::{Beginning, Interrupts};
 use super::megabytes;
 use super::{profile, report};
 use crate::error::{Error, Result};
@@ -89,18 +89,18 @@ impl RunFolder {
         }
     }
 
-    /// Begins a spool in a claimed folder; `force` replaces one that is there.
+    /// Begins a spool in a folder that was claimed since `beginning`; `force` replaces one that is there.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Usage`] where another process writes that one.
-    pub fn begin(claim: Claim, force: bool, header: Header, again: String, interrupts: &Interrupts) -> Result<Self> {
+    pub fn begin(beginning: Beginning<'_>, claim: Claim, force: bool, header: Header, again: String) -> Result<Self> {
         let out = claim.path().to_owned();
         let path = out.join(SPOOL_FILE);
         // whoever is writing it keeps it
         let journal = if force { FileJournal::replace(&path) } else { FileJournal::create(&path) }?;
         // nobody else writes here now
         RunFiles::clear(&out);
-        interrupts.began(&out, path.clone(), header.samples, Some(claim));
+        beginning.began(&out, path.clone(), header.samples, Some(claim));
         let spool = Spool::create(Box::new(journal), header)?;
         Ok(Self { shown: out.clone(), out, spool, again })
     }
@@ -108,7 +108,7 @@ impl RunFolder {
     /// Goes on with a spool.
     pub fn resume(out: PathBuf, shown: PathBuf, spool: Spool, again: String, interrupts: &Interrupts) -> Self {
         RunFiles::clear(&out);
-        interrupts.began(&shown, out.join(SPOOL_FILE), spool.header().samples, None);
+        interrupts.beginning().began(&shown, out.join(SPOOL_FILE), spool.header().samples, None);
         interrupts.kept(spool.measured());
         Self { out, shown, spool, again }
     }

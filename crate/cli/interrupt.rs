@@ -82,9 +82,9 @@ impl Interrupts {
         Self { state: Arc::new(Mutex::new(State::Idle)) }
     }
 
-    /// A run has begun: its folder as it was named, its spool, and how many samples it has.
-    pub fn began(&self, folder: &Path, spool: PathBuf, samples: usize, claim: Option<Claim>) {
-        *lock(&self.state) = State::Running(Running { folder: folder.to_owned(), spool, kept: 0, samples, claim });
+    /// Before a folder is claimed: a signal waits until it is known whose the folder is, so that it goes away again.
+    pub fn beginning(&self) -> Beginning<'_> {
+        Beginning(lock(&self.state))
     }
 
     /// So many samples are in the spool.
@@ -108,6 +108,16 @@ impl Interrupts {
             claim.keep();
         }
         Ok(())
+    }
+}
+
+/// A run that is about to begin.
+pub struct Beginning<'a>(MutexGuard<'a, State>);
+
+impl Beginning<'_> {
+    /// It has begun: its folder as it was named, its spool, and how many samples it has.
+    pub fn began(mut self, folder: &Path, spool: PathBuf, samples: usize, claim: Option<Claim>) {
+        *self.0 = State::Running(Running { folder: folder.to_owned(), spool, kept: 0, samples, claim });
     }
 }
 

@@ -15,7 +15,7 @@ import { accessible, by, go, open, problem, setUpGolden, shoot, start, state, st
 const DEMO = "#/setup?model=known&name=smollm2-135m-instruct&device=cpu&nulls=0";
 const LONG = { timeout: 300_000 };
 /** Triples of the default model in several batches: enough to be broken off between two. */
-const SOME = 32;
+const SOME = 64;
 
 let host, browser, page;
 

@@ -21,7 +21,7 @@ use crate::run::{cargo, locked, must, native, output, program, shown};
 
 /// Set where this program is cargo's compiler wrapper.
 const WRAPPER: &str = "SAESCOPE_FUZZ_WRAPPER";
-/// What `cargo fuzz` gives the compiler too. Less optimised than the library that ships: most of the time goes
+/// What `cargo fuzz` gives the compiler too. Not optimised, as the library that ships is: most of the time goes
 /// into compiling it.
 const COVERAGE: [&str; 8] = [
     "-Copt-level=0",
