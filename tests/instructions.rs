@@ -71,7 +71,7 @@ const PARTS: [Part; 7] = [
         let masses: Vec<f32> = values(48).iter().map(|v| v.abs()).collect();
         Box::new(move || {
             let mut random = random::keyed(&[b"draws"]);
-            drop(black_box(standings(&masses, &[0.5; SHAPES], Null::Rows(&pool), 200, &mut random)));
+            let _ = black_box(standings(&masses, &[0.5; SHAPES], Null::Rows(&pool), 200, &mut random));
         })
     }),
     ("reading 576 x 1536 values in bf16", || {

@@ -220,6 +220,7 @@ struct AsFar<'a> {
 impl Task for AsFar<'_> {
     type Output = [usize; 8];
 
+    #[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
     #[inline(always)]
     fn run<V: Vector, const R: usize, const C: usize, const T: usize>(self) -> [usize; 8] {
         let Self { sums, adds, added, least } = self;
