@@ -16,6 +16,10 @@ const NAME: &str = "tests in a browser";
 /// The test that types what the README says: a step with a time of its own.
 const README: &str = "readme.test.mjs";
 const CLONE: &str = "the README's commands in a fresh clone";
+/// The tests that measure time: nothing runs beside them.
+const ALONE: &str = "speed.test.mjs";
+/// Files that run at a time otherwise: a page waits for its own clocks and pictures a third of the time.
+const BESIDE: usize = 2;
 /// Names the fresh clone to [`README`]; without it the test makes one.
 const FRESH: &str = "SAESCOPE_FRESH_CLONE";
 /// Seconds of damaged files.
@@ -40,7 +44,7 @@ fn untouched(paths: &Paths) -> bool {
 /// Tests the README's commands in this clone, or in one that the test makes.
 fn readme(paths: &Paths, report: &mut Report, fresh: Option<&Path>) {
     report.step(&format!("{CLONE}, {}", version()), || {
-        let results = run(paths, vec![paths.root.join("tests/browser").join(README)], fresh)?;
+        let results = run(paths, vec![paths.root.join("tests/browser").join(README)], 1, fresh)?;
         Ok(Outcome::Tests { passed: results.passed, failed: results.failed, whole: results.whole })
     });
 }
@@ -75,9 +79,11 @@ pub fn steps(paths: &Paths, report: &mut Report, cloned: bool) {
     report.step("fuzzing the page's readers", || Ok(Outcome::Check(succeeds(&mut fuzzer(paths)?)?)));
     let mut skipped = Vec::new();
     report.step(&format!("{NAME}, {}", version()), || {
-        let results = run(paths, files(paths)?, None)?;
-        skipped.extend(results.skipped);
-        Ok(Outcome::Tests { passed: results.passed, failed: results.failed, whole: results.whole })
+        let (alone, others): (Vec<PathBuf>, Vec<PathBuf>) = files(paths)?.into_iter().partition(|f| f.ends_with(ALONE));
+        let (first, rest) = (run(paths, alone, 1, None)?, run(paths, others, BESIDE, None)?);
+        skipped.extend(first.skipped.into_iter().chain(rest.skipped));
+        let whole = first.whole && rest.whole;
+        Ok(Outcome::Tests { passed: first.passed + rest.passed, failed: first.failed + rest.failed, whole })
     });
     for (name, reason) in skipped {
         report.ignored(name, reason);
@@ -133,7 +139,8 @@ fn files(paths: &Paths) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-fn run(paths: &Paths, files: Vec<PathBuf>, fresh: Option<&Path>) -> Result<Results> {
+/// Runs these files, so many at a time.
+fn run(paths: &Paths, files: Vec<PathBuf>, beside: usize, fresh: Option<&Path>) -> Result<Results> {
     // the tests compare with it; a fresh clone builds it by its own command
     if fresh.is_none() {
         native(paths)?;
@@ -143,8 +150,7 @@ fn run(paths: &Paths, files: Vec<PathBuf>, fresh: Option<&Path>) -> Result<Resul
     let tap = artifacts.join("results.tap");
     let mut node = Command::new("node");
     node.current_dir(&paths.root);
-    // one file after another: they measure time, and a browser fills two cores
-    node.args(["--test", "--test-concurrency=1"]);
+    node.arg("--test").arg(format!("--test-concurrency={beside}"));
     node.args(["--test-reporter=spec", "--test-reporter-destination=stdout", "--test-reporter=tap"]);
     node.arg(format!("--test-reporter-destination={}", tap.display())).args(&files);
     node.env("SAESCOPE_DIST", web::dist(paths)).env("SAESCOPE_PROGRAM", paths.native_program());
