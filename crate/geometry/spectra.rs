@@ -1,7 +1,7 @@
 //! Numbers of sixteen spectra at a time: [`super::shape`] for the draws of nulls.
 //!
-//! A draw has forty logarithms and a sort in f64, which took longer than its reduction; of all values only the three
-//! largest and sums are wanted.
+//! A sort and a logarithm in f64 for every value of a draw would take nearly as long as its reduction, and only the
+//! three largest and sums are wanted.
 
 use super::nulls::SHAPES;
 use super::sixteens::Spectra;

@@ -21,8 +21,8 @@ use crate::run::{cargo, locked, must, native, output, program, shown};
 
 /// Set where this program is cargo's compiler wrapper.
 const WRAPPER: &str = "SAESCOPE_FUZZ_WRAPPER";
-/// What `cargo fuzz` gives the compiler too. Not optimised, as the library that ships is: most of the time goes
-/// into compiling it.
+/// What `cargo fuzz` gives the compiler too. Not optimised, unlike the library that ships: most of the time
+/// goes into compiling it.
 const COVERAGE: [&str; 8] = [
     "-Copt-level=0",
     "-Cpasses=sancov-module",

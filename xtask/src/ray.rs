@@ -15,7 +15,7 @@ const NAME: &str = "tests of the Ray job";
 const OS: bool = cfg!(target_os = "linux");
 const ELSEWHERE: &str = "the job's tests look into /proc";
 
-/// Tests the wheel, and beside it the Ray job: both wait for processes most of the time.
+/// Tests the wheel, and beside it the Ray job: while one installs or starts its processes, the other computes.
 pub fn beside_the_wheels(paths: &Paths, built: Option<&Built>, report: &mut Report) {
     let Some(built) = built else { return report.ignored(NAME.to_owned(), "there is no wheel".to_owned()) };
     thread::scope(|scope| {
