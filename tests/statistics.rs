@@ -236,7 +236,20 @@ fn features_are_counted_as_they_are_active() {
         reads.iter().filter(|reads| **reads == "features").count(),
         reads.iter().filter(|r| **r == "l0").count()
     );
-    assert_eq!(reads.last(), Some(&"n_tokens"));
+    assert!(reads.contains(&"n_tokens"));
+    // and the residual stream, which is in no file: comparisons made anew keep what the run found
+    let residual = |run: &serde_json::Value| -> Vec<serde_json::Value> {
+        let all = run["statistics"]["classifiers"].as_array().unwrap();
+        all.iter().filter(|c| c["reads"] == "residual").cloned().collect()
+    };
+    let found = residual(&manifest(&run.path("out")));
+    assert_eq!(found.len(), reads.iter().filter(|r| **r == "features").count());
+    assert!(found.iter().all(|c| c["auroc"].as_f64().is_some() && c["columns"].as_u64().unwrap() > 1), "{found:?}");
+    assert!(!again(&run, &["out"]).contains("is left out"));
+    assert_eq!(residual(&manifest(&run.path("out"))), found);
+    let said = again(&run, &["out", "--seed", "77"]);
+    assert!(said.contains("note: what a probe of the residual stream found is left out"), "{said}");
+    assert!(residual(&manifest(&run.path("out"))).is_empty(), "its folds and swaps were drawn by another seed");
     assert!(
         classifiers.as_array().unwrap().iter().all(|c| c["samples"] == 23 && c["swapped_p"].as_f64().unwrap() <= 1.0)
     );

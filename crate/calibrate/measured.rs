@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::ceiling::ceiling;
-use super::probe::{Areas, Kernel, Pairs, beside};
+use super::probe::{Areas, Pairs, beside};
 use super::{length_trap, positive};
 use crate::dataset::{self, Sample};
 use crate::engine::{self, Inputs, Observer, Options, SaeAt};
@@ -15,7 +15,7 @@ use crate::model::ops::Compute;
 use crate::output::{Ceiling, LengthTrap, PositiveControl, ProbedLayer};
 use crate::platform::par_map;
 use crate::random;
-use crate::stats::{Comparison, Samples, Settings, Verdict, compare};
+use crate::stats::{Comparison, Kernel, Samples, Settings, Verdict, compare};
 
 /// Permuted labels behind a probe's floor and p.
 const PERMUTATIONS: usize = 199;

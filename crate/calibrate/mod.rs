@@ -19,7 +19,7 @@ mod whole;
 mod tests;
 
 pub use measured::{OfModel, Subject, of_model};
-pub use probe::{Kernel, Probe, folds};
+pub use probe::folds;
 pub use whole::{OF_DATA, OF_MODEL, left_out, whole};
 
 use crate::error::Result;

@@ -7,7 +7,7 @@ use crate::metrics::{Cell, Column, Form, Kind, Table, TextKind};
 use crate::output::tests::manifest;
 use crate::output::{FileInfo, LeftOut, TestFamily};
 use crate::random::{Stream, normal_pair, seeded};
-use crate::stats::{Settings, compare};
+use crate::stats::{Kernel, Probe, Settings, compare};
 
 fn normal(random: &mut Stream) -> f64 {
     normal_pair(random).0

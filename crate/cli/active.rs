@@ -53,7 +53,8 @@ struct Open {
 impl Open {
     fn give(&mut self, take: &mut dyn FnMut(Active<'_>)) {
         if let Some((sample, text, layer)) = self.at.take() {
-            take(Active { sample, text, layer, features: &self.features, activations: &self.activations });
+            let (features, activations) = (&self.features, &self.activations);
+            take(Active { sample, text, layer, features, activations, x: None });
         }
         self.features.clear();
         self.activations.clear();

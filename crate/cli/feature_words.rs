@@ -1,6 +1,6 @@
 //! What features say, in two lines of a terminal; `stats_features.parquet` has every row.
 
-use crate::stats::{Auroc, Classifier, Features, Verdict};
+use crate::stats::{Auroc, Classifier, Features, RESIDUAL, Verdict};
 
 /// How many features survive, and how well all of a layer's together tell hallucinations from facts beside what
 /// length alone does. Empty where no feature was compared.
@@ -27,7 +27,7 @@ pub fn feature_lines(features: &Features) -> Vec<String> {
     std::iter::once(line).chain(classifier_line(&features.classifiers)).collect()
 }
 
-/// The best layer's classifier beside length.
+/// The best layer's classifier beside length and the best layer's residual stream.
 fn classifier_line(classifiers: &[Classifier]) -> Option<String> {
     let of = |reads: &'static str| classifiers.iter().filter(move |c| c.reads == reads);
     let area = |c: &Classifier| c.auroc.map(|auroc| auroc.area);
@@ -51,6 +51,9 @@ fn classifier_line(classifiers: &[Classifier]) -> Option<String> {
     }
     if best.swapped.is_some_and(|swapped| swapped.is_chance()) {
         line.push_str("; chance does as well");
+    }
+    if let Some(residual) = of(RESIDUAL).filter_map(area).max_by(f64::total_cmp) {
+        line.push_str(&format!("; a linear probe of the residual stream: {residual:.2}"));
     }
     Some(line)
 }
@@ -92,9 +95,12 @@ mod tests {
             classifier("l0", Some(6), 0.9),
             classifier("features", Some(14), 0.61),
             classifier("n_tokens", None, 0.74),
+            classifier(RESIDUAL, Some(6), 0.72),
+            classifier(RESIDUAL, Some(14), 0.71),
         ];
         let line = classifier_line(&all).unwrap();
-        let wanted = "all features: AUROC 0.61 [0.56, 0.66], length 0.74, equal length 0.50 (layer 14, best of 2)";
+        let wanted = "all features: AUROC 0.61 [0.56, 0.66], length 0.74, equal length 0.50 (layer 14, best of 2); \
+                      a linear probe of the residual stream: 0.72";
         assert_eq!(line, wanted);
         let alone = classifier_line(&all[..1]).unwrap();
         assert!(alone.contains("equal length 0.50 (layer 6); chance does as well"), "{alone}");

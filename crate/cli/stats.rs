@@ -68,7 +68,18 @@ pub fn run(args: &Stats) -> Result<ExitCode> {
         say(&format!("note: no {} here: features are not compared again", output::FEATURES_FILE));
     }
     let named: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+    let residual = |manifest: &Manifest| {
+        let made = manifest.statistics.as_ref();
+        made.is_some_and(|made| made.classifiers.iter().any(|of| of.reads == stats::RESIDUAL))
+    };
+    let probed = residual(&manifest);
     let manifest = run::with_statistics(manifest, settings, &features.classifiers, &named);
+    if probed && !residual(&manifest) {
+        say(
+            "note: what a probe of the residual stream found is left out: it was drawn by another seed, or other clusters, \
+             and no file has the residual",
+        );
+    }
     // a reader in between finds a file that the manifest does not name, and is told so
     for (name, bytes) in &files {
         platform::write_atomic(folder.join(name), bytes)?;

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::gram::gram;
 use super::points::Points;
 use super::shape::{eigenvalue_entropy, elongation, participation_ratio, sphericity};
-use super::sixteens::Sixteen;
+use super::sixteens::{Sixteen, spectra};
 use super::spectra::sixteen_shapes;
 use crate::platform::lanes::{Block16, Form, Single, Task, Vector};
 use crate::random::{Stream, below, normal_pair};
@@ -146,61 +146,105 @@ pub fn standings(
     if !(LEAST_FEATURES..=MOST_FEATURES).contains(&n) || few || total <= 0.0 {
         return [None; SHAPES];
     }
-    let mut permuted: Vec<f32> = masses.iter().map(|&m| (f64::from(m) / total) as f32).collect();
-    let own = match null {
-        Null::Rows(_) => Vec::new(),
-        Null::Permuted(rows) => own(rows, n),
-    };
-    let mut order: Vec<u32> = (0..if let Null::Rows(pool) = null { pool.rows as u32 } else { 0 }).collect();
-    let mut chosen = [0_u64; POOL_ROWS / 64];
-    let mut of_row = [0.0; POOL_ROWS];
-    let mut sixteen = Sixteen::new(n);
+    let weights = masses.iter().map(|&m| (f64::from(m) / total) as f32).collect();
+    let mut clouds = Clouds::new(weights, null);
+    let (mut one, mut two) = (Sixteen::new(n), Sixteen::new(n));
     let mut found: Vec<[f64; SHAPES]> = Vec::with_capacity(draws.next_multiple_of(16));
-    let mut rows = vec![[0; 16]; n];
-    let mut weights = vec![Block16::default(); n];
     while found.len() < draws {
-        for lane in 0..16 {
-            match null {
-                Null::Rows(_) => {
-                    // the first n of a shuffle, from whatever order the last one left
-                    for i in 0..n {
-                        let j = i + below(random, order.len() - i);
-                        order.swap(i, j);
-                    }
-                    // a cloud is the same in any order; in that of the pool its products lie side by side
-                    for (&row, &weight) in order.iter().zip(&permuted) {
-                        chosen[row as usize / 64] |= 1_u64 << (row % 64);
-                        of_row[row as usize] = weight;
-                    }
-                    let mut to = rows.iter_mut().zip(&mut weights);
-                    for (word, bits) in chosen.iter_mut().enumerate() {
-                        while *bits != 0 {
-                            let row = 64 * word + bits.trailing_zeros() as usize;
-                            *bits &= *bits - 1;
-                            if let Some((to, weight)) = to.next() {
-                                to[lane] = row as u32;
-                                weight.0[lane] = of_row[row];
-                            }
-                        }
-                    }
-                }
-                Null::Permuted(_) => {
-                    for i in (1..n).rev() {
-                        permuted.swap(i, below(random, i + 1));
-                    }
-                    weights.iter_mut().zip(&permuted).for_each(|(to, from)| to.0[lane] = *from);
-                }
-            }
+        clouds.draw(random, &mut one);
+        if draws - found.len() > 16 {
+            clouds.draw(random, &mut two);
+            found.extend(spectra([&mut one, &mut two]).iter().flat_map(sixteen_shapes));
+        } else {
+            found.extend(sixteen_shapes(&one.eigenvalues()));
         }
-        let products = match null {
-            Null::Rows(pool) => Products::Of(pool, &rows),
-            Null::Permuted(_) => Products::Same(&own),
-        };
-        Form::best().run(Fill { products, weights: &weights, sixteen: &mut sixteen });
-        found.extend(sixteen_shapes(&sixteen.eigenvalues()));
     }
     found.truncate(draws);
     std::array::from_fn(|shape| standing(observed[shape], found.iter().map(|draw| draw[shape])))
+}
+
+/// Clouds of a null, sixteen at a time.
+struct Clouds<'a> {
+    null: Null<'a>,
+    /// The masses, which sum to 1, in the order that the last permutation left.
+    permuted: Vec<f32>,
+    /// Scalar products of the text's rows, where those are kept.
+    own: Vec<f32>,
+    /// Rows of the pool in the order that the last shuffle left.
+    order: Vec<u32>,
+    /// Which rows of the pool a cloud has, a bit each.
+    chosen: [u64; POOL_ROWS / 64],
+    /// The mass of each of those.
+    of_row: [f32; POOL_ROWS],
+    /// Rows of the clouds' features, \[n\] by lane, where they are of a pool.
+    rows: Vec<[u32; 16]>,
+    /// Masses of the clouds' features, \[n\] by lane.
+    weights: Vec<Block16>,
+}
+
+impl<'a> Clouds<'a> {
+    fn new(weights: Vec<f32>, null: Null<'a>) -> Self {
+        let n = weights.len();
+        let (own, rows) = match null {
+            Null::Rows(pool) => (Vec::new(), pool.rows as u32),
+            Null::Permuted(rows) => (own(rows, n), 0),
+        };
+        Self {
+            null,
+            permuted: weights,
+            own,
+            order: (0..rows).collect(),
+            chosen: [0; POOL_ROWS / 64],
+            of_row: [0.0; POOL_ROWS],
+            rows: vec![[0; 16]; n],
+            weights: vec![Block16::default(); n],
+        }
+    }
+
+    /// Sixteen more, as their Gram matrices.
+    fn draw(&mut self, random: &mut Stream, sixteen: &mut Sixteen) {
+        for lane in 0..16 {
+            match self.null {
+                Null::Rows(_) => self.features(random, lane),
+                Null::Permuted(_) => {
+                    for i in (1..self.permuted.len()).rev() {
+                        self.permuted.swap(i, below(random, i + 1));
+                    }
+                    self.weights.iter_mut().zip(&self.permuted).for_each(|(to, from)| to.0[lane] = *from);
+                }
+            }
+        }
+        let (form, weights) = (Form::best(), self.weights.as_slice());
+        match self.null {
+            Null::Rows(pool) => form.run(Fill { products: OfPool(pool, &self.rows), weights, sixteen }),
+            Null::Permuted(_) => form.run(Fill { products: OfText(&self.own, weights.len()), weights, sixteen }),
+        }
+    }
+
+    /// Rows of the pool, drawn without replacement, for one cloud.
+    fn features(&mut self, random: &mut Stream, lane: usize) {
+        // the first n of a shuffle, from whatever order the last one left
+        for i in 0..self.permuted.len() {
+            let j = i + below(random, self.order.len() - i);
+            self.order.swap(i, j);
+        }
+        // a cloud is the same in any order; in that of the pool its products lie side by side
+        for (&row, &weight) in self.order.iter().zip(&self.permuted) {
+            self.chosen[row as usize / 64] |= 1_u64 << (row % 64);
+            self.of_row[row as usize] = weight;
+        }
+        let mut to = self.rows.iter_mut().zip(&mut self.weights);
+        for (word, bits) in self.chosen.iter_mut().enumerate() {
+            while *bits != 0 {
+                let row = 64 * word + bits.trailing_zeros() as usize;
+                *bits &= *bits - 1;
+                if let Some((to, weight)) = to.next() {
+                    to[lane] = row as u32;
+                    weight.0[lane] = self.of_row[row];
+                }
+            }
+        }
+    }
 }
 
 /// The scalar products of n rows, row-major: those below the diagonal and on it.
@@ -210,24 +254,56 @@ fn own(rows: &[f32], n: usize) -> Vec<f32> {
 }
 
 /// The scalar products of sixteen clouds of n features.
+trait Products: Copy {
+    /// Puts those of row i into it, where they are each cloud's own.
+    fn lay(self, i: usize, row: &mut [Block16]);
+
+    /// Element (i, j) in the lanes of one part, once its row was laid; `block` is what was laid there.
+    fn at<S: Single>(self, i: usize, j: usize, block: &Block16, part: usize) -> S;
+}
+
+/// Of clouds of these rows of a pool, \[n\] by lane, ascending.
 #[derive(Clone, Copy)]
-enum Products<'a> {
-    /// The clouds are of these rows of a pool, \[n\] by lane, ascending.
-    Of(&'a Pool, &'a [[u32; 16]]),
-    /// All are of the same rows, whose products these are.
-    Same(&'a [f32]),
+struct OfPool<'a>(&'a Pool, &'a [[u32; 16]]);
+
+impl Products for OfPool<'_> {
+    #[inline(always)]
+    fn lay(self, i: usize, row: &mut [Block16]) {
+        let Self(pool, rows) = self;
+        gather(pool, &rows[..=i], row);
+        row[i].0 = rows[i].map(|row| pool.squares[row as usize % POOL_ROWS]);
+    }
+
+    #[inline(always)]
+    fn at<S: Single>(self, _: usize, _: usize, block: &Block16, part: usize) -> S {
+        S::load(&block.0, part)
+    }
+}
+
+/// Of clouds that all have the same rows, whose products these are, row-major \[n, n\].
+#[derive(Clone, Copy)]
+struct OfText<'a>(&'a [f32], usize);
+
+impl Products for OfText<'_> {
+    #[inline(always)]
+    fn lay(self, _: usize, _: &mut [Block16]) {}
+
+    #[inline(always)]
+    fn at<S: Single>(self, i: usize, j: usize, _: &Block16, _: usize) -> S {
+        S::splat(self.0[i * self.1 + j])
+    }
 }
 
 /// Gram matrices of the weighted and centred clouds, of trace 1:
 /// √(p_i p_j) (r_i − c)·(r_j − c) with (r_i − c)·(r_j − c) = K_ij − k_i − k_j + κ, k = K p, κ = pᵀ k.
-struct Fill<'a> {
-    products: Products<'a>,
+struct Fill<'a, P> {
+    products: P,
     /// Of the features, \[n\] by lane; they sum to 1.
     weights: &'a [Block16],
     sixteen: &'a mut Sixteen,
 }
 
-impl Task for Fill<'_> {
+impl<P: Products> Task for Fill<'_, P> {
     type Output = ();
 
     #[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
@@ -236,23 +312,18 @@ impl Task for Fill<'_> {
         let Self { products, weights, sixteen } = self;
         let n = weights.len();
         let mut means = vec![Block16::default(); n];
+        let mut squares = vec![Block16::default(); n];
         for i in 0..n {
             let row = sixteen.row(i);
-            match products {
-                Products::Of(pool, rows) => {
-                    gather(pool, &rows[..=i], row);
-                    row[i].0 = rows[i].map(|row| pool.squares[row as usize % POOL_ROWS]);
-                }
-                Products::Same(own) => {
-                    row.iter_mut().zip(&own[i * n..]).for_each(|(block, x)| block.0 = [*x; 16]);
-                }
-            }
+            products.lay(i, row);
             let (above, rest) = means.split_at_mut(i);
             for part in 0..V::Single::PARTS {
                 let weight = V::Single::load(&weights[i].0, part);
-                let mut mean = weight.mul(V::Single::load(&row[i].0, part));
-                for ((block, other), above) in row.iter().zip(weights).zip(above.iter_mut()) {
-                    let product = V::Single::load(&block.0, part);
+                let square: V::Single = products.at(i, i, &row[i], part);
+                square.store(&mut squares[i].0, part);
+                let mut mean = weight.mul(square);
+                for (j, ((block, other), above)) in row.iter().zip(weights).zip(above.iter_mut()).enumerate() {
+                    let product: V::Single = products.at(i, j, block, part);
                     mean = product.mul_add(V::Single::load(&other.0, part), mean);
                     product.mul_add(weight, V::Single::load(&above.0, part)).store(&mut above.0, part);
                 }
@@ -266,7 +337,7 @@ impl Task for Fill<'_> {
             }
         }
         for i in 0..n {
-            let own = sixteen.row(i)[i].0;
+            let own = squares[i].0;
             for lane in 0..16 {
                 trace[lane] += weights[i].0[lane] * (own[lane] - 2.0 * means[i].0[lane] + centre[lane]);
             }
@@ -284,10 +355,10 @@ impl Task for Fill<'_> {
             for part in 0..V::Single::PARTS {
                 let (own, factor) = (V::Single::load(&own, part), V::Single::load(&factor, part));
                 // √p_i √p_j (K_ij + (κ − k_i) − k_j)
-                for ((block, other), mean) in row.iter_mut().zip(&roots).zip(&means) {
+                for (j, ((block, other), mean)) in row.iter_mut().zip(&roots).zip(&means).enumerate() {
                     let factor = factor.mul(V::Single::load(&other.0, part));
                     let beside = minus.mul_add(V::Single::load(&mean.0, part), own);
-                    let product = factor.mul(V::Single::load(&block.0, part));
+                    let product = factor.mul(products.at(i, j, block, part));
                     factor.mul_add(beside, product).store(&mut block.0, part);
                 }
             }
@@ -363,22 +434,22 @@ mod tests {
             let own: Vec<f32> = drawn.iter().flat_map(|&r| pool_rows[r as usize * d..][..d].to_vec()).collect();
             expected.push(observed(&own, &masses, d));
         }
-        let drawn = |products: Products<'_>| {
-            let mut sixteen = Sixteen::new(n);
-            Form::best().run(Fill { products, weights: &weights, sixteen: &mut sixteen });
+        fn drawn(products: impl Products, weights: &[Block16]) -> [[f64; SHAPES]; 16] {
+            let mut sixteen = Sixteen::new(weights.len());
+            Form::best().run(Fill { products, weights, sixteen: &mut sixteen });
             sixteen_shapes(&sixteen.eigenvalues())
-        };
+        }
         let near = |found: &[f64; SHAPES], expected: &[f64; SHAPES]| {
             for (found, expected) in found.iter().zip(expected) {
                 assert!((found - expected).abs() < 1e-5 * expected.max(1.0), "{found} {expected}");
             }
         };
-        let found = drawn(Products::Of(&pool, &chosen));
+        let found = drawn(OfPool(&pool, &chosen), &weights);
         found.iter().zip(&expected).for_each(|(found, expected)| near(found, expected));
         // all of the same rows
         let own = own(&pool_rows[..n * d], n);
         let expected = observed(&pool_rows[..n * d], &masses, d);
-        drawn(Products::Same(&own)).iter().for_each(|found| near(found, &expected));
+        drawn(OfText(&own, n), &weights).iter().for_each(|found| near(found, &expected));
     }
 
     #[test]

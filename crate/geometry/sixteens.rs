@@ -41,9 +41,20 @@ impl Sixteen {
     }
 
     fn eigenvalues_in(&mut self, form: Form) -> Spectra {
-        let (d, e) = form.run(Reduce(self));
-        form.run(Iterate { d, e })
+        let [spectra] = spectra_in([self], form);
+        spectra
     }
+}
+
+/// Eigenvalues of so many sixteens, which must be of one size, in the time of fewer: each step of a sweep waits for the one before
+/// it, and a processor does another sixteen's meanwhile.
+pub(super) fn spectra<const N: usize>(sixteens: [&mut Sixteen; N]) -> [Spectra; N] {
+    spectra_in(sixteens, Form::best())
+}
+
+fn spectra_in<const N: usize>(sixteens: [&mut Sixteen; N], form: Form) -> [Spectra; N] {
+    let reduced = sixteens.map(|sixteen| form.run(Reduce(sixteen)));
+    form.run(Iterate(reduced))
 }
 
 /// Sweeps allowed for each eigenvalue; about two are used.
@@ -52,65 +63,62 @@ const SWEEPS: usize = 60;
 /// p of a sweep, a square, counts as zero up to this (‖T‖ is about 1): what it is multiplied to stays a normal number.
 const TINY: f32 = 1e-18;
 
-/// Eigenvalues of sixteen tridiagonal matrices by the root-free QL iteration (see [`super::tridiagonal`]), a sweep of
-/// all of them at a time: each with the shift of its own first value that is not found yet.
-struct Iterate {
-    /// Diagonals.
-    d: Vec<Block16>,
-    /// What stands beside them.
-    e: Vec<Block16>,
-}
+/// Eigenvalues of N times sixteen tridiagonal matrices, of which these are the diagonals and what stands beside them,
+/// by the root-free QL iteration (see [`super::tridiagonal`]), a sweep of all of them at a time: each with the shift of
+/// its own first value that is not found yet.
+struct Iterate<const N: usize>([(Vec<Block16>, Vec<Block16>); N]);
 
-impl Task for Iterate {
-    type Output = Spectra;
+/// A number of each of N times sixteen matrices.
+type Lanes<T, const N: usize> = [[T; 16]; N];
+
+impl<const N: usize> Task for Iterate<N> {
+    type Output = [Spectra; N];
 
     #[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
     #[inline(always)]
     fn run<V: Vector, const R: usize, const C: usize, const T: usize>(self) -> Self::Output {
-        let Self { mut d, e } = self;
-        let mut squares = e;
-        let mut norms = [0.0_f32; 16];
-        let mut total = [0.0_f32; 16];
-        let mut before = [0.0_f32; 16];
-        for (i, diagonal) in d.iter().enumerate() {
-            let beside = squares.get(i).copied().unwrap_or_default().0;
+        let tridiagonal = self.0;
+        let s = tridiagonal.first().map_or(0, |(d, _)| d.len());
+        debug_assert!(tridiagonal.iter().all(|(d, _)| d.len() == s));
+        if s == 0 {
+            return std::array::from_fn(|_| Spectra { values: Vec::new(), found: [true; 16] });
+        }
+        let last = s - 1;
+        let (mut finite, mut nothing) = ([[false; 16]; N], [[0.0_f32; 16]; N]);
+        // side by side, and one more of each, so that the place after the last needs no question
+        let (mut d, mut squares) = (vec![[Block16::default(); N]; s + 1], vec![[Block16::default(); N]; s]);
+        for (k, (diagonal, beside)) in tridiagonal.iter().enumerate() {
+            let (norms, numbers) = norms(diagonal, beside);
+            finite[k] = numbers;
+            // what is left out is a matrix of norm 2ε‖T‖ at most
             for lane in 0..16 {
-                let sum = diagonal.0[lane].abs() + beside[lane].abs() + before[lane];
-                norms[lane] = if sum > norms[lane] { sum } else { norms[lane] };
-                // no number, or infinite, as soon as anything is
-                total[lane] += sum;
-                before[lane] = beside[lane].abs();
+                nothing[k][lane] = (f32::EPSILON * norms[lane]) * (f32::EPSILON * norms[lane]);
+            }
+            d.iter_mut().zip(diagonal).for_each(|(to, from)| to[k] = *from);
+            for (to, from) in squares.iter_mut().zip(beside) {
+                for lane in 0..16 {
+                    to[k].0[lane] = if numbers[lane] { from.0[lane] * from.0[lane] } else { 0.0 };
+                }
             }
         }
-        let finite = total.map(f32::is_finite);
-        // what is left out is a matrix of norm 2ε‖T‖ at most
-        let nothing = norms.map(|norm| (f32::EPSILON * norm).powi(2));
-        for square in &mut squares {
-            for lane in 0..16 {
-                square.0[lane] = if finite[lane] { square.0[lane] * square.0[lane] } else { 0.0 };
-            }
-        }
-        if d.is_empty() {
-            return Spectra { values: d, found: [true; 16] };
-        }
-        let last = squares.len();
-        // one more of each, so that the place after the last needs no question
-        squares.push(Block16::default());
-        d.push(Block16::default());
-        let mut first = [0; 16];
-        let mut sweeps = SWEEPS * d.len();
+        let mut first = [[0; 16]; N];
+        let mut sweeps = SWEEPS * (s + 1);
         loop {
-            let (mut one, mut two, mut square) = ([0.0; 16], [0.0; 16], [0.0; 16]);
-            for lane in 0..16 {
-                // one step at most: more at once are rare, and a loop of so many as there are is guessed wrong half the time
-                let mut at: usize = first[lane];
-                at += usize::from(squares[at].0[lane] <= nothing[lane] && at < last);
-                first[lane] = at;
-                one[lane] = d[at].0[lane];
-                two[lane] = d[at + 1].0[lane];
-                square[lane] = squares[at].0[lane];
+            let (mut one, mut two, mut square) = ([[0.0; 16]; N], [[0.0; 16]; N], [[0.0; 16]; N]);
+            let mut start = last;
+            for k in 0..N {
+                for lane in 0..16 {
+                    // one step at most: more at once are rare, and a loop of so many as there are is guessed wrong half
+                    // the time
+                    let mut at: usize = first[k][lane];
+                    at += usize::from(squares[at][k].0[lane] <= nothing[k][lane] && at < last);
+                    first[k][lane] = at;
+                    one[k][lane] = d[at][k].0[lane];
+                    two[k][lane] = d[at + 1][k].0[lane];
+                    square[k][lane] = squares[at][k].0[lane];
+                    start = start.min(at);
+                }
             }
-            let start = first.into_iter().min().unwrap_or_default();
             if start == last || sweeps == 0 {
                 break;
             }
@@ -118,27 +126,55 @@ impl Task for Iterate {
             let shift = shift(&one, &two, &square, &nothing);
             sweep(&mut d[start..=last], &mut squares[start..last], &shift, &nothing);
         }
-        d.truncate(last + 1);
-        let mut found: [bool; 16] = std::array::from_fn(|lane| finite[lane] && first[lane] == last);
-        for value in &d {
-            for lane in 0..16 {
-                found[lane] &= value.0[lane].is_finite();
+        std::array::from_fn(|k| {
+            let values: Vec<Block16> = d[..=last].iter().map(|of| of[k]).collect();
+            let mut found: [bool; 16] = std::array::from_fn(|lane| finite[k][lane] && first[k][lane] == last);
+            for value in &values {
+                for lane in 0..16 {
+                    found[lane] &= value.0[lane].is_finite();
+                }
             }
-        }
-        Spectra { values: d, found }
+            Spectra { values, found }
+        })
     }
+}
+
+/// The norm of each matrix, and whether it is of numbers.
+#[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
+#[inline(always)]
+fn norms(diagonal: &[Block16], beside: &[Block16]) -> ([f32; 16], [bool; 16]) {
+    let (mut norms, mut total, mut before) = ([0.0_f32; 16], [0.0_f32; 16], [0.0_f32; 16]);
+    for (i, diagonal) in diagonal.iter().enumerate() {
+        let beside = beside.get(i).copied().unwrap_or_default().0;
+        for lane in 0..16 {
+            let sum = diagonal.0[lane].abs() + beside[lane].abs() + before[lane];
+            norms[lane] = if sum > norms[lane] { sum } else { norms[lane] };
+            // no number, or infinite, as soon as anything is
+            total[lane] += sum;
+            before[lane] = beside[lane].abs();
+        }
+    }
+    (norms, total.map(f32::is_finite))
 }
 
 /// Wilkinson's shift of each matrix, from two neighbours on the diagonal and the square beside them.
 #[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
 #[inline(always)]
-fn shift(one: &[f32; 16], two: &[f32; 16], square: &[f32; 16], nothing: &[f32; 16]) -> [f32; 16] {
-    let mut shift = [0.0; 16];
-    for lane in 0..16 {
-        let beside = square[lane].sqrt();
-        let g = (two[lane] - one[lane]) / (2.0 * beside);
-        let shifted = one[lane] - beside / (g + (g * g + 1.0).sqrt().copysign(g));
-        shift[lane] = if square[lane] > nothing[lane] { shifted } else { one[lane] };
+fn shift<const N: usize>(
+    one: &Lanes<f32, N>,
+    two: &Lanes<f32, N>,
+    square: &Lanes<f32, N>,
+    nothing: &Lanes<f32, N>,
+) -> Lanes<f32, N> {
+    let mut shift = [[0.0; 16]; N];
+    for k in 0..N {
+        let (one, two, square) = (&one[k], &two[k], &square[k]);
+        for lane in 0..16 {
+            let beside = square[lane].sqrt();
+            let g = (two[lane] - one[lane]) / (2.0 * beside);
+            let shifted = one[lane] - beside / (g + (g * g + 1.0).sqrt().copysign(g));
+            shift[k][lane] = if square[lane] > nothing[k][lane] { shifted } else { one[lane] };
+        }
     }
     shift
 }
@@ -146,47 +182,58 @@ fn shift(one: &[f32; 16], two: &[f32; 16], square: &[f32; 16], nothing: &[f32; 1
 /// One QL step of each matrix with its shift. Squares of at most `nothing` are zeros: the matrix falls apart there.
 #[allow(clippy::needless_range_loop)] // plain loops over the lanes are what becomes vectors
 #[inline(always)]
-fn sweep(d: &mut [Block16], squares: &mut [Block16], shift: &[f32; 16], nothing: &[f32; 16]) {
+fn sweep<const N: usize>(
+    d: &mut [[Block16; N]],
+    squares: &mut [[Block16; N]],
+    shift: &Lanes<f32, N>,
+    nothing: &Lanes<f32, N>,
+) {
     let last = squares.len();
-    let (mut cosine, mut sine) = ([1.0; 16], [0.0; 16]);
-    let (mut gamma, mut p) = ([0.0; 16], [0.0; 16]);
-    for lane in 0..16 {
-        gamma[lane] = d[last].0[lane] - shift[lane];
-        p[lane] = gamma[lane] * gamma[lane];
+    let (mut cosine, mut sine) = ([[1.0; 16]; N], [[0.0; 16]; N]);
+    let (mut gamma, mut p) = ([[0.0; 16]; N], [[0.0; 16]; N]);
+    for k in 0..N {
+        for lane in 0..16 {
+            gamma[k][lane] = d[last][k].0[lane] - shift[k][lane];
+            p[k][lane] = gamma[k][lane] * gamma[k][lane];
+        }
     }
     for i in (0..last).rev() {
-        let (alpha, square) = (d[i].0, squares[i].0);
-        let (mut carried, mut diagonal) = ([0.0; 16], [0.0; 16]);
-        for lane in 0..16 {
-            let b = if square[lane] > nothing[lane] { square[lane] } else { 0.0 };
-            let r = p[lane] + b;
-            carried[lane] = sine[lane] * r;
-            let above = p[lane].max(TINY);
-            // 1 / (r p), by which both quotients are products: a division takes as long as the rest
-            let both = 1.0 / (r * above);
-            let inverse = both * above;
-            let ahead = alpha[lane] - shift[lane];
-            let n = p[lane] * ahead - b * gamma[lane];
-            let old = gamma[lane];
-            // where the matrix falls apart, the step begins anew
-            let whole = b > 0.0;
-            let next = if whole { n * inverse } else { ahead };
-            diagonal[lane] = old + (alpha[lane] - next);
-            gamma[lane] = next;
-            sine[lane] = if whole { b * inverse } else { 0.0 };
-            let limit = cosine[lane] * b;
-            let after = if p[lane] > TINY { n * n * both } else { limit };
-            cosine[lane] = if whole { p[lane] * inverse } else { 1.0 };
-            p[lane] = if whole { after } else { ahead * ahead };
-        }
-        d[i + 1].0 = diagonal;
-        if i + 1 < last {
-            squares[i + 1].0 = carried;
+        for k in 0..N {
+            let (alpha, square) = (d[i][k].0, squares[i][k].0);
+            let (mut carried, mut diagonal) = ([0.0; 16], [0.0; 16]);
+            for lane in 0..16 {
+                let b = if square[lane] > nothing[k][lane] { square[lane] } else { 0.0 };
+                let r = p[k][lane] + b;
+                carried[lane] = sine[k][lane] * r;
+                let above = p[k][lane].max(TINY);
+                // 1 / (r p), by which both quotients are products: a division takes as long as the rest
+                let both = 1.0 / (r * above);
+                let inverse = both * above;
+                let ahead = alpha[lane] - shift[k][lane];
+                let n = p[k][lane] * ahead - b * gamma[k][lane];
+                let old = gamma[k][lane];
+                // where the matrix falls apart, the step begins anew
+                let whole = b > 0.0;
+                let next = if whole { n * inverse } else { ahead };
+                diagonal[lane] = old + (alpha[lane] - next);
+                gamma[k][lane] = next;
+                sine[k][lane] = if whole { b * inverse } else { 0.0 };
+                let limit = cosine[k][lane] * b;
+                let after = if p[k][lane] > TINY { n * n * both } else { limit };
+                cosine[k][lane] = if whole { p[k][lane] * inverse } else { 1.0 };
+                p[k][lane] = if whole { after } else { ahead * ahead };
+            }
+            d[i + 1][k].0 = diagonal;
+            if i + 1 < last {
+                squares[i + 1][k].0 = carried;
+            }
         }
     }
-    for lane in 0..16 {
-        squares[0].0[lane] = sine[lane] * p[lane];
-        d[0].0[lane] = shift[lane] + gamma[lane];
+    for k in 0..N {
+        for lane in 0..16 {
+            squares[0][k].0[lane] = sine[k][lane] * p[k][lane];
+            d[0][k].0[lane] = shift[k][lane] + gamma[k][lane];
+        }
     }
 }
 
@@ -432,6 +479,43 @@ mod tests {
             }
         }
         assert_eq!(Sixteen::new(0).eigenvalues(), Spectra { values: Vec::new(), found: [true; 16] });
+    }
+
+    #[test]
+    fn two_sixteens_side_by_side_have_the_spectra_of_each() {
+        let sixteen = |s: usize, l: usize, bad: bool| {
+            let matrices = matrices(s, l);
+            let mut sixteen = Sixteen::new(s);
+            for i in 0..s {
+                for (j, block) in sixteen.row(i).iter_mut().enumerate() {
+                    block.0 = std::array::from_fn(|lane| matrices[lane][i * s + j] as f32);
+                    block.0[9] = if bad { f32::NAN } else { block.0[9] };
+                }
+            }
+            sixteen
+        };
+        for s in [0, 1, 2, 3, 40] {
+            for (form, _) in forms() {
+                let (mut one, mut two) = (sixteen(s, 7, false), sixteen(s, 50, true));
+                let both = spectra_in([&mut one, &mut two], form);
+                let alone = [sixteen(s, 7, false), sixteen(s, 50, true)].map(|mut one| one.eigenvalues_in(form));
+                assert_eq!(both.each_ref().map(|of| of.found), alone.each_ref().map(|of| of.found));
+                assert_eq!(both[1].found[9], s == 0);
+                for (both, alone) in both.iter().zip(&alone) {
+                    assert_eq!(both.values.len(), s);
+                    for lane in (0..16).filter(|&lane| both.found[lane]) {
+                        let sorted = |of: &Spectra| {
+                            let mut values: Vec<f32> = of.values.iter().map(|block| block.0[lane]).collect();
+                            values.sort_by(f32::total_cmp);
+                            values
+                        };
+                        let (both, alone) = (sorted(both), sorted(alone));
+                        let largest = alone.last().copied().unwrap_or_default().max(1e-30);
+                        both.iter().zip(&alone).for_each(|(a, b)| assert!((a - b).abs() <= 3e-6 * largest, "{a} {b}"));
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -279,19 +279,19 @@ pub struct StatisticsInfo {
     pub equivalence_bound: f64,
     /// Whether samples of one cluster were taken together.
     pub clusters: bool,
-    /// How well features tell hallucinations from facts, and what has nothing to do with features; absent in
-    /// earlier runs, and where there are too few samples.
+    /// How well features tell hallucinations from facts, what has nothing to do with features, and the residual stream;
+    /// absent in earlier runs, and where there are too few samples.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[cfg_attr(test, ts(as = "Option<_>", optional))]
     pub classifiers: Vec<ClassifierInfo>,
 }
 
-/// A classifier of hallucination against fact: a logistic regression with an L1 penalty, each text scored by a fit
-/// to others.
+/// A classifier of hallucination against fact: a logistic regression with an L1 penalty, of the residual stream a ridge
+/// regression; each text scored by a fit to others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct ClassifierInfo {
-    /// What it reads: `features`, `l0`, `n_tokens`, `logprob`.
+    /// What it reads: `features`, `l0`, `n_tokens`, `logprob`, `residual`.
     pub reads: String,
     /// The SAE layer; null for what has none.
     pub layer: Option<usize>,

@@ -168,11 +168,15 @@ impl FeatureSource for Measured<'_> {
             for text in TextKind::ALL {
                 for of in &measured.text(text).layers {
                     let (layer, features, activations) = (of.layer, &of.indices, &of.activations);
-                    take(Active { sample, text, layer, features, activations });
+                    take(Active { sample, text, layer, features, activations, x: of.x.as_deref() });
                 }
             }
         }
         Ok(())
+    }
+
+    fn has_residual(&self) -> bool {
+        true
     }
 }
 

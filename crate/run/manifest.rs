@@ -16,7 +16,7 @@ use crate::output::{
     ModelInfo, NoiseInfo, NullsInfo, ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, StatisticsInfo, Timeline,
     Timings, TokenizerInfo,
 };
-use crate::stats::{Classifier, Settings};
+use crate::stats::{Classifier, RESIDUAL, Settings};
 
 /// Everything that is known of a run before it is measured.
 pub struct Parts<'a> {
@@ -184,7 +184,8 @@ fn classifier(of: &Classifier) -> ClassifierInfo {
     }
 }
 
-/// A finished run's manifest with other comparisons: what they were made with, and their files, by name.
+/// A finished run's manifest with other comparisons: what they were made with, and their files, by name. What the residual
+/// stream tells stays, where the same was drawn for it: the residual is in no file.
 #[must_use]
 pub fn with_statistics(
     mut manifest: Manifest,
@@ -192,7 +193,13 @@ pub fn with_statistics(
     classifiers: &[Classifier],
     files: &[(&str, &[u8])],
 ) -> Manifest {
-    manifest.statistics = Some(statistics(settings, classifiers));
+    let mut made = statistics(settings, classifiers);
+    if let Some(before) = manifest.statistics.take()
+        && (before.seed, before.clusters) == (made.seed, made.clusters)
+    {
+        made.classifiers.extend(before.classifiers.into_iter().filter(|of| of.reads == RESIDUAL));
+    }
+    manifest.statistics = Some(made);
     for (path, file) in files {
         let info = FileInfo { path: (*path).to_owned(), bytes: file.len() as u64, sha256: Some(hash::sha256(file)) };
         match manifest.files.iter_mut().find(|known| known.path == info.path) {

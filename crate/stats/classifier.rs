@@ -10,6 +10,7 @@ use super::features::Design;
 use super::gather::{FeatureSource, Listed, Pair, gather};
 use super::logistic::{Column, fit, largest_penalty};
 use super::resample::stream;
+use super::residual::residual_classifiers;
 use super::samples::Samples;
 use super::settings::Settings;
 use crate::error::Result;
@@ -39,7 +40,7 @@ pub const MOST_ENTRIES: usize = 1 << 22;
 /// One classifier.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Classifier {
-    /// What it reads: `features`, `l0`, `n_tokens`, `logprob`.
+    /// What it reads: `features`, `l0`, `n_tokens`, `logprob`, `residual`.
     pub reads: &'static str,
     /// The SAE layer; none of what has none.
     pub layer: Option<usize>,
@@ -75,8 +76,9 @@ impl Chance {
     }
 }
 
-/// The triples that take part, and their folds.
-struct Triples {
+/// The triples that take part, and their folds. Row 2 i is the fact of triple i, the next its hallucination; run 0 has
+/// the labels as they are, and each further one swaps some.
+pub(super) struct Triples {
     /// By triple: its place in the design.
     rows: Vec<usize>,
     clusters: Clusters,
@@ -89,10 +91,10 @@ struct Triples {
 }
 
 impl Triples {
-    /// None where there are too few clusters for folds of two.
-    fn new(design: &Design, settings: Settings) -> Option<Self> {
+    /// At `most` so many, every so many of more; none where there are too few clusters for folds of two.
+    pub(super) fn new(design: &Design, settings: Settings, most: usize) -> Option<Self> {
         let n = design.counts.len();
-        let every = n.div_ceil(MOST_TRIPLES).max(1);
+        let every = n.div_ceil(most).max(1);
         let rows: Vec<usize> = (0..n).step_by(every).collect();
         let clusters = clusters_of(design, &rows);
         if clusters.len() < 2 * FOLDS {
@@ -119,6 +121,37 @@ impl Triples {
             matched,
         })
     }
+
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// The labels as they are, and swapped.
+    pub(super) fn runs(&self) -> usize {
+        SWAPS + 1
+    }
+
+    /// The fold of a row.
+    pub(super) fn fold_of(&self, row: usize) -> usize {
+        self.fold[row / 2]
+    }
+
+    /// Whether a row counts as a hallucination in a run; a swapped fact does.
+    pub(super) fn is_hall(&self, row: usize, run: usize) -> bool {
+        (row % 2 == 1) != self.is_swapped(row / 2, run)
+    }
+
+    fn is_swapped(&self, triple: usize, run: usize) -> bool {
+        run.checked_sub(1).is_some_and(|swap| self.swaps[swap][triple])
+    }
+
+    /// By sample: which triple it is.
+    pub(super) fn places<'a>(&self, design: &'a Design) -> impl Fn(usize) -> Option<usize> + use<'a> {
+        let mut at = vec![None; design.counts.len()];
+        self.rows.iter().enumerate().for_each(|(i, &row)| at[row] = Some(i));
+        move |sample| at[design.place.get(sample).copied().flatten()? as usize]
+    }
 }
 
 /// The clusters of some of the design's triples.
@@ -129,9 +162,10 @@ fn clusters_of(design: &Design, rows: &[usize]) -> Clusters {
 }
 
 /// Classifiers of hallucination against fact: of each layer's `listed` features together and of their number, and,
-/// of no layer, of token counts and log-probabilities. Empty where there are too few clusters.
+/// of no layer, of token counts and log-probabilities; then of each layer's residual stream, where the source has it
+/// ([`residual_classifiers`]). Empty where there are too few clusters.
 ///
-/// Each is a logistic regression with an L1 penalty on columns of unit standard deviation, [`PENALTY_SHARE`] of the
+/// All but the last are a logistic regression with an L1 penalty on columns of unit standard deviation, [`PENALTY_SHARE`] of the
 /// penalty that would leave nothing; both are of the texts that are fitted to. Clusters are dealt into [`FOLDS`]
 /// parts, and the texts of each are scored by a fit to the others, so that no triple, nor any of its cluster, is on
 /// both sides. The area under the ROC curve is that of all scores together, with an interval by clusters. What
@@ -148,11 +182,9 @@ pub(super) fn classifiers(
     design: &Design,
     settings: Settings,
 ) -> Result<Vec<Classifier>> {
-    let Some(triples) = Triples::new(design, settings) else { return Ok(Vec::new()) };
-    let n = triples.rows.len();
-    let mut at = vec![None; design.counts.len()];
-    triples.rows.iter().enumerate().for_each(|(i, &row)| at[row] = Some(i));
-    let triple = |sample: usize| at[design.place.get(sample).copied().flatten()? as usize];
+    let Some(triples) = Triples::new(design, settings, MOST_TRIPLES) else { return Ok(Vec::new()) };
+    let n = triples.len();
+    let triple = triples.places(design);
     let mut found = Vec::new();
     for &layer in layers {
         let of_layer: Vec<Listed> = listed.iter().copied().filter(|one| one.layer == layer).collect();
@@ -169,6 +201,7 @@ pub(super) fn classifiers(
         let column = dense(samples, columns, &triple, n)?;
         found.extend(column.map(|column| classifier(reads, None, vec![column], &triples, design)));
     }
+    found.extend(residual_classifiers(layers, source, design, settings)?);
     Ok(found)
 }
 
@@ -257,52 +290,72 @@ fn classifier(
     triples: &Triples,
     design: &Design,
 ) -> Classifier {
-    let n = triples.rows.len();
-    let unswapped = vec![false; n];
-    let of = |run: usize| run.checked_sub(1).map_or(&unswapped, |swap| &triples.swaps[swap]);
-    // a hallucination is what is to be told, and a swapped fact counts as one
-    let label = |row: usize, swapped: &[bool]| (row % 2 == 1) != swapped[row / 2];
+    let n = triples.len();
+    let mut scores = vec![vec![0.0; 2 * n]; triples.runs()];
+    let mut kept = 0.0;
     // one fold after the other: a fold's columns are as large as all of them
-    let of_fold = |this: usize| {
+    for this in 0..FOLDS {
         let fold = Fold::new(&columns, &triples.fold, this);
-        par_map(SWAPS + 1, |run| {
-            let labels: Vec<bool> = fold.rows.iter().map(|&row| label(row, of(run))).collect();
+        let fits = par_map(triples.runs(), |run| {
+            let labels: Vec<bool> = fold.rows.iter().map(|&row| triples.is_hall(row, run)).collect();
             let penalty = PENALTY_SHARE * largest_penalty(&fold.fitted, &labels);
             let fit = fit(&fold.fitted, &labels, penalty, TOLERANCE);
             (fit.kept(), fit.of_unscaled(&fold.centre, &fold.scale).scores(&columns, 2 * n))
-        })
-    };
-    let fits: Vec<Vec<(usize, Vec<f64>)>> = (0..FOLDS).map(of_fold).collect();
-    let areas = par_map(SWAPS + 1, |run| {
-        let score = |row: usize| fits[triples.fold[row / 2]][run].1[row];
-        let swapped = of(run);
-        let side = |hall: bool| (0..n).map(|i| score(2 * i + usize::from(hall != swapped[i]))).collect::<Vec<_>>();
-        (side(false), side(true))
-    });
-    let whole = areas.first().map_or((&[][..], &[][..]), |(fact, hall)| (fact, hall));
-    let own = auroc(whole.0, whole.1, &triples.clusters);
-    let chance: Vec<f64> = areas
-        .iter()
-        .skip(1)
-        .filter_map(|(fact, hall)| auroc(fact, hall, &triples.clusters).map(|auroc| auroc.area))
-        .collect();
-    let swapped = own.zip(mean(&chance)).map(|(own, mean)| {
-        let reached = chance.iter().filter(|area| **area >= own.area).count();
-        Chance { mean, p: (reached + 1) as f64 / (chance.len() + 1) as f64 }
-    });
-    let matched_rows: Vec<usize> = triples.matched.iter().map(|&i| triples.rows[i]).collect();
-    let among = |values: &[f64]| triples.matched.iter().map(|&i| values[i]).collect::<Vec<_>>();
-    Classifier {
-        reads,
-        layer,
-        n,
-        columns: columns.len(),
-        kept: fits.iter().filter_map(|of_fold| of_fold.first()).map(|(kept, _)| *kept as f64).sum::<f64>()
-            / FOLDS as f64,
-        auroc: own,
-        n_matched: triples.matched.len(),
-        matched: auroc(&among(whole.0), &among(whole.1), &clusters_of(design, &matched_rows)),
-        swapped,
+        });
+        kept += fits.first().map_or(0.0, |(kept, _)| *kept as f64);
+        for (scores, (_, fitted)) in scores.iter_mut().zip(fits) {
+            let of_fold = (0..2 * n).filter(|&row| triples.fold_of(row) == this);
+            of_fold.for_each(|row| scores[row] = fitted[row]);
+        }
+    }
+    let scores = Scores { reads, layer, columns: columns.len(), kept: kept / FOLDS as f64, runs: scores };
+    scores.classifier(triples, design)
+}
+
+/// What a classifier says of every text, each by a fit to others.
+pub(super) struct Scores {
+    pub(super) reads: &'static str,
+    pub(super) layer: Option<usize>,
+    pub(super) columns: usize,
+    pub(super) kept: f64,
+    /// By run and row of [`Triples`].
+    pub(super) runs: Vec<Vec<f64>>,
+}
+
+impl Scores {
+    /// How well they tell hallucinations from facts, beside those of swapped labels.
+    pub(super) fn classifier(self, triples: &Triples, design: &Design) -> Classifier {
+        let Self { reads, layer, columns, kept, runs } = self;
+        let n = triples.len();
+        let areas = par_map(runs.len(), |run| {
+            let score = |i: usize, hall: bool| runs[run][2 * i + usize::from(hall != triples.is_swapped(i, run))];
+            let side = |hall: bool| (0..n).map(|i| score(i, hall)).collect::<Vec<_>>();
+            (side(false), side(true))
+        });
+        let whole = areas.first().map_or((&[][..], &[][..]), |(fact, hall)| (fact, hall));
+        let own = auroc(whole.0, whole.1, &triples.clusters);
+        let chance: Vec<f64> = areas
+            .iter()
+            .skip(1)
+            .filter_map(|(fact, hall)| auroc(fact, hall, &triples.clusters).map(|auroc| auroc.area))
+            .collect();
+        let swapped = own.zip(mean(&chance)).map(|(own, mean)| {
+            let reached = chance.iter().filter(|area| **area >= own.area).count();
+            Chance { mean, p: (reached + 1) as f64 / (chance.len() + 1) as f64 }
+        });
+        let matched_rows: Vec<usize> = triples.matched.iter().map(|&i| triples.rows[i]).collect();
+        let among = |values: &[f64]| triples.matched.iter().map(|&i| values[i]).collect::<Vec<_>>();
+        Classifier {
+            reads,
+            layer,
+            n,
+            columns,
+            kept,
+            auroc: own,
+            n_matched: triples.matched.len(),
+            matched: auroc(&among(whole.0), &among(whole.1), &clusters_of(design, &matched_rows)),
+            swapped,
+        }
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Active<'a> {
     pub features: &'a [u32],
     /// Their activations.
     pub activations: &'a [f32],
+    /// The residual there, shape \[`d_model`\]; a run's files do not have it.
+    pub x: Option<&'a [f32]>,
 }
 
 /// Where active features come from: a run's spool, or its `features.parquet`.
@@ -38,6 +40,11 @@ pub trait FeatureSource {
     /// # Errors
     /// Of reading.
     fn each(&self, take: &mut dyn FnMut(Active<'_>)) -> Result<()>;
+
+    /// Whether any text comes with its residual.
+    fn has_residual(&self) -> bool {
+        false
+    }
 }
 
 /// One feature that is to be compared.
@@ -164,6 +171,7 @@ pub(super) mod tests {
                     layer: *layer,
                     features: &features,
                     activations: &activations,
+                    x: None,
                 });
             }
             Ok(())

@@ -14,17 +14,17 @@ const MOST_LINES = 90;
 
 /** How to read it. */
 export const HOW =
-  "Area under the ROC curve: the chance that a hallucination has a higher score than a fact. Each text is scored by a fit to other triples (logistic regression with an L1 penalty, five folds, clusters kept together). 0.5: no better than a coin; the cross is what labels swapped at random give. Features that do no better than length say nothing about truth.";
+  "Area under the ROC curve: the chance that a hallucination has a higher score than a fact. Each text is scored by a fit to other triples (logistic regression with an L1 penalty, of the residual stream a ridge regression; five folds, clusters kept together). 0.5: no better than a coin; the cross is what labels swapped at random give. Features that do no better than length say nothing about truth; the residual stream is what a linear reading of the model itself finds.";
 
 /** The panel; none where the run has no classifiers. */
 export function classifierPanels(run: Run): PanelSpec[] {
   const all = run.manifest?.statistics?.classifiers ?? [];
-  const drawn = all.filter((one) => typeof one.auroc === "number").slice(0, MOST_LINES);
-  if (drawn.length === 0) return [];
-  return [{ id: "classifiers", title: "Hallucination told from fact", how: "", size: "wide", draw: (_view, theme, width) => draw(drawn, theme, width) }];
+  const measured = all.filter((one) => typeof one.auroc === "number");
+  if (measured.length === 0) return [];
+  return [{ id: "classifiers", title: "Hallucination told from fact", how: "", size: "wide", draw: (_view, theme, width) => draw(measured, theme, width) }];
 }
 
-const WORDS: Record<string, string> = { features: "all features", l0: "number of features (L0)", n_tokens: "length (token count)", logprob: "log-probability" };
+const WORDS: Record<string, string> = { features: "all features", l0: "number of features (L0)", n_tokens: "length (token count)", logprob: "log-probability", residual: "residual stream" };
 
 /** What a classifier reads, in words. */
 export function readsOf(one: ClassifierInfo): string {
@@ -49,7 +49,7 @@ function dot(one: ClassifierInfo, key: string, side: Dot["side"]): Dot {
 }
 
 function draw(all: ClassifierInfo[], theme: Theme, width: number): Drawing {
-  const named = all.map((one, i) => ({ one, key: String(i) }));
+  const named = all.slice(0, MOST_LINES).map((one, i) => ({ one, key: String(i) }));
   const dots = named.flatMap(({ one, key }) => [dot(one, key, "all"), dot(one, key, "equal")]).filter((one) => Number.isFinite(one.at));
   const swapped = named.filter(({ one }) => typeof one.swapped_auroc === "number");
   const values = [0.5, ...dots.flatMap((one) => [one.low, one.high])].filter(Number.isFinite);
@@ -99,7 +99,7 @@ function draw(all: ClassifierInfo[], theme: Theme, width: number): Drawing {
     })),
     reach: 200,
     legend: legend(theme),
-    caption: captionOf(all),
+    caption: captionOf(all) + (all.length > MOST_LINES ? ` The first ${MOST_LINES} are drawn; the table has all.` : ""),
     table: () => ({
       columns: ["Reads", "AUROC", "95 % from", "95 % to", "At equal length", "95 % from", "95 % to", "Triples", "At equal length", "Labels swapped", "p", "Columns", "Used"],
       rows: all.map((one) => {
@@ -122,10 +122,12 @@ export function captionOf(all: readonly ClassifierInfo[]): string {
   const features = all.filter((one) => one.reads === "features").sort((a, b) => area(b) - area(a));
   const length = all.find((one) => one.reads === "n_tokens");
   const [best] = features;
-  if (best === undefined) return "There is no classifier by features.";
+  const residual = all.filter((one) => one.reads === "residual").map(area).filter(Number.isFinite);
+  const probe = residual.length === 0 ? "" : `a linear probe of the residual stream: ${number(Math.max(...residual))}`;
+  if (best === undefined) return `There is no classifier by features${probe === "" ? "" : `; ${probe}`}.`;
   const told = `All features of layer ${best.layer ?? "–"} together tell hallucinations from facts with an AUROC of ${number(best.auroc)}${features.length > 1 ? `, the best of ${features.length} layers` : ""}`;
   const beside = length === undefined ? "" : `; length alone with ${number(length.auroc)}`;
   const equal = typeof best.auroc_at_equal_length === "number" ? `. At equal length the features’ is ${number(best.auroc_at_equal_length)}` : "";
   const chance = typeof best.swapped_p === "number" && best.swapped_p > 0.05 ? ". Labels swapped at random do as well" : "";
-  return `${told}${beside}${equal}${chance}.`;
+  return `${told}${beside}${probe === "" ? "" : `; ${probe}`}${equal}${chance}.`;
 }
