@@ -20,10 +20,10 @@ export type BatchInfo = {
   tokens_computed: number,
 };
 
-/** A classifier of hallucination against fact: a logistic regression with an L1 penalty, each text scored by a fit
- * to others. */
+/** A classifier of hallucination against fact: a logistic regression with an L1 penalty, of the residual stream a ridge
+ * regression; each text scored by a fit to others. */
 export type ClassifierInfo = {
-  /** What it reads: `features`, `l0`, `n_tokens`, `logprob`. */
+  /** What it reads: `features`, `l0`, `n_tokens`, `logprob`, `residual`. */
   reads: string,
   /** The SAE layer; null for what has none. */
   layer: number | null,
@@ -326,8 +326,8 @@ export type StatisticsInfo = {
   equivalence_bound: number,
   /** Whether samples of one cluster were taken together. */
   clusters: boolean,
-  /** How well features tell hallucinations from facts, and what has nothing to do with features; absent in
-   * earlier runs, and where there are too few samples. */
+  /** How well features tell hallucinations from facts, what has nothing to do with features, and the residual stream;
+   * absent in earlier runs, and where there are too few samples. */
   classifiers?: Array<ClassifierInfo>,
 };
 
