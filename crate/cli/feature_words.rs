@@ -1,9 +1,9 @@
-//! What features say, in two lines of a terminal; `stats_features.parquet` has every row.
+//! What features and the residual stream say, in three lines of a terminal; `stats_features.parquet` has every row.
 
 use crate::stats::{Auroc, Classifier, Features, RESIDUAL, Verdict};
 
 /// How many features survive, and how well all of a layer's together tell hallucinations from facts beside what
-/// length alone does. Empty where no feature was compared.
+/// length alone does, and a probe of the residual stream. Empty where no feature was compared.
 pub fn feature_lines(features: &Features) -> Vec<String> {
     let verdicts: Vec<Verdict> =
         features.rows.iter().filter_map(|row| row.tested.as_ref()).map(|tests| tests.verdict).collect();
@@ -24,38 +24,46 @@ pub fn feature_lines(features: &Features) -> Vec<String> {
             line.push_str(&format!("; {n} {words}"));
         }
     }
-    std::iter::once(line).chain(classifier_line(&features.classifiers)).collect()
+    let all = &features.classifiers;
+    std::iter::once(line).chain(classifier_line(all)).chain(residual_line(all)).collect()
 }
 
-/// The best layer's classifier beside length and the best layer's residual stream.
+/// The best layer's classifier of features beside length.
 fn classifier_line(classifiers: &[Classifier]) -> Option<String> {
-    let of = |reads: &'static str| classifiers.iter().filter(move |c| c.reads == reads);
-    let area = |c: &Classifier| c.auroc.map(|auroc| auroc.area);
-    let layers = of("features").count();
-    let best = of("features").filter(|c| c.auroc.is_some()).max_by(|a, b| {
-        let [a, b] = [a, b].map(|c| area(c).unwrap_or_default());
-        a.total_cmp(&b)
-    })?;
+    let (best, layers) = best(classifiers, "features")?;
     let mut line = format!("all features: AUROC {}", interval(best.auroc?));
-    if let Some(length) = of("n_tokens").find_map(area) {
-        line.push_str(&format!(", length {length:.2}"));
+    if let Some(length) = classifiers.iter().find(|c| c.reads == "n_tokens").and_then(|c| c.auroc) {
+        line.push_str(&format!(", length {:.2}", length.area));
     }
     if let Some(matched) = best.matched {
         line.push_str(&format!(", equal length {:.2}", matched.area));
     }
-    // what a narrow screen can do without stands last
-    match (best.layer, layers) {
-        (Some(layer), 1) => line.push_str(&format!(" (layer {layer})")),
-        (Some(layer), n) => line.push_str(&format!(" (layer {layer}, best of {n})")),
-        (None, _) => {}
-    }
-    if best.swapped.is_some_and(|swapped| swapped.is_chance()) {
-        line.push_str("; chance does as well");
-    }
-    if let Some(residual) = of(RESIDUAL).filter_map(area).max_by(f64::total_cmp) {
-        line.push_str(&format!("; a linear probe of the residual stream: {residual:.2}"));
-    }
-    Some(line)
+    Some(line + &which(best, layers))
+}
+
+/// The best layer's probe of the residual stream.
+fn residual_line(classifiers: &[Classifier]) -> Option<String> {
+    let (best, layers) = best(classifiers, RESIDUAL)?;
+    Some(format!("linear probe of the residual stream: AUROC {}{}", interval(best.auroc?), which(best, layers)))
+}
+
+/// The one with the largest area, and of how many layers.
+fn best<'a>(classifiers: &'a [Classifier], reads: &str) -> Option<(&'a Classifier, usize)> {
+    let of = || classifiers.iter().filter(|c| c.reads == reads);
+    let area = |c: &Classifier| c.auroc.map(|auroc| auroc.area).unwrap_or_default();
+    let best = of().filter(|c| c.auroc.is_some()).max_by(|a, b| area(a).total_cmp(&area(b)))?;
+    Some((best, of().count()))
+}
+
+/// Its layer, and what chance does: what a narrow screen can do without stands last.
+fn which(best: &Classifier, layers: usize) -> String {
+    let layer = match (best.layer, layers) {
+        (Some(layer), 1) => format!(" (layer {layer})"),
+        (Some(layer), n) => format!(" (layer {layer}, best of {n})"),
+        (None, _) => String::new(),
+    };
+    let chance = best.swapped.is_some_and(|swapped| swapped.is_chance());
+    layer + if chance { "; chance does as well" } else { "" }
 }
 
 fn interval(auroc: Auroc) -> String {
@@ -99,9 +107,11 @@ mod tests {
             classifier(RESIDUAL, Some(14), 0.71),
         ];
         let line = classifier_line(&all).unwrap();
-        let wanted = "all features: AUROC 0.61 [0.56, 0.66], length 0.74, equal length 0.50 (layer 14, best of 2); \
-                      a linear probe of the residual stream: 0.72";
+        let wanted = "all features: AUROC 0.61 [0.56, 0.66], length 0.74, equal length 0.50 (layer 14, best of 2)";
         assert_eq!(line, wanted);
+        let wanted = "linear probe of the residual stream: AUROC 0.72 [0.67, 0.77] (layer 6, best of 2)";
+        assert_eq!(residual_line(&all).as_deref(), Some(wanted));
+        assert_eq!(residual_line(&all[..4]), None);
         let alone = classifier_line(&all[..1]).unwrap();
         assert!(alone.contains("equal length 0.50 (layer 6); chance does as well"), "{alone}");
         assert_eq!(classifier_line(&all[3..]), None);
