@@ -37,6 +37,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--mark", default="side_by_side", help="which of its marks")
     args = parser.parse_args()
+    if args.straightforward and "f32" not in args.precisions.split(","):
+        parser.error("--straightforward computes in f32: name f32 among --precisions, to compare it with")
     need("torch", "transformers", "sae_lens")
     # better known now than after the runs
     results = Results(args.out, args.mark)
