@@ -173,8 +173,8 @@ test("a classifier is told beside length, and what chance does", () => {
   const said = captionOf(all);
   assert.match(said, /layer 14 together .* AUROC of 0\.610, the best of 2 layers; length alone with 0\.740\. At equal length the features’ is 0\.500\.$/);
   const ceiling = captionOf([...all, one("residual", 6, 0.9), one("residual", 14, 0.93), one("residual", 20, null)]);
-  assert.match(ceiling, /length alone with 0\.740; a linear probe of the residual stream: 0\.930\. At equal length/);
-  assert.equal(captionOf([one("residual", 6, 0.9)]), "There is no classifier by features; a linear probe of the residual stream: 0.900.");
+  assert.match(ceiling, /length alone with 0\.740\. At equal length the features’ is 0\.500\. A linear probe of the residual stream has 0\.930 \(layer 14\)\.$/);
+  assert.equal(captionOf([one("residual", 6, 0.9)]), "There is no classifier by features. A linear probe of the residual stream has 0.900 (layer 6).");
   assert.equal(readsOf(one("residual", 6)), "residual stream, layer 6");
   assert.match(captionOf([one("features", 6, 0.5, { swapped_p: 0.5 })]), /Labels swapped at random do as well\.$/);
   assert.equal(readsOf(one("l0", 6)), "number of features (L0), layer 6");

@@ -122,12 +122,12 @@ export function captionOf(all: readonly ClassifierInfo[]): string {
   const features = all.filter((one) => one.reads === "features").sort((a, b) => area(b) - area(a));
   const length = all.find((one) => one.reads === "n_tokens");
   const [best] = features;
-  const residual = all.filter((one) => one.reads === "residual").map(area).filter(Number.isFinite);
-  const probe = residual.length === 0 ? "" : `a linear probe of the residual stream: ${number(Math.max(...residual))}`;
-  if (best === undefined) return `There is no classifier by features${probe === "" ? "" : `; ${probe}`}.`;
+  const [probe] = all.filter((one) => one.reads === "residual" && Number.isFinite(area(one))).sort((a, b) => area(b) - area(a));
+  const stream = probe === undefined ? "" : ` A linear probe of the residual stream has ${number(probe.auroc)} (layer ${probe.layer ?? "–"}).`;
+  if (best === undefined) return `There is no classifier by features.${stream}`;
   const told = `All features of layer ${best.layer ?? "–"} together tell hallucinations from facts with an AUROC of ${number(best.auroc)}${features.length > 1 ? `, the best of ${features.length} layers` : ""}`;
   const beside = length === undefined ? "" : `; length alone with ${number(length.auroc)}`;
   const equal = typeof best.auroc_at_equal_length === "number" ? `. At equal length the features’ is ${number(best.auroc_at_equal_length)}` : "";
   const chance = typeof best.swapped_p === "number" && best.swapped_p > 0.05 ? ". Labels swapped at random do as well" : "";
-  return `${told}${beside}${probe === "" ? "" : `; ${probe}`}${equal}${chance}.`;
+  return `${told}${beside}${equal}${chance}.${stream}`;
 }
