@@ -165,8 +165,8 @@ fn clusters_of(design: &Design, rows: &[usize]) -> Clusters {
 /// of no layer, of token counts and log-probabilities; then of each layer's residual stream, where the source has it
 /// ([`residual_classifiers`]). Empty where there are too few clusters.
 ///
-/// All but the last are a logistic regression with an L1 penalty on columns of unit standard deviation, [`PENALTY_SHARE`] of the
-/// penalty that would leave nothing; both are of the texts that are fitted to. Clusters are dealt into [`FOLDS`]
+/// All but those of the residual stream are a logistic regression with an L1 penalty on columns of unit standard
+/// deviation, [`PENALTY_SHARE`] of the penalty that would leave nothing; both are of the texts that are fitted to. Clusters are dealt into [`FOLDS`]
 /// parts, and the texts of each are scored by a fit to the others, so that no triple, nor any of its cluster, is on
 /// both sides. The area under the ROC curve is that of all scores together, with an interval by clusters. What
 /// chance gives is shown by the same fits to labels that are swapped within triples, whole clusters at a time. Of
