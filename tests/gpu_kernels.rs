@@ -7,7 +7,7 @@ use saescope::checkpoint::{BlockType, Blocks, Halves, HostTensor, Narrow};
 use saescope::engine::self_test;
 use saescope::model::ops::{
     Activation, Active, ActiveRow, ActiveRule, AttentionParams, Compute, LayerNorm, Linear, Order, Precision, RmsNorm,
-    RopeScaling, RopeTable, Threshold, TrieContext, activate, attention, gated_activation, inverse_frequencies,
+    RopeScaling, RopeTable, Threshold, Tile, TrieContext, activate, attention, gated_activation, inverse_frequencies,
     kernels_are_exact, read_back, unpack_on_device,
 };
 
@@ -123,9 +123,13 @@ fn short(n: usize, seed: u64) -> Vec<f32> {
 }
 
 fn product(c: &Compute, order: Order, w: &[f32], sizes: [usize; 2], x: &[f32]) -> Vec<f32> {
+    product_in(Tile::default(), c, order, w, sizes, x)
+}
+
+fn product_in(tile: Tile, c: &Compute, order: Order, w: &[f32], sizes: [usize; 2], x: &[f32]) -> Vec<f32> {
     let [d_in, d_out] = sizes;
     let weight = HostTensor { shape: order.shape(d_in, d_out).to_vec(), data: w.to_vec() };
-    let map = Linear::new(weight.into(), order, None, c).unwrap();
+    let map = Linear::new(weight.into(), order, None, c).unwrap().tiled(tile);
     let rows = x.len() / d_in;
     block_on(read_back(map.forward(c.tensor2(x.to_vec(), rows, d_in)))).unwrap()
 }
@@ -149,6 +153,10 @@ fn gpu_kernel_matmul() {
                 // stored in 16 bits it is the same matrix
                 let wide = product(&gpu, order, &rounded, sizes, &x);
                 if d_in % 16 == 0 {
+                    // however the outputs are shared out among threads
+                    let square = |c: &Compute, w: &[f32]| product_in(Tile::Square, c, order, w, sizes, &x);
+                    assert!(square(&gpu, &w) == y, "{name}: 8 x 8");
+                    assert!(square(&half, &rounded) == wide, "{name}: 8 x 8, f16");
                     assert!(product(&half, order, &rounded, sizes, &x) == wide, "{name}: f16");
                     // a row does not depend on its neighbours
                     let last = product(&gpu, order, &w, sizes, &x[(rows - 1) * d_in..]);
@@ -181,6 +189,36 @@ fn gpu_kernel_reads_every_f16() {
 
 #[test]
 #[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_kernel_rounds_blocks_to_f16_as_the_host_does() {
+    // scales of every size, small ones without a leading one among them, each with every integer
+    let scales = (0..=u16::MAX).step_by(37).filter(|bits| half::f16::from_bits(*bits).is_finite());
+    let bytes: Vec<u8> = scales
+        .flat_map(|scale| {
+            (0..=u8::MAX)
+                .collect::<Vec<_>>()
+                .chunks(32)
+                .flat_map(move |q| [&scale.to_le_bytes()[..], q].concat())
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let values = bytes.len() / BlockType::Q8_0.bytes() * BlockType::Q8_0.values();
+    let blocks = Blocks { shape: vec![values / 32, 32], kind: BlockType::Q8_0, bytes };
+    let known = Narrow::Blocks(blocks.clone()).dense().data;
+    let f16 = Compute::gpu(compute().device, Precision::F16, None);
+    let found = block_on(unpack_on_device(blocks, &f16)).unwrap();
+    assert_eq!(found.len(), known.len());
+    let rounded = |v: f32| half::f16::from_f32(v).to_f32();
+    let differs = found.iter().zip(&known).position(|(found, known)| found.to_bits() != rounded(*known).to_bits());
+    assert_eq!(differs.map(|i| (found[i], known[i])), None);
+    // too large ones, small ones without a leading one, and ones that were rounded; all are multiples of 2^-24, so none
+    // is rounded to zero
+    let some = |of: &dyn Fn(f32) -> bool| known.iter().any(|v| of(*v));
+    assert!(some(&|v| rounded(v).is_infinite()) && some(&|v| v != 0.0 && v.abs() < 6e-5));
+    assert!(some(&|v| rounded(v).is_finite() && rounded(v) != v));
+}
+
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
 fn gpu_kernel_takes_weights_as_they_are_stored() {
     let gpu = compute();
     let x = random(3 * 256, 5);
@@ -199,8 +237,12 @@ fn gpu_kernel_takes_weights_as_they_are_stored() {
     ] {
         let dense = product(Narrow::Dense(weight.clone().dense()), &gpu);
         assert!(product(weight.clone(), &gpu) == dense, "{weight:?}");
+        let square = Linear::narrow(weight.clone(), Order::OutIn, None, &gpu).tiled(Tile::Square);
+        let square = block_on(read_back(square.forward(gpu.tensor2(x.clone(), 3, 256)))).unwrap();
+        assert!(square == dense, "{weight:?}: 8 x 8");
     }
 
+    let half = Compute::gpu(gpu.device.clone(), Precision::F16, None);
     let golden: serde_json::Value = serde_json::from_str(include_str!("golden/quants.json")).unwrap();
     let unhex = |hex: &serde_json::Value| saescope::hash::unhex(hex.as_str().unwrap()).unwrap();
     for kind in BlockType::ALL {
@@ -211,9 +253,15 @@ fn gpu_kernel_takes_weights_as_they_are_stored() {
         let times = 5;
         let shape = vec![times, bits.len()];
         let blocks = Blocks { shape, kind, bytes: bytes.repeat(times) };
-        let values = block_on(unpack_on_device(blocks, &gpu)).unwrap();
+        let values = block_on(unpack_on_device(blocks.clone(), &gpu)).unwrap();
         for (i, (value, expected)) in values.iter().zip(bits.iter().cycle()).enumerate() {
             assert_eq!(value.to_bits(), *expected, "{} value {i}: {value}", kind.name());
+        }
+        assert_eq!(values.len(), times * bits.len());
+        let values = block_on(unpack_on_device(blocks, &half)).unwrap();
+        for (i, (value, expected)) in values.iter().zip(bits.iter().cycle()).enumerate() {
+            let expected = half::f16::from_f32(f32::from_bits(*expected));
+            assert_eq!(value.to_bits(), expected.to_f32().to_bits(), "{} value {i} in f16: {value}", kind.name());
         }
         assert_eq!(values.len(), times * bits.len());
 
@@ -224,7 +272,11 @@ fn gpu_kernel_takes_weights_as_they_are_stored() {
         let dense = product(Narrow::Dense(packed.clone().dense()), &gpu);
         assert!(product(packed.clone(), &gpu) == dense, "{}: packed", kind.name());
         let small = Compute::gpu(gpu.device.clone(), Precision::F32, Some(256 * 4 * 4));
-        assert!(product(packed, &small) == dense, "{}: in pieces", kind.name());
+        assert!(product(packed.clone(), &small) == dense, "{}: in pieces", kind.name());
+        let dense = product(Narrow::Dense(packed.clone().dense()), &half);
+        assert!(product(packed.clone(), &half) == dense, "{}: packed, in f16", kind.name());
+        let small = Compute::gpu(gpu.device.clone(), Precision::F16, Some(256 * 2 * 4));
+        assert!(product(packed, &small) == dense, "{}: in pieces, in f16", kind.name());
     }
 }
 
@@ -234,6 +286,8 @@ fn gpu_kernels_pass_the_self_test() {
     let worst = block_on(self_test(&compute())).unwrap();
     assert!(worst < 1e-5, "{worst:e}");
     assert!(block_on(kernels_are_exact(&compute())).unwrap());
+    let half = Compute::gpu(compute().device, Precision::F16, None);
+    assert!(block_on(kernels_are_exact(&half)).unwrap());
 }
 
 /// What the host's rules choose.

@@ -108,8 +108,8 @@ fn gpu_source_is_what_every_device_takes() {
         assert!(sources.iter().any(|source| source.name.starts_with(wanted)), "no kernel {wanted}");
     }
     let count = |name: &str| sources.iter().filter(|source| source.name.starts_with(name)).count();
-    // every type of block; f32 in either order, bf16, f16
-    assert!(count("unpack") == 8 && count("matmul") >= 4, "{} and {}", count("unpack"), count("matmul"));
+    // every type of block as f32 and as f16; f32 in either order, bf16, f16, and the other tile
+    assert!(count("unpack") == 16 && count("matmul") >= 5, "{} and {}", count("unpack"), count("matmul"));
     for source in &sources {
         for never in ["subgroup", "atomic", "enable ", "f16", "i64", "f64"] {
             let found = source.nameless().matches(never).count();
@@ -128,12 +128,16 @@ fn gpu_source_is_what_every_device_takes() {
             }
         }
     }
+    let mut squares = 0;
     for source in sources.iter().filter(|source| source.name.starts_with("matmul")) {
         assert!(source.shared_bytes() > 0 && !source.own_lists().is_empty(), "{}", source.text);
-        // of sixteen terms: 8 x 4 sums in vectors of four, from three vectors of shared memory each
-        assert_eq!(source.count("fma("), 16 * 8, "{}", source.text);
+        // of sixteen terms: 8 x 4 sums in vectors of four, from three vectors of shared memory each; or 8 x 8 from four
+        let square = source.text.contains("@workgroup_size(64,");
+        squares += usize::from(square);
+        assert_eq!(source.count("fma("), if square { 16 * 16 } else { 16 * 8 }, "{}", source.text);
         assert_eq!(source.count("workgroupBarrier()"), 2, "{}", source.text);
     }
+    assert!(squares > 0, "no matmul of the other tile");
 }
 
 #[test]

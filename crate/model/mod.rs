@@ -222,7 +222,8 @@ impl Model {
                 let stored = self.checkpoint.packed_bytes(&name)?;
                 // quantised ones are there twice while they are unpacked
                 let twice = if stored < 2 * values { stored } else { 0 };
-                Ok(if half || stored == 2 * values { 2 * values } else { 4 * values + twice })
+                let bytes = if half || stored == 2 * values { 2 } else { 4 };
+                Ok(bytes * values + twice)
             })
             .sum()
     }

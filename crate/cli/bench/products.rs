@@ -6,7 +6,7 @@ use super::{median, spread};
 use crate::checkpoint::HostTensor;
 use crate::error::Result;
 use crate::metrics::{Cell, Column, Kind, Table};
-use crate::model::ops::{Compute, Linear, Matrix, Order, Panels, Precision, Rows, read_back};
+use crate::model::ops::{Compute, Linear, Matrix, Order, Panels, Precision, Rows, Tile, read_back};
 use crate::platform::{self, Clock};
 
 /// Rows, d_in, d_out: the products of a block of Gemma-2-2B and of the default model, over many rows and few.
@@ -86,16 +86,22 @@ const FEW: usize = 1 << 30;
 pub(super) async fn time_on_device(repeat: u32, compute: &Compute, software: bool) -> Result<Vec<Product>> {
     let on = |precision| Compute::gpu(compute.device.clone(), precision, compute.max_buffer);
     let plain = Compute::gpu_plain(compute.device.clone(), Precision::F32, compute.max_buffer);
-    let forms = [("kernel, f32", on(Precision::F32)), ("kernel, f16 stored", on(Precision::F16)), ("burn, f32", plain)];
+    let forms = [
+        ("kernel, f32", on(Precision::F32), Tile::Tall),
+        ("kernel, f16 stored", on(Precision::F16), Tile::Tall),
+        ("8 x 8, f32", on(Precision::F32), Tile::Square),
+        ("8 x 8, f16 stored", on(Precision::F16), Tile::Square),
+        ("burn, f32", plain, Tile::default()),
+    ];
     let mut out = Vec::new();
     let shapes = SHAPES.into_iter().filter(|shape| !software || shape.iter().product::<usize>() < FEW);
     for shape @ [rows, d_in, d_out] in shapes {
         let (x, w) = (values(rows * d_in, 1), values(d_in * d_out, 2));
         let mut products: Vec<_> = forms
             .iter()
-            .map(|(form, compute)| {
+            .map(|(form, compute, tile)| {
                 let weight = HostTensor { shape: Order::OutIn.shape(d_in, d_out).to_vec(), data: w.clone() };
-                let map = Linear::out_in(weight, None, compute);
+                let map = Linear::out_in(weight, None, compute).tiled(*tile);
                 (map, compute.tensor2(x.clone(), rows, d_in), Product { shape, form, seconds: Vec::new() })
             })
             .collect();

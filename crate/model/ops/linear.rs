@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::gemm::{Matrix, Panels, Rows};
-use super::kernels::{self, Format};
+use super::kernels::{self, Format, Tile};
 use super::{Compute, Form, Meter, Op, Precision, host_values, read_back_words};
 use crate::checkpoint::{Blocks, Halves, HostTensor, Narrow, Weights};
 use crate::error::Result;
@@ -109,6 +109,7 @@ pub struct Linear {
     d_in: usize,
     d_out: usize,
     order: Order,
+    tile: Tile,
     meter: Meter,
 }
 
@@ -141,16 +142,16 @@ impl Linear {
             }
             Narrow::Bf16(Halves { bytes, .. }) if narrow => halves(Format::Bf16, bytes),
             Narrow::F16(Halves { bytes, .. }) if narrow => halves(Format::F16, bytes),
-            // in one piece, and as f32
+            // in one piece
             Narrow::Blocks(blocks)
-                if narrow && compute.precision == Precision::F32 && piece_width(d_in, d_out, 4, compute) >= d_out =>
+                if narrow && piece_width(d_in, d_out, unpacked_to(compute).bytes() as u64, compute) >= d_out =>
             {
-                Weight::Words(Format::F32, vec![(unpacked(blocks, compute), d_out)])
+                Weight::Words(unpacked_to(compute), vec![(unpacked(blocks, compute), d_out)])
             }
             other => return Self::dense(other.dense(), order, bias, compute),
         };
         let (bias, meter) = (bias.map(|b| compute.tensor1(b.data)), compute.meter().clone());
-        Self { weight, bias, d_in, d_out, order, meter }
+        Self { weight, bias, d_in, d_out, order, tile: Tile::default(), meter }
     }
 
     /// From a dense weight `[d_out, d_in]`; see [`Order::OutIn`].
@@ -195,7 +196,13 @@ impl Linear {
             ),
         };
         let (bias, meter) = (bias.map(|b| compute.tensor1(b.data)), compute.meter().clone());
-        Self { weight, bias, d_in, d_out, order, meter }
+        Self { weight, bias, d_in, d_out, order, tile: Tile::default(), meter }
+    }
+
+    /// The same map with another tile of the device's kernel: the same bits.
+    #[must_use]
+    pub fn tiled(self, tile: Tile) -> Self {
+        Self { tile, ..self }
     }
 
     /// Input width.
@@ -240,7 +247,7 @@ impl Linear {
                 Weight::Words(format, pieces) => {
                     let x = input.tensor(&device);
                     let product = |(w, d_out): &(Tensor<1, Int>, usize)| {
-                        kernels::matmul(x.clone(), w.clone(), [map.d_in, *d_out], *format, map.order)
+                        kernels::matmul(x.clone(), w.clone(), [map.d_in, *d_out], *format, map.order, map.tile)
                     };
                     let y = joined(pieces.iter().map(product).collect());
                     if y.dims()[1] == map.d_out { y } else { y.slice([0..rows, 0..map.d_out]) }
@@ -356,21 +363,37 @@ fn unpacked(blocks: Blocks, compute: &Compute) -> Tensor<1, Int> {
     bytes.resize(bytes.len().next_multiple_of(4), 0);
     let words = bytes.len() / 4;
     let data = TensorData::from_bytes_vec(bytes, [words], DType::I32);
-    kernels::unpacked(Tensor::from_data(data, (&compute.device, DType::I32)), shape.iter().product(), kind)
+    let blocks = Tensor::from_data(data, (&compute.device, DType::I32));
+    kernels::unpacked(blocks, shape.iter().product(), kind, unpacked_to(compute))
 }
 
-/// What a device makes of blocks, for comparison with what the host makes of them.
+/// What blocks are unpacked to.
+fn unpacked_to(compute: &Compute) -> Format {
+    match compute.precision {
+        Precision::F32 | Precision::Bf16 => Format::F32,
+        Precision::F16 => Format::F16,
+    }
+}
+
+/// What a device makes of blocks, for comparison with what the host makes of them, rounded to f16 where the precision
+/// is that.
 ///
 /// # Errors
 /// [`crate::Error::Device`] when the device fails or is lost.
 pub async fn unpack_on_device(blocks: Blocks, compute: &Compute) -> Result<Vec<f32>> {
     let words = read_back_words(unpacked(blocks, compute)).await?;
-    Ok(bytemuck::allocation::cast_vec(words))
+    Ok(match unpacked_to(compute) {
+        Format::F16 => {
+            let halves = words.iter().flat_map(|word| [*word as u16, (*word >> 16) as u16]);
+            halves.map(|bits| half::f16::from_bits(bits).to_f32()).collect()
+        }
+        Format::F32 | Format::Bf16 => bytemuck::allocation::cast_vec(words),
+    })
 }
 
 /// The stored bytes of a matrix in pieces that a device takes, as the kernel reads them.
 fn words(bytes: Bytes, d_in: usize, d_out: usize, order: Order, format: Format, compute: &Compute) -> Weight {
-    let size = if format == Format::F32 { 4 } else { 2 };
+    let size = format.bytes();
     // of fours, as the kernel computes them
     let width = (piece_width(d_in, d_out, size as u64, compute) & !3).max(4);
     let tensor = |bytes: Bytes, width: usize| {

@@ -23,6 +23,7 @@ pub use active::{Active, ActiveRow, ActiveRule, Threshold};
 pub use attention::{AttentionParams, TrieContext, attention};
 pub use exact::kernels_are_exact;
 pub use gemm::{Matrix, Panels, Rows};
+pub use kernels::Tile;
 pub use launches::{KernelTime, Launches};
 pub use linear::{Linear, Order, unpack_on_device};
 pub(crate) use meter::Meter;

@@ -1,8 +1,8 @@
 //! `Y = X · W` in f32, W as it is stored: f32, bf16 or f16, widened where it is loaded.
 //!
-//! A workgroup computes 64 × 64 outputs, a thread 8 × 4 of them, sixteen terms of the sums at a time from
-//! shared memory. An output is one chain of fused multiply-adds over d_in in ascending order, whatever else
-//! is computed beside it: a row's result depends on that row and W alone. Where the device has no fused
+//! A workgroup computes 64 × 64 outputs, a thread 8 × 4 of them or 8 × 8 ([`Tile`]), sixteen terms of the sums at a
+//! time from shared memory. An output is one chain of fused multiply-adds over d_in in ascending order, whatever else
+//! is computed beside it: a row's result depends on that row and W alone, and on no tile. Where the device has no fused
 //! multiply-add it rounds the product too; WGSL allows both.
 
 use burn_cubecl::cubecl;
@@ -13,13 +13,40 @@ use super::super::Order;
 use super::{F4, dims, empty};
 
 /// Rows and columns of Y that a workgroup computes.
-const TILE: usize = 64;
+const EDGE: usize = 64;
 /// Terms of the sums in shared memory at once: what d_in must be a multiple of.
 pub(super) const DEPTH: usize = 16;
-/// Threads of a workgroup.
-const THREADS: usize = 128;
 /// Fours of a tile's edge, and one more, so that rows of a tile begin in different banks.
-const STRIDE: usize = TILE / 4 + 1;
+const STRIDE: usize = EDGE / 4 + 1;
+
+/// How the outputs of a workgroup are shared out among its threads.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub enum Tile {
+    /// 128 threads, each with 8 rows of 4 columns. Half of them fetch X, half W.
+    #[default]
+    Tall,
+    /// 64 threads, each with 8 rows of 8 columns: a value from shared memory is used once more, in twice the
+    /// registers.
+    Square,
+}
+
+impl Tile {
+    /// Threads of a workgroup.
+    fn threads(self) -> u32 {
+        match self {
+            Self::Tall => 128,
+            Self::Square => 64,
+        }
+    }
+
+    /// Fours of columns that a thread computes.
+    fn fours(self) -> usize {
+        match self {
+            Self::Tall => 1,
+            Self::Square => 2,
+        }
+    }
+}
 
 /// How the elements of W are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -34,7 +61,7 @@ pub enum Format {
 
 impl Format {
     /// Bytes of an element: words of four of them.
-    pub(super) fn bytes(self) -> usize {
+    pub fn bytes(self) -> usize {
         match self {
             Self::F32 => 4,
             Self::Bf16 | Self::F16 => 2,
@@ -42,14 +69,21 @@ impl Format {
     }
 }
 
-pub(super) fn launch(x: CubeTensor, w: CubeTensor, d_out: usize, format: Format, order: Order) -> CubeTensor {
+pub(super) fn launch(
+    x: CubeTensor,
+    w: CubeTensor,
+    d_out: usize,
+    format: Format,
+    order: Order,
+    tile: Tile,
+) -> CubeTensor {
     let [rows, d_in] = dims(&x);
     let y = empty(&x, [rows, d_out]);
     if rows == 0 || d_out == 0 {
         return y;
     }
     // neighbours share columns of W, which the device's cache then holds
-    let count = CubeCount::Static(rows.div_ceil(TILE) as u32, d_out.div_ceil(TILE) as u32, 1);
+    let count = CubeCount::Static(rows.div_ceil(EDGE) as u32, d_out.div_ceil(EDGE) as u32, 1);
     let client = x.client.clone();
     // SAFETY: rows and columns past the last are not read nor written by the kernel, and the caller
     // checked the lengths, and that the widths are multiples of what it takes at once
@@ -57,7 +91,7 @@ pub(super) fn launch(x: CubeTensor, w: CubeTensor, d_out: usize, format: Format,
         kernel::launch_unchecked(
             &client,
             count,
-            CubeDim::new_1d(THREADS as u32),
+            CubeDim::new_1d(tile.threads()),
             format.bytes(),
             x.into_buffer_arg(),
             w.into_buffer_arg(),
@@ -67,6 +101,7 @@ pub(super) fn launch(x: CubeTensor, w: CubeTensor, d_out: usize, format: Format,
             d_out as u32,
             format,
             order,
+            tile,
         );
     }
     y
@@ -82,79 +117,128 @@ fn kernel<N: Size>(
     d_out: u32,
     #[comptime] format: Format,
     #[comptime] order: Order,
+    #[comptime] tile: Tile,
 ) {
     let unit = UNIT_POS as usize;
-    let first_row = CUBE_POS_X as usize * TILE;
-    let first_column = CUBE_POS_Y as usize * TILE;
+    let first_row = CUBE_POS_X as usize * EDGE;
+    let first_column = CUBE_POS_Y as usize * EDGE;
     let (depth, width) = (d_in as usize / 4, d_out as usize / 4);
+    let fours = comptime!(tile.fours());
+    let across_tile = comptime!(EDGE / 4 / tile.fours());
 
     // both transposed: fours along the rows of X, and along the columns of W
     let mut a = Shared::<[F4]>::new_slice(comptime!(DEPTH * STRIDE));
     let mut b = Shared::<[F4]>::new_slice(comptime!(DEPTH * STRIDE));
-    let mut sums = Array::<F4>::new(8usize);
+    let mut sums = Array::<F4>::new(comptime!(8 * tile.fours()));
     #[unroll]
-    for i in 0..8usize {
+    for i in 0..8 * fours {
         sums[i] = F4::new(0.0f32);
     }
-    // half of the threads fetch X, half W, a block of four by four each
+    // blocks of four by four are fetched, 64 of X and 64 of W
     let block = unit % 64;
     let (across, along) = (block / 4, block % 4);
-    let row = unit / 16 * 2;
-    let column = unit % 16;
+    let row = unit / across_tile * 2;
+    let column = unit % across_tile * fours;
     for step in 0..depth / 4 {
-        let at = step * 4 + along;
-        if unit < 64 {
-            let mut lines = Array::<F4>::new(4usize);
-            #[unroll]
-            for i in 0..4usize {
-                let line = min(first_row + across * 4 + i, rows as usize - 1);
-                lines[i] = x[line * depth + at];
-            }
-            #[unroll]
-            for k in 0..4usize {
-                a[(along * 4 + k) * STRIDE + across] =
-                    four(lines[0].extract(k), lines[1].extract(k), lines[2].extract(k), lines[3].extract(k));
-            }
-        } else if comptime!(order == Order::OutIn) {
-            let mut lines = Array::<F4>::new(4usize);
-            #[unroll]
-            for i in 0..4usize {
-                let line = min(first_column + across * 4 + i, d_out as usize - 1);
-                lines[i] = widened::<N>(w[line * depth + at], format);
-            }
-            #[unroll]
-            for k in 0..4usize {
-                b[(along * 4 + k) * STRIDE + across] =
-                    four(lines[0].extract(k), lines[1].extract(k), lines[2].extract(k), lines[3].extract(k));
-            }
+        if comptime!(tile == Tile::Square) {
+            fetch_x(x, &mut a, first_row, rows as usize, depth, step, across, along);
+            fetch_w::<N>(w, &mut b, first_column, d_out as usize, depth, step, across, along, format, order);
+        } else if unit < 64 {
+            fetch_x(x, &mut a, first_row, rows as usize, depth, step, across, along);
         } else {
-            #[unroll]
-            for i in 0..4usize {
-                let four = along * 4 + i;
-                let from = min(first_column / 4 + four, width - 1);
-                b[across * STRIDE + four] = widened::<N>(w[(step * DEPTH + across) * width + from], format);
-            }
+            fetch_w::<N>(w, &mut b, first_column, d_out as usize, depth, step, across, along, format, order);
         }
         sync_cube();
         #[unroll]
         for k in 0..DEPTH {
-            let right = b[k * STRIDE + column];
             let upper = a[k * STRIDE + row];
             let lower = a[k * STRIDE + row + 1];
             #[unroll]
-            for i in 0..4usize {
-                sums[i] = fma(F4::new(upper.extract(i)), right, sums[i]);
-                sums[i + 4] = fma(F4::new(lower.extract(i)), right, sums[i + 4]);
+            for j in 0..fours {
+                let right = b[k * STRIDE + column + j];
+                #[unroll]
+                for i in 0..4usize {
+                    let (above, below) = (j * 8 + i, j * 8 + i + 4);
+                    sums[above] = fma(F4::new(upper.extract(i)), right, sums[above]);
+                    sums[below] = fma(F4::new(lower.extract(i)), right, sums[below]);
+                }
             }
         }
         sync_cube();
     }
-    let to = first_column / 4 + column;
     #[unroll]
-    for i in 0..8usize {
-        let line = first_row + row * 4 + i;
-        if line < rows as usize && to < width {
-            y[line * width + to] = sums[i];
+    for j in 0..fours {
+        let to = first_column / 4 + column + j;
+        #[unroll]
+        for i in 0..8usize {
+            let line = first_row + row * 4 + i;
+            if line < rows as usize && to < width {
+                y[line * width + to] = sums[j * 8 + i];
+            }
+        }
+    }
+}
+
+/// Puts a block of X into shared memory, transposed; a row past the last is the last one again.
+#[cube]
+fn fetch_x(
+    x: &[F4],
+    a: &mut Shared<[F4]>,
+    first_row: usize,
+    rows: usize,
+    depth: usize,
+    step: usize,
+    across: usize,
+    along: usize,
+) {
+    let at = step * 4 + along;
+    let mut lines = Array::<F4>::new(4usize);
+    #[unroll]
+    for i in 0..4usize {
+        let line = min(first_row + across * 4 + i, rows - 1);
+        lines[i] = x[line * depth + at];
+    }
+    #[unroll]
+    for k in 0..4usize {
+        a[(along * 4 + k) * STRIDE + across] =
+            four(lines[0].extract(k), lines[1].extract(k), lines[2].extract(k), lines[3].extract(k));
+    }
+}
+
+/// Puts a block of W into shared memory, transposed where it is stored by outputs.
+#[cube]
+fn fetch_w<N: Size>(
+    w: &[Vector<u32, N>],
+    b: &mut Shared<[F4]>,
+    first_column: usize,
+    d_out: usize,
+    depth: usize,
+    step: usize,
+    across: usize,
+    along: usize,
+    #[comptime] format: Format,
+    #[comptime] order: Order,
+) {
+    if comptime!(order == Order::OutIn) {
+        let at = step * 4 + along;
+        let mut lines = Array::<F4>::new(4usize);
+        #[unroll]
+        for i in 0..4usize {
+            let line = min(first_column + across * 4 + i, d_out - 1);
+            lines[i] = widened::<N>(w[line * depth + at], format);
+        }
+        #[unroll]
+        for k in 0..4usize {
+            b[(along * 4 + k) * STRIDE + across] =
+                four(lines[0].extract(k), lines[1].extract(k), lines[2].extract(k), lines[3].extract(k));
+        }
+    } else {
+        let width = d_out / 4;
+        #[unroll]
+        for i in 0..4usize {
+            let four = along * 4 + i;
+            let from = min(first_column / 4 + four, width - 1);
+            b[across * STRIDE + four] = widened::<N>(w[(step * DEPTH + across) * width + from], format);
         }
     }
 }

@@ -16,7 +16,7 @@ mod matmul;
 mod norm;
 mod unpack;
 
-pub use matmul::Format;
+pub use matmul::{Format, Tile};
 
 use burn::backend::tensor::{FloatTensor, IntTensor};
 use burn::backend::{Backend, Dispatch, backend_extension};
@@ -69,10 +69,11 @@ trait Kernels: Backend {
         d_out: usize,
         format: Format,
         order: Order,
+        tile: Tile,
     ) -> FloatTensor<Self>;
 
-    /// Bits of f32 from blocks of a type.
-    fn unpacked(blocks: IntTensor<Self>, values: usize, kind: BlockType) -> IntTensor<Self>;
+    /// Values of blocks of a type, as words of a format.
+    fn unpacked(blocks: IntTensor<Self>, values: usize, kind: BlockType, format: Format) -> IntTensor<Self>;
 
     /// See [`super::RmsNorm`].
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self>;
@@ -132,12 +133,13 @@ impl Kernels for CubeBackend {
         d_out: usize,
         format: Format,
         order: Order,
+        tile: Tile,
     ) -> FloatTensor<Self> {
-        matmul::launch(into_contiguous(x), w, d_out, format, order)
+        matmul::launch(into_contiguous(x), w, d_out, format, order, tile)
     }
 
-    fn unpacked(blocks: IntTensor<Self>, values: usize, kind: BlockType) -> IntTensor<Self> {
-        unpack::launch(blocks, values, kind)
+    fn unpacked(blocks: IntTensor<Self>, values: usize, kind: BlockType, format: Format) -> IntTensor<Self> {
+        unpack::launch(blocks, values, kind, format)
     }
 
     fn rms_norm(x: FloatTensor<Self>, weight: FloatTensor<Self>, eps: f32) -> FloatTensor<Self> {
@@ -221,16 +223,18 @@ pub(super) fn matmul(
     [d_in, d_out]: [usize; 2],
     format: Format,
     order: Order,
+    tile: Tile,
 ) -> Tensor<2> {
     assert_eq!((x.dims()[1], w.dims()[0] * 4), (d_in, d_in * d_out * format.bytes()), "matmul");
-    Tensor::from_dispatch(Dispatch::matmul(x.into_dispatch(), w.into_dispatch(), d_out, format, order))
+    Tensor::from_dispatch(Dispatch::matmul(x.into_dispatch(), w.into_dispatch(), d_out, format, order, tile))
 }
 
-/// The bits of the f32 values that blocks hold; `blocks` are their bytes in words.
-pub(super) fn unpacked(blocks: Tensor<1, Int>, values: usize, kind: BlockType) -> Tensor<1, Int> {
+/// The values that blocks hold, as words of f32 or f16; `blocks` are their bytes in words.
+pub(super) fn unpacked(blocks: Tensor<1, Int>, values: usize, kind: BlockType, format: Format) -> Tensor<1, Int> {
+    assert_ne!(format, Format::Bf16, "a format that blocks are unpacked to");
     let bytes = values / kind.values() * kind.bytes();
     assert!(values.is_multiple_of(kind.values()) && bytes <= blocks.dims()[0] * 4, "blocks");
-    Tensor::from_dispatch(Dispatch::unpacked(blocks.into_dispatch(), values, kind))
+    Tensor::from_dispatch(Dispatch::unpacked(blocks.into_dispatch(), values, kind, format))
 }
 
 /// `x / √(mean(x²) + ε) · w` of every row; the width must be a multiple of four.

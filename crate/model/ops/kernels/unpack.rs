@@ -1,4 +1,4 @@
-//! ggml's quantised blocks to f32 on the device, bit for bit as `checkpoint/quant.rs` does it: a scale of 11
+//! ggml's quantised blocks to f32 or f16 on the device, bit for bit as `checkpoint/quant.rs` does it: a scale of 11
 //! bits times an integer is exact in 24, so a device that fuses a multiplication and an addition rounds as
 //! often as one that does not.
 
@@ -8,17 +8,17 @@ use burn_cubecl::ops::numeric::empty_device_contiguous_dtype;
 use burn_cubecl::tensor::CubeTensor;
 use cubecl::prelude::*;
 
-use super::matmul::half;
-use super::{F4, grid, linear};
+use super::matmul::{Format, half};
+use super::{grid, linear};
 use crate::checkpoint::BlockType;
 
 /// Threads of a workgroup; each makes four values.
 const THREADS: usize = 256;
 
-/// The bits of `values` values, which are whole blocks.
-pub(super) fn launch(blocks: CubeTensor, values: usize, kind: BlockType) -> CubeTensor {
+/// The words of `values` values, which are whole blocks.
+pub(super) fn launch(blocks: CubeTensor, values: usize, kind: BlockType, format: Format) -> CubeTensor {
     let (client, device) = (blocks.client.clone(), blocks.device.clone());
-    let out = empty_device_contiguous_dtype(client.clone(), device, [values].into(), DType::I32);
+    let out = empty_device_contiguous_dtype(client.clone(), device, [values * format.bytes() / 4].into(), DType::I32);
     if values == 0 {
         return out;
     }
@@ -28,29 +28,61 @@ pub(super) fn launch(blocks: CubeTensor, values: usize, kind: BlockType) -> Cube
             &client,
             grid((values / 4).div_ceil(THREADS)),
             CubeDim::new_1d(THREADS as u32),
+            format.bytes(),
             blocks.into_buffer_arg(),
             out.clone().into_buffer_arg(),
             (values / 4) as u32,
             kind,
+            format,
         );
     }
     out
 }
 
 #[cube(launch_unchecked)]
-fn kernel(blocks: &[u32], out: &mut [F4], fours: u32, #[comptime] kind: BlockType) {
+fn kernel<N: Size>(
+    blocks: &[u32],
+    out: &mut [Vector<u32, N>],
+    fours: u32,
+    #[comptime] kind: BlockType,
+    #[comptime] format: Format,
+) {
     let i = linear() * THREADS + UNIT_POS as usize;
     if i >= fours as usize {
         terminate!();
     }
     let in_block = comptime!(kind.values() / 4);
     let start = i / in_block * comptime!(kind.bytes());
-    let mut four = F4::new(0.0f32);
-    #[unroll]
-    for lane in 0..4usize {
-        four.insert(lane, value(blocks, start, i % in_block * 4 + lane, kind));
+    let first = i % in_block * 4;
+    let mut words = Vector::<u32, N>::new(0u32);
+    if comptime!(format == Format::F32) {
+        #[unroll]
+        for lane in 0..4usize {
+            words.insert(lane, u32::reinterpret(value(blocks, start, first + lane, kind)));
+        }
+    } else {
+        #[unroll]
+        for pair in 0..2usize {
+            let lower = halved(value(blocks, start, first + 2 * pair, kind));
+            let upper = halved(value(blocks, start, first + 2 * pair + 1, kind));
+            words.insert(pair, lower | (upper << 16u32));
+        }
     }
-    out[i] = four;
+    out[i] = words;
+}
+
+/// The bits of the nearest f16, of two the even one; too large a value becomes infinite.
+#[cube]
+fn halved(value: f32) -> u32 {
+    let bits = u32::reinterpret(value);
+    let magnitude = bits & 0x7fff_ffffu32;
+    // rebiased, and what is cut off rounded; a carry goes into the exponent, as it should
+    let rebiased = magnitude - 0x3800_0000u32;
+    let normal = (rebiased + 0xfffu32 + ((rebiased >> 13u32) & 1u32)) >> 13u32;
+    // below 2^-14 the steps are those that f32 has at 1/2
+    let small = u32::reinterpret(f32::reinterpret(magnitude) + 0.5f32) - 0x3f00_0000u32;
+    let finite = select(magnitude < 0x3880_0000u32, small, normal);
+    select(magnitude >= 0x4780_0000u32, 0x7c00u32, finite) | ((bits >> 16u32) & 0x8000u32)
 }
 
 /// Value `j` of the block that begins at byte `start`.
