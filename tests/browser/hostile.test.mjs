@@ -67,7 +67,7 @@ async function look(what) {
 /** No task was long, no dialog came, and nothing was complained about. */
 async function calm(tasks, expected) {
   const [longest] = tasks;
-  assert.ok(longest.own < LONGEST, `a task of ${Math.round(longest.own)} ms: ${longest.scripts().slice(0, 3).join(", ")}`);
+  assert.ok(longest.own < LONGEST, `a task of ${Math.round(longest.own)} ms: ${longest.parts().slice(0, 3).join(", ")}`);
   assert.deepEqual(dialogs, []);
   clean(page, browser, expected);
 }

@@ -124,7 +124,7 @@ test("the demo model over 200 triples on the CPU: a few times the native program
   // the task that sets the mark draws
   const running = tasks.find(({ at, wall }) => at + wall < end);
   const drawing = tasks.find(({ at, wall }) => at + wall >= end);
-  const said = (task) => `${Math.round(task.own)} ms (${Math.round(task.wall)} on the wall) ${task.scripts().join(", ")}`;
+  const said = (task) => `${Math.round(task.own)} ms (${Math.round(task.wall)} on the wall) ${task.parts().join(", ")}`;
   t.diagnostic(`${wall.toFixed(1)} s on the wall; processor time: page ${seconds.toFixed(1)} s, native ${native.toFixed(1)} s, ${(seconds / native).toFixed(1)} times`);
   t.diagnostic(`longest tasks: during the run ${said(running)}; drawing the results ${said(drawing)}`);
   if (stolen > STOLEN * wall) t.diagnostic(`another guest had the processors for ${stolen.toFixed(1)} s: tasks are not held`);

@@ -22,14 +22,18 @@ export async function record(browser, page) {
     const own = events.find(({ name }) => name === first);
     if (!own) throw new Error(`the trace of ${events.length} events has no mark of the page`);
     const here = events.filter(({ pid, tid }) => pid === own.pid && tid === own.tid);
+    // what a task was: scripts, layout, collection of garbage
     const inside = (task) => {
-      const calls = here.filter(({ name, args, dur }) => name === "FunctionCall" && args.data && dur > 5000);
-      const scripts = calls.filter(({ ts }) => ts >= task.ts && ts < task.ts + task.dur);
-      return scripts.map(({ dur, args }) => `${Math.round(dur / 1000)} ms ${args.data.functionName} ${args.data.url?.split("/").at(-1)}`);
+      const long = here.filter(({ name, dur, ts }) => name !== "RunTask" && dur > 5000 && ts >= task.ts && ts < task.ts + task.dur);
+      return long.map(({ name, dur, args }) => {
+        const { functionName, url } = args?.data ?? {};
+        const what = name === "FunctionCall" ? [functionName, url?.split("/").at(-1)] : [name];
+        return `${Math.round(dur / 1000)} ms ${what.filter(Boolean).join(" ")}`;
+      });
     };
     const tasks = here
       .filter(({ name, tdur }) => name === "RunTask" && tdur)
-      .map((task) => ({ at: task.ts / 1000, own: task.tdur / 1000, wall: task.dur / 1000, scripts: () => inside(task) }))
+      .map((task) => ({ at: task.ts / 1000, own: task.tdur / 1000, wall: task.dur / 1000, parts: () => inside(task) }))
       .sort((one, other) => other.own - one.own);
     const mark = (name) => here.find((event) => event.name === name && event.cat.includes("user_timing"))?.ts / 1000;
     return { tasks, mark };
