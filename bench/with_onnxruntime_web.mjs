@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 import { clean, launch } from "../tests/browser/harness/browser.mjs";
 import { root } from "../tests/browser/harness/paths.mjs";
 import { serve } from "../tests/browser/harness/server.mjs";
-import { machineSeconds, rendererSeconds } from "../tests/browser/harness/trace.mjs";
+import { others } from "../tests/browser/harness/trace.mjs";
 import { inBatches } from "./tables.mjs";
 
 const library = join(root, "bench/node_modules/onnxruntime-web");
@@ -19,13 +19,11 @@ export function there(path, hint) {
   return path;
 }
 
-/** What `work` gives, and how many processors were busy meanwhile beside the browser's pages: not a number where unknown. */
+/** What `work` gives, and how many processors were busy meanwhile beside the browser and this process: not a number where unknown. */
 export async function besides(browser, work) {
-  const [machine, own, began] = [machineSeconds(), await rendererSeconds(browser), performance.now()];
+  const counted = await others(browser);
   const result = await work();
-  const wall = (performance.now() - began) / 1000;
-  const others = machine === null ? NaN : machineSeconds() - machine - ((await rendererSeconds(browser)) - own);
-  return { result, others: Math.max(0, others) / wall };
+  return { result, others: await counted() };
 }
 
 /** The library's version. */

@@ -1,22 +1,84 @@
-//! What is left of the answers where other things than length are held equal, in a line.
+//! What is left of the answers where other things than length are held equal, in lines of a terminal.
 
-use crate::stats::{Comparison, Control, Controlled, Verdict};
+use crate::stats::{Comparison, Control, Controlled, FeatureTests, Verdict};
 
-/// Of all samples, by control: how many comparisons survive it, and on how many triples that rests; none of a run that has
-/// nothing to control by.
-pub fn control_line(comparisons: &[Comparison]) -> Option<String> {
-    let everything = &comparisons.first()?.domain;
+/// Of all samples, a line for each control: how many comparisons survive it, and on how many triples that rests; none of a
+/// run that has nothing to control by.
+pub fn control_lines(comparisons: &[Comparison]) -> Vec<String> {
+    let Some(everything) = comparisons.first().map(|c| &c.domain) else { return Vec::new() };
     let asked = |c: &&Comparison| c.domain == *everything && c.verdict != Verdict::Control && c.difference_of.is_none();
-    let of = |(i, control): (usize, Control)| {
+    by_control(|i, control| {
         let rows: Vec<Controlled> = comparisons.iter().filter(asked).filter_map(|c| c.controls[i]).collect();
         let matched = rows.iter().map(|row| row.n_matched).max()?;
-        let survive = rows.iter().filter(|row| row.verdict == Verdict::SurvivesLengthControl).count();
+        let survive = count(&rows, Verdict::SurvivesLengthControl);
         let says = match rows.iter().any(|row| row.adjusted.is_some()) {
             true => format!("{survive} of {} survive ({matched} triples matched)", rows.len()),
             false => format!("no control ({matched} triples matched)"),
         };
         Some(format!("at {}: {says}", control.what()))
-    };
-    let controls: Vec<String> = Control::ALL.into_iter().enumerate().filter_map(of).collect();
-    (!controls.is_empty()).then(|| controls.join("; "))
+    })
+}
+
+/// A line for each control: what becomes there of the features that survive the length control; none where there are no such
+/// features, or the run has nothing to control by.
+pub fn survivor_lines(tested: &[&FeatureTests]) -> Vec<String> {
+    by_control(|i, control| {
+        let survivors = tested.iter().filter(|tests| tests.verdict == Verdict::SurvivesLengthControl);
+        let rows: Vec<Controlled> = survivors.filter_map(|tests| tests.controls[i]).collect();
+        let (left, explained) =
+            (count(&rows, Verdict::SurvivesLengthControl), count(&rows, Verdict::ExplainedByLength));
+        let neither = rows.len() - left - explained;
+        let says = format!("{left} left, {explained} explained, {neither} neither");
+        (!rows.is_empty()).then(|| format!("those {} at {}: {says}", rows.len(), control.what()))
+    })
+}
+
+fn by_control(line: impl Fn(usize, Control) -> Option<String>) -> Vec<String> {
+    Control::ALL.into_iter().enumerate().filter_map(|(i, control)| line(i, control)).collect()
+}
+
+fn count(rows: &[Controlled], verdict: Verdict) -> usize {
+    rows.iter().filter(|row| row.verdict == verdict).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn survivors_stand_beside_other_controls() {
+        let tests = |verdict, by_control: [Option<Verdict>; 3]| FeatureTests {
+            n_clusters: 30,
+            mean_diff: 0.5,
+            cohens_dz: None,
+            auroc: None,
+            presence_p: 0.5,
+            presence_q: None,
+            p: None,
+            q: None,
+            equivalence: None,
+            length_r: None,
+            n_chains: 20,
+            adjusted: None,
+            adjusted_q: None,
+            controls: by_control.map(|verdict| {
+                Some(Controlled { n_matched: 30, n_chains: 20, adjusted: None, q: None, verdict: verdict? })
+            }),
+            verdict,
+        };
+        let (survives, explained) = (Verdict::SurvivesLengthControl, Verdict::ExplainedByLength);
+        let all = [
+            tests(survives, [Some(survives), Some(explained), None]),
+            tests(survives, [Some(Verdict::NoLengthControl), Some(explained), None]),
+            // what length explains is not among them
+            tests(explained, [Some(survives), Some(survives), None]),
+        ];
+        let lines = |tests: &[FeatureTests]| survivor_lines(&tests.iter().collect::<Vec<_>>());
+        let wanted = [
+            "those 2 at equal last tokens: 1 left, 0 explained, 1 neither",
+            "those 2 at equally common last tokens: 0 left, 2 explained, 0 neither",
+        ];
+        assert_eq!(lines(&all), wanted);
+        assert!(lines(&all[2..]).is_empty() && lines(&[tests(survives, [None; 3])]).is_empty());
+    }
 }

@@ -1,21 +1,19 @@
-//! What features and the residual stream say, in three lines of a terminal; `stats_features.parquet` has every row.
+//! What features and the residual stream say, in a few lines of a terminal; `stats_features.parquet` has every row.
 
-use crate::stats::{Auroc, Classifier, Features, RESIDUAL, Verdict};
+use super::control_words::survivor_lines;
+use crate::stats::{Auroc, Classifier, FeatureTests, Features, RESIDUAL, Verdict};
 
-/// How many features survive, and how well all of a layer's together tell hallucinations from facts beside what
-/// length alone does, and a probe of the residual stream. Empty where no feature was compared.
+/// How many features survive, and what is left of those by other controls; how well all of a layer's together tell
+/// hallucinations from facts beside what length alone does, and a probe of the residual stream. Empty where no feature was
+/// compared.
 pub fn feature_lines(features: &Features) -> Vec<String> {
-    let verdicts: Vec<Verdict> =
-        features.rows.iter().filter_map(|row| row.tested.as_ref()).map(|tests| tests.verdict).collect();
-    if verdicts.is_empty() {
+    let tested: Vec<&FeatureTests> = features.rows.iter().filter_map(|row| row.tested.as_ref()).collect();
+    if tested.is_empty() {
         return Vec::new();
     }
-    let count = |verdict: Verdict| verdicts.iter().filter(|v| **v == verdict).count();
-    let mut line = format!(
-        "features: {} of {} survive their length control",
-        count(Verdict::SurvivesLengthControl),
-        verdicts.len()
-    );
+    let count = |verdict: Verdict| tested.iter().filter(|tests| tests.verdict == verdict).count();
+    let mut line =
+        format!("features: {} of {} survive their length control", count(Verdict::SurvivesLengthControl), tested.len());
     for (verdict, words) in
         [(Verdict::ExplainedByLength, "explained by length"), (Verdict::NoLengthControl, "without length control")]
     {
@@ -25,7 +23,8 @@ pub fn feature_lines(features: &Features) -> Vec<String> {
         }
     }
     let all = &features.classifiers;
-    std::iter::once(line).chain(classifier_line(all)).chain(residual_line(all)).collect()
+    let lines = std::iter::once(line).chain(survivor_lines(&tested));
+    lines.chain(classifier_line(all)).chain(residual_line(all)).collect()
 }
 
 /// The best layer's classifier of features beside length.

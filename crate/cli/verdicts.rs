@@ -3,7 +3,7 @@
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-use super::control_words::control_line;
+use super::control_words::control_lines;
 use super::feature_words::feature_lines;
 use crate::error::shown;
 use crate::stats::{ALPHA, Adjusted, Comparison, Features, POWER, Verdict, smallest_detectable_dz};
@@ -65,7 +65,7 @@ pub fn verdicts(comparisons: &[Comparison], features: &Features, screen: Screen)
     let listed: Vec<Group<'_>> = groups.into_iter().filter(|group| !group.rows.is_empty()).collect();
     let rest: Vec<String> = others(&asked)
         .into_iter()
-        .chain(control_line(comparisons))
+        .chain(control_lines(comparisons))
         .chain(baselines(comparisons))
         .chain(feature_lines(features))
         .collect();

@@ -155,11 +155,9 @@ pub fn compare(metrics: &Table, settings: impl Into<Settings>) -> Result<Vec<Com
 pub fn compare_samples(samples: &Samples, settings: impl Into<Settings>) -> Result<Vec<Comparison>> {
     let settings = settings.into();
     let grounds = Grounds::new(samples)?;
-    let Grounds { domains, domain_of, tokens } = &grounds;
+    let Grounds { domains, domain_of, tokens, controls } = &grounds;
     let logprobs = samples.numbers_of("logprob_fact")?.zip(samples.numbers_of("logprob_hall")?);
     let likelihoods = logprobs.map(|(fact, hall)| grades(domain_of, &fact, &hall));
-    let controls = Control::ALL.into_iter().map(|control| control.labels(samples, domain_of));
-    let controls: Vec<Option<Vec<Option<TokenCounts>>>> = controls.collect::<Result<_>>()?;
     let one_domain = domains.len() == 1;
     let mut groups: Vec<(&str, Vec<usize>)> = vec![(grounds.everything(), (0..samples.len()).collect())];
     for domain in domains.iter().filter(|_| !one_domain && settings.by_domain) {
@@ -167,7 +165,7 @@ pub fn compare_samples(samples: &Samples, settings: impl Into<Settings>) -> Resu
         groups.push((domain, rows));
     }
     let likelihoods = likelihoods.as_deref();
-    let data = Data { samples, tokens, likelihoods, controls: &controls, domain_of, settings };
+    let data = Data { samples, tokens, likelihoods, controls, domain_of, settings };
 
     let all_series = series(&samples.columns);
     let groups: Vec<Group> = groups.iter().map(|(domain, rows)| Group::new(domain, rows, &data)).collect();
@@ -246,11 +244,7 @@ impl Design {
         let draws = Draws::new(&clusters, settings.resamples, stream("bootstrap", settings.seed, domain));
         let chains = clusters.joined(closed_chains(&counts));
         let likely = likelihoods.map(|likelihoods| controls::chains(rows, likelihoods, &clusters, usize::MAX));
-        let chains_of = |(control, labels): (&Control, &Option<_>)| -> Option<Vec<Vec<usize>>> {
-            let labels: &Vec<Option<TokenCounts>> = labels.as_ref()?;
-            Some(controls::chains(rows, labels, &clusters, control.steps()))
-        };
-        let controls = Control::ALL.iter().zip(controls).map(chains_of).collect();
+        let controls = controls::chains_of_all(rows, controls, &clusters);
         let matched: BTreeSet<usize> = chains.iter().flatten().map(|&row| clusters.of(row)).collect();
         Self {
             detectable_dz: smallest_detectable_dz(clusters.len()),

@@ -26,7 +26,7 @@ pub enum Control {
 }
 
 impl Control {
-    /// All of them, in the order of [`super::Comparison::controls`].
+    /// All of them, in the order of [`super::Comparison::controls`] and [`super::FeatureTests::controls`].
     pub const ALL: [Self; 3] = [Self::LastToken, Self::LastTokenRank, Self::LogprobPerToken];
 
     /// Name as it stands in `metrics.parquet` (before the text) and `stats.parquet`.
@@ -54,19 +54,32 @@ impl Control {
     }
 
     /// By sample, the labels of both sides in the place of token counts; none of a sample that lacks one, and none at
-    /// all where the run does.
+    /// all where every sample does.
     pub(super) fn labels(self, samples: &Samples, domain_of: &[usize]) -> Result<Option<Vec<Option<TokenCounts>>>> {
         let side = |text: &str| samples.numbers_of(&format!("{}_{text}", self.name()));
         let Some((fact, hall)) = side("fact")?.zip(side("hall")?) else { return Ok(None) };
-        if self != Self::LastToken {
-            return Ok(Some(grades(domain_of, &fact, &hall)));
-        }
         let of = |i: usize| {
             let there = !fact[i].is_nan() && !hall[i].is_nan();
             there.then(|| TokenCounts { domain: domain_of[i], prompt: 0, fact: fact[i] as i64, hall: hall[i] as i64 })
         };
-        Ok(Some((0..samples.len()).map(of).collect()))
+        let labels = match self {
+            Self::LastToken => (0..samples.len()).map(of).collect(),
+            Self::LastTokenRank | Self::LogprobPerToken => grades(domain_of, &fact, &hall),
+        };
+        Ok(Some(labels).filter(|labels| labels.iter().any(Option::is_some)))
     }
+}
+
+/// Closed chains of every control, by [`Control::ALL`]; none where the run has no labels for it.
+pub(super) fn chains_of_all(
+    rows: &[usize],
+    labels: &[Option<Vec<Option<TokenCounts>>>],
+    clusters: &Clusters,
+) -> Vec<Option<Vec<Vec<usize>>>> {
+    let of = |(control, labels): (&Control, &Option<Vec<_>>)| {
+        labels.as_ref().map(|labels| chains(rows, labels, clusters, control.steps()))
+    };
+    Control::ALL.iter().zip(labels).map(of).collect()
 }
 
 /// Closed chains of the rows that have labels, by positions in `rows`; found in so many `steps`.
@@ -82,16 +95,16 @@ pub(super) fn chains(
     clusters.joined(chains.map(|chain| chain.into_iter().map(|i| places[i]).collect()).collect())
 }
 
-/// A row's difference with one thing held equal.
+/// The difference of a metric, or of a feature, with one thing held equal.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Controlled {
     /// Triples in closed chains.
     pub n_matched: usize,
-    /// Those chains.
+    /// Those chains; of a feature, those in which its differences do not cancel.
     pub n_chains: usize,
-    /// The difference over them; none for fewer chains than [`super::MIN_CHAINS`].
+    /// The difference over them; none for fewer chains (of a feature: that it is active in) than [`super::MIN_CHAINS`].
     pub adjusted: Option<Adjusted>,
-    /// q of its p over the domain's metrics.
+    /// q of its p over the domain's metrics, or over all features.
     pub q: Option<f64>,
     /// What the row amounts to by this control, in the place of length.
     pub verdict: Verdict,
@@ -107,6 +120,19 @@ mod tests {
 
     fn numbers(value: &Value) -> Vec<f64> {
         value.as_array().unwrap().iter().map(|number| number.as_f64().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_run_without_labels_has_no_control() {
+        let mut columns = vec![Column::new("domain", Kind::Utf8)];
+        columns.extend(["fact", "hall"].map(|text| Column::new(format!("last_token_rank_{text}"), Kind::Float64)));
+        let labels = |cell: Cell| {
+            let rows = vec![vec![Cell::Text("a".into()), cell.clone(), cell]; 8];
+            let samples: Samples = (&Table { columns: columns.clone(), rows }).try_into().unwrap();
+            Control::LastTokenRank.labels(&samples, &[0; 8]).unwrap()
+        };
+        assert!(labels(Cell::Null).is_none());
+        assert_eq!(labels(Cell::Float(3.0)).unwrap().len(), 8);
     }
 
     /// Chains, differences and intervals are those of the reference (reference/golden_controls.py).

@@ -1,7 +1,8 @@
 //! Features' comparisons as a table.
 
+use super::controls::Controlled;
 use super::features::{FeatureRow, FeatureTests};
-use super::table::{StatColumn, columns_of, count, number, text};
+use super::table::{StatColumn, columns_of, control_columns, count, each_control, number, text};
 use crate::metrics::{Cell, Column, Kind};
 
 /// A cell of the tests; null in a domain's row.
@@ -13,7 +14,36 @@ const DOMAIN: &str = "the row is that of a domain";
 const UNTESTED: &str = "the row is that of a domain, or the differences do not vary";
 const FEW_CHAINS: &str = "the row is that of a domain, the differences do not vary, or there are fewer chains in which the \
      feature is active than the length control needs";
+const NO_INTERVAL: &str = "the row is that of a domain, the differences do not vary, there are fewer chains in which the \
+     feature is active than the length control needs, or those do not vary";
 const PERFECT: &str = "the row is that of a domain, or the area is 0 or 1";
+
+fn control_of(row: &FeatureRow, at: usize) -> Option<Controlled> {
+    row.tested.as_ref()?.controls[at]
+}
+
+macro_rules! of_feature {
+    ($at:literal, $name:literal, $equal:literal, $grades:literal, $lacks:literal) => {
+        control_columns!(
+            control_of, $at, $name,
+            count(
+                concat!("n_", $name, "_chains"),
+                "chains",
+                concat!(
+                    "Closed chains in which its differences do not cancel, of ", $equal, $grades,
+                    ": what this control rests on"
+                ),
+                |row| control_of(row, $at).map_or(Cell::Null, |of| Cell::count(of.n_chains)),
+            ),
+            equal: concat!($equal, $grades), unit: "activation",
+            test: "Sign-flip test of it over chains, two-sided, from its whole null distribution",
+            over: "all tested features of all layers", lacks: concat!($lacks, ", or the row is that of a domain"),
+            few: " in which the feature is active", no_q: ""
+        )
+    };
+}
+
+const CONTROLS: [[StatColumn<FeatureRow>; 7]; 3] = each_control!(of_feature);
 
 /// The columns of `stats_features.parquet`, in file order.
 pub static FEATURE_STAT_COLUMNS: &[StatColumn<FeatureRow>] = &[
@@ -171,10 +201,10 @@ pub static FEATURE_STAT_COLUMNS: &[StatColumn<FeatureRow>] = &[
          closed chains: the one at equal length",
         |r| of(r, |t| t.adjusted.map(|a| a.difference).into()),
     ),
-    number("length_adjusted_ci_low", "activation", FEW_CHAINS, "Lower end of its 95 % interval", |r| {
+    number("length_adjusted_ci_low", "activation", NO_INTERVAL, "Lower end of its 95 % interval", |r| {
         of(r, |t| t.adjusted.and_then(|a| a.interval).map(|i| i.0).into())
     }),
-    number("length_adjusted_ci_high", "activation", FEW_CHAINS, "Upper end of its 95 % interval", |r| {
+    number("length_adjusted_ci_high", "activation", NO_INTERVAL, "Upper end of its 95 % interval", |r| {
         of(r, |t| t.adjusted.and_then(|a| a.interval).map(|i| i.1).into())
     }),
     number(
@@ -193,6 +223,27 @@ pub static FEATURE_STAT_COLUMNS: &[StatColumn<FeatureRow>] = &[
          features of all layers",
         |r| of(r, |t| t.adjusted_q.into()),
     ),
+    CONTROLS[0][0],
+    CONTROLS[0][1],
+    CONTROLS[0][2],
+    CONTROLS[0][3],
+    CONTROLS[0][4],
+    CONTROLS[0][5],
+    CONTROLS[0][6],
+    CONTROLS[1][0],
+    CONTROLS[1][1],
+    CONTROLS[1][2],
+    CONTROLS[1][3],
+    CONTROLS[1][4],
+    CONTROLS[1][5],
+    CONTROLS[1][6],
+    CONTROLS[2][0],
+    CONTROLS[2][1],
+    CONTROLS[2][2],
+    CONTROLS[2][3],
+    CONTROLS[2][4],
+    CONTROLS[2][5],
+    CONTROLS[2][6],
     StatColumn {
         name: "survives_length_control",
         kind: Kind::Bool,

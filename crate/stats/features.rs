@@ -1,5 +1,5 @@
 //! Feature by feature: whether it is active more often, or more strongly, at the end of hallucinations than of
-//! their facts, and whether that survives the length control.
+//! their facts, and whether that survives the length control, and those beside length.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,6 +8,7 @@ use super::auroc::{Auroc, auroc};
 use super::chains::{TokenCounts, closed_chains};
 use super::classifier::{Classifier, classifiers};
 use super::clusters::Clusters;
+use super::controls::{self, Control, Controlled};
 use super::effect::{cohens_dz, mean, pearson, standard_deviation, varies};
 use super::equivalence::{Equivalence, equivalence};
 use super::exact::{sign_flip_exact, sign_test};
@@ -17,7 +18,7 @@ use super::length::{Adjusted, MIN_CHAINS, adjust_by, mean_over};
 use super::multiple::benjamini_hochberg;
 use super::samples::Samples;
 use super::settings::Settings;
-use super::verdict::{Evidence, Verdict};
+use super::verdict::{Evidence, Verdict, by_controls};
 use crate::error::Result;
 use crate::platform::par_map;
 
@@ -133,6 +134,9 @@ pub struct FeatureTests {
     pub adjusted: Option<Adjusted>,
     /// q of its p over all features.
     pub adjusted_q: Option<f64>,
+    /// The difference with other things than length held equal, by [`Control::ALL`], where the run has them; of its chains
+    /// those are counted in which the feature's differences do not cancel.
+    pub controls: [Option<Controlled>; Control::ALL.len()],
     /// What it amounts to.
     pub verdict: Verdict,
 }
@@ -149,6 +153,8 @@ pub(super) struct Design {
     pub clusters: Clusters,
     sizes: Vec<f64>,
     chains: Vec<Vec<usize>>,
+    /// The same with other things held equal, by [`Control::ALL`].
+    controls: Vec<Option<Vec<Vec<usize>>>>,
     /// Samples by domain.
     by_domain: Vec<usize>,
     everything: Arc<str>,
@@ -175,6 +181,7 @@ impl Design {
             lengths: counts.iter().map(|c| c.fact as f64).chain(counts.iter().map(|c| c.hall as f64)).collect(),
             sizes: clusters.sizes(),
             chains: clusters.joined(closed_chains(&counts)),
+            controls: controls::chains_of_all(&rows, &grounds.controls, &clusters),
             clusters,
             domain,
             counts,
@@ -193,8 +200,8 @@ impl Design {
 ///
 /// Presence is compared by the exact sign test of clusters, activation (0 where a feature is not active) by the
 /// sign-flip test of their differences ([`sign_flip_exact`]), at equal length by the same test of the sums over
-/// [`closed_chains`]. q-values are over all features of all layers. Verdicts are those of [`super::compare()`], of
-/// the difference of activation. Features together are read by classifiers, see [`Classifier`].
+/// [`closed_chains`], and with what the other controls hold equal ([`Control`]) by theirs. q-values are over all features
+/// of all layers. Verdicts are those of [`super::compare()`], of the difference of activation. Features together are read by classifiers, see [`Classifier`].
 ///
 /// # Errors
 /// [`crate::error::Error::Mismatch`] where `samples` lack token counts; those of the source.
@@ -253,9 +260,21 @@ fn one(Listed { layer, feature, .. }: Listed, pairs: &[Pair], design: &Design) -
         adjust_by(&differences, chains, scale, |sums| Some(sign_flip_exact(sums).unwrap_or(1.0)))
     };
     let spread = standard_deviation(&differences).filter(|_| tested);
-    let cancels = |chain: &&Vec<usize>| chain.iter().map(|&i| differences[i]).sum::<f64>() == 0.0;
-    // where it is never active, nothing is controlled
-    let live = chains.iter().filter(|chain| chain.iter().any(|&i| fact[i] > 0.0 || hall[i] > 0.0)).count();
+    let uncancelled = |chains: &[Vec<usize>]| {
+        chains.iter().filter(|chain| chain.iter().map(|&i| differences[i]).sum::<f64>() != 0.0).count()
+    };
+    let adjusted = |chains: &Vec<Vec<usize>>| {
+        // where it is never active, nothing is controlled
+        let live = chains.iter().filter(|chain| chain.iter().any(|&i| fact[i] > 0.0 || hall[i] > 0.0)).count();
+        (tested && live >= MIN_CHAINS).then(|| at_equal(chains)).flatten()
+    };
+    let controlled = |chains: &Vec<Vec<usize>>| Controlled {
+        n_matched: chains.iter().map(Vec::len).sum(),
+        n_chains: uncancelled(chains),
+        adjusted: adjusted(chains),
+        q: None,
+        verdict: Verdict::Undecided,
+    };
     let tests = FeatureTests {
         n_clusters: presence.len(),
         mean_diff: mean(&differences).unwrap_or_default(),
@@ -267,9 +286,10 @@ fn one(Listed { layer, feature, .. }: Listed, pairs: &[Pair], design: &Design) -
         q: None,
         equivalence: spread.and_then(|sd| equivalence(mean_over(&sums, &design.sizes).0, sd, design.bound)),
         length_r: pearson(&values, &design.lengths),
-        n_chains: chains.iter().filter(|chain| !cancels(chain)).count(),
-        adjusted: (tested && live >= MIN_CHAINS).then(|| at_equal(chains)).flatten(),
+        n_chains: uncancelled(chains),
+        adjusted: adjusted(chains),
         adjusted_q: None,
+        controls: std::array::from_fn(|i| design.controls.get(i)?.as_ref().map(controlled)),
         verdict: Verdict::Undecided,
     };
     let mut rows = vec![row(&design.everything, whole, Some(tests))];
@@ -287,16 +307,24 @@ fn add_q(rows: &mut [FeatureRow]) {
     let presence = family(&tests, |tests| Some(tests.presence_p));
     let activation = family(&tests, |tests| tests.p);
     let adjusted = family(&tests, |tests| Some(tests.adjusted?.p));
+    let by_control = |place: usize| {
+        let p = |tests: &&mut FeatureTests| Some(tests.controls[place]?.adjusted?.p);
+        benjamini_hochberg(&tests.iter().map(p).collect::<Vec<_>>())
+    };
+    let controls: [_; Control::ALL.len()] = std::array::from_fn(by_control);
     for (i, tests) in tests.iter_mut().enumerate() {
         (tests.presence_q, tests.q, tests.adjusted_q) = (presence[i], activation[i], adjusted[i]);
-        tests.verdict = Evidence {
+        let evidence = |at_equal| Evidence {
             is_control: false,
             n_clusters: tests.n_clusters,
             mean_diff: Some(tests.mean_diff),
             q: tests.q,
-            at_equal: tests.adjusted.zip(tests.adjusted_q),
+            at_equal,
             equivalence_p: tests.equivalence.map(|e| e.p),
-        }
-        .verdict();
+        };
+        let verdict = evidence(tests.adjusted.zip(tests.adjusted_q)).verdict();
+        let with_q = |place: usize| Some(Controlled { q: controls[place][i], ..tests.controls[place]? });
+        let controls = by_controls(std::array::from_fn(with_q), evidence);
+        (tests.verdict, tests.controls) = (verdict, controls);
     }
 }

@@ -1,12 +1,14 @@
-//! What every comparison of a run stands on, whatever it compares: domains and token counts of its samples.
+//! What every comparison of a run stands on, whatever it compares: domains of its samples, and what is held equal among
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::chains::TokenCounts;
+use super::controls::Control;
 use super::samples::{Samples, lacks};
 use crate::error::Result;
 
-/// Domains and token counts of all samples.
+/// Domains, token counts, and labels of the controls beside length, of all samples.
 #[derive(Debug)]
 pub(super) struct Grounds {
     /// Every domain once, in order.
@@ -15,6 +17,8 @@ pub(super) struct Grounds {
     pub domain_of: Vec<usize>,
     /// By sample; none where a count is null.
     pub tokens: Vec<Option<TokenCounts>>,
+    /// By [`Control::ALL`], where the run has what it holds equal: labels by sample.
+    pub controls: Vec<Option<Vec<Option<TokenCounts>>>>,
 }
 
 impl Grounds {
@@ -36,7 +40,9 @@ impl Grounds {
             Some(TokenCounts { domain: domain_of[sample], prompt, fact: count(&facts)?, hall: count(&halls)? })
         };
         let tokens = (0..samples.len()).map(counts).collect();
-        Ok(Self { domains: domains.into_iter().collect(), domain_of, tokens })
+        let controls = Control::ALL.into_iter().map(|control| control.labels(samples, &domain_of));
+        let controls = controls.collect::<Result<_>>()?;
+        Ok(Self { domains: domains.into_iter().collect(), domain_of, tokens, controls })
     }
 
     /// What all samples together are called: `(all)` where one of several domains is called `all`.

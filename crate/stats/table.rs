@@ -1,6 +1,7 @@
 //! Comparisons as a table.
 
 use super::compare::Comparison;
+use super::controls::Controlled;
 use crate::metrics::{Cell, Column, Kind, Table};
 
 /// A column of `stats.parquet`, or of another table of rows `R`, said once.
@@ -57,80 +58,109 @@ const UNTESTED: &str = "there are fewer than three samples, or the differences d
 const NO_Q: &str = "untested, or the row is that of the token counts";
 const FEW_CHAINS: &str = "untested, or fewer chains than the length control needs";
 const NO_LOGPROB: &str = "log-probabilities were not measured, or the row is theirs";
+const NO_INTERVAL: &str = "untested, fewer chains than the length control needs, or those do not vary";
+const NO_LIKELY_INTERVAL: &str =
+    "log-probabilities were not measured, the row is theirs, there are too few chains, or those do not vary";
 const FEW_LIKELY: &str = "log-probabilities were not measured, the row is theirs, or there are too few chains";
 const FEW_EQUAL: &str = "there are fewer than three such samples";
 const EQUAL_UNTESTED: &str = "there are fewer than three such samples, or their differences do not vary";
 
-/// The columns of a control beside length: how many triples it rests on, the difference with it held equal, and what
-/// the row amounts to by it.
-macro_rules! control {
-    ($at:literal, $name:literal, $equal:literal, $lacks:literal) => {{
-        const LACKS: &str = concat!($lacks, ", or the row is that of it");
-        const FEW: &str =
-            concat!($lacks, ", the row is that of it, the differences do not vary, or there are too few chains");
-        const NO_Q: &str = concat!($lacks, ", there are too few chains, or the row is that of a control");
+/// Gives the three controls beside length to a macro that makes their columns: place in
+/// [`super::controls::Control::ALL`], name, what is held equal, by what grades, and what a run lacks without it.
+macro_rules! each_control {
+    ($columns:ident) => {
         [
-            StatColumn {
-                name: concat!("n_", $name, "_matched"),
-                kind: Kind::Int64,
-                null: Some(LACKS),
-                unit: "samples",
-                meaning: concat!("Triples in closed chains of ", $equal),
-                cell: |c| c.controls[$at].map_or(Cell::Null, |of| Cell::count(of.n_matched)),
-            },
+            $columns!(0, "last_token", "equal last tokens", "", "the run's last tokens are not known"),
+            $columns!(
+                1,
+                "last_token_rank",
+                "equally common last tokens",
+                ", by sixteen grades of their rank",
+                "the tokenizer has no ranks"
+            ),
+            $columns!(
+                2,
+                "logprob_per_token",
+                "equal log-probability per token",
+                ", by sixteen grades of it",
+                "log-probabilities were not measured"
+            ),
+        ]
+    };
+}
+pub(super) use each_control;
+
+/// The columns of a control: a count of what it rests on, the difference with one thing held equal, and what the row
+/// amounts to by it. `$of` gives a row's control of the place `$at`.
+macro_rules! control_columns {
+    (
+        $of:path, $at:literal, $name:literal, $count:expr, equal: $equal:expr, unit: $unit:literal, test: $test:literal,
+        over: $over:literal, lacks: $lacks:expr, few: $few:literal, no_q: $no_q:literal
+    ) => {{
+        const FEW: &str = concat!($lacks, ", the differences do not vary, or there are too few chains", $few);
+        const NO_INTERVAL: &str =
+            concat!($lacks, ", the differences do not vary, there are too few chains", $few, ", or those do not vary");
+        const NO_Q: &str = concat!($lacks, ", the differences do not vary, there are too few chains", $few, $no_q);
+        [
+            StatColumn { null: Some($lacks), ..$count },
             number(
                 concat!($name, "_adjusted_diff"),
-                "metric",
+                $unit,
                 FEW,
-                concat!("Mean difference over those: the one at ", $equal),
-                |c| c.controls[$at].and_then(|of| of.adjusted).map(|a| a.difference).into(),
+                concat!("Mean difference over the triples in closed chains: the one at ", $equal),
+                |row| $of(row, $at).and_then(|of| of.adjusted).map(|a| a.difference).into(),
             ),
-            number(concat!($name, "_adjusted_ci_low"), "metric", FEW, "Lower end of its 95 % interval", |c| {
-                c.controls[$at].and_then(|of| of.adjusted?.interval).map(|i| i.0).into()
+            number(concat!($name, "_adjusted_ci_low"), $unit, NO_INTERVAL, "Lower end of its 95 % interval", |row| {
+                $of(row, $at).and_then(|of| of.adjusted?.interval).map(|i| i.0).into()
             }),
-            number(concat!($name, "_adjusted_ci_high"), "metric", FEW, "Upper end of its 95 % interval", |c| {
-                c.controls[$at].and_then(|of| of.adjusted?.interval).map(|i| i.1).into()
+            number(concat!($name, "_adjusted_ci_high"), $unit, NO_INTERVAL, "Upper end of its 95 % interval", |row| {
+                $of(row, $at).and_then(|of| of.adjusted?.interval).map(|i| i.1).into()
             }),
-            number(
-                concat!($name, "_adjusted_p"),
-                "probability",
-                FEW,
-                "Sign-flip test of it over chains, two-sided",
-                |c| c.controls[$at].and_then(|of| of.adjusted).map(|a| a.p).into(),
-            ),
+            number(concat!($name, "_adjusted_p"), "probability", FEW, $test, |row| {
+                $of(row, $at).and_then(|of| of.adjusted).map(|a| a.p).into()
+            }),
             number(
                 concat!($name, "_adjusted_q"),
                 "false-discovery rate",
                 NO_Q,
-                concat!("Benjamini–Hochberg q of `", $name, "_adjusted_p` over the domain's metrics"),
-                |c| c.controls[$at].and_then(|of| of.q).into(),
+                concat!("Benjamini–Hochberg q of `", $name, "_adjusted_p` over ", $over),
+                |row| $of(row, $at).and_then(|of| of.q).into(),
             ),
             StatColumn {
                 name: concat!($name, "_verdict"),
                 kind: Kind::Utf8,
-                null: Some(LACKS),
+                null: Some($lacks),
                 unit: "",
                 meaning: concat!("What the row amounts to at ", $equal, ", by the rule of `verdict`"),
-                cell: |c| c.controls[$at].map_or(Cell::Null, |of| Cell::Text(of.verdict.of_control().into())),
+                cell: |row| $of(row, $at).map_or(Cell::Null, |of| Cell::Text(of.verdict.of_control().into())),
             },
         ]
     }};
 }
+pub(super) use control_columns;
 
-const LAST_TOKEN: [StatColumn; 7] =
-    control!(0, "last_token", "equal last tokens", "the run's last tokens are not known");
-const LAST_TOKEN_RANK: [StatColumn; 7] = control!(
-    1,
-    "last_token_rank",
-    "equally common last tokens, by sixteen grades of their rank",
-    "the tokenizer has no ranks"
-);
-const LOGPROB_PER_TOKEN: [StatColumn; 7] = control!(
-    2,
-    "logprob_per_token",
-    "equal log-probability per token, by sixteen grades of it",
-    "log-probabilities were not measured"
-);
+fn control_of(row: &Comparison, at: usize) -> Option<Controlled> {
+    row.controls[at]
+}
+
+macro_rules! of_metric {
+    ($at:literal, $name:literal, $equal:literal, $grades:literal, $lacks:literal) => {
+        control_columns!(
+            control_of, $at, $name,
+            count(
+                concat!("n_", $name, "_matched"),
+                "samples",
+                concat!("Triples in closed chains of ", $equal, $grades),
+                |row| control_of(row, $at).map_or(Cell::Null, |of| Cell::count(of.n_matched)),
+            ),
+            equal: concat!($equal, $grades), unit: "metric", test: "Sign-flip test of it over chains, two-sided",
+            over: "the domain's metrics", lacks: concat!($lacks, ", or the row is that of it"), few: "",
+            no_q: ", or the row is that of a control"
+        )
+    };
+}
+
+const CONTROLS: [[StatColumn; 7]; 3] = each_control!(of_metric);
 
 /// The columns of `stats.parquet`, in file order.
 pub static STAT_COLUMNS: &[StatColumn] = &[
@@ -280,10 +310,10 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
         "Mean difference over the triples in closed chains: the one at equal length",
         |c| c.adjusted.map(|a| a.difference).into(),
     ),
-    number("length_adjusted_ci_low", "metric", FEW_CHAINS, "Lower end of its 95 % interval", |c| {
+    number("length_adjusted_ci_low", "metric", NO_INTERVAL, "Lower end of its 95 % interval", |c| {
         c.adjusted.and_then(|a| a.interval).map(|i| i.0).into()
     }),
-    number("length_adjusted_ci_high", "metric", FEW_CHAINS, "Upper end of its 95 % interval", |c| {
+    number("length_adjusted_ci_high", "metric", NO_INTERVAL, "Upper end of its 95 % interval", |c| {
         c.adjusted.and_then(|a| a.interval).map(|i| i.1).into()
     }),
     number("length_adjusted_p", "probability", FEW_CHAINS, "Sign-flip test of it over chains, two-sided", |c| {
@@ -319,10 +349,10 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
         "Mean difference over those: the one at equal log-probability; no verdict reads it",
         |c| c.likely.map(|a| a.difference).into(),
     ),
-    number("logprob_adjusted_ci_low", "metric", FEW_LIKELY, "Lower end of its 95 % interval", |c| {
+    number("logprob_adjusted_ci_low", "metric", NO_LIKELY_INTERVAL, "Lower end of its 95 % interval", |c| {
         c.likely.and_then(|a| a.interval).map(|i| i.0).into()
     }),
-    number("logprob_adjusted_ci_high", "metric", FEW_LIKELY, "Upper end of its 95 % interval", |c| {
+    number("logprob_adjusted_ci_high", "metric", NO_LIKELY_INTERVAL, "Upper end of its 95 % interval", |c| {
         c.likely.and_then(|a| a.interval).map(|i| i.1).into()
     }),
     number("logprob_adjusted_p", "probability", FEW_LIKELY, "Sign-flip test of it over chains, two-sided", |c| {
@@ -335,27 +365,27 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
         "Benjamini–Hochberg q of `logprob_adjusted_p` over the domain's metrics",
         |c| c.likely_q.into(),
     ),
-    LAST_TOKEN[0],
-    LAST_TOKEN[1],
-    LAST_TOKEN[2],
-    LAST_TOKEN[3],
-    LAST_TOKEN[4],
-    LAST_TOKEN[5],
-    LAST_TOKEN[6],
-    LAST_TOKEN_RANK[0],
-    LAST_TOKEN_RANK[1],
-    LAST_TOKEN_RANK[2],
-    LAST_TOKEN_RANK[3],
-    LAST_TOKEN_RANK[4],
-    LAST_TOKEN_RANK[5],
-    LAST_TOKEN_RANK[6],
-    LOGPROB_PER_TOKEN[0],
-    LOGPROB_PER_TOKEN[1],
-    LOGPROB_PER_TOKEN[2],
-    LOGPROB_PER_TOKEN[3],
-    LOGPROB_PER_TOKEN[4],
-    LOGPROB_PER_TOKEN[5],
-    LOGPROB_PER_TOKEN[6],
+    CONTROLS[0][0],
+    CONTROLS[0][1],
+    CONTROLS[0][2],
+    CONTROLS[0][3],
+    CONTROLS[0][4],
+    CONTROLS[0][5],
+    CONTROLS[0][6],
+    CONTROLS[1][0],
+    CONTROLS[1][1],
+    CONTROLS[1][2],
+    CONTROLS[1][3],
+    CONTROLS[1][4],
+    CONTROLS[1][5],
+    CONTROLS[1][6],
+    CONTROLS[2][0],
+    CONTROLS[2][1],
+    CONTROLS[2][2],
+    CONTROLS[2][3],
+    CONTROLS[2][4],
+    CONTROLS[2][5],
+    CONTROLS[2][6],
     count(
         "n_equal_length",
         "samples",

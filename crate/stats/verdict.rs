@@ -116,8 +116,15 @@ pub(super) fn judge(c: &mut Comparison, is_control: bool) {
         equivalence_p: c.equivalence.map(|e| e.p),
     };
     let verdict = evidence(c.adjusted.zip(c.adjusted_q)).verdict();
-    let controls = c
-        .controls
-        .map(|control| control.map(|of| Controlled { verdict: evidence(of.adjusted.zip(of.q)).verdict(), ..of }));
+    let controls = by_controls(c.controls, evidence);
     (c.verdict, c.controls) = (verdict, controls);
+}
+
+/// Controls beside length with their verdicts; `evidence` is that of the row, given its difference with one thing held
+/// equal.
+pub(super) fn by_controls<const N: usize>(
+    controls: [Option<Controlled>; N],
+    evidence: impl Fn(Option<(Adjusted, f64)>) -> Evidence,
+) -> [Option<Controlled>; N] {
+    controls.map(|control| control.map(|of| Controlled { verdict: evidence(of.adjusted.zip(of.q)).verdict(), ..of }))
 }

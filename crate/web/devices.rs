@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use crate::engine::{TOLERANCE, self_test};
 use crate::error::{Error, Result};
-use crate::model::ops::{self, Compute};
+use crate::model::ops::{self, Compute, kernels_are_exact};
 use crate::output::{Backend, ComputeInfo, Precision, ProgramInfo, Weights};
 use crate::platform::{self, WebAdapter};
 use crate::protocol::{Device, DeviceChoice, Hello, WebGpu, WebGpuState as State};
@@ -136,6 +136,13 @@ pub(super) async fn compute(choice: DeviceChoice, precision: Precision) -> Resul
     let in_shaders = if f16 { ops::Precision::F16 } else { ops::Precision::F32 };
     let device = platform::open_webgpu().await?;
     let compute = Compute::gpu(device, in_shaders, found.max_buffer);
+    // the self-test was in f32
+    if f16 && !kernels_are_exact(&compute).await? {
+        return Err(Error::device(
+            "weights that are unpacked to f16 there are not what they should be",
+            "choose f32, or the CPU",
+        ));
+    }
     let info = info("gpu", found.adapter, Backend::WgpuWebgpu);
     Ok((compute, info))
 }

@@ -150,9 +150,10 @@ test("resampled means have the spread of a mean, and are the same each time", ()
 
 /** stats_features.parquet with these rows. */
 function featureTable(rows) {
-  const names = ["layer", "feature", "n_fact", "n_hall", "n_ghost", "n_missing", "presence_q", "cohens_dz", "q_value", "length_adjusted_q"];
+  const names = ["layer", "feature", "n_fact", "n_hall", "n_ghost", "n_missing", "presence_q", "cohens_dz", "q_value", "length_adjusted_q", "last_token_adjusted_q"];
   const columns = names.map((name) => ({ name, kind: "float", values: Float64Array.from(rows, (row) => row[name] ?? NaN) }));
-  return new Table({ rows: rows.length, columns: [...columns, { name: "verdict", kind: "text", values: rows.map((row) => row.verdict ?? "") }], schemaVersion: 4 });
+  const texts = ["verdict", "last_token_verdict"].map((name) => ({ name, kind: "text", values: rows.map((row) => row[name] ?? "") }));
+  return new Table({ rows: rows.length, columns: [...columns, ...texts], schemaVersion: 4 });
 }
 
 test("features stand by their verdicts, and rows of domains are left out", () => {
@@ -165,6 +166,13 @@ test("features stand by their verdicts, and rows of domains are left out", () =>
   assert.match(featureWords(lines), /^Of 5 features that are active in at least six independent samples, 2 survive the length control; 1 is explained by length, 0 have no length control\.$/);
   assert.match(featureWords(lines.slice(3)), /none survives/);
   assert.match(featureWords([]), /^No feature/);
+  // and what is left of those that survive where the last token is held equal
+  const by = (feature, verdict, last_token_verdict) => ({ ...one(feature, verdict, 0.01, 0.01), last_token_verdict, last_token_adjusted_q: 0.04 });
+  const controlled = featureLines(featureTable([
+    by(1, "survives_length_control", "survives"), by(2, "survives_length_control", "explained"), by(3, "survives_length_control", "no_control"), by(4, "explained_by_length", "survives"),
+  ]));
+  assert.deepEqual(controlled[0].controls.map(({ q, verdict }) => [q, verdict]), [[0.04, "survives"], [NaN, ""], [NaN, ""]]);
+  assert.match(featureWords(controlled), / What becomes of the 3 that survive: at equal last tokens 1 left, 1 explained, 1 neither\.$/);
 });
 
 test("a classifier is told beside length, and what chance does", () => {

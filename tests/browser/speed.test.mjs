@@ -2,7 +2,8 @@
 //
 // A clock on the wall also counts what else the machine does. So the time of a run is held against
 // that of the native program on the same triples, in processor time, and a task's length is its
-// thread's own time; what the wall said is printed.
+// thread's own time; what the wall said is printed. Where other programs are at work, what is left that
+// depends on them has more time (BESIDE_OTHERS).
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -13,7 +14,7 @@ import { after, before, test } from "node:test";
 import { clean, launch } from "./harness/browser.mjs";
 import { program } from "./harness/paths.mjs";
 import { serve } from "./harness/server.mjs";
-import { machineSeconds, record, rendererSeconds, stolenSeconds } from "./harness/trace.mjs";
+import { others, record, rendererSeconds, stolenSeconds } from "./harness/trace.mjs";
 import { by, go, open, start, state, stateWithin } from "./harness/view.mjs";
 
 const FIRST_RESULTS = 2_000;
@@ -27,6 +28,12 @@ const MOST_VISITS = 9;
 const LONGEST_TASK = 50;
 const LONGEST_DRAWING = 200;
 const STOLEN = 0.01;
+/**
+ * So many times as long where other programs take more than that of each processor: with the processors they take caches,
+ * and a thread's own time grows. Three other browsers at work on two processors more than double it.
+ */
+const BESIDE_OTHERS = 3;
+const BUSY = 0.2;
 /**
  * The page's processor time for a run, in that of the native program. Most of both is one matrix
  * product after another: WebAssembly multiplies and adds 4 floats an instruction, AVX-512 does 16, on some
@@ -43,7 +50,7 @@ const TIMES_ONE_WORKER = 1.35;
  * weights), and what one does at the end (statistics, files).
  */
 const WALL_OF_TWO = 0.75;
-/** How much of the time others may take for that. */
+/** How much of each processor other programs may take for that. */
 const OTHERS = 0.04;
 /** Triples of that comparison: enough for the shares to outweigh the weights, which both read. */
 const MANY = 100;
@@ -56,6 +63,9 @@ before(async () => {
 after(async () => {
   await host?.close();
 });
+
+/** How many times as long something may take beside programs that took so much of a processor. */
+const slackOf = (besides) => (besides > BUSY * availableParallelism() ? BESIDE_OTHERS : 1);
 
 /** A browser that knows nothing of the page yet. */
 async function visit(t) {
@@ -82,9 +92,12 @@ function nativeSeconds() {
 }
 
 test("the shared run's results are there within 2 s, before any WASM is loaded", async (t) => {
+  // of each visit, and how much longer it may take
   const times = [];
-  while (times.length < VISITS || (Math.min(...times) > FIRST_RESULTS && times.length < MOST_VISITS)) {
+  const late = () => Math.min(...times.map(({ shown, slack }) => shown / slack)) > FIRST_RESULTS;
+  while (times.length < VISITS || (late() && times.length < MOST_VISITS)) {
     const { browser, page } = await visit(t);
+    const counted = await others(browser);
     await open(page, host);
     await page.waitForFunction(() => performance.getEntriesByName("saescope-results-shown").length > 0);
     const { shown, loaded } = await page.evaluate(() => ({
@@ -93,13 +106,13 @@ test("the shared run's results are there within 2 s, before any WASM is loaded",
     }));
     const early = loaded.filter(({ startTime }) => startTime < shown);
     assert.ok(!early.length, `WASM came first: ${JSON.stringify(early)}`);
-    times.push(shown);
+    times.push({ shown, slack: slackOf(await counted()) });
     clean(page, browser);
     await page.close();
   }
-  const quickest = Math.min(...times);
-  t.diagnostic(`results after ${times.map(Math.round).join(", ")} ms`);
-  assert.ok(quickest <= FIRST_RESULTS, `results after ${Math.round(quickest)} ms at best, at most ${FIRST_RESULTS}`);
+  const said = times.map(({ shown, slack }) => `${Math.round(shown)}${slack > 1 ? " beside others" : ""}`).join(", ");
+  t.diagnostic(`results after ${said} ms`);
+  assert.ok(!late(), `results after ${said} ms, at most ${FIRST_RESULTS}, and ${BESIDE_OTHERS} times that beside others`);
 });
 
 test("the demo model over 200 triples on the CPU: a few times the native program's work, and the page stays awake", { timeout: 600_000 }, async (t) => {
@@ -107,7 +120,7 @@ test("the demo model over 200 triples on the CPU: a few times the native program
   const { browser, page } = await visit(t);
   await open(page, host, "#/setup?model=known&name=smollm2-135m-instruct&device=cpu");
   await page.locator('[data-test="start-run"]:enabled').waitFor();
-  const before = await rendererSeconds(browser);
+  const [before, counted] = [await rendererSeconds(browser), await others(browser)];
   const recording = await record(browser, page);
   await start(page);
   await state(page, "running", "finished");
@@ -118,6 +131,7 @@ test("the demo model over 200 triples on the CPU: a few times the native program
   await page.evaluate(() => new Promise((drawn) => requestIdleCallback(drawn)));
   const stolen = stolenSeconds() - taken;
   const seconds = (await rendererSeconds(browser)) - before;
+  const besides = await counted();
   const { tasks, mark } = await recording.stop();
   const end = mark("saescope-run-finished");
   assert.ok(end && tasks.length, "the trace has the run's end and the thread's tasks");
@@ -127,10 +141,12 @@ test("the demo model over 200 triples on the CPU: a few times the native program
   const said = (task) => `${Math.round(task.own)} ms (${Math.round(task.wall)} on the wall) ${task.parts().join(", ")}`;
   t.diagnostic(`${wall.toFixed(1)} s on the wall; processor time: page ${seconds.toFixed(1)} s, native ${native.toFixed(1)} s, ${(seconds / native).toFixed(1)} times`);
   t.diagnostic(`longest tasks: during the run ${said(running)}; drawing the results ${said(drawing)}`);
+  const slack = slackOf(besides);
+  t.diagnostic(`others took ${besides.toFixed(2)} of a processor: at most ${slack * LONGEST_TASK} and ${slack * LONGEST_DRAWING} ms`);
   if (stolen > STOLEN * wall) t.diagnostic(`another guest had the processors for ${stolen.toFixed(1)} s: tasks are not held`);
   else {
-    assert.ok(running.own <= LONGEST_TASK, `a task of ${said(running)}, at most ${LONGEST_TASK}`);
-    assert.ok(drawing.own <= LONGEST_DRAWING, `drawing the results took ${said(drawing)}, at most ${LONGEST_DRAWING}`);
+    assert.ok(running.own <= slack * LONGEST_TASK, `a task of ${said(running)}, at most ${slack * LONGEST_TASK}`);
+    assert.ok(drawing.own <= slack * LONGEST_DRAWING, `drawing the results took ${said(drawing)}, at most ${slack * LONGEST_DRAWING}`);
   }
   assert.ok(seconds <= TIMES_NATIVE * native, `${seconds.toFixed(1)} s, native ${native.toFixed(1)} s: at most ${TIMES_NATIVE} times`);
   clean(page, browser);
@@ -141,18 +157,17 @@ test("the demo model over 200 triples on the CPU: a few times the native program
 async function timed(browser, page, workers, limit) {
   await open(page, host, `#/setup?model=known&name=smollm2-135m-instruct&device=cpu&workers=${workers}&limit=${limit}`);
   await page.locator('[data-test="start-run"]:enabled').waitFor();
-  const [before, machine, began] = [await rendererSeconds(browser), machineSeconds(), Date.now()];
+  const [before, counted, began] = [await rendererSeconds(browser), await others(browser), Date.now()];
   await start(page);
   await stateWithin(page, 400_000, "finished");
   const wall = (Date.now() - began) / 1000;
   const seconds = (await rendererSeconds(browser)) - before;
-  // unknown where the system does not tell
-  const all = machine === null ? Infinity : machineSeconds() - machine;
+  const besides = await counted();
   const waiting = page.waitForEvent("download");
   await go(page, "#/results");
   await by(page, "download-metrics").click();
   const metrics = readFileSync(await (await waiting).path());
-  return { wall, seconds, others: Math.max(0, all - seconds) / wall, metrics };
+  return { wall, seconds, besides, metrics };
 }
 
 test("two workers: hardly more work than one, and on two processors little more than half the time", { timeout: 900_000 }, async (t) => {
@@ -162,13 +177,13 @@ test("two workers: hardly more work than one, and on two processors little more 
   const runs = [];
   for (const [workers, limit] of [[1, 2], [1, MANY], [2, MANY]]) runs.push(await timed(browser, page, workers, limit));
   const [, one, two] = runs;
-  const said = ({ wall, seconds, others }) => `${wall.toFixed(1)} s (${seconds.toFixed(1)} s of processor time, others ${others.toFixed(2)} of one)`;
+  const said = ({ wall, seconds, besides }) => `${wall.toFixed(1)} s (${seconds.toFixed(1)} s of processor time, others ${besides.toFixed(2)} of one)`;
   t.diagnostic(`one worker ${said(one)}; two ${said(two)}: ${(two.wall / one.wall).toFixed(2)} of the time`);
   assert.ok(two.metrics.equals(one.metrics), "the same numbers");
   assert.ok(two.seconds <= TIMES_ONE_WORKER * one.seconds, `${said(two)}, one worker ${said(one)}`);
   const processors = availableParallelism();
-  // the browser's own processes and this one take part of it
-  const alone = runs.slice(1).every(({ others }) => others <= OTHERS * processors);
+  // not where the system does not tell
+  const alone = runs.slice(1).every(({ besides }) => besides <= OTHERS * processors);
   if (processors < 2 || !alone) t.diagnostic(`${processors} processors, not alone: the wall is not held`);
   else assert.ok(two.wall <= WALL_OF_TWO * one.wall, `${said(two)}, one worker ${said(one)}: at most ${WALL_OF_TWO}`);
   clean(page, browser);

@@ -79,7 +79,8 @@ const QUEUED: u32 = 4;
 /// Multiplications of a product that a rasteriser on the CPU is still asked for.
 const FEW: usize = 1 << 30;
 
-/// The same on a graphics device, small ones only where it is a rasteriser: this program's kernel on weights stored in 32 and in 16 bits, and burn's matmul.
+/// The same on a graphics device, small ones only where it is a rasteriser: this program's kernel with both tiles, on
+/// weights stored in 32 and in 16 bits, and burn's matmul.
 ///
 /// # Errors
 /// Those of the device.

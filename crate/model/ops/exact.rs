@@ -1,4 +1,4 @@
-//! What a device's kernels must give to the bit, asked of the device before it is used: weights that are
+//! What a device's kernels must give to the bit, asked of a browser's device before it is used: weights that are
 //! unpacked and features that are chosen there. A wrong choice would look like any other.
 
 use super::{Active, ActiveRule, Compute, Form, Linear, Op, Order, Precision, Threshold, read_back};
@@ -20,13 +20,15 @@ async fn exact_weights(compute: &Compute) -> Result<bool> {
     if compute.form(Op::Linear) != Form::Kernel {
         return Ok(true);
     }
-    // bytes of no meaning; the scales of the blocks are the halves that they begin with, 1.0 and 0.5
+    // bytes of no meaning; the scales of the blocks are the halves that they begin with: such that values have to be
+    // rounded in f16, and such that they are below its normal ones
     let mut bytes: Vec<u8> = numbers(4 * WIDTH * 2, 7).map(|v| (v * 128.0) as i8 as u8).collect();
     let halves = Halves { shape: vec![4, WIDTH], bytes: numbers(4 * WIDTH, 9).flat_map(short).collect() };
     let kind = BlockType::Q4K;
     bytes.truncate(4 * kind.bytes());
-    for block in bytes.chunks_exact_mut(kind.bytes()) {
-        block[..4].copy_from_slice(&[0x00, 0x3c, 0x00, 0x38]);
+    for (block, scale) in bytes.chunks_exact_mut(kind.bytes()).zip([0x3c00_u16, 0x3a67, 0x0067, 0x0c67]) {
+        block[..2].copy_from_slice(&scale.to_le_bytes());
+        block[2..4].copy_from_slice(&(scale - 0x0033).to_le_bytes());
     }
     // a row with a single 1 gives the weights of one input
     let x: Vec<f32> = (0..WIDTH * WIDTH).map(|i| if i % (WIDTH + 1) == 0 { 1.0 } else { 0.0 }).collect();

@@ -144,9 +144,9 @@ impl Linear {
             Narrow::F16(Halves { bytes, .. }) if narrow => halves(Format::F16, bytes),
             // in one piece
             Narrow::Blocks(blocks)
-                if narrow && piece_width(d_in, d_out, unpacked_to(compute).bytes() as u64, compute) >= d_out =>
+                if narrow && piece_width(d_in, d_out, device_format(compute).bytes() as u64, compute) >= d_out =>
             {
-                Weight::Words(unpacked_to(compute), vec![(unpacked(blocks, compute), d_out)])
+                Weight::Words(device_format(compute), vec![(unpacked(blocks, compute), d_out)])
             }
             other => return Self::dense(other.dense(), order, bias, compute),
         };
@@ -171,15 +171,13 @@ impl Linear {
             Form::Host => Weight::Host(Arc::new(order.panels(&weight.data, d_in, d_out, compute.precision))),
             Form::Kernel if kernels::multiplies(d_in, fours) => {
                 let data = order.filled(weight.data, d_in, d_out, fours);
-                match compute.precision {
-                    Precision::F32 | Precision::Bf16 => {
-                        words(Bytes::from_elems(data), d_in, fours, order, Format::F32, compute)
-                    }
-                    Precision::F16 => {
-                        let halves: Vec<half::f16> = data.iter().map(|v| half::f16::from_f32(*v)).collect();
-                        words(Bytes::from_elems(halves), d_in, fours, order, Format::F16, compute)
-                    }
-                }
+                let format = device_format(compute);
+                let bytes = if format == Format::F16 {
+                    Bytes::from_elems(data.iter().map(|v| half::f16::from_f32(*v)).collect::<Vec<_>>())
+                } else {
+                    Bytes::from_elems(data)
+                };
+                words(bytes, d_in, fours, order, format, compute)
             }
             form => Weight::Device(
                 // where there is no kernel for it: in f32, which every device has
@@ -364,11 +362,11 @@ fn unpacked(blocks: Blocks, compute: &Compute) -> Tensor<1, Int> {
     let words = bytes.len() / 4;
     let data = TensorData::from_bytes_vec(bytes, [words], DType::I32);
     let blocks = Tensor::from_data(data, (&compute.device, DType::I32));
-    kernels::unpacked(blocks, shape.iter().product(), kind, unpacked_to(compute))
+    kernels::unpacked(blocks, shape.iter().product(), kind, device_format(compute))
 }
 
-/// What blocks are unpacked to.
-fn unpacked_to(compute: &Compute) -> Format {
+/// What a device's kernel takes weights as that are not stored in 16 bits.
+fn device_format(compute: &Compute) -> Format {
     match compute.precision {
         Precision::F32 | Precision::Bf16 => Format::F32,
         Precision::F16 => Format::F16,
@@ -382,7 +380,7 @@ fn unpacked_to(compute: &Compute) -> Format {
 /// [`crate::Error::Device`] when the device fails or is lost.
 pub async fn unpack_on_device(blocks: Blocks, compute: &Compute) -> Result<Vec<f32>> {
     let words = read_back_words(unpacked(blocks, compute)).await?;
-    Ok(match unpacked_to(compute) {
+    Ok(match device_format(compute) {
         Format::F16 => {
             let halves = words.iter().flat_map(|word| [*word as u16, (*word >> 16) as u16]);
             halves.map(|bits| half::f16::from_bits(bits).to_f32()).collect()

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use serde::Deserialize;
 
+use super::super::feature_table::{feature_cells, feature_columns};
 use super::super::gather::tests::InMemory;
 use super::super::logistic::tests::{FINE, objective};
 use super::super::logistic::{Column as Sparse, fit, largest_penalty};
@@ -23,6 +24,10 @@ type Lengths = [i64; 3];
 
 /// Samples of these lengths, in the domains a and b by turns; every `per_cluster` are a cluster.
 fn samples(lengths: &[Lengths], per_cluster: usize) -> Samples {
+    (&table(lengths, per_cluster)).try_into().unwrap()
+}
+
+fn table(lengths: &[Lengths], per_cluster: usize) -> Table {
     let mut columns = vec![Column::new("domain", Kind::Utf8), Column::new("cluster", Kind::Utf8)];
     columns.extend(["prompt", "fact", "hall"].map(|text| Column::new(format!("n_tokens_{text}"), Kind::Int64)));
     columns.extend(["fact", "hall"].map(|text| Column::new(format!("l{LAYER}_{text}_l0_norm"), Kind::Int64)));
@@ -32,8 +37,7 @@ fn samples(lengths: &[Lengths], per_cluster: usize) -> Samples {
         row.extend([Cell::Int(7), Cell::Int(7 + (i % 3) as i64)]);
         row
     };
-    let table = Table { columns, rows: lengths.iter().enumerate().map(row).collect() };
-    (&table).try_into().unwrap()
+    Table { columns, rows: lengths.iter().enumerate().map(row).collect() }
 }
 
 /// Completions of one to five tokens, of hallucinations `longer` by chance.
@@ -143,6 +147,51 @@ fn what_length_does_is_no_survivor() {
     assert!((all.matched.unwrap().area - 0.5).abs() < 0.06, "{all:?}");
     assert!((tokens.matched.unwrap().area - 0.5).abs() < 0.02, "{tokens:?}");
     assert!(found.classifiers.iter().all(|c| c.reads != "logprob"));
+}
+
+#[test]
+fn what_the_last_token_does_survives_length_and_not_that_token() {
+    const REAL: u32 = PLANTED + 1;
+    let mut random = stream("features", 6, "last token");
+    let lengths = vec![[4, 8, 8]; 160];
+    // hallucinations end more often on token 3, which one feature is; another has to do with neither
+    let tokens: Vec<[i64; 2]> = lengths
+        .iter()
+        .map(|_| {
+            let biased = if uniform(&mut random) < 0.5 { 3 } else { integer(&mut random, 0, 3) };
+            [integer(&mut random, 0, 3), biased]
+        })
+        .collect();
+    let mut source = texts(&mut random, &lengths, |_, _, _| 0.0);
+    for (sample, text, _, features) in &mut source.0 {
+        let hall = *text == TextKind::Hall;
+        if tokens[*sample][usize::from(hall)] == 3 {
+            features.push((PLANTED, 1.0));
+        }
+        features.push((REAL, 1.0 + 0.1 * normal(&mut random) as f32 + if hall { 0.1 } else { 0.0 }));
+    }
+    let mut table = table(&lengths, 1);
+    table.columns.extend(["fact", "hall"].map(|text| Column::new(format!("last_token_{text}"), Kind::Int64)));
+    table.rows.iter_mut().zip(&tokens).for_each(|(row, tokens)| row.extend(tokens.map(Cell::Int)));
+    let found = found(&(&table).try_into().unwrap(), &source);
+
+    let by_token = tests_of(&found, PLANTED);
+    assert_eq!(by_token.verdict, Verdict::SurvivesLengthControl, "{by_token:?}");
+    let [Some(control), None, None] = by_token.controls else { panic!("{:?}", by_token.controls) };
+    assert_eq!((control.verdict.of_control(), control.n_chains), ("explained", 0), "{control:?}");
+    assert_eq!(control.adjusted.unwrap().difference, 0.0);
+    let real = tests_of(&found, REAL);
+    let control = real.controls[0].unwrap();
+    assert_eq!(real.verdict, Verdict::SurvivesLengthControl, "{real:?}");
+    assert_eq!(control.verdict.of_control(), "survives", "{control:?}");
+    assert!(control.n_chains > 60 && control.q.unwrap() < 0.05, "{control:?}");
+    // in the file as well
+    let row = found.rows.iter().find(|row| row.feature == PLANTED && row.tested.is_some()).unwrap();
+    let cells = feature_cells(row);
+    let cell = |name: &str| &cells[feature_columns().iter().position(|column| column.name == name).unwrap()];
+    assert_eq!(cell("last_token_verdict"), &Cell::Text("explained".into()));
+    assert_eq!(cell("last_token_adjusted_diff"), &Cell::Float(0.0));
+    assert_eq!(cell("logprob_per_token_verdict"), &Cell::Null);
 }
 
 #[test]

@@ -22,13 +22,13 @@ export async function record(browser, page) {
     const own = events.find(({ name }) => name === first);
     if (!own) throw new Error(`the trace of ${events.length} events has no mark of the page`);
     const here = events.filter(({ pid, tid }) => pid === own.pid && tid === own.tid);
-    // what a task was: scripts, layout, collection of garbage
+    // what a task mostly was: scripts, layout, collection of garbage
     const inside = (task) => {
       const long = here.filter(({ name, dur, ts }) => name !== "RunTask" && dur > 5000 && ts >= task.ts && ts < task.ts + task.dur);
-      return long.map(({ name, dur, args }) => {
+      return long.sort((one, other) => other.dur - one.dur).slice(0, 5).map(({ name, dur, args }) => {
         const { functionName, url } = args?.data ?? {};
-        const what = name === "FunctionCall" ? [functionName, url?.split("/").at(-1)] : [name];
-        return `${Math.round(dur / 1000)} ms ${what.filter(Boolean).join(" ")}`;
+        const called = [functionName, url?.split("/").at(-1)].filter(Boolean).join(" ");
+        return `${Math.round(dur / 1000)} ms ${(name === "FunctionCall" && called) || name}`;
       });
     };
     const tasks = here
@@ -59,9 +59,28 @@ function processors() {
 }
 
 /** The seconds of processor time that the browser's page processes have used so far. */
-export async function rendererSeconds(browser) {
+export const rendererSeconds = (browser) => browserSeconds(browser, ({ type }) => type === "renderer");
+
+/**
+ * Counts what the machine does beside this browser and this process: gives a function that says how many processors that
+ * was since, not a number where the system does not tell.
+ */
+export async function others(browser) {
+  const own = async () => {
+    const { user, system } = process.cpuUsage();
+    return (await browserSeconds(browser, () => true)) + (user + system) / 1e6;
+  };
+  const [all, ours, began] = [machineSeconds(), await own(), performance.now()];
+  return async () => {
+    if (all === null) return NaN;
+    const besides = machineSeconds() - all - ((await own()) - ours);
+    return Math.max(0, besides) / ((performance.now() - began) / 1000);
+  };
+}
+
+async function browserSeconds(browser, counts) {
   const session = await browser.context.browser().newBrowserCDPSession();
   const { processInfo } = await session.send("SystemInfo.getProcessInfo");
   await session.detach();
-  return processInfo.filter(({ type }) => type === "renderer").reduce((sum, { cpuTime }) => sum + cpuTime, 0);
+  return processInfo.filter(counts).reduce((sum, { cpuTime }) => sum + cpuTime, 0);
 }

@@ -22,9 +22,18 @@ export interface FeatureLine {
   q: number;
   adjustedQ: number;
   verdict: string;
+  /** What is left with other things than length held equal, by CONTROLS; without a verdict where the run has none. */
+  controls: { q: number; verdict: string }[];
   /** Tokens that it promotes, where the file has them. */
   promotes: string[];
 }
+
+/** Controls beside length: their columns, what is held equal in words, and the head of a column. */
+export const CONTROLS = [
+  { name: "last_token", words: "equal last tokens", head: "q, last token" },
+  { name: "last_token_rank", words: "equally common last tokens", head: "q, its rank" },
+  { name: "logprob_per_token", words: "equal log-probability per token", head: "q, log p per token" },
+] as const;
 
 /** Verdicts in the order in which their features are listed. */
 const ORDER = Object.keys(VERDICTS);
@@ -44,6 +53,7 @@ export function featureLines(table: Table): FeatureLine[] {
       layer: of("layer"), feature: of("feature"), fact: of("n_fact"), hall: of("n_hall"), ghost: of("n_ghost"), missing: of("n_missing"),
       meanFact: of("mean_fact"), meanHall: of("mean_hall"),
       presenceQ: of("presence_q"), dz: of("cohens_dz"), q: of("q_value"), adjustedQ: of("length_adjusted_q"), verdict,
+      controls: CONTROLS.map(({ name }) => ({ q: of(`${name}_adjusted_q`), verdict: table.text(`${name}_verdict`, row) })),
       promotes: table.text("promotes", row).split(" ").filter(Boolean),
     });
   }
@@ -57,7 +67,7 @@ export function featureLines(table: Table): FeatureLine[] {
 
 /** How to read them. */
 export const HOW =
-  "Features that are active at the last token of either text. Ghost: active in the hallucination and not in its fact; missing: the other way round. d_z: paired difference of activation, hallucination − fact. q over all features of all layers. The verdicts are those of the metrics, of the difference of activation; presence has no length control.";
+  "Features that are active at the last token of either text. Ghost: active in the hallucination and not in its fact; missing: the other way round. d_z: paired difference of activation, hallucination − fact. q over all features of all layers. The verdicts are those of the metrics, of the difference of activation; presence has no length control. q, last token, its rank, log p per token: the same with those held equal in the place of length.";
 
 /** What they come to, in a sentence. */
 export function wordsOf(all: readonly FeatureLine[]): string {
@@ -67,8 +77,19 @@ export function wordsOf(all: readonly FeatureLine[]): string {
   return (
     `Of ${counted(all.length, "feature")} that ${all.length === 1 ? "is" : "are"} active in at least six independent samples, ` +
     `${survive === 0 ? "none survives" : survive === 1 ? "one survives" : `${survive} survive`} the length control; ` +
-    `${of("explained_by_length")} ${of("explained_by_length") === 1 ? "is" : "are"} explained by length, ${of("no_length_control")} ${of("no_length_control") === 1 ? "has" : "have"} no length control.`
+    `${of("explained_by_length")} ${of("explained_by_length") === 1 ? "is" : "are"} explained by length, ${of("no_length_control")} ${of("no_length_control") === 1 ? "has" : "have"} no length control.` +
+    controlWords(all.filter(({ verdict }) => verdict === "survives_length_control"))
   );
+}
+
+/** What becomes of the survivors where other things are held equal. */
+function controlWords(survivors: readonly FeatureLine[]): string {
+  const parts = CONTROLS.flatMap(({ words }, i) => {
+    const verdicts = survivors.map(({ controls }) => controls[i]!.verdict).filter(Boolean);
+    const [left, explained] = ["survives", "explained"].map((verdict) => verdicts.filter((of) => of === verdict).length) as [number, number];
+    return verdicts.length === 0 ? [] : [`at ${words} ${left} left, ${explained} explained, ${verdicts.length - left - explained} neither`];
+  });
+  return parts.length === 0 ? "" : ` What becomes of ${survivors.length === 1 ? "the one" : `the ${survivors.length}`} that ${survivors.length === 1 ? "survives" : "survive"}: ${parts.join("; ")}.`;
 }
 
 /** What is known of features in words, by layer and feature. */

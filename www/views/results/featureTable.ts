@@ -14,7 +14,7 @@ import { counted, number, probability, signed, visible } from "../../ui/format";
 import { labelsPicker } from "../../ui/labels";
 import { errorBox } from "../../ui/words";
 import type { Part } from "./calibrated";
-import { featureLines, HOW, NO_WORDS, place, wordsKey, wordsOf, type FeatureLine } from "./featureLines";
+import { CONTROLS, featureLines, HOW, NO_WORDS, place, wordsKey, wordsOf, type FeatureLine } from "./featureLines";
 import { whenNear } from "./near";
 import { VERDICTS, verdictClass, verdictWord } from "./verdicts";
 
@@ -54,6 +54,8 @@ const NUMBERS: Column[] = [
   numeric("q_value", "q", (row) => row.q, probability),
   numeric("length_adjusted_q", "q at equal", (row) => row.adjustedQ, probability, true),
 ];
+/** Of a control beside length, by its place. */
+const controlColumn = (i: number): Column => numeric(`${CONTROLS[i]!.name}_adjusted_q`, CONTROLS[i]!.head, (row) => row.controls[i]!.q, probability);
 const VERDICT: Column = {
   name: "verdict", label: "Verdict", value: (row) => place(row.verdict), numeric: false, first: true,
   cell: (row) => h("span", { class: verdictClass(row.verdict), title: VERDICTS[row.verdict]?.meaning }, shown(verdictWord(row.verdict))),
@@ -231,6 +233,7 @@ class Section implements Part {
       ...(run.layers.length > 1 ? [numeric("layer", "Layer", (row) => row.layer, String, true)] : []),
       featureColumn(),
       ...NUMBERS,
+      ...CONTROLS.flatMap((_, i) => (this.#lines.some((line) => line.controls[i]!.verdict !== "") ? [controlColumn(i)] : [])),
       VERDICT,
       ...(promotes ? [PROMOTES] : []),
       ...(labels ? [LABEL] : []),

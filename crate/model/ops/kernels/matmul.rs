@@ -25,7 +25,7 @@ pub enum Tile {
     /// 128 threads, each with 8 rows of 4 columns. Half of them fetch X, half W.
     #[default]
     Tall,
-    /// 64 threads, each with 8 rows of 8 columns: a value from shared memory is used once more, in twice the
+    /// 64 threads, each with 8 rows of 8 columns: a value of X from shared memory is used twice as often, in twice the
     /// registers.
     Square,
 }
