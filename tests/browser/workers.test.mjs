@@ -12,7 +12,7 @@ import { serve } from "./harness/server.mjs";
 import { manyTexts } from "./harness/texts.mjs";
 import { accessible, by, go, open, problem, setUpGolden, shoot, start, state, stateWithin } from "./harness/view.mjs";
 
-const LONG = { timeout: 300_000 };
+const LONG = { timeout: 600_000 };
 const FILES = ["metrics", "features", "stats", "manifest"];
 
 let host, browser, page;
@@ -26,6 +26,7 @@ beforeEach(async () => {
   page = await browser.page();
   // a run's name is the second that it began in
   await page.addInitScript(() => (Date.prototype.toISOString = () => "2026-01-02T03:04:05.000Z"));
+  await page.addInitScript(heldWorkers);
 });
 afterEach(() => browser?.close());
 
@@ -71,8 +72,43 @@ async function measuring() {
   return found;
 }
 
+/** The second of two that measure. */
+const second = (workers) => workers.at(-1);
+
+/**
+ * Keeps shares from their workers, all but so many of the first one's, until `release`: a run cannot be over before a test
+ * has done what it does to it, however slow the machine is.
+ */
+async function holdShares(allowed) {
+  await page.evaluate((allowed) => Object.assign(self, { sharesAllowed: allowed, sharesHeld: [] }), allowed);
+}
+const release = () =>
+  page.evaluate(() => {
+    self.sharesAllowed = Infinity;
+    self.sharesHeld.splice(0).forEach((post) => post());
+  });
+
+/** What the page's workers are made of, so that shares can be kept from them. */
+function heldWorkers() {
+  self.sharesAllowed = Infinity;
+  self.Worker = class extends Worker {
+    constructor(script, options) {
+      super(script, options);
+      this.measures = options?.name?.startsWith("measuring");
+      this.first = options?.name?.endsWith(" 1");
+    }
+
+    postMessage(message, ...rest) {
+      const post = () => super.postMessage(message, ...rest);
+      const goes = !this.measures || message.type !== "measure" || self.sharesAllowed === Infinity || (this.first && self.sharesAllowed-- > 0);
+      if (goes) post();
+      else self.sharesHeld.push(post);
+    }
+  };
+}
+
 async function untilMeasuring(count) {
-  for (let tries = 0; tries < 100; tries++) {
+  for (let tries = 0; tries < 600; tries++) {
     const found = await measuring();
     if (found.length === count) return found;
     await page.waitForTimeout(100);
@@ -143,6 +179,7 @@ test("the set-up says how many workers there will be, and what they take", LONG,
 test("stopped: all workers end at once, and the run goes on", LONG, async () => {
   const { path, ids } = manyTexts(56);
   await setUpGolden(page, host, "llama", path, "cpu", "&workers=2&nulls=0");
+  await holdShares(1);
   await start(page);
   await state(page, "running");
   await untilMeasuring(2);
@@ -151,6 +188,7 @@ test("stopped: all workers end at once, and the run goes on", LONG, async () => 
   await by(page, "cancel-run").click();
   await state(page, "cancelled");
   await untilMeasuring(0);
+  await release();
   await by(page, "resume-run").click();
   await stateWithin(page, 200_000, "finished");
   const { metrics } = await files();
@@ -161,13 +199,14 @@ test("stopped: all workers end at once, and the run goes on", LONG, async () => 
 test("a worker that breaks ends the run, which goes on from what is kept", LONG, async () => {
   const { path, ids } = manyTexts(40);
   await setUpGolden(page, host, "llama", path, "cpu", "&workers=2&nulls=0");
+  await holdShares(1);
   await start(page);
   await state(page, "running");
-  const [, second] = await untilMeasuring(2);
-  await second.evaluate(() => setTimeout(() => { throw new WebAssembly.RuntimeError("unreachable"); }, 0));
+  await second(await untilMeasuring(2)).evaluate(() => setTimeout(() => { throw new WebAssembly.RuntimeError("unreachable"); }, 0));
   await state(page, "crashed");
   assert.match((await problem(page)).text, /unreachable/);
   await untilMeasuring(0);
+  await release();
   await by(page, "resume-run").click();
   await stateWithin(page, 200_000, "finished");
   const { metrics } = await files();
@@ -179,21 +218,23 @@ test("a worker without memory: the others go on, and the page says so", LONG, as
   const whole = await finished("llama", path, 1, "&nulls=0");
   const outOfMemory = (worker) => worker.evaluate(() => void setTimeout(() => self.saescopePanic("memory allocation of 1234 bytes failed"), 0));
   await setUpGolden(page, host, "llama", path, "cpu", "&workers=2&logprob=1&nulls=0");
+  await holdShares(1);
   await start(page);
   await state(page, "running");
-  await outOfMemory((await untilMeasuring(2))[0]);
+  await outOfMemory(second(await untilMeasuring(2)));
   await by(page, "fewer-workers").waitFor();
   assert.match(await by(page, "fewer-workers").innerText(), /ran out of memory.*1 worker of 2 goes on/s);
   await shoot(page, "fewer-workers");
   await accessible(page, "fewer workers");
+  await release();
   await stateWithin(page, 200_000, "finished");
   const fewer = await files();
   for (const file of ["metrics", "features", "stats"]) assert.ok(fewer[file].equals(whole[file]), file);
 
   // the last one: as with one worker
   await setUpGolden(page, host, "llama", path, "cpu", "&workers=2&logprob=1&nulls=0");
+  await holdShares(0);
   await start(page);
-  await state(page, "running");
   const all = await untilMeasuring(2);
   await Promise.all(all.map(outOfMemory));
   await state(page, "out-of-memory");
@@ -202,13 +243,12 @@ test("a worker without memory: the others go on, and the page says so", LONG, as
 
 test("a tab that is closed midway with several workers: the page opened anew goes on", LONG, async () => {
   await open(page, host, "#/setup?model=known&name=smollm2-135m-instruct&device=cpu&limit=64&batch=8&workers=2&nulls=0");
+  // the other one has not begun its share when the first has finished its own
+  await holdShares(1);
   await start(page);
   await state(page, "running");
-  const [, second] = await untilMeasuring(2);
-  // it has not finished its share when the other one has
-  second.evaluate(() => { for (const end = Date.now() + 120_000; Date.now() < end; ); }).catch(() => undefined);
   await go(page, "#/results");
-  await page.locator('[data-test="partial"]:visible').waitFor({ timeout: 100_000 });
+  await page.locator('[data-test="partial"]:visible').waitFor({ timeout: 200_000 });
   await page.close();
   page = await browser.page();
   await open(page, host, "#/storage");
