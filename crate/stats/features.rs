@@ -201,7 +201,8 @@ impl Design {
 /// Presence is compared by the exact sign test of clusters, activation (0 where a feature is not active) by the
 /// sign-flip test of their differences ([`sign_flip_exact`]), at equal length by the same test of the sums over
 /// [`closed_chains`], and with what the other controls hold equal ([`Control`]) by theirs. q-values are over all features
-/// of all layers. Verdicts are those of [`super::compare()`], of the difference of activation. Features together are read by classifiers, see [`Classifier`].
+/// of all layers. Verdicts are those of [`super::compare()`], of the difference of activation. Features together are read
+/// by classifiers, see [`Classifier`].
 ///
 /// # Errors
 /// [`crate::error::Error::Mismatch`] where `samples` lack token counts; those of the source.
