@@ -102,6 +102,22 @@ for (const [name, started] of HOSTS) {
       clean(page, browser);
     });
 
+    test("a run that is not there, and data that cannot be read, are said where they are", LIMIT, async () => {
+      await open(page, host, "", "?run=runs/nowhere/");
+      await state(page, "unreadable");
+      const missing = await problem(page);
+      assert.match(missing.text, /runs\/nowhere\/.*404/s, "which file, and what the host said");
+      await open(page, host, "#/setup?model=known&name=smollm2-135m-instruct&device=cpu");
+      await by(page, "data-upload").check();
+      const file = { name: "cut.json", mimeType: "application/json", buffer: Buffer.from('[{"id": "a",\n "prompt": ') };
+      await by(page, "data-file").setInputFiles(file);
+      await state(page, "bad-data");
+      const { kind, text } = await problem(page);
+      assert.equal(kind, "malformed");
+      assert.match(text, /cut\.json.*line 2/s);
+      clean(page, browser, /Failed to load resource/);
+    });
+
     test("an engine that dies says so, and goes on", LIMIT, async () => {
       await open(page, host, `#/setup?model=known&name=smollm2-135m-instruct&device=cpu&limit=24&batch=4&nulls=0`);
       await start(page, PATIENCE);
@@ -121,7 +137,7 @@ for (const [name, started] of HOSTS) {
       await open(page, host, "", `?run=${host.run.url}`);
       const said = await kept(page);
       assert.equal(said.kept, "yes", said.text);
-      host.proof?.();
+      await host.proof?.(page);
       await host.close();
       await page.reload();
       await state(page, "ready");

@@ -1,9 +1,11 @@
 // The build's check that no script makes code from a string.
 
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { runnerImport } from "vite";
-import { root } from "./harness/paths.mjs";
+import { dist, root } from "./harness/paths.mjs";
 
 const { module } = await runnerImport("./www/build/strings.ts", { root, configFile: false, logLevel: "error" });
 const { codeFromStrings, faults } = module;
@@ -49,4 +51,14 @@ test("an exception is exact, and goes when it is not needed", () => {
   assert.match(faults(scripts, [{ ...entry, code: "new Function(s(2))" }]).join(), /code from a string.*allowed, but not there/s);
   assert.match(faults(scripts, [{ ...entry, file: /index/ }]).join(), /code from a string/);
   assert.match(faults(new Map([["a.js", "1"]]), [entry]).join(), /not there/);
+});
+
+test("no script of the built page and of the package makes code from a string", () => {
+  const archives = process.env.SAESCOPE_NPM;
+  const folders = archives ? [dist, join(archives, "saescope")] : [dist];
+  for (const folder of folders) {
+    const names = readdirSync(folder, { recursive: true }).filter((name) => /\.m?js$/.test(name));
+    for (const kind of [/worker-/, /index/]) assert.ok(names.some((name) => kind.test(name)), `${folder} has no script ${kind}: ${names}`);
+    assert.deepEqual(faults(new Map(names.map((name) => [name, readFileSync(join(folder, name), "utf8")]))), []);
+  }
 });

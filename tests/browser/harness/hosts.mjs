@@ -1,6 +1,6 @@
 // The hosts that a page meets, as they are in the world. Each is started by a function that gives
 // { url, run, close, proof? }: the page's address, a run that it has beside the page (as `?run=` names
-// it) with its folder on disk, what ends it, and a proof that it did what it is here for.
+// it) with its folder on disk, what ends it, and a proof, in a page of it, that it did what it is here for.
 
 import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
@@ -103,7 +103,8 @@ export const HOSTS = [
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
       };
-      return { ...(await serve({ headers })), run: ownRun };
+      const proof = async (page) => assert.ok(await page.evaluate(() => crossOriginIsolated), "the page is not isolated");
+      return { ...(await serve({ headers })), run: ownRun, proof };
     },
   ],
   [
