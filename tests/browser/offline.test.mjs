@@ -69,6 +69,14 @@ test("once the page says so, it opens with the browser offline", LIMIT, async ()
   assert.equal((await kept(page)).kept, "yes");
 });
 
+test("what the browser says of its network decides nothing: the host that answers is there", LIMIT, async () => {
+  await page.addInitScript(() => Object.defineProperty(Navigator.prototype, "onLine", { get: () => false }));
+  await keep();
+  assert.equal(await page.evaluate(() => navigator.onLine), false);
+  await page.waitForFunction(() => document.documentElement.dataset.online === "yes");
+  assert.equal(await by(page, "notice-offline").count(), 0);
+});
+
 test("a run named in the address is kept, and is what opens", LIMIT, async () => {
   assert.ok((await keep(`?run=${RUN.url}`)).includes(RUN.url));
   await host.close();
