@@ -18,6 +18,8 @@ import { others, record, rendererSeconds, stolenSeconds } from "./harness/trace.
 import { by, go, open, start, state, stateWithin } from "./harness/view.mjs";
 
 const FIRST_RESULTS = 2_000;
+/** Until anything of the page is painted. */
+const FIRST_PAINT = 1_100;
 /** Visits of which the quickest counts: at least, and where another guest of the machine is in the way. */
 const VISITS = 3;
 const MOST_VISITS = 9;
@@ -92,32 +94,34 @@ function nativeSeconds() {
   }
 }
 
-test("the shared run's results are there within 2 s, before any WASM is loaded", async (t) => {
+test("the page is painted within 1.1 s, the shared run's results are there within 2 s, before any WASM is loaded", async (t) => {
   // of each visit, and how much longer it may take
   const times = [];
   // a visit beside others counts where no other does
   const late = () => {
     const slack = Math.min(...times.map(({ slack }) => slack));
-    return Math.min(...times.filter((one) => one.slack === slack).map(({ shown }) => shown)) > slack * FIRST_RESULTS;
+    const quickest = (what) => Math.min(...times.filter((one) => one.slack === slack).map((one) => one[what]));
+    return quickest("shown") > slack * FIRST_RESULTS || quickest("painted") > slack * FIRST_PAINT;
   };
   while (times.length < VISITS || (late() && times.length < MOST_VISITS)) {
     const { browser, page } = await visit(t);
     const counted = await others(browser);
     await open(page, host);
     await page.waitForFunction(() => performance.getEntriesByName("saescope-results-shown").length > 0);
-    const { shown, loaded } = await page.evaluate(() => ({
+    const { shown, painted, loaded } = await page.evaluate(() => ({
+      painted: performance.getEntriesByName("first-contentful-paint")[0].startTime,
       shown: performance.getEntriesByName("saescope-results-shown")[0].startTime,
       loaded: performance.getEntriesByType("resource").filter(({ name }) => name.endsWith(".wasm")),
     }));
     const early = loaded.filter(({ startTime }) => startTime < shown);
     assert.ok(!early.length, `WASM came first: ${JSON.stringify(early)}`);
-    times.push({ shown, slack: slackOf(await counted()) });
+    times.push({ shown, painted, slack: slackOf(await counted()) });
     clean(page, browser);
     await page.close();
   }
-  const said = times.map(({ shown, slack }) => `${Math.round(shown)}${slack > 1 ? " beside others" : ""}`).join(", ");
-  t.diagnostic(`results after ${said} ms`);
-  assert.ok(!late(), `results after ${said} ms, at most ${FIRST_RESULTS}, and ${BESIDE_OTHERS} times that beside others`);
+  const said = times.map(({ painted, shown, slack }) => `${Math.round(painted)} and ${Math.round(shown)}${slack > 1 ? " beside others" : ""}`).join(", ");
+  t.diagnostic(`painted and results after ${said} ms`);
+  assert.ok(!late(), `painted and results after ${said} ms, at most ${FIRST_PAINT} and ${FIRST_RESULTS}, and ${BESIDE_OTHERS} times that beside others`);
 });
 
 test("the demo model over 200 triples on the CPU: a few times the native program's work, and the page stays awake", { timeout: 1_800_000 }, async (t) => {
