@@ -80,7 +80,7 @@ pub(crate) const TRIPLES: &str = r#"[{"id":"a","domain":"x","complexity":1,"prom
 {"id":"b","domain":"y","complexity":2,"prompt":"Alice peeped","fact":"into the book","hallucination":"into the hole"}]"#;
 
 #[test]
-fn a_run_writes_four_files_whose_columns_are_the_contract() {
+fn a_run_writes_files_whose_columns_are_the_contract() {
     for case in ["gemma2", "gemma3", "llama", "gpt2"] {
         let run = Run::new();
         let data = run.write("t.json", TRIPLES);

@@ -403,6 +403,40 @@ fn bench_repeats_and_shows_the_spread() {
 }
 
 #[test]
+fn bench_times_each_size_more_than_once_by_itself() {
+    let run = Run::new();
+    let args = model_args("llama");
+    let texts = golden("llama", "texts.json");
+    let tail = ["--dataset", &texts, "--device", "cpu", "--limit", "2", "--batch-sizes", "2", "--out", "."];
+    let out = run.saescope(&with(&["bench"], &args, &tail));
+    assert!(out.status.success(), "{}", stderr(&out));
+    let rows = rows(&run.path("bench.parquet"));
+    assert_eq!(rows.iter().map(|row| number(&row["runs"])).collect::<Vec<_>>(), [3.0]);
+}
+
+#[test]
+fn a_declared_l0_that_was_a_sum_in_f32_is_said_as_it_was_meant() {
+    let run = Run::new();
+    copy_model(&run, "llama");
+    let folder = run.path("saes/layer_2");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in ["cfg.json", "sae_weights.safetensors"] {
+        std::fs::copy(golden("llama", &format!("saes/layer_2/{name}")), folder.join(name)).unwrap();
+    }
+    let path = folder.join("cfg.json");
+    let mut config: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config["metadata"]["l0"] = json!(90.00000762939453);
+    std::fs::write(&path, config.to_string()).unwrap();
+    let texts = golden("llama", "texts.json");
+    let args = ["analyze", "--model", "model", "--sae", "2=saes/layer_2", "--dataset", &texts, "--device", "cpu"];
+    let out = run.saescope(&[&args[..], &["--limit", "4", "--out", "out"]].concat());
+    let said = stderr(&out);
+    assert!(out.status.success(), "{said}");
+    assert!(said.contains("declares 90:"), "{said}");
+    assert!(warnings(&manifest(&run, "out")).iter().any(|w| w.contains("declares 90:")));
+}
+
+#[test]
 fn bench_shows_how_a_run_grows() {
     let run = Run::new();
     let args = model_args("llama");

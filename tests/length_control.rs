@@ -47,7 +47,10 @@ struct Row {
     metric: String,
     domain: String,
     direction: String,
+    n: i64,
     matched: i64,
+    dz: Option<f64>,
+    q: Option<f64>,
     verdict: String,
 }
 
@@ -63,7 +66,8 @@ fn words(random: &mut ChaCha8Rng, from: &[&str], n: u32) -> String {
 }
 
 /// Runs `saescope analyze` over triples of random words: a prompt of two, fact and hallucination of
-/// as many as `lengths` draws, out of the words that `from` gives each; the rows of `stats.parquet`.
+/// as many as `lengths` draws, out of the words that `from` gives each; the rows of `stats.parquet`, with which what stands on
+/// the terminal was compared.
 fn analyze(seed: u64, lengths: fn(&mut ChaCha8Rng) -> [u32; 2], from: [&[&str]; 2]) -> Vec<Row> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut lines = String::new();
@@ -91,8 +95,59 @@ fn analyze(seed: u64, lengths: fn(&mut ChaCha8Rng) -> [u32; 2], from: [&[&str]; 
         command.arg("--sae").arg(format!("{layer}={}", sae.display()));
     }
     let out = command.output().unwrap();
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    rows(&dir.path().join("out/stats.parquet"))
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(out.status.success(), "{said}");
+    let rows = rows(&dir.path().join("out/stats.parquet"));
+    terminal_agrees(&rows, &said);
+    rows
+}
+
+/// What stands on the terminal is what the file has: how many rows have each verdict, the strongest of them with its
+/// figures, and where nothing survives, what would have.
+fn terminal_agrees(rows: &[Row], said: &str) {
+    let lines: Vec<&str> = said.lines().collect();
+    let listed = [
+        ("survives_length_control", "survives its length control"),
+        ("explained_by_length", "explained by length"),
+        ("no_length_control", "no length control possible"),
+    ];
+    for (verdict, words) in listed {
+        let of: Vec<&Row> =
+            rows.iter().filter(|row| row.verdict == verdict && !row.metric.ends_with("_diff")).collect();
+        let head = lines.iter().position(|line| line.starts_with(words));
+        assert_eq!(head.is_some(), !of.is_empty(), "{words}: {} rows\n{said}", of.len());
+        let Some(head) = head else { continue };
+        let counted = lines[head].split(": ").nth(1).and_then(|rest| rest.split_whitespace().next());
+        assert_eq!(counted, Some(of.len().to_string().as_str()), "{said}");
+        // where the screen is full, later groups are counted alone
+        if !lines[head + 1].starts_with("  ") {
+            assert!(head > 0 && lines[head - 1].starts_with("  "), "no row at all:\n{said}");
+            continue;
+        }
+        let cells: Vec<&str> = lines[head + 1].split("  ").map(str::trim).filter(|cell| !cell.is_empty()).collect();
+        let [metric, domain, n, _, interval, dz, q] = cells[..] else { panic!("{cells:?}\n{said}") };
+        let row = of.iter().find(|row| row.metric == metric).unwrap_or_else(|| panic!("{metric} in\n{said}"));
+        assert_eq!(domain, row.domain);
+        assert!(interval.starts_with('[') && interval.ends_with(']'), "{said}");
+        let shown = |q: Option<f64>| q.map(|q| if q < 0.001 { "<0.001".to_owned() } else { format!("{q:.3}") });
+        // a survivor's figures are those at equal length
+        if verdict == "survives_length_control" {
+            assert_eq!(n, row.matched.to_string(), "{said}");
+            assert!(lines[head].starts_with("survives its length control (figures at equal length): "), "{said}");
+        } else {
+            assert_eq!((n, Some(q.to_owned())), (row.n.to_string().as_str(), shown(row.q)), "{said}");
+            assert_eq!(dz, format!("{:+.2}", row.dz.unwrap()), "{said}");
+            let strongest = of.iter().filter_map(|row| row.dz).fold(0.0, |most: f64, dz| most.max(dz.abs()));
+            assert_eq!(row.dz.unwrap().abs(), strongest, "{said}");
+        }
+    }
+    let nothing = lines.iter().find(|line| line.starts_with("nothing survives: "));
+    assert_eq!(nothing.is_some(), count(rows, "survives_length_control") == 0, "{said}");
+    if let Some(line) = nothing {
+        let visible = rows.iter().any(|row| row.matched > 0);
+        assert_eq!(line.contains("finds |d_z| >= 0."), visible, "{said}");
+        assert_eq!(line.contains("too few triples match in length"), !visible, "{said}");
+    }
 }
 
 fn rows(file: &Path) -> Vec<Row> {
@@ -109,12 +164,23 @@ fn rows(file: &Path) -> Vec<Row> {
             Field::Str(text) => text,
             other => panic!("{name} is {other}"),
         };
-        let Field::Long(matched) = cell("n_length_matched") else { panic!("n_length_matched is no integer") };
+        let integer = |name: &str| match cell(name) {
+            Field::Long(n) => n,
+            other => panic!("{name} is {other}"),
+        };
+        let number = |name: &str| match cell(name) {
+            Field::Double(x) => Some(x),
+            Field::Null => None,
+            other => panic!("{name} is {other}"),
+        };
         Row {
             metric: text("metric"),
             domain: text("domain"),
             direction: text("direction"),
-            matched,
+            n: integer("n"),
+            matched: integer("n_length_matched"),
+            dz: number("cohens_dz"),
+            q: number("q_value"),
             verdict: text("verdict"),
         }
     });

@@ -6,7 +6,7 @@ mod words;
 use std::process::ExitCode;
 
 use super::args::Calibrate;
-use super::progress::{Shown, screen};
+use super::progress::{Shown, Swapping, screen};
 use super::{print, say, siblings, stats};
 use crate::calibrate::{OF_DATA, OF_MODEL, OfModel, Subject, left_out, of_metrics, of_model, whole};
 use crate::error::{Error, Result};
@@ -44,7 +44,10 @@ pub async fn run(args: &Calibrate) -> Result<ExitCode> {
     let (samples, _) = run::numbers(&place.display().to_string(), &bytes, &manifest.layers)?;
     let clusters = manifest.statistics.as_ref().is_none_or(|s| s.clusters);
     let clock = Clock::start();
-    let swapped = of_metrics(&samples, args.swaps, args.seed, clusters, &())?;
+    let swapping = Swapping::new();
+    let swapped = of_metrics(&samples, args.swaps, args.seed, clusters, &swapping);
+    swapping.finish();
+    let swapped = swapped?;
     let of_metrics_seconds = clock.seconds();
     let clock = Clock::start();
     let (measured, missing) = with_model(args, &manifest, &samples).await?;

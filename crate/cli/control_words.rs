@@ -7,7 +7,7 @@ use crate::stats::{Comparison, Control, Controlled, FeatureTests, Verdict};
 pub fn control_lines(comparisons: &[Comparison]) -> Vec<String> {
     let Some(everything) = comparisons.first().map(|c| &c.domain) else { return Vec::new() };
     let asked = |c: &&Comparison| c.domain == *everything && c.verdict != Verdict::Control && c.difference_of.is_none();
-    by_control(|i, control| {
+    by_control(|i| {
         let rows: Vec<Controlled> = comparisons.iter().filter(asked).filter_map(|c| c.controls[i]).collect();
         let matched = rows.iter().map(|row| row.n_matched).max()?;
         let survive = count(&rows, Verdict::SurvivesLengthControl);
@@ -15,27 +15,38 @@ pub fn control_lines(comparisons: &[Comparison]) -> Vec<String> {
             true => format!("{survive} of {} survive ({matched} triples matched)", rows.len()),
             false => format!("no control ({matched} triples matched)"),
         };
-        Some(format!("at {}: {says}", control.what()))
+        Some(("at".to_owned(), says))
     })
 }
 
 /// A line for each control: what becomes there of the features that survive the length control; none where there are no such
 /// features, or the run has nothing to control by.
 pub fn survivor_lines(tested: &[&FeatureTests]) -> Vec<String> {
-    by_control(|i, control| {
-        let survivors = tested.iter().filter(|tests| tests.verdict == Verdict::SurvivesLengthControl);
-        let rows: Vec<Controlled> = survivors.filter_map(|tests| tests.controls[i]).collect();
+    let survivors = || tested.iter().filter(|tests| tests.verdict == Verdict::SurvivesLengthControl);
+    by_control(|i| {
+        let rows: Vec<Controlled> = survivors().filter_map(|tests| tests.controls[i]).collect();
         let (left, explained) =
             (count(&rows, Verdict::SurvivesLengthControl), count(&rows, Verdict::ExplainedByLength));
         let neither = rows.len() - left - explained;
         let says = format!("{left} left, {explained} explained, {neither} neither");
-        (!rows.is_empty()).then(|| format!("those {} at {}: {says}", rows.len(), control.what()))
+        (!rows.is_empty()).then(|| (format!("those {} at", rows.len()), says))
     })
 }
 
-fn by_control(line: impl Fn(usize, Control) -> Option<String>) -> Vec<String> {
-    Control::ALL.into_iter().enumerate().filter_map(|(i, control)| line(i, control)).collect()
+/// A line for each control that says something; one for the two of last tokens where they say the same, as where no two
+/// completions end on the same token: room on a screen is for what survives.
+fn by_control(says: impl Fn(usize) -> Option<(String, String)>) -> Vec<String> {
+    let mut said: Vec<_> = Control::ALL.iter().enumerate().map(|(i, control)| (control.what(), says(i))).collect();
+    if said[0].1 == said[1].1 {
+        said.remove(0);
+        said[0].0 = BOTH;
+    }
+    let line = |(what, says): (&str, Option<(String, String)>)| says.map(|(of, says)| format!("{of} {what}: {says}"));
+    said.into_iter().filter_map(line).collect()
 }
+
+/// The controls of last tokens, the first two, in one.
+const BOTH: &str = "equal or equally common last tokens";
 
 fn count(rows: &[Controlled], verdict: Verdict) -> usize {
     rows.iter().filter(|row| row.verdict == verdict).count()
@@ -79,6 +90,13 @@ mod tests {
             "those 2 at equally common last tokens: 0 left, 2 explained, 0 neither",
         ];
         assert_eq!(lines(&all), wanted);
+        // the same of both
+        let same = [tests(survives, [Some(explained), Some(explained), Some(survives)])];
+        let wanted = [
+            "those 1 at equal or equally common last tokens: 0 left, 1 explained, 0 neither",
+            "those 1 at equal log-probability per token: 1 left, 0 explained, 0 neither",
+        ];
+        assert_eq!(lines(&same), wanted);
         assert!(lines(&all[2..]).is_empty() && lines(&[tests(survives, [None; 3])]).is_empty());
     }
 }

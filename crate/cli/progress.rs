@@ -2,13 +2,16 @@
 
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::say;
 use super::verdicts::Screen;
-use crate::engine::{Observer, Progress};
+use crate::engine::{Observer, Progress, Timings};
+use crate::platform::Clock;
+use crate::stats::SwapObserver;
 
 /// Seconds between plain lines.
 const EVERY: f64 = 2.0;
@@ -74,19 +77,13 @@ impl Shown {
     }
 }
 
-impl Observer for Shown {
-    fn note(&self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.suspend(|| say(text)),
-            None => say(text),
-        }
-    }
-
-    fn progress(&self, p: &Progress) -> ControlFlow<()> {
+impl Shown {
+    /// A line of so much work; a bar has `more` beside it.
+    fn show(&self, p: &Progress, more: &str) {
         match &self.bar {
             Some(bar) => {
                 bar.set_position(p.samples_done as u64);
-                bar.set_message(format!("{} | layer {}/{}", line(p, self.unit), p.layer + 1, p.layers));
+                bar.set_message(line(p, self.unit) + more);
             }
             None => {
                 if let Ok(mut last) = self.last.lock() {
@@ -98,7 +95,65 @@ impl Observer for Shown {
                 }
             }
         }
+    }
+}
+
+impl Observer for Shown {
+    fn note(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| say(text)),
+            None => say(text),
+        }
+    }
+
+    fn progress(&self, p: &Progress) -> ControlFlow<()> {
+        self.show(p, &format!(" | layer {}/{}", p.layer + 1, p.layers));
         ControlFlow::Continue(())
+    }
+}
+
+/// Shows swaps, of which there are as many as the first of them says; what is over at once has no line.
+pub struct Swapping {
+    clock: Clock,
+    done: AtomicUsize,
+    shown: OnceLock<Shown>,
+}
+
+impl Swapping {
+    /// Of none yet.
+    pub fn new() -> Self {
+        Self { clock: Clock::start(), done: AtomicUsize::new(0), shown: OnceLock::new() }
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.shown.get().into_iter().for_each(Shown::finish);
+    }
+}
+
+impl SwapObserver for Swapping {
+    fn swapped(&self, swaps: usize) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let seconds = self.clock.seconds();
+        if seconds < EVERY && self.shown.get().is_none() {
+            return;
+        }
+        let shown = self.shown.get_or_init(|| Shown::of(swaps, "swaps"));
+        shown.show(&counted(done, swaps, seconds), "");
+    }
+}
+
+/// So many of all in so many seconds.
+fn counted(done: usize, all: usize, seconds: f64) -> Progress {
+    Progress {
+        before: 0,
+        samples_done: done as f64,
+        samples_total: all,
+        seconds,
+        layer: 0,
+        layers: 1,
+        bytes_read: 0,
+        timings: Timings::default(),
     }
 }
 
@@ -108,16 +163,7 @@ mod tests {
 
     #[test]
     fn the_line_is_the_documented_one() {
-        let p = Progress {
-            before: 0,
-            samples_done: 80.0,
-            samples_total: 200,
-            seconds: 80.0 / 8.5,
-            layer: 3,
-            layers: 21,
-            bytes_read: 0,
-            timings: crate::engine::Timings::default(),
-        };
+        let p = counted(80, 200, 80.0 / 8.5);
         assert_eq!(line(&p, "samples"), "80/200 samples | 8.5 samples/s | ETA 14s");
         assert_eq!(duration(125.0), "2m05s");
         assert_eq!(duration(3725.0), "1h02m");

@@ -2,7 +2,7 @@
 
 use super::controls::Controlled;
 use super::features::{FeatureRow, FeatureTests};
-use super::table::{StatColumn, columns_of, control_columns, count, each_control, number, text};
+use super::table::{StatColumn, columns_of, control_columns, count, each_control, joined, number, text, together};
 use crate::metrics::{Cell, Column, Kind};
 
 /// A cell of the tests; null in a domain's row.
@@ -45,8 +45,7 @@ macro_rules! of_feature {
 
 const CONTROLS: [[StatColumn<FeatureRow>; 7]; 3] = each_control!(of_feature);
 
-/// The columns of `stats_features.parquet`, in file order.
-pub static FEATURE_STAT_COLUMNS: &[StatColumn<FeatureRow>] = &[
+const BEFORE_CONTROLS: &[StatColumn<FeatureRow>] = &[
     StatColumn {
         name: "layer",
         kind: Kind::Int64,
@@ -223,27 +222,9 @@ pub static FEATURE_STAT_COLUMNS: &[StatColumn<FeatureRow>] = &[
          features of all layers",
         |r| of(r, |t| t.adjusted_q.into()),
     ),
-    CONTROLS[0][0],
-    CONTROLS[0][1],
-    CONTROLS[0][2],
-    CONTROLS[0][3],
-    CONTROLS[0][4],
-    CONTROLS[0][5],
-    CONTROLS[0][6],
-    CONTROLS[1][0],
-    CONTROLS[1][1],
-    CONTROLS[1][2],
-    CONTROLS[1][3],
-    CONTROLS[1][4],
-    CONTROLS[1][5],
-    CONTROLS[1][6],
-    CONTROLS[2][0],
-    CONTROLS[2][1],
-    CONTROLS[2][2],
-    CONTROLS[2][3],
-    CONTROLS[2][4],
-    CONTROLS[2][5],
-    CONTROLS[2][6],
+];
+
+const AFTER_CONTROLS: &[StatColumn<FeatureRow>] = &[
     StatColumn {
         name: "survives_length_control",
         kind: Kind::Bool,
@@ -261,6 +242,12 @@ pub static FEATURE_STAT_COLUMNS: &[StatColumn<FeatureRow>] = &[
         cell: |r| of(r, |t| Cell::Text(t.verdict.as_str().into())),
     },
 ];
+
+const LISTS: [&[StatColumn<FeatureRow>]; 5] =
+    [BEFORE_CONTROLS, &CONTROLS[0], &CONTROLS[1], &CONTROLS[2], AFTER_CONTROLS];
+
+/// The columns of `stats_features.parquet`, in file order.
+pub static FEATURE_STAT_COLUMNS: &[StatColumn<FeatureRow>] = &joined::<_, { together(&LISTS) }>(&LISTS);
 
 /// The columns of `stats_features.parquet`: [`FEATURE_STAT_COLUMNS`].
 pub fn feature_columns() -> Vec<Column> {

@@ -220,6 +220,14 @@ fn length_alone_survives_in_few_rows() {
     for (name, rows) in &scopes {
         report(name, rows);
     }
+    // of each shape by itself: a curved one must not hide behind a flat one
+    for shape in 0..SHAPES.len() {
+        let name = format!("m{shape}");
+        let of = || scopes.iter().flat_map(|(_, rows)| rows).filter(|c| c.metric == name && c.adjusted.is_some());
+        let survivors = share(of(), Verdict::SurvivesLengthControl);
+        println!("shape {shape:<32} {:.1} % of {} rows with a control survive", 100.0 * survivors, of().count());
+        assert!(of().count() > 1000 && survivors <= 0.05, "shape {shape}: {:.1} % survive", 100.0 * survivors);
+    }
     for (name, rows) in &scopes {
         let survivors = share(rows.iter(), Verdict::SurvivesLengthControl);
         assert!(survivors <= 0.05, "{name}: {:.1} % of rows survive", 100.0 * survivors);

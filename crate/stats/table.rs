@@ -30,6 +30,32 @@ impl<R> Clone for StatColumn<R> {
 
 impl<R> Copy for StatColumn<R> {}
 
+/// How many columns these lists have together.
+pub(super) const fn together<R>(lists: &[&[StatColumn<R>]]) -> usize {
+    let (mut list, mut count) = (0, 0);
+    while list < lists.len() {
+        count += lists[list].len();
+        list += 1;
+    }
+    count
+}
+
+/// Lists of columns as one; N is how many they have together.
+pub(super) const fn joined<R, const N: usize>(lists: &[&[StatColumn<R>]]) -> [StatColumn<R>; N] {
+    let mut all = [lists[0][0]; N];
+    let (mut list, mut filled) = (0, 0);
+    while list < lists.len() {
+        let mut at = 0;
+        while at < lists[list].len() {
+            all[filled] = lists[list][at];
+            (at, filled) = (at + 1, filled + 1);
+        }
+        list += 1;
+    }
+    assert!(filled == N, "as many columns as the lists have");
+    all
+}
+
 pub(super) const fn text<R>(name: &'static str, meaning: &'static str, cell: fn(&R) -> Cell) -> StatColumn<R> {
     StatColumn { name, kind: Kind::Utf8, null: None, unit: "", meaning, cell }
 }
@@ -162,8 +188,7 @@ macro_rules! of_metric {
 
 const CONTROLS: [[StatColumn; 7]; 3] = each_control!(of_metric);
 
-/// The columns of `stats.parquet`, in file order.
-pub static STAT_COLUMNS: &[StatColumn] = &[
+const BEFORE_CONTROLS: &[StatColumn] = &[
     text(
         "metric",
         "The metric with its layer, without the text: `l5_gini`, `centroid_drift`, or the name of a `*_diff` column",
@@ -365,27 +390,9 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
         "Benjamini–Hochberg q of `logprob_adjusted_p` over the domain's metrics",
         |c| c.likely_q.into(),
     ),
-    CONTROLS[0][0],
-    CONTROLS[0][1],
-    CONTROLS[0][2],
-    CONTROLS[0][3],
-    CONTROLS[0][4],
-    CONTROLS[0][5],
-    CONTROLS[0][6],
-    CONTROLS[1][0],
-    CONTROLS[1][1],
-    CONTROLS[1][2],
-    CONTROLS[1][3],
-    CONTROLS[1][4],
-    CONTROLS[1][5],
-    CONTROLS[1][6],
-    CONTROLS[2][0],
-    CONTROLS[2][1],
-    CONTROLS[2][2],
-    CONTROLS[2][3],
-    CONTROLS[2][4],
-    CONTROLS[2][5],
-    CONTROLS[2][6],
+];
+
+const AFTER_CONTROLS: &[StatColumn] = &[
     count(
         "n_equal_length",
         "samples",
@@ -417,6 +424,11 @@ pub static STAT_COLUMNS: &[StatColumn] = &[
     },
     text("verdict", "What the row amounts to after its length control", |c| Cell::Text(c.verdict.as_str().into())),
 ];
+
+const LISTS: [&[StatColumn]; 5] = [BEFORE_CONTROLS, &CONTROLS[0], &CONTROLS[1], &CONTROLS[2], AFTER_CONTROLS];
+
+/// The columns of `stats.parquet`, in file order.
+pub static STAT_COLUMNS: &[StatColumn] = &joined::<_, { together(&LISTS) }>(&LISTS);
 
 /// `stats.parquet` of these comparisons, in their order: [`STAT_COLUMNS`]. Nulls stand where a
 /// definition has nothing to apply to.

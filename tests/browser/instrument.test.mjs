@@ -185,6 +185,9 @@ test("the run's calibration is shown as the report shows it, and is saved as it 
   await shown();
   await page.locator('[data-test="panel-probes"] svg').waitFor();
   const calibration = JSON.parse(read("calibration.json"));
+  // length alone, on real facts: it is found, and the control takes it away
+  const trap = calibration.length_trap;
+  assert.ok(trap.holds && trap.found > 0 && trap.explained > 0 && trap.survive <= 0.05 * trap.metrics, JSON.stringify(trap));
   const words = await by(page, "calibration").innerText();
   for (const word of ["False alarms: ", "Planted effects: ", "Length trap: ", "True and false statements (", "Two languages (", "Ceiling: "]) assert.ok(words.includes(word), `no ${word} in ${words}`);
   assert.ok(words.includes(`in ${calibration.swaps.swaps} copies`), words);

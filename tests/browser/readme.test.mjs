@@ -37,17 +37,19 @@ after(async () => {
   for (const made of [folder, join(clone, "runs")]) rmSync(made, { recursive: true, force: true, maxRetries: 5 });
 });
 
-/** Runs a command line in the clone; gives what it says on stdout. */
-function typed(line) {
+/** Runs a command line in the clone; gives what it says on stdout, and after how many seconds it had said each line. */
+function typed(line, more = {}) {
   return new Promise((resolve, reject) => {
     const began = performance.now();
-    const shell = spawn("sh", ["-c", line], { cwd: clone, env: environment, stdio: ["ignore", "pipe", "pipe"] });
+    const shell = spawn("sh", ["-c", line], { cwd: clone, env: { ...environment, ...more }, stdio: ["ignore", "pipe", "pipe"] });
     let [said, complained] = ["", ""];
+    const lines = [];
+    createInterface({ input: shell.stdout }).on("line", (text) => lines.push({ text, at: (performance.now() - began) / 1000 }));
     shell.stdout.on("data", (piece) => (said += piece));
     shell.stderr.on("data", (piece) => (complained += piece));
     shell.on("close", (status) => {
       const seconds = (performance.now() - began) / 1000;
-      if (status === 0) resolve({ said, seconds });
+      if (status === 0) resolve({ said, lines, seconds });
       else reject(new Error(`${line}: status ${status}\n${said.slice(-3000)}\n${complained.slice(-3000)}`));
     });
   });
@@ -61,8 +63,19 @@ test("in a fresh clone: the demo, the command that it prints, a run, its downloa
   const made = ["dist", "node_modules", "runs"].filter((name) => existsSync(join(clone, name)));
   assert.deepEqual(made, [], "nothing was done in the clone");
 
-  const { said, seconds } = await typed(demo);
-  t.diagnostic(`${demo}: ${Math.round(seconds)} s`);
+  const { said, lines, seconds } = await typed(demo);
+  // before each long step what it is and about how long it takes; the results first, the page after
+  const steps = {
+    "the program": /^building the program: (about \d+ minutes on .*|only what has changed since the last time)$/,
+    "the analysis": /^\$ .*saescope analyze$/,
+    "the calibration": /^calibrating: .*about as long as the analysis/,
+    "the results": /^results in: +\//,
+    "the page": /^building the page: .*(about \d+ minutes on|only what has changed since the last time)/,
+    "the end": /^to see them: /,
+  };
+  const times = Object.entries(steps).map(([name, step]) => [name, lines.find(({ text }) => step.test(text))?.at]);
+  for (const [i, [name, at]] of times.entries()) assert.ok(at >= (times[i - 1]?.[1] ?? 0), `${name} at ${at} s, after:\n${said}`);
+  t.diagnostic(`${demo}: ${times.map(([name, at]) => `${name} after ${Math.round(at)} s`).join(", ")}, done after ${Math.round(seconds)} s`);
   // what drives the browser is a package, which the demo installs where this is the clone
   const { clean, launch } = await import("./harness/browser.mjs");
   const { rows } = await import("./harness/run.mjs");
@@ -108,4 +121,18 @@ test("in a fresh clone: the demo, the command that it prints, a run, its downloa
   await state(page, "ready");
   await page.locator("#view-results svg").first().waitFor();
   clean(page, browser, /Failed to load resource|ERR_CONNECTION_REFUSED/);
+});
+
+test("without Node.js the demo ends with the run's files and the report, and says so", HOUR, async () => {
+  const old = join(folder, "old-node");
+  mkdirSync(old);
+  for (const name of ["node", "npm"]) {
+    writeFileSync(join(old, name), "#!/bin/sh\necho v10.0.0\n");
+    chmodSync(join(old, name), 0o755);
+  }
+  const { said } = await typed("cargo xtask demo -- --limit 4 --nulls off --out without", { PATH: `${old}${delimiter}${environment.PATH}` });
+  assert.match(said, /without it, the demo ends with the run's files/);
+  assert.doesNotMatch(said, /building the page|to see them/);
+  for (const file of ["metrics.parquet", "manifest.json", "calibration.json", "report.html"]) assert.ok(existsSync(join(clone, "without", file)), file);
+  rmSync(join(clone, "without"), { recursive: true });
 });

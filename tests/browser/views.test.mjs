@@ -2,13 +2,13 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, readFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { clean, DESKTOP, launch, PHONE } from "./harness/browser.mjs";
-import { artifact, golden, program } from "./harness/paths.mjs";
-import { goldenSaes } from "./harness/run.mjs";
+import { artifact, dist, golden, program } from "./harness/paths.mjs";
+import { goldenSaes, rows } from "./harness/run.mjs";
 import { serve } from "./harness/server.mjs";
 import { accessible, by, fits, go, open, state } from "./harness/view.mjs";
 
@@ -216,16 +216,23 @@ test("results: what does not differ is folded into one line, and opens by keyboa
   const panel = by(page, "panel-effects");
   const fold = by(page, "effects-fold");
   await fold.waitFor();
-  assert.match(await fold.innerText(), /^\d+ metrics? shows? no difference/);
+  // as stats.parquet has it: a metric that differs nowhere is undecided or not by its comparison over all samples
+  const stats = (await rows(readFileSync(join(dist, "runs/demo/stats.parquet")))).filter(({ metric, verdict }) => !metric.endsWith("_diff") && verdict !== "control");
+  const folded = ["undecided", "no_difference", "no_variation", "too_few_samples"];
+  const same = stats.filter(({ metric, domain }) => domain === "all" && stats.every((c) => c.metric !== metric || folded.includes(c.verdict)));
+  const undecided = same.filter(({ verdict }) => verdict === "undecided").length;
+  const [, metrics, unsure] = /^No difference found in (\d+) metrics?(?:, of which (\d+) (?:is|are) undecided)?/.exec(await fold.innerText()) ?? [];
+  assert.deepEqual([Number(metrics), Number(unsure ?? 0)], [same.length, undecided], await fold.innerText());
+  assert.ok(same.length > 10 && undecided > 0, `${same.length} metrics, ${undecided} undecided`);
   assert.equal(await fold.getAttribute("aria-expanded"), "false");
   const height = async () => (await panel.boundingBox()).height;
-  const folded = await height();
+  const low = await height();
   assert.equal(await panel.getByText(/^No difference \(\d+\)$/).count(), 0, "folded rows are drawn");
   await fold.focus();
   await page.keyboard.press("Enter");
   assert.equal(await fold.getAttribute("aria-expanded"), "true");
   await panel.getByText(/^No difference \(\d+\)$/).waitFor();
-  assert.ok((await height()) > folded + 200, `${await height()} px open, ${folded} folded`);
+  assert.ok((await height()) > low + 200, `${await height()} px open, ${low} folded`);
   assert.ok(await fold.evaluate((button) => button === document.activeElement), "the focus stays on the button");
   await accessible(page, "results, fold open");
   await page.keyboard.press("Space");

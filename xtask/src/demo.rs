@@ -32,6 +32,9 @@ pub fn run(paths: &Paths, args: &[&str]) -> Result<bool> {
         return Ok(false);
     }
     let folder = text.lines().last().context("analyze named no folder")?;
+    println!(
+        "\ncalibrating: what the statistics and the model say where the truth is known, about as long as the analysis"
+    );
     // the run is there without it, and the report says that it is missing
     let calibrated = succeeds(program(paths, "calibrate").arg(folder))?;
     // of this run, whatever lay there

@@ -82,8 +82,9 @@ fn environment(paths: &Paths) -> Result<PathBuf> {
     }
     let system = ["python3", "python"].into_iter().find(|p| output(p, &["--version"]).is_some());
     let system = system.context("no python3 found; install Python 3.11 or later")?;
-    must(Command::new(system).args(["-m", "venv"]).arg(&folder)).context("on Debian: apt-get install python3-venv")?;
-    must(Command::new(&python).args(["-m", "pip", "install", "--requirement"]).arg(&wanted))?;
+    must(Command::new(system).args(["-I", "-m", "venv"]).arg(&folder))
+        .context("on Debian: apt-get install python3-venv")?;
+    must(Command::new(&python).args(["-I", "-m", "pip", "install", "--requirement"]).arg(&wanted))?;
     fs::write(&stamp, text).with_context(|| stamp.display().to_string())?;
     Ok(python)
 }

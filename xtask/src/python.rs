@@ -90,7 +90,7 @@ pub fn ready() -> Result<PathBuf> {
     let found = named.into_iter().chain(["python3".into(), "python".into()]);
     let found = found.into_iter().find(|python: &PathBuf| output(python, &["--version"]).is_some());
     let python = found.context("no python3 found; install Python 3.10 or later")?;
-    let modules = output(&python, &["-c", "import sys, venv, ensurepip; print(sys.version_info >= (3, 10))"]);
+    let modules = output(&python, &["-I", "-c", "import sys, venv, ensurepip; print(sys.version_info >= (3, 10))"]);
     match modules.as_deref() {
         Some("True") => Ok(python),
         Some(_) => bail!("{} is older than Python 3.10", python.display()),

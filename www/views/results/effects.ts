@@ -152,9 +152,11 @@ function label(fold: HTMLButtonElement, found: Comparison[]): void {
   const differing = differ(found);
   const metrics = new Set(folded.map((c) => c.metric).filter((name) => !differing.has(name)));
   const others = folded.filter((c) => differing.has(c.metric)).length;
+  // by the line that is drawn of each: one that a larger sample might find
+  const undecided = drawn(found, true).filter((c) => c.verdict === "undecided" && metrics.has(c.metric)).length;
   const parts = [
-    metrics.size === 0 ? "" : `${counted(metrics.size, "metric")} ${metrics.size === 1 ? "shows" : "show"} no difference`,
-    others === 0 ? "" : `${counted(others, "comparison")} of the metrics above ${others === 1 ? "shows" : "show"} none${metrics.size === 0 ? "" : " either"}`,
+    metrics.size === 0 ? "" : `No difference found in ${counted(metrics.size, "metric")}${undecided === 0 ? "" : `, of which ${undecided} ${undecided === 1 ? "is" : "are"} undecided`}`,
+    others === 0 ? "" : `${metrics.size === 0 ? "No difference found" : "none"} in ${counted(others, "comparison")} of the metrics above`,
   ];
   fold.hidden = folded.length === 0;
   fold.textContent = parts.filter(Boolean).join("; ");
