@@ -303,6 +303,23 @@ test("sample: the width of a wide screen is used, and nothing scrolls sideways o
   assert.equal(await groups.count(), run.length, "a table for each layer");
 });
 
+test("a prompt that ends at an attention sink is pointed at, where its sample is read and in the plot", { timeout: 120_000 }, async () => {
+  await page.setViewportSize(WIDE);
+  const samples = await rows(readFileSync(join(dist, "runs/demo/metrics.parquet")));
+  const [sinks, others] = [true, false].map((is) => samples.filter((sample) => sample.prompt_is_sink === is));
+  assert.ok(sinks.length > 0 && others.length > 0, `${sinks.length} and ${others.length}`);
+  const manifest = JSON.parse(readFileSync(join(dist, "runs/demo/manifest.json"), "utf8"));
+  assert.ok(manifest.warnings.some((warning) => warning.startsWith(`${sinks.length} of ${samples.length} prompts end at an attention sink`)), manifest.warnings.join("\n"));
+  assert.ok(!manifest.warnings.some((warning) => warning.includes("does not fit")), "the SAEs are not to blame");
+  for (const [sample, notes] of [[sinks[0], 1], [others[0], 0]]) {
+    await open(page, host, `#/sample/${encodeURIComponent(sample.sample_id)}`);
+    await by(page, "features-table").waitFor();
+    assert.equal(await page.locator('#view-sample [data-test="prompt-sink"]:visible').count(), notes, sample.sample_id);
+  }
+  await open(page, host, "#/results");
+  await by(page, "panel-drift").getByText(`Hollow: ${sinks.length} prompts end at an attention sink`).waitFor();
+});
+
 // --- notices --------------------------------------------------------------------------------------
 
 test("a notice that was closed stays away in its tab", { timeout: 120_000 }, async () => {
