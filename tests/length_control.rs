@@ -50,6 +50,7 @@ struct Row {
     n: i64,
     matched: i64,
     dz: Option<f64>,
+    detectable: Option<f64>,
     q: Option<f64>,
     verdict: String,
 }
@@ -146,6 +147,8 @@ fn terminal_agrees(rows: &[Row], said: &str) {
     if let Some(line) = nothing {
         let visible = rows.iter().any(|row| row.matched > 0);
         assert_eq!(line.contains("finds |d_z| >= 0."), visible, "{said}");
+        let least = rows.iter().filter_map(|row| row.detectable).fold(f64::INFINITY, f64::min);
+        assert!(!visible || line.contains(&format!("finds |d_z| >= {least:.2}")), "{least}:\n{said}");
         assert_eq!(line.contains("too few triples match in length"), !visible, "{said}");
     }
 }
@@ -180,6 +183,7 @@ fn rows(file: &Path) -> Vec<Row> {
             n: integer("n"),
             matched: integer("n_length_matched"),
             dz: number("cohens_dz"),
+            detectable: number("length_detectable_dz"),
             q: number("q_value"),
             verdict: text("verdict"),
         }

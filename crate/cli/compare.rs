@@ -197,7 +197,7 @@ fn other_types(name: &str) -> Error {
 
 /// What the numbers depend on and differs between two manifests, a line each.
 fn settings(a: &Value, b: &Value) -> Vec<String> {
-    const SETTINGS: [(&str, &str); 14] = [
+    const SETTINGS: [(&str, &str); 16] = [
         ("program", "/program/version"),
         ("model", "/model/name"),
         ("quantised on reading", "/model/quantized"),
@@ -209,6 +209,8 @@ fn settings(a: &Value, b: &Value) -> Vec<String> {
         ("draws of the nulls", "/nulls/draws"),
         ("bound of equivalence", "/statistics/equivalence_bound"),
         ("resamples", "/statistics/resamples"),
+        ("clusters kept together", "/statistics/clusters"),
+        ("seed of the statistics", "/statistics/seed"),
         ("layers", "/layers"),
         ("join", "/dataset/join"),
         ("limit", "/dataset/limit"),

@@ -43,7 +43,8 @@ fn classifier_line(classifiers: &[Classifier]) -> Option<String> {
 /// The best layer's probe of the residual stream.
 fn residual_line(classifiers: &[Classifier]) -> Option<String> {
     let (best, layers) = best(classifiers, RESIDUAL)?;
-    Some(format!("linear probe of the residual stream: AUROC {}{}", interval(best.auroc?), which(best, layers)))
+    let equal = best.matched.map_or_else(String::new, |matched| format!(", equal length {:.2}", matched.area));
+    Some(format!("linear probe of the residual stream: AUROC {}{equal}{}", interval(best.auroc?), which(best, layers)))
 }
 
 /// The one with the largest area, and of how many layers.
@@ -108,7 +109,8 @@ mod tests {
         let line = classifier_line(&all).unwrap();
         let wanted = "all features: AUROC 0.61 [0.56, 0.66], length 0.74, equal length 0.50 (layer 14, best of 2)";
         assert_eq!(line, wanted);
-        let wanted = "linear probe of the residual stream: AUROC 0.72 [0.67, 0.77] (layer 6, best of 2)";
+        let wanted =
+            "linear probe of the residual stream: AUROC 0.72 [0.67, 0.77], equal length 0.50 (layer 6, best of 2)";
         assert_eq!(residual_line(&all).as_deref(), Some(wanted));
         assert_eq!(residual_line(&all[..4]), None);
         let alone = classifier_line(&all[..1]).unwrap();

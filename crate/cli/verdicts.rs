@@ -6,7 +6,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::control_words::control_lines;
 use super::feature_words::feature_lines;
 use crate::error::shown;
-use crate::stats::{ALPHA, Adjusted, Comparison, Features, POWER, Verdict, smallest_detectable_dz};
+use crate::stats::{ALPHA, Adjusted, Comparison, Features, POWER, Verdict};
 
 #[cfg(test)]
 mod tests;
@@ -106,19 +106,18 @@ fn at_equal_length(c: &Comparison) -> Option<Adjusted> {
 }
 
 /// The one line where nothing survives, with what would have: the test that a survivor passes is that
-/// of the triples that match in length.
+/// of the triples that match in length. The numbers are `length_detectable_dz`, in which triples of one cluster count once.
 fn nothing_survives(asked: &[&Comparison]) -> String {
-    let sizes = asked.iter().filter(|c| c.adjusted.is_some()).map(|c| c.n_matched);
-    let range = sizes.clone().max().zip(sizes.min()).and_then(|(most, fewest)| {
-        Some(((smallest_detectable_dz(most)?, most), (smallest_detectable_dz(fewest)?, fewest)))
-    });
+    let seen = asked.iter().filter_map(|c| Some((c.adjusted.and(c.adjusted_detectable_dz)?, c.n_matched)));
+    let least = seen.clone().min_by(|a, b| a.0.total_cmp(&b.0));
+    let range = least.zip(seen.max_by(|a, b| a.0.total_cmp(&b.0)));
     let chance = 100.0 * POWER;
     match range {
         None if asked.iter().any(|c| c.n > 2) => {
             "nothing survives: too few triples match in length for anything to".to_owned()
         }
         None => "nothing survives: there are too few samples to find anything".to_owned(),
-        Some(((dz, n), (_, fewest))) if n == fewest => {
+        Some(((dz, n), (more, _))) if dz == more => {
             format!("nothing survives: one test of {n} matched triples finds |d_z| >= {dz:.2} in {chance} % of runs")
         }
         Some(((dz, n), (more, fewest))) => format!(

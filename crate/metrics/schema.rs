@@ -43,7 +43,21 @@ mod tests {
         let columns = schema(&[5, 12, 20], false);
         let end = columns.iter().position(|c| c.name == "n_tokens_prompt").unwrap();
         assert_eq!(end - 3, 3 * 2 * 6 + 5 * 3);
-        assert_eq!(columns[3].name, "l5_fact_l0_norm");
-        assert_eq!(columns[end - 1].name, "cross_layer_consistency_diff");
+        // scripts of the experiment that this generalises read these names: they are not ours to change
+        let mut names = Vec::new();
+        for layer in [5, 12, 20] {
+            for text in ["fact", "hall"] {
+                let of = ["l0_norm", "reconstruction_error", "gini", "sphericity", "shape_class", "dimensionality"];
+                names.extend(of.map(|name| format!("l{layer}_{text}_{name}")));
+            }
+        }
+        for metric in ["centroid_drift", "axis_twist", "stability", "entropy", "cross_layer_consistency"] {
+            names.extend(["fact", "hall", "diff"].map(|of| format!("{metric}_{of}")));
+        }
+        let mut found: Vec<&str> = columns[3..end].iter().map(|c| c.name.as_str()).collect();
+        found.sort_unstable();
+        names.sort_unstable();
+        assert_eq!(found, names);
+        assert_eq!(["sample_id", "domain", "complexity"], [0, 1, 2].map(|i| columns[i].name.as_str()));
     }
 }

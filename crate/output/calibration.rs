@@ -264,7 +264,7 @@ pub struct PositiveControl {
     pub layers: Vec<ProbedLayer>,
     /// At least one metric survives.
     pub seen_by_metrics: bool,
-    /// A probe on features of some layer tells them apart (p ≤ 0.05 over the layers, by Bonferroni).
+    /// A probe on features of some layer tells them apart (p ≤ 0.05 over the layers).
     pub seen_by_features: bool,
     /// A probe on the residual stream of some layer does.
     pub seen_by_probe: bool,

@@ -50,6 +50,13 @@ pub fn smallest_detectable_dz(n: usize) -> Option<f64> {
     Some((low.0 + high.0) / 2.0)
 }
 
+/// The same for a difference over `n` triples (or clusters of them) in `chains` chains whose signs are flipped as wholes: it
+/// is as precise as n triples make it, and the spread is known from so many sums only.
+pub fn smallest_detectable_dz_in_chains(n: usize, chains: usize) -> Option<f64> {
+    // one noncentrality √n·d_z, with chains − 1 degrees of freedom
+    Some(smallest_detectable_dz(chains.min(n))? * (chains.min(n) as f64 / n as f64).sqrt())
+}
+
 /// P(|T| > `critical`) where T is noncentral t with n − 1 degrees of freedom and noncentrality d_z √n.
 ///
 /// T = (Z + d_z √n) / U with Z standard normal and U² = χ²_ν / ν, so that the probability is the mean
@@ -86,6 +93,8 @@ fn power_of_t(n: usize, critical: f64, dz: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::resample::{sign_flip_p, stream};
+    use crate::stats::simulation::normal;
 
     #[test]
     fn agrees_with_the_reference() {
@@ -105,6 +114,26 @@ mod tests {
             let found = smallest_detectable_dz(n).unwrap();
             assert!((found - exact).abs() < 1e-8 * exact, "n = {n}: {found} against {exact}");
             assert!((found - statsmodels).abs() < 3e-5 * exact, "n = {n}: {found} against {statsmodels}");
+        }
+    }
+
+    #[test]
+    fn few_chains_of_many_triples_see_as_often_as_is_said() {
+        assert_eq!(smallest_detectable_dz_in_chains(40, 40), smallest_detectable_dz(40));
+        assert_eq!(smallest_detectable_dz_in_chains(40, 2), None);
+        for (triples, chains) in [(60, 12), (90, 9), (80, 40)] {
+            let dz = smallest_detectable_dz_in_chains(triples, chains).unwrap();
+            assert!(dz > smallest_detectable_dz(triples).unwrap());
+            let mut random = stream("power", 7, "chains");
+            let of_each = triples / chains;
+            let sets = 1000;
+            let seen = (0..sets).filter(|_| {
+                let chain = |_| (0..of_each).map(|_| dz + normal(&mut random)).sum::<f64>();
+                let sums: Vec<f64> = (0..chains).map(chain).collect();
+                sign_flip_p(&sums, &mut stream("power", 7, "signs")).is_some_and(|p| p <= ALPHA)
+            });
+            let share = seen.count() as f64 / f64::from(sets);
+            assert!((share - POWER).abs() < 0.05, "{triples} triples in {chains} chains: {share}");
         }
     }
 

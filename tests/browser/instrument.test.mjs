@@ -185,6 +185,14 @@ test("the run's calibration is shown as the report shows it, and is saved as it 
   await shown();
   await page.locator('[data-test="panel-probes"] svg').waitFor();
   const calibration = JSON.parse(read("calibration.json"));
+  // the default model under its own SAEs: what differs is seen, in pairs of equal length, and swaps are no discovery
+  for (const control of calibration.positive_controls) {
+    assert.equal(control.equal_length, control.pairs, control.name);
+    assert.ok(control.seen_by_probe && (control.seen_by_metrics || control.seen_by_features), JSON.stringify(control));
+  }
+  assert.equal(calibration.positive_controls.length, 3);
+  assert.ok(calibration.false_alarms.length > 0 && calibration.false_alarms.every(({ holds }) => holds), JSON.stringify(calibration.false_alarms));
+  assert.equal(JSON.parse(read("manifest.json")).nulls.draws, 200);
   // length alone, on real facts: it is found, and the control takes it away
   const trap = calibration.length_trap;
   assert.ok(trap.holds && trap.found > 0 && trap.explained > 0 && trap.survive <= 0.05 * trap.metrics, JSON.stringify(trap));

@@ -70,6 +70,7 @@ test("in a fresh clone: the demo, the command that it prints, a run, its downloa
     "the analysis": /^\$ .*saescope analyze$/,
     "the calibration": /^calibrating: .*about as long as the analysis/,
     "the results": /^results in: +\//,
+    "the report": /^the report: +\/.*report\.html$/,
     "the page": /^building the page: .*(about \d+ minutes on|only what has changed since the last time)/,
     "the end": /^to see them: /,
   };
@@ -99,6 +100,7 @@ test("in a fresh clone: the demo, the command that it prints, a run, its downloa
   const shown = JSON.parse(readFileSync(join(clone, run, "manifest.json"), "utf8"));
   assert.equal(shown.dataset.samples, 200);
   await page.locator("#view-results svg").first().waitFor();
+  for (const file of ["calibration.json", "report.html"]) assert.ok(existsSync(join(clone, run, file)), file);
 
   await go(page, "#/setup");
   await page.locator('[data-test="start-run"]:enabled').waitFor({ timeout: 120_000 });

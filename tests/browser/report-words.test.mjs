@@ -12,6 +12,8 @@ const { signTest, qValues, FEWEST_DISCORDANT } = await load("./www/report/exact.
 const { tested } = await load("./www/report/presence.ts");
 const { featureLines, wordsOf: featureWords } = await load("./www/views/results/featureLines.ts");
 const { captionOf, readsOf } = await load("./www/report/classifiers.ts");
+const { captionOf: forestCaption } = await load("./www/report/forest.ts");
+const { wordsOf: calibrationWords } = await load("./www/views/results/calibration.ts");
 const { density, resampledMeans } = await load("./www/report/bootstrap.ts");
 const { wordsOf } = await load("./www/report/words.ts");
 const { Table } = await load("./www/data/table.ts");
@@ -32,13 +34,22 @@ const row = (metric, verdict, more = {}) => ({ metric, domain: "all", verdict, n
 
 test("the headline claims no more than the verdicts", () => {
   const headline = (...verdicts) => wordsOf(runOf(verdicts.map((verdict, i) => row(`l6_m${i}`, verdict)))).headline;
-  assert.equal(headline("no_difference", "undecided"), "No metric separates fact from hallucination, before the length control or after it.");
+  assert.equal(headline("no_difference", "no_difference"), "No metric separates fact from hallucination, before the length control or after it.");
+  assert.equal(headline("no_difference", "undecided"), "No metric is shown to separate fact from hallucination, before the length control or after it.");
+  assert.equal(headline("explained_by_length", "undecided"), "No metric is shown to separate fact from hallucination after the length control.");
   assert.equal(headline("explained_by_length", "no_difference"), "No metric separates fact from hallucination after the length control.");
   // what has no control may yet be a difference
   assert.equal(headline("explained_by_length", "no_length_control"), "No metric is shown to separate fact from hallucination after the length control.");
   assert.equal(headline("survives_length_control", "no_difference", "too_few_samples"), "1 of 2 metrics differs between fact and hallucination at equal length.");
   assert.match(headline("too_few_samples", "no_variation"), /^Nothing can be said/);
   assert.match(wordsOf({ ...runOf([row("l6_m", "control")]), stats: null }).headline, /^Nothing is compared/);
+});
+
+test("a forest of nothing found says no more than that", () => {
+  const found = (...verdicts) => forestCaption(verdicts.map((verdict) => ({ verdict, adjusted: 0.1 })));
+  assert.equal(found("no_difference", "undecided", "undecided", "control"), "In none of these 3 metrics a difference between fact and hallucination is found (q ≤ 0.05), 2 of them undecided.");
+  assert.equal(found("no_difference"), "In none of these 1 metrics a difference between fact and hallucination is found (q ≤ 0.05).");
+  assert.match(found("explained_by_length", "undecided"), /^Of 2 metrics, 0 survive the length control, 1 are explained by length/);
 });
 
 test("difference columns, token counts and single domains are not counted again", () => {
@@ -55,7 +66,12 @@ test("what would have been seen, and what is ruled out, is the file's", () => {
   const stored = words([row("l6_a", "no_difference", { detectable_dz: 0.41, excluded_dz: 0.2 }), row("l6_b", "undecided", { detectable_dz: 0.41, excluded_dz: 0.35 })]);
   assert.match(stored, /\|d_z\| 0\.41/);
   assert.match(stored, /above \|d_z\| 0\.3 are ruled out for 1 of 2/);
-  assert.match(stored, /1 is undecided/);
+  assert.match(stored, /1 is undecided: no difference was found, and one of \|d_z\| 0\.3 is not ruled out/);
+  // by the bound that the run was judged by; pairs of one cluster count once
+  const clustered = row("l6_a", "undecided", { detectable_dz: 0.41, excluded_dz: 0.25, n_clusters: 20, length_detectable_dz: 0.62 });
+  const [, told] = wordsOf({ ...runOf([clustered]), manifest: { statistics: { equivalence_bound: 0.2 } } }).paragraphs;
+  assert.match(told, /\|d_z\| 0\.41 \(100 pairs in 20 clusters\), at equal length \|d_z\| 0\.62;/);
+  assert.match(told, /above \|d_z\| 0\.2 are ruled out for 0 of 1\. 1 is undecided: .*one of \|d_z\| 0\.2 is not ruled out/);
 });
 
 test("survivors are told by size, each with its control", () => {
@@ -181,11 +197,36 @@ test("a classifier is told beside length, and what chance does", () => {
   const said = captionOf(all);
   assert.match(said, /layer 14 together .* AUROC of 0\.610, the best of 2 layers; length alone with 0\.740\. At equal length the features’ is 0\.500\.$/);
   const ceiling = captionOf([...all, one("residual", 6, 0.9), one("residual", 14, 0.93), one("residual", 20, null)]);
-  assert.match(ceiling, /length alone with 0\.740\. At equal length the features’ is 0\.500\. A linear probe of the residual stream has 0\.930 \(layer 14\)\.$/);
+  assert.match(ceiling, /length alone with 0\.740\. At equal length the features’ is 0\.500\. A linear probe of the residual stream has 0\.930 \(layer 14, the best of 3\)\.$/);
   assert.equal(captionOf([one("residual", 6, 0.9)]), "There is no classifier by features. A linear probe of the residual stream has 0.900 (layer 6).");
   assert.equal(readsOf(one("residual", 6)), "residual stream, layer 6");
+  const chance = captionOf([one("residual", 6, 0.55, { swapped_p: 0.5, auroc_at_equal_length: 0.5 })]);
+  assert.equal(chance, "There is no classifier by features. A linear probe of the residual stream has 0.550 (layer 6), at equal length 0.500. Labels swapped at random do as well.");
   assert.match(captionOf([one("features", 6, 0.5, { swapped_p: 0.5 })]), /Labels swapped at random do as well\.$/);
   assert.equal(readsOf(one("l0", 6)), "number of features (L0), layer 6");
   // a file may call it as it likes
   assert.equal(readsOf(one("constructor", null)), "constructor");
+});
+
+test("a calibration that fails is told so, in the open", () => {
+  const share = (share, low = 0, high = 1) => ({ share, low, high });
+  const calibration = (more) => ({ swaps: { swaps: 200, median_chains: 40 }, false_alarms: [], planted: [], positive_controls: [], left_out: [], ...more });
+  const said = (more) => calibrationWords(calibration(more)).join(" ");
+  const alarms = (survive, holds) => ({ false_alarms: [{ family: "metrics", metrics: 39, runs_survive: share(survive), runs_found: share(0.1), nominal: 0.05, holds }] });
+  assert.match(said(alarms(0.2, false)), /which is MORE than the rate that was asked for: verdicts of this run are to be doubted \(5 %\)/);
+  assert.match(said(alarms(0.08, true)), /which so few copies cannot tell from the rate/);
+  assert.match(said(alarms(0.04, true)), /which is no more than the rate that was asked for/);
+  assert.match(said({ ...alarms(0, true), swaps: { swaps: 200, median_chains: 3 } }), /but most copies have too few chains for anything to survive/);
+  const trap = (found, explained, survivors) => said({ length_trap: { metrics: 39, found, survive: survivors.length, explained, no_control: 0, survivors } });
+  assert.match(trap(5, 0, []), /no answer, since nothing had a control/);
+  assert.match(trap(5, 5, []), /none survives its control/);
+  assert.match(trap(0, 0, []), /nothing fell into the trap/);
+  assert.match(trap(5, 3, ["l6_gini", "l6_entropy"]), /2 SURVIVE: /);
+  const control = (seen_by_metrics, seen_by_features, seen_by_probe) =>
+    said({ positive_controls: [{ name: "truth", pairs: 102, equal_length: 102, metrics: 39, survive: 0, layers: [{ layer: 6, residual: { auroc: 0.8, p: 0.02, p_corrected: 0.06 }, features: null }], seen_by_metrics, seen_by_features, seen_by_probe }] });
+  assert.match(control(true, true, true), /0 of 39 metrics find it at equal length/);
+  assert.match(control(false, true, true), /NO METRIC finds it, though the SAE’s features have it/);
+  assert.match(control(false, false, true), /NEITHER METRICS NOR THE SAE’S FEATURES find it, though it is in the residual stream/);
+  assert.match(control(false, false, false), /nothing finds it, not even a linear probe/);
+  assert.match(control(true, true, true), /AUROC 0\.800 at layer 6 \(p 0\.06\d* over layers\) on the residual stream and nothing on the SAE’s features/);
 });

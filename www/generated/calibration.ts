@@ -179,7 +179,7 @@ export type PositiveControl = {
   layers: Array<ProbedLayer>,
   /** At least one metric survives. */
   seen_by_metrics: boolean,
-  /** A probe on features of some layer tells them apart (p ≤ 0.05 over the layers, by Bonferroni). */
+  /** A probe on features of some layer tells them apart (p ≤ 0.05 over the layers). */
   seen_by_features: boolean,
   /** A probe on the residual stream of some layer does. */
   seen_by_probe: boolean,

@@ -123,11 +123,16 @@ export function captionOf(all: readonly ClassifierInfo[]): string {
   const length = all.find((one) => one.reads === "n_tokens");
   const [best] = features;
   const [probe] = all.filter((one) => one.reads === "residual" && Number.isFinite(area(one))).sort((a, b) => area(b) - area(a));
-  const stream = probe === undefined ? "" : ` A linear probe of the residual stream has ${number(probe.auroc)} (layer ${probe.layer ?? "–"}).`;
+  const stream = probe === undefined ? "" : ` A linear probe of the residual stream has ${number(probe.auroc)} (layer ${probe.layer ?? "–"}${bestOf(all.filter((one) => one.reads === "residual").length)})${equally(probe)}${byChance(probe)}.`;
   if (best === undefined) return `There is no classifier by features.${stream}`;
   const told = `All features of layer ${best.layer ?? "–"} together tell hallucinations from facts with an AUROC of ${number(best.auroc)}${features.length > 1 ? `, the best of ${features.length} layers` : ""}`;
   const beside = length === undefined ? "" : `; length alone with ${number(length.auroc)}`;
   const equal = typeof best.auroc_at_equal_length === "number" ? `. At equal length the features’ is ${number(best.auroc_at_equal_length)}` : "";
-  const chance = typeof best.swapped_p === "number" && best.swapped_p > 0.05 ? ". Labels swapped at random do as well" : "";
-  return `${told}${beside}${equal}${chance}.${stream}`;
+  return `${told}${beside}${equal}${byChance(best)}.${stream}`;
 }
+
+const bestOf = (layers: number) => (layers > 1 ? `, the best of ${layers}` : "");
+
+const equally = (one: ClassifierInfo) => (typeof one.auroc_at_equal_length === "number" ? `, at equal length ${number(one.auroc_at_equal_length)}` : "");
+
+const byChance = (one: ClassifierInfo) => (typeof one.swapped_p === "number" && one.swapped_p > 0.05 ? ". Labels swapped at random do as well" : "");

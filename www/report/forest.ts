@@ -157,12 +157,16 @@ export function legend(colors: { hall: string; fact: string; muted: string }): H
 export const HOW =
   "Each metric over all samples. Left: Hedges’ g of the paired difference with its 95 % interval. Right: the same at equal token counts, in the same units. Filled where q ≤ 0.05. Right of zero: larger for the hallucination.";
 
-function captionOf(group: Comparison[]): string {
+/** How many of a group have each verdict, in words. */
+export function captionOf(group: Comparison[]): string {
   const metrics = group.filter((c) => c.verdict !== "control");
   const of = (verdict: string) => metrics.filter((c) => c.verdict === verdict).length;
   const without = metrics.filter((c) => !Number.isFinite(c.adjusted)).length;
   const differ = FOUND.reduce((sum, verdict) => sum + of(verdict), 0);
-  if (differ === 0) return `None of these ${metrics.length} metrics differs between fact and hallucination.`;
+  if (differ === 0) {
+    const undecided = of("undecided") > 0 ? `, ${of("undecided")} of them undecided` : "";
+    return `In none of these ${metrics.length} metrics a difference between fact and hallucination is found (q ≤ 0.05)${undecided}.`;
+  }
   return (
     `Of ${metrics.length} metrics, ${of("survives_length_control")} survive the length control, ${of("explained_by_length")} are explained by length, ${of("no_length_control")} have no length control.` +
     (without > 0 ? ` ${without} have no number at equal length.` : "") +

@@ -49,7 +49,7 @@ export function wordsOf(run: Run): Words {
   const size = (c: Comparison) => Math.abs(Number.isFinite(c.adjusted) ? c.adjusted : c.g);
   const surviving = all.filter((c) => c.verdict === "survives_length_control").sort((a, b) => size(b) - size(a));
   return {
-    headline: headline(tested, surviving.length, of("explained_by_length"), of("no_length_control")),
+    headline: headline(tested, surviving.length, of("explained_by_length") + of("no_length_control"), of("no_length_control") + of("undecided") > 0),
     paragraphs: [behind(tested, surviving.length, of), seen(run, all, of("undecided")), lengths(run), REACH].filter((text) => text !== ""),
     survivors: [
       ...surviving.slice(0, MOST_SURVIVORS).map(survivor),
@@ -58,20 +58,20 @@ export function wordsOf(run: Run): Words {
   };
 }
 
-function headline(tested: number, surviving: number, explained: number, uncontrolled: number): string {
+function headline(tested: number, surviving: number, found: number, open: boolean): string {
   if (surviving > 0) {
     return `${surviving} of ${counted(tested, "metric")} ${surviving === 1 ? "differs" : "differ"} between fact and hallucination at equal length.`;
   }
-  if (uncontrolled > 0) return "No metric is shown to separate fact from hallucination after the length control.";
-  if (explained > 0) return "No metric separates fact from hallucination after the length control.";
-  return "No metric separates fact from hallucination, before the length control or after it.";
+  // what has no control, or is neither found nor ruled out, may yet be a difference
+  const none = `No metric ${open ? "is shown to separate" : "separates"} fact from hallucination`;
+  return found > 0 ? `${none} after the length control.` : `${none}, before the length control or after it.`;
 }
 
 /** How many differ before the control, and what becomes of them. */
 function behind(tested: number, surviving: number, of: (verdict: string) => number): string {
   const [explained, uncontrolled] = [of("explained_by_length"), of("no_length_control")];
   const differ = surviving + explained + uncontrolled;
-  if (differ === 0) return `Of ${counted(tested, "metric")}, none differs between fact and hallucination over all samples (q ≤ 0.05).`;
+  if (differ === 0) return `In none of ${counted(tested, "metric")} a difference between fact and hallucination is found over all samples (q ≤ 0.05).`;
   const parts = [
     surviving > 0 && `${surviving} ${surviving === 1 ? "differs" : "differ"} at equal token counts too`,
     explained > 0 && `${explained} ${explained === 1 ? "is" : "are"} explained by text length`,
@@ -83,22 +83,28 @@ function behind(tested: number, surviving: number, of: (verdict: string) => numb
 /** What the run would have seen, and what it rules out. */
 function seen(run: Run, all: Comparison[], undecided: number): string {
   const texts: string[] = [];
+  const bound = run.manifest?.statistics?.equivalence_bound ?? BOUND;
   const n = Math.max(...all.map((c) => c.n));
   const stored = Math.max(...column(run, all, "detectable_dz"));
   // without the column: what it holds, but for a few hundredths where there are few pairs
   const least = Number.isFinite(stored) ? stored : n >= 10 ? DETECTABLE / Math.sqrt(n) : NaN;
   if (Number.isFinite(least)) {
-    texts.push(`The smallest difference that a single test would have seen here with a chance of 80 % is |d_z| ${least.toFixed(2)} (${counted(n, "pair")}); over many metrics at once it has to be larger.`);
+    // pairs of one cluster count once
+    const clusters = Math.max(...column(run, all, "n_clusters"));
+    const pairs = Number.isFinite(clusters) && clusters < n ? `${counted(n, "pair")} in ${counted(clusters, "cluster")}` : counted(n, "pair");
+    const equal = Math.max(...column(run, all, "length_detectable_dz"));
+    const controlled = Number.isFinite(equal) ? `, at equal length |d_z| ${equal.toFixed(2)}` : "";
+    texts.push(`The smallest difference that a single test would have seen here with a chance of 80 % is |d_z| ${least.toFixed(2)} (${pairs})${controlled}; over many metrics at once it has to be larger.`);
   }
   const excluded = column(run, all, "excluded_dz");
   if (excluded.length > 0) {
-    texts.push(`Differences above |d_z| ${BOUND} are ruled out for ${excluded.filter((dz) => dz <= BOUND).length} of ${all.length}.`);
+    texts.push(`Differences above |d_z| ${bound} are ruled out for ${excluded.filter((dz) => dz <= bound).length} of ${all.length}.`);
   }
-  if (undecided > 0) texts.push(`${undecided} ${undecided === 1 ? "is" : "are"} undecided: no difference was found, and none was ruled out.`);
+  if (undecided > 0) texts.push(`${undecided} ${undecided === 1 ? "is" : "are"} undecided: no difference was found, and one of |d_z| ${bound} is not ruled out.`);
   return texts.join(" ");
 }
 
-/** A small difference, by which the words say for how many metrics a larger one is ruled out. */
+/** The program's own bound of equivalence, of a run whose manifest does not say it. */
 const BOUND = 0.3;
 
 /** The numbers of a column that runs of later versions have; none where it is not there. */

@@ -55,8 +55,8 @@ pub fn run(paths: &Paths, args: &[&str]) -> Result<bool> {
     let mut serve = program(paths, "serve");
     serve.arg("--page").arg(web::dist(paths)).arg("--open").arg(folder);
     if io::stdout().is_terminal() {
-        return succeeds(&mut serve);
+        return Ok(succeeds(&mut serve)? && reported && calibrated);
     }
     println!("to see them: {} serve --open {folder}", paths.native_program().display());
-    Ok(true)
+    Ok(reported && calibrated)
 }

@@ -17,6 +17,8 @@ const SCRIPTS: &[(&str, &str)] = &[
     ("golden_sae", "tests/golden/sae: SAEs of every architecture and format"),
     ("golden_metrics", "tests/golden/metrics: every metric, the slow way"),
     ("golden_stats", "tests/golden/metrics/stats.json: the statistics, by scipy, statsmodels and scikit-learn"),
+    ("golden_controls", "tests/golden/metrics/controls.json: the controls beside length, by numpy and scipy"),
+    ("golden_features", "tests/golden/metrics/features.json: statistics of features, by scipy and scikit-learn"),
     ("golden_probe", "tests/golden/probe.json: decision values of linear probes, by scikit-learn"),
     ("npz_golden", "tests/golden/npz: arrays as numpy writes them"),
     ("quants_golden", "tests/golden/quants.json: quantised blocks, by gguf-py"),

@@ -102,7 +102,8 @@ pub enum PrecisionArg {
     F32,
     /// Weights of at most 16 bits on a GPU: half the memory; sums stay in 32 bits.
     F16,
-    /// Weights and inputs of products in bf16 on the CPU: several times as fast where the processor multiplies bf16.
+    /// Weights and inputs of products in bf16 on the CPU: half the memory; much faster where the processor has matrix
+    /// tiles (AMX), hardly otherwise.
     Bf16,
 }
 
@@ -134,7 +135,7 @@ pub struct ModelArgs {
 /// Which device, and how.
 #[derive(Debug, Args)]
 pub struct DeviceArgs {
-    /// auto takes a GPU only if it is a real one; several must be of one kind.
+    /// auto takes a GPU only if it is a real one; several, such as gpu:0,gpu:1, must be of one kind.
     #[arg(long, value_name = "auto|cpu|gpu|gpu:N|all", default_value = "auto")]
     pub device: DeviceArg,
     /// Number format of weights and matmuls.

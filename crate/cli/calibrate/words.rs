@@ -191,3 +191,93 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn share(share: f64, low: f64) -> Share {
+        Share { share, low, high: share + 0.05 }
+    }
+
+    #[test]
+    fn too_many_false_alarms_are_called_so() {
+        let said = |runs_survive: Share, holds: bool, median_chains: usize| {
+            let of = FalseAlarms {
+                family: TestFamily::Metrics,
+                metrics: 39,
+                runs_survive,
+                rows_survive: share(0.01, 0.0),
+                runs_found: share(0.3, 0.2),
+                rows_found: share(0.02, 0.01),
+                nominal: 0.05,
+                holds,
+            };
+            let swaps = SwapInfo { swaps: 200, samples: 90, clusters: 90, median_chains, clustered: true };
+            false_alarms(&of, &swaps)
+        };
+        assert!(
+            said(share(0.2, 0.1), false, 50)
+                .contains("20 % [10.0, 25.0] of 200 swaps (at most 5 % expected): TOO MANY;")
+        );
+        assert!(said(share(0.08, 0.04), true, 50).contains("expected): not shown to be more;"));
+        assert!(said(share(0.04, 0.01), true, 50).contains("expected): holds;"));
+        // too few chains for anything to survive is no merit
+        assert!(
+            said(share(0.0, 0.0), true, MIN_CHAINS - 1)
+                .contains("expected): no answer, since there are too few chains")
+        );
+    }
+
+    #[test]
+    fn a_trap_holds_only_where_something_fell_into_it_and_was_taken_out() {
+        let said = |found: usize, survive: usize, explained: usize| {
+            length_trap(&LengthTrap {
+                pairs: 100,
+                longer_hallucinations: 70,
+                metrics: 39,
+                found,
+                survive,
+                explained,
+                no_control: found - survive - explained,
+                matched: 36,
+                survivors: ["a", "b", "c", "d"][..survive].iter().map(|&name| name.to_owned()).collect(),
+                holds: survive == 0 && explained > 0,
+            })
+        };
+        assert!(said(20, 0, 16).ends_with(": holds"));
+        assert!(said(0, 0, 0).ends_with(": nothing fell into it"));
+        assert!(said(5, 0, 0).ends_with(": no answer, since nothing had a control"));
+        assert!(said(20, 4, 10).ends_with(": 4 SURVIVE (a, b, c)"));
+    }
+
+    #[test]
+    fn what_no_metric_sees_is_said_in_the_open() {
+        let said = |seen_by_metrics: bool, seen_by_features: bool, seen_by_probe: bool| {
+            positive(&PositiveControl {
+                name: "truth".to_owned(),
+                what: "statements".to_owned(),
+                pairs: 102,
+                equal_length: 102,
+                metrics: 39,
+                found: 0,
+                survive: 0,
+                survivors: Vec::new(),
+                best_metric: None,
+                layers: Vec::new(),
+                seen_by_metrics,
+                seen_by_features,
+                seen_by_probe,
+            })
+        };
+        assert!(said(true, true, true).ends_with(": seen by the metrics"));
+        assert!(said(false, true, true).ends_with(": NOT SEEN BY ANY METRIC, seen in the features"));
+        assert!(
+            said(false, false, true).ends_with(": NOT SEEN BY METRICS OR FEATURES, though the residual stream has it")
+        );
+        assert!(
+            said(false, false, false).ends_with(": not seen, nor does a linear probe find it in the residual stream")
+        );
+        assert!(said(false, false, false).contains("102 pairs, 102 of equal length: 0 of 39 metrics survive"));
+    }
+}

@@ -2,7 +2,7 @@ use std::sync::LazyLock;
 
 use super::*;
 use crate::metrics::{Cell, Column, Form, Kind, Table, TextKind};
-use crate::stats::{Auroc, Equivalence};
+use crate::stats::{Auroc, Equivalence, smallest_detectable_dz};
 
 /// Any comparison, to be changed.
 fn template() -> Comparison {
@@ -109,6 +109,7 @@ fn nothing_survives_in_one_line_with_what_would_have_been_seen() {
     let matched = |row: Comparison, n: usize| Comparison {
         adjusted: Some(Adjusted { difference: 0.0, interval: None, p: 1.0 }),
         n_matched: n,
+        adjusted_detectable_dz: smallest_detectable_dz(n),
         ..row
     };
     let one = [matched(row("entropy", "all", 300, 0.1, Verdict::NoDifference), 200)];
@@ -122,6 +123,10 @@ fn nothing_survives_in_one_line_with_what_would_have_been_seen() {
     let two = [one[0].clone(), matched(row("entropy", "dates", 40, 0.9, Verdict::ExplainedByLength), 20)];
     let text = verdicts(&two, &Features::default(), SCREEN);
     assert!(text.contains("of matched triples finds |d_z| >= 0.20 (200), 0.66 (20) in 80 % of runs"), "{text}");
+    // triples of one cluster count once
+    let copies = [Comparison { adjusted_detectable_dz: Some(0.45), ..one[0].clone() }];
+    let text = verdicts(&copies, &Features::default(), SCREEN);
+    assert!(text.contains("one test of 200 matched triples finds |d_z| >= 0.45 in 80 % of runs"), "{text}");
     // pairs enough, but none of equal length
     let apart = [row("entropy", "all", 300, 0.9, Verdict::NoLengthControl)];
     assert!(verdicts(&apart, &Features::default(), SCREEN).contains("too few triples match in length"));

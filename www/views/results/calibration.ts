@@ -72,8 +72,11 @@ function ceilingWords(of: Ceiling): string {
 function bestProbe(layers: readonly ProbedLayer[], of: "residual" | "features"): string {
   const all = layers.flatMap((layer) => (layer[of] ? [{ layer: layer.layer, probed: layer[of] as Probed }] : []));
   const best = all.sort((a, b) => b.probed.auroc - a.probed.auroc)[0];
-  return best === undefined ? "nothing" : `AUROC ${number(best.probed.auroc)} at layer ${best.layer} (p ${probability(best.probed.p_corrected)} over layers)`;
+  return best === undefined ? "nothing" : `AUROC ${number(best.probed.auroc)} at layer ${best.layer} (p ${probability(overLayers(best.probed))} over layers)`;
 }
+
+/** p of the best of all layers; calibrations of before lack it, and are not taken for found. */
+const overLayers = (of: Probed): number => (of.p_corrected as number | undefined) ?? 1;
 
 const areaWords = (of: MetricArea) => `AUROC ${number(of.auroc)} (${nameInWords(of.metric)})`;
 const setName = (name: string) => SETS[name] ?? shown(name);
@@ -206,7 +209,7 @@ function probeDrawing(calibration: Calibration, theme: Theme, width: number): Dr
       for (const layer of set.layers) {
         const probed = layer[kind];
         if (!probed) continue;
-        all.push({ row: `${set.name}: ${label[kind]}, layer ${layer.layer}`, at: probed.auroc, low: probed.low ?? probed.auroc, high: probed.high ?? probed.auroc, color: color[kind], filled: probed.p <= 0.05, words: `${areaText(probed)}, p ${probability(probed.p)}; 95 % of permuted labels are below ${number(probed.floor)}` });
+        all.push({ row: `${set.name}: ${label[kind]}, layer ${layer.layer}`, at: probed.auroc, low: probed.low ?? probed.auroc, high: probed.high ?? probed.auroc, color: color[kind], filled: overLayers(probed) <= 0.05, words: `${areaText(probed)}, p ${probability(probed.p)}, over layers ${probability(overLayers(probed))}; 95 % of permuted labels are below ${number(probed.floor)}` });
       }
     }
     if (set.best) all.push({ row: `${set.name}: best metric`, at: set.best.auroc, low: set.best.low ?? set.best.auroc, high: set.best.high ?? set.best.auroc, color: theme.muted, filled: false, words: `${nameInWords(set.best.metric)}: ${areaText(set.best)}` });
@@ -215,7 +218,7 @@ function probeDrawing(calibration: Calibration, theme: Theme, width: number): Dr
   return {
     ...dots(all, all.map((d) => d.row), theme, width, [Math.max(0, low), 1], 0.5, (value) => number(value)),
     legend: [key(color.residual, "probe on the residual stream"), key(color.features, "probe on the SAE’s features"), key(theme.muted, "best metric alone", "ring")],
-    caption: "Filled where p ≤ 0.05 against labels swapped at random. No pair, and no relation of statements, is both fitted and scored.",
+    caption: "Filled where p ≤ 0.05, over all layers, against labels swapped at random. No pair, and no relation of statements, is both fitted and scored.",
     table: () => ({ columns: ["What", "AUROC", "95 % from", "95 % to"], rows: all.map((d) => [d.row, d.at, d.low, d.high]) }),
   };
 }

@@ -74,7 +74,7 @@ export const VERDICTS: Record<string, { word: string; many?: string; heading: st
   },
   no_variation: { word: "no variation", heading: "No variation", meaning: "all differences are the same" },
   too_few_samples: { word: "too few samples", heading: "Too few samples", meaning: "fewer than three pairs" },
-  control: { word: "the control itself", heading: "The control itself", meaning: "token counts, which the others are checked against" },
+  control: { word: "the control itself", heading: "The control itself", meaning: "what the others are checked against: length, or how usual the text is" },
 };
 
 /** A verdict's class: what a file calls otherwise gets none of the page's. */
