@@ -9,7 +9,7 @@ import { artifact, golden } from "./harness/paths.mjs";
 import { rows, sameMetrics } from "./harness/run.mjs";
 import { serve } from "./harness/server.mjs";
 import { manyTexts } from "./harness/texts.mjs";
-import { accessible, by, go, open, problem, setUpGolden, shoot, start, state, stateWithin } from "./harness/view.mjs";
+import { accessible, by, cutUpload, go, open, problem, setUpGolden, shoot, start, state, stateWithin } from "./harness/view.mjs";
 
 // nulls are drawn elsewhere: they take longer than a tiny model
 const DEMO = "#/setup?model=known&name=smollm2-135m-instruct&device=cpu&nulls=0";
@@ -168,14 +168,7 @@ test("a full storage says so", LONG, async () => {
 
 test("an upload that cannot be read says where", LONG, async () => {
   await open(page, host, DEMO);
-  await by(page, "data-upload").check();
-  const file = { name: "cut.json", mimeType: "application/json", buffer: Buffer.from('[{"id": "a",\n "prompt": ') };
-  await by(page, "data-file").setInputFiles(file);
-  await state(page, "bad-data");
-  const { kind, text } = await problem(page);
-  assert.equal(kind, "malformed");
-  assert.match(text, /cut\.json/);
-  assert.match(text, /line 2/);
+  await cutUpload(page);
   await shoot(page, "bad-data");
   await accessible(page, "bad-data");
   clean(page, browser);

@@ -8,7 +8,7 @@ import { clean, launch } from "./harness/browser.mjs";
 import { HOSTS } from "./harness/hosts.mjs";
 import { artifact, golden } from "./harness/paths.mjs";
 import { nativeGolden, nativeRun, sameActiveSets, sameMetrics } from "./harness/run.mjs";
-import { by, go, kept, open, problem, setUpGolden, start, state, stateWithin } from "./harness/view.mjs";
+import { by, cutUpload, go, kept, open, problem, setUpGolden, start, state, stateWithin } from "./harness/view.mjs";
 
 const LIMIT = { timeout: 600_000 };
 /** An emulated WebGPU on a busy machine takes its time, and time is what speed.test.mjs is about. */
@@ -108,13 +108,7 @@ for (const [name, started] of HOSTS) {
       const missing = await problem(page);
       assert.match(missing.text, /runs\/nowhere\/.*404/s, "which file, and what the host said");
       await open(page, host, "#/setup?model=known&name=smollm2-135m-instruct&device=cpu");
-      await by(page, "data-upload").check();
-      const file = { name: "cut.json", mimeType: "application/json", buffer: Buffer.from('[{"id": "a",\n "prompt": ') };
-      await by(page, "data-file").setInputFiles(file);
-      await state(page, "bad-data");
-      const { kind, text } = await problem(page);
-      assert.equal(kind, "malformed");
-      assert.match(text, /cut\.json.*line 2/s);
+      await cutUpload(page);
       clean(page, browser, /Failed to load resource/);
     });
 

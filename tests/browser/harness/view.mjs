@@ -78,6 +78,18 @@ export async function problem(page) {
   return { kind: await box.getAttribute("data-kind"), text: await box.innerText() };
 }
 
+/** Gives the open setup a file that ends in the middle of a value: the page names the file and the line. */
+export async function cutUpload(page) {
+  await by(page, "data-upload").check();
+  const file = { name: "cut.json", mimeType: "application/json", buffer: Buffer.from('[{"id": "a",\n "prompt": ') };
+  await by(page, "data-file").setInputFiles(file);
+  await state(page, "bad-data");
+  const { kind, text } = await problem(page);
+  assert.equal(kind, "malformed");
+  assert.match(text, /cut\.json/);
+  assert.match(text, /line 2/);
+}
+
 /** Pictures of the page as it is, at desktop and phone width. */
 export async function shoot(page, name) {
   const before = page.viewportSize();
