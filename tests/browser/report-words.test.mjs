@@ -47,8 +47,8 @@ test("the headline claims no more than the verdicts", () => {
 
 test("a forest of nothing found says no more than that", () => {
   const found = (...verdicts) => forestCaption(verdicts.map((verdict) => ({ verdict, adjusted: 0.1 })));
-  assert.equal(found("no_difference", "undecided", "undecided", "control"), "In none of these 3 metrics a difference between fact and hallucination is found (q ≤ 0.05), 2 of them undecided.");
-  assert.equal(found("no_difference"), "In none of these 1 metrics a difference between fact and hallucination is found (q ≤ 0.05).");
+  assert.equal(found("no_difference", "undecided", "undecided", "control"), "In none of these 3 metrics is a difference between fact and hallucination found (q ≤ 0.05), 2 of them undecided.");
+  assert.equal(found("no_difference"), "In none of these 1 metrics is a difference between fact and hallucination found (q ≤ 0.05).");
   assert.match(found("explained_by_length", "undecided"), /^Of 2 metrics, 0 survive the length control, 1 are explained by length/);
 });
 

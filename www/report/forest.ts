@@ -165,7 +165,7 @@ export function captionOf(group: Comparison[]): string {
   const differ = FOUND.reduce((sum, verdict) => sum + of(verdict), 0);
   if (differ === 0) {
     const undecided = of("undecided") > 0 ? `, ${of("undecided")} of them undecided` : "";
-    return `In none of these ${metrics.length} metrics a difference between fact and hallucination is found (q ≤ 0.05)${undecided}.`;
+    return `In none of these ${metrics.length} metrics is a difference between fact and hallucination found (q ≤ 0.05)${undecided}.`;
   }
   return (
     `Of ${metrics.length} metrics, ${of("survives_length_control")} survive the length control, ${of("explained_by_length")} are explained by length, ${of("no_length_control")} have no length control.` +

@@ -71,7 +71,7 @@ function headline(tested: number, surviving: number, found: number, open: boolea
 function behind(tested: number, surviving: number, of: (verdict: string) => number): string {
   const [explained, uncontrolled] = [of("explained_by_length"), of("no_length_control")];
   const differ = surviving + explained + uncontrolled;
-  if (differ === 0) return `In none of ${counted(tested, "metric")} a difference between fact and hallucination is found over all samples (q ≤ 0.05).`;
+  if (differ === 0) return `In none of ${counted(tested, "metric")} is a difference between fact and hallucination found over all samples (q ≤ 0.05).`;
   const parts = [
     surviving > 0 && `${surviving} ${surviving === 1 ? "differs" : "differ"} at equal token counts too`,
     explained > 0 && `${explained} ${explained === 1 ? "is" : "are"} explained by text length`,
