@@ -34,17 +34,19 @@ fn classifier_line(classifiers: &[Classifier]) -> Option<String> {
     if let Some(length) = classifiers.iter().find(|c| c.reads == "n_tokens").and_then(|c| c.auroc) {
         line.push_str(&format!(", length {:.2}", length.area));
     }
-    if let Some(matched) = best.matched {
-        line.push_str(&format!(", equal length {:.2}", matched.area));
-    }
-    Some(line + &which(best, layers))
+    Some(line + &at_equal_length(best) + &which(best, layers))
 }
 
 /// The best layer's probe of the residual stream.
 fn residual_line(classifiers: &[Classifier]) -> Option<String> {
     let (best, layers) = best(classifiers, RESIDUAL)?;
-    let equal = best.matched.map_or_else(String::new, |matched| format!(", equal length {:.2}", matched.area));
-    Some(format!("linear probe of the residual stream: AUROC {}{equal}{}", interval(best.auroc?), which(best, layers)))
+    let (area, equal) = (interval(best.auroc?), at_equal_length(best));
+    Some(format!("linear probe of the residual stream: AUROC {area}{equal}{}", which(best, layers)))
+}
+
+/// Its area over the triples whose texts have equally many tokens.
+fn at_equal_length(of: &Classifier) -> String {
+    of.matched.map_or_else(String::new, |matched| format!(", equal length {:.2}", matched.area))
 }
 
 /// The one with the largest area, and of how many layers.

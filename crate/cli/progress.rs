@@ -75,9 +75,7 @@ impl Shown {
             bar.finish_and_clear();
         }
     }
-}
 
-impl Shown {
     /// A line of so much work; a bar has `more` beside it.
     fn show(&self, p: &Progress, more: &str) {
         match &self.bar {
