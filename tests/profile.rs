@@ -75,7 +75,7 @@ fn a_profile_tells_operations_and_changes_no_bit() {
     assert!(!text.contains("kernel"), "{text}");
     for out in ["plain", "out"] {
         let part = part(&run.path(out), &["reader", "compute"]);
-        for stage in ["tokenize", "weights", "model", "sae", "geometry"] {
+        for stage in ["tokenize", "weights", "model", "sae", "geometry", "nulls"] {
             assert!(part["spans"].as_array().unwrap().iter().any(|span| span[1] == stage), "{stage}");
         }
     }
@@ -101,6 +101,7 @@ fn gpu_profile_tells_kernels_and_when_the_device_had_nothing() {
             row(start);
         }
         assert!(text.contains(" launches"), "{text}");
+        assert!(text.contains(" given to devices, ") && text.contains(" read back, waiting "), "{text}");
         println!("{text}");
         for out in ["plain", "out"] {
             let part = part(&run.path(out), &["reader", "compute", "device"]);
@@ -110,8 +111,8 @@ fn gpu_profile_tells_kernels_and_when_the_device_had_nothing() {
                 spans.iter().filter(move |s| s[0] == lane && s[1] == stage).map(|s| (s[4].as_f64(), s[5].as_f64()))
             };
             assert!(of("device", "model").count() > 0 && of("device", "sae").count() > 0);
-            let geometry: Vec<_> = of("compute", "geometry").collect();
-            assert!(!geometry.is_empty());
+            let geometry: Vec<_> = of("compute", "geometry").chain(of("compute", "nulls")).collect();
+            assert!(of("compute", "geometry").count() > 0 && of("compute", "nulls").count() > 0);
             for (start, end) in geometry {
                 let busy =
                     spans.iter().filter(|s| s[0] == "device").any(|s| s[4].as_f64() < end && s[5].as_f64() > start);

@@ -49,6 +49,7 @@ fn shares_give_the_numbers_of_the_whole() {
             nulls: 24,
             pass: None,
             halvings: 0,
+            read_ahead: true,
             join,
         };
         let computes = [Compute::cpu()];

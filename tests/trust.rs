@@ -84,6 +84,19 @@ pub(crate) fn measured(
     observer: &dyn Observer,
     after: &mut dyn FnMut(),
 ) -> (Spool, saescope::Result<()>) {
+    measured_by(Some(1), loaded, data, computes, reopen, observer, after)
+}
+
+/// The same with so many samples a pass, or as many as memory allows.
+pub(crate) fn measured_by(
+    pass: Option<usize>,
+    loaded: &Loaded,
+    data: &Dataset,
+    computes: &[Compute],
+    reopen: Option<&Reopen>,
+    observer: &dyn Observer,
+    after: &mut dyn FnMut(),
+) -> (Spool, saescope::Result<()>) {
     let (noise, join) = (Noise::Relative(0.1), " ".to_owned());
     let options = Options {
         batching: Batching::Auto,
@@ -91,8 +104,9 @@ pub(crate) fn measured(
         seed: 0,
         logprob: false,
         nulls: 0,
-        pass: Some(1),
+        pass,
         halvings: 0,
+        read_ahead: true,
         join,
     };
     let request = Request { loaded, computes, data, options: &options, shard: None, any_device: false, reopen };

@@ -5,9 +5,10 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::megabytes;
 use crate::engine::{Lane, Outcome, Span, Stage, busy};
 use crate::error::{Error, Result};
-use crate::model::ops::{Compute, KernelTime, Launches, OpTime};
+use crate::model::ops::{Compute, KernelTime, Launches, Moved, OpTime};
 use crate::platform;
 
 /// Name of the timeline in a run's folder.
@@ -24,6 +25,7 @@ pub struct Profile {
     watching: Option<Launches>,
     ops: Vec<OpTime>,
     kernels: Vec<KernelTime>,
+    moved: Moved,
 }
 
 impl Profile {
@@ -42,7 +44,8 @@ impl Profile {
     }
 
     /// Adds those of a pass.
-    pub fn add(&mut self, Outcome { spans, device, shortages, .. }: &Outcome) {
+    pub fn add(&mut self, Outcome { spans, device, shortages, counters, .. }: &Outcome) {
+        self.moved += counters.moved;
         if let Some(watching) = &self.watching {
             watching.collect();
         }
@@ -125,6 +128,11 @@ impl Profile {
             self.seconds(),
             100.0 * hidden / read.max(1e-9),
         ));
+        if self.moved != Moved::default() {
+            let Moved { uploaded, read_back, waits } = self.moved;
+            let (up, down) = (megabytes(uploaded), megabytes(read_back));
+            out.push_str(&format!("{up} given to devices, {down} read back, waiting {waits} times\n"));
+        }
         out.push_str(&self.operations());
         out.push_str(&self.launches());
         out

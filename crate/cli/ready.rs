@@ -25,7 +25,8 @@ pub fn batching(size: Option<u64>) -> Batching {
 /// Engine settings of the common arguments.
 pub fn options(measure: &MeasureArgs, batching: Batching, join: &str) -> Options {
     let MeasureArgs { noise, seed, logprob, .. } = *measure;
-    Options { batching, noise, seed, logprob, nulls: 0, pass: None, halvings: 0, join: join.to_owned() }
+    let join = join.to_owned();
+    Options { batching, noise, seed, logprob, nulls: 0, pass: None, halvings: 0, read_ahead: true, join }
 }
 
 /// Engine settings of `analyze`.

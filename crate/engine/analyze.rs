@@ -201,6 +201,7 @@ impl<'a> Analysis<'a> {
         }
         let (timings, spans) = self.timer.take();
         counters.timings = timings;
+        self.inputs.computes.iter().for_each(|compute| counters.moved += compute.moved());
         counters.seconds = self.started.seconds() - self.total.seconds;
         self.total += counters;
         let mut failed: Vec<(usize, String)> = failures.into_iter().collect();

@@ -5,6 +5,7 @@ use std::ops::AddAssign;
 use serde::{Deserialize, Serialize};
 
 use super::progress::Timings;
+use crate::model::ops::Moved;
 
 /// Time and work; those of the parts of a run add up to the run's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -23,11 +24,13 @@ pub struct Counters {
     pub batches: usize,
     /// Bytes of weights read, as f32.
     pub bytes_read: u64,
+    /// What went to graphics devices and came back.
+    pub moved: Moved,
 }
 
 impl AddAssign for Counters {
     fn add_assign(&mut self, other: Self) {
-        let Self { timings, seconds, texts, tokens, nodes, batches, bytes_read } = other;
+        let Self { timings, seconds, texts, tokens, nodes, batches, bytes_read, moved } = other;
         self.timings += timings;
         self.seconds += seconds;
         self.texts += texts;
@@ -35,5 +38,6 @@ impl AddAssign for Counters {
         self.nodes += nodes;
         self.batches += batches;
         self.bytes_read += bytes_read;
+        self.moved += moved;
     }
 }

@@ -113,7 +113,7 @@ async fn one_pass(
     };
     let mut timer = Timer::start(computes);
     let hooks = saes.iter().map(|at| (at.layer, at.sae.clone())).collect();
-    let mut stream = Stream::start(model, computes, &batches, hooks, last, &mut timer).await?;
+    let mut stream = Stream::start(model, computes, &batches, hooks, last, true, &mut timer).await?;
     for layer in 0..=last {
         // past the attention, the deepest block is only computed where it is read
         let kept = (layer == last).then_some(&nodes[..]);

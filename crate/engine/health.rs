@@ -222,7 +222,7 @@ async fn figures_of_all(
     let computes = std::slice::from_ref(compute);
     let mut timer = Timer::start(computes);
     let hooks = saes.iter().map(|s| (s.layer, s.sae.clone())).collect();
-    let mut stream = Stream::start(model, computes, &batches, hooks, deepest, &mut timer).await?;
+    let mut stream = Stream::start(model, computes, &batches, hooks, deepest, true, &mut timer).await?;
     let mut out = Vec::new();
     let d = model.dims().d_model;
     for layer in 0..=deepest {
@@ -336,7 +336,7 @@ impl Pass<'_> {
         let tokens = token_count(texts);
         let mut timer = Timer::start(computes);
         let hooks = self.splice.iter().map(|(at, ..)| (at.layer, at.sae.clone())).collect();
-        let mut stream = Stream::start(model, computes, &batches, hooks, last, &mut timer).await?;
+        let mut stream = Stream::start(model, computes, &batches, hooks, last, true, &mut timer).await?;
         for layer in 0..=last {
             if let Some(encoder) = stream.advance(None, Stage::Model, &mut timer).await? {
                 let encoder = DeviceEncoder::new(encoder, compute);

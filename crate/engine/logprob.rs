@@ -5,7 +5,7 @@ use burn::tensor::Tensor;
 
 use crate::error::Result;
 use crate::model::Model;
-use crate::model::ops::{Compute, Linear, read_back};
+use crate::model::ops::{Compute, Linear};
 use crate::platform;
 use crate::sae::Sae;
 
@@ -90,7 +90,7 @@ pub async fn next_token_logprobs(
         let end = (start + VOCAB_CHUNK).min(vocab);
         let rows: Vec<usize> = (start..end).collect();
         let weight = model.checkpoint.read_rows(&matrix, &rows).await?;
-        let logits = read_back(Linear::out_in(weight, None, compute).forward(x.clone())).await?;
+        let logits = compute.read_back(Linear::out_in(weight, None, compute).forward(x.clone())).await?;
         let width = end - start;
         platform::par_chunks_mut(&mut running, 1, |i, one| {
             for running in one {

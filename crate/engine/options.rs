@@ -32,6 +32,8 @@ pub struct Options {
     /// How often micro-batches and the residual streams of a pass are halved, from what suits the device:
     /// where memory is short. The numbers do not depend on it.
     pub halvings: u32,
+    /// Whether a block's weights are read while the one before it computes. Off only to measure what that is worth.
+    pub read_ahead: bool,
     /// What stands between prompt and completion; [`crate::dataset::DEFAULT_JOIN`] as a rule.
     pub join: String,
 }

@@ -116,7 +116,7 @@ impl<'a> PassRun<'a> {
         let deepest_sae = saes.iter().map(|s| s.layer).max().unwrap_or_default();
         let last = if options.logprob { model.dims().n_layers - 1 } else { deepest_sae };
         let hooks = saes.iter().map(|s| (s.layer, s.sae.clone())).collect();
-        let mut stream = Stream::start(model, computes, &batches, hooks, last, self.timer).await?;
+        let mut stream = Stream::start(model, computes, &batches, hooks, last, options.read_ahead, self.timer).await?;
         for layer in 0..=last {
             // past the attention, the deepest block is only computed where it is read
             let kept = (layer == last).then(|| self.kept_rows(&texts, &batches, ordinary, last == deepest_sae));

@@ -21,13 +21,16 @@ pub enum Stage {
     Sae,
     /// Spectra, angles and everything else per text.
     Geometry,
+    /// Draws of the nulls of the geometry.
+    Nulls,
     /// The rest of the model and the unembedding, for log-probabilities.
     Logprob,
 }
 
 impl Stage {
     /// All stages, in order.
-    pub const ALL: [Self; 6] = [Self::Tokenize, Self::Weights, Self::Model, Self::Sae, Self::Geometry, Self::Logprob];
+    pub const ALL: [Self; 7] =
+        [Self::Tokenize, Self::Weights, Self::Model, Self::Sae, Self::Geometry, Self::Nulls, Self::Logprob];
 
     /// Name in the manifest and in tables.
     pub fn as_str(self) -> &'static str {
@@ -37,6 +40,7 @@ impl Stage {
             Self::Model => "model",
             Self::Sae => "sae",
             Self::Geometry => "geometry",
+            Self::Nulls => "nulls",
             Self::Logprob => "logprob",
         }
     }

@@ -5,7 +5,7 @@ use super::progress::{Observer, Progress, Timings, report};
 use super::sae_pass::DeviceEncoder;
 use crate::batch::{BatchLimit, pack};
 use crate::error::{Error, Result};
-use crate::model::ops::{Compute, read_back};
+use crate::model::ops::Compute;
 use crate::model::{BatchContext, Block, Model};
 use crate::platform::{self, Clock};
 use crate::sae::Feature;
@@ -47,7 +47,7 @@ impl Resident {
                 encoders.push((layer, DeviceEncoder::new(at.sae.load_encoder().await?, compute)));
             }
             // uploads must not pile up behind a device that is slower than the reading
-            read_back(compute.tensor1(vec![0.0])).await?;
+            compute.read_back(compute.tensor1(vec![0.0])).await?;
             let share = (layer + 1) as f64 / (last + 1) as f64;
             let progress = Progress {
                 before: 0,
@@ -82,7 +82,7 @@ impl Resident {
         for (layer, block) in self.blocks.iter().enumerate() {
             x = block.forward(x, None, &context, &self.compute);
             if let Some((_, encoder)) = self.encoders.iter().find(|(l, _)| *l == layer) {
-                let values = read_back(x.clone()).await?;
+                let values = self.compute.read_back(x.clone()).await?;
                 // one text alone in a trie: its nodes lie in its own order
                 let rows: Vec<&[f32]> = values.chunks_exact(d).collect();
                 let encoded = encoder.encode(&rows).await?;

@@ -30,7 +30,7 @@ pub async fn residuals(
     };
     let computes = std::slice::from_ref(compute);
     let mut timer = Timer::start(computes);
-    let mut stream = Stream::start(model, computes, &batches, Vec::new(), last, &mut timer).await?;
+    let mut stream = Stream::start(model, computes, &batches, Vec::new(), last, true, &mut timer).await?;
     let d = model.dims().d_model;
     for layer in 0..=last {
         stream.advance(None, Stage::Model, &mut timer).await?;

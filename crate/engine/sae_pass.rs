@@ -10,7 +10,7 @@ use crate::metrics::{
     Keep, LayerInput, LayerMeasure, MOST_FEATURES, NULLS, NullKey, Nulls, PoolsOf, TextKind, TokenCosines, TokenNull,
     cosines, measure, null,
 };
-use crate::model::ops::{Active, ActiveRule, Compute, Linear, Op, Precision, Threshold, read_back};
+use crate::model::ops::{Active, ActiveRule, Compute, Linear, Op, Precision, Threshold};
 use crate::platform::{self, Clock};
 use crate::sae::{Encoder, Feature, Prepared, Rule, Sae};
 
@@ -82,7 +82,7 @@ impl DeviceEncoder {
                     rows.into_iter().map(|row| self.encoder.activated(row)).collect()
                 }
                 None => {
-                    let pre = read_back(pre).await?;
+                    let pre = self.compute.read_back(pre).await?;
                     timer.drained();
                     let row = |i: usize| self.encoder.activate(&pre[i * self.d_sae..(i + 1) * self.d_sae]);
                     self.compute.meter().time(Op::Active, || platform::par_map(rows.len(), row))
@@ -192,6 +192,7 @@ pub(super) async fn measure_rows(
         };
         measure(&input, rows[i].keep).map_err(|e| e.to_string())
     });
+    timer.lap(Stage::Geometry, Some(layer), &mut clock);
     // draws are a text's own, also where its features are another's
     let drawn = platform::par_map(all.len() * NULLS, |i| {
         let (i, which) = (i / NULLS, i % NULLS);
@@ -224,7 +225,9 @@ pub(super) async fn measure_rows(
         measured
     });
     let measured = measured.collect();
-    timer.lap(Stage::Geometry, Some(layer), &mut clock);
+    // where none are drawn, copying is the geometry's
+    let stage = if pools.is_some() { Stage::Nulls } else { Stage::Geometry };
+    timer.lap(stage, Some(layer), &mut clock);
     Ok(measured)
 }
 

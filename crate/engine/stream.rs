@@ -2,13 +2,13 @@
 //! are read while the block before computes, used once, and dropped. A graphics device computes a block
 //! while the next one's weights are made ready.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::Tensor;
 
 use super::progress::Stage;
 use super::timeline::{Lane, Span, Timer};
 use crate::batch::Batch;
 use crate::error::{Error, Result};
-use crate::model::ops::{Compute, read_back};
+use crate::model::ops::Compute;
 use crate::model::{BatchContext, LayerWeights, Model};
 use crate::platform::{self, BoxFuture, Clock};
 use crate::sae::{Encoder, Sae};
@@ -27,6 +27,8 @@ pub(super) struct Stream<'a> {
     last_layer: usize,
     saes: Vec<(usize, Sae)>,
     ahead: Option<BoxFuture<'static, Option<Prefetched>>>,
+    /// whether a block is read while the one before it computes
+    reads_ahead: bool,
     /// the block that a device may still be computing, and what it is for
     computing: Option<(usize, Stage)>,
     /// bytes of f32 weights read so far
@@ -35,13 +37,15 @@ pub(super) struct Stream<'a> {
 
 impl<'a> Stream<'a> {
     /// Embeds every trie node and starts reading block 0. `saes` are the SAEs by the block they
-    /// hang on; `last_layer` is the deepest block that will be run.
+    /// hang on; `last_layer` is the deepest block that will be run. Without `reads_ahead` a block is read when it is
+    /// wanted.
     pub(super) async fn start(
         model: &'a Model,
         computes: &'a [Compute],
         batches: &[Batch],
         saes: Vec<(usize, Sae)>,
         last_layer: usize,
+        reads_ahead: bool,
         timer: &mut Timer,
     ) -> Result<Self> {
         let mut clock = Clock::start();
@@ -53,8 +57,7 @@ impl<'a> Stream<'a> {
             let embedded = model.embed(&batch.trie.tokens, &batch.trie.depths).await?;
             timer.hands(Stage::Weights, None);
             stream_bytes += embedded.data.len() as u64 * 4;
-            let shape = [embedded.shape[0], embedded.shape[1]];
-            x.push(Tensor::from_data(TensorData::new(embedded.data, shape), &compute.device));
+            x.push(compute.tensor2(embedded.data, embedded.shape[0], embedded.shape[1]));
             contexts.push(BatchContext::new(&batch.trie, model.architecture.as_ref(), compute));
         }
         timer.lap(Stage::Weights, None, &mut clock);
@@ -67,15 +70,18 @@ impl<'a> Stream<'a> {
             last_layer,
             saes,
             ahead: None,
+            reads_ahead,
             computing: None,
             bytes_read: stream_bytes,
         };
-        stream.read_ahead(timer);
+        if reads_ahead {
+            stream.read(timer);
+        }
         Ok(stream)
     }
 
     /// Starts reading and converting the next block's weights in the background.
-    fn read_ahead(&mut self, timer: &Timer) {
+    fn read(&mut self, timer: &Timer) {
         let layer = self.next_layer;
         if layer > self.last_layer {
             return;
@@ -107,13 +113,18 @@ impl<'a> Stream<'a> {
     ) -> Result<Option<Encoder>> {
         let mut clock = Clock::start();
         let layer = self.next_layer;
+        if self.ahead.is_none() {
+            self.read(timer);
+        }
         let ahead = self.ahead.take().ok_or_else(stopped)?;
         let (weights, encoder, read) = ahead.await.unwrap_or_else(|| Err(stopped()))?;
         timer.waited(Stage::Weights, Some(layer), &mut clock);
         self.bytes_read += self.model.layer_bytes(layer);
         self.next_layer += 1;
         timer.add(read);
-        self.read_ahead(timer);
+        if self.reads_ahead {
+            self.read(timer);
+        }
         timer.hands_beside(Stage::Weights, Some(layer));
         // one copy of the block per device; on the one CPU the weights move without a copy
         let mut blocks = Vec::with_capacity(self.computes.len());
@@ -151,8 +162,9 @@ impl<'a> Stream<'a> {
         let Some((layer, stage)) = self.computing.take() else { return Ok(()) };
         let mut last = self.x.iter().rev().take(self.computes.len());
         let all = last.len() == self.computes.len() && last.all(|x| x.dims()[0] > 0);
-        for x in self.x.iter().rev().filter(|x| x.dims()[0] > 0).take(self.computes.len()) {
-            read_back(x.clone().slice([0..1, 0..1])).await?;
+        let there = self.x.iter().enumerate().rev().filter(|(_, x)| x.dims()[0] > 0);
+        for (i, x) in there.take(self.computes.len()) {
+            self.computes[i % self.computes.len()].read_back(x.clone().slice([0..1, 0..1])).await?;
         }
         // what was uploaded meanwhile was handed over before this was asked
         timer.drained_all(all);
@@ -168,7 +180,7 @@ impl<'a> Stream<'a> {
             out.push(if rows.is_empty() {
                 Vec::new()
             } else {
-                read_back(x.clone().select(0, compute.indices(rows))).await?
+                compute.read_back(x.clone().select(0, compute.indices(rows))).await?
             });
         }
         Ok(out)
@@ -177,8 +189,8 @@ impl<'a> Stream<'a> {
     /// Reads all rows of the residual streams back, per micro-batch.
     pub(super) async fn all_rows(&self) -> Result<Vec<Vec<f32>>> {
         let mut out = Vec::with_capacity(self.x.len());
-        for x in &self.x {
-            out.push(read_back(x.clone()).await?);
+        for (i, x) in self.x.iter().enumerate() {
+            out.push(self.computes[i % self.computes.len()].read_back(x.clone()).await?);
         }
         Ok(out)
     }

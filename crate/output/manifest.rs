@@ -315,6 +315,10 @@ pub struct ClassifierInfo {
     pub swapped_auroc: Option<f64>,
     /// Share of those areas, the own one among them, that are at least the own one.
     pub swapped_p: Option<f64>,
+    /// The same for the largest area over all layers under the same swaps; absent in earlier runs.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional = nullable))]
+    pub swapped_p_over_layers: Option<f64>,
 }
 
 /// Where and how numbers were computed.
@@ -432,6 +436,22 @@ pub struct Timings {
     #[serde(default)]
     #[cfg_attr(test, ts(optional = nullable))]
     pub peak_gpu_buffer_bytes: Option<u64>,
+    /// What went to graphics devices and came back; absent where none computed, and in earlier runs.
+    #[serde(default)]
+    #[cfg_attr(test, ts(optional = nullable))]
+    pub moved: Option<MovedInfo>,
+}
+
+/// Traffic between the host and graphics devices.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct MovedInfo {
+    /// Bytes of weights, indices and activations that devices were given.
+    pub uploaded_bytes: u64,
+    /// Bytes that were read back.
+    pub read_back_bytes: u64,
+    /// How often the host waited for that.
+    pub waits: u64,
 }
 
 /// A sample without a row.

@@ -21,7 +21,7 @@ pub use calibration::{
 pub use features::{FEATURE_COLUMNS, FeatureColumn, FeaturesWriter, features_parquet, write_features};
 pub use manifest::{
     Backend, BatchInfo, ClassifierInfo, ComputeInfo, DatasetInfo, DecoderRows, FailedSample, FileInfo, IgnoredField,
-    Manifest, ModelInfo, NoiseInfo, NullsInfo, Precision, ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming,
+    Manifest, ModelInfo, MovedInfo, NoiseInfo, NullsInfo, Precision, ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming,
     StatisticsInfo, Timings, TokenizerInfo, Weights, manifest_json,
 };
 pub use tables::{

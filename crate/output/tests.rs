@@ -333,6 +333,7 @@ pub(crate) fn manifest() -> Manifest {
             samples_per_second: 0.1 + 0.2,
             peak_memory_bytes: None,
             peak_gpu_buffer_bytes: None,
+            moved: None,
         },
         timeline: None,
         sae_health: vec![LayerHealth {
@@ -384,6 +385,7 @@ fn a_manifest_of_version_1_is_read() {
         ("dataset", "columns"),
         ("dataset", "made_ids"),
         ("timings", "peak_gpu_buffer_bytes"),
+        ("timings", "moved"),
     ] {
         assert!(old[part].as_object_mut().unwrap().remove(field).is_some(), "{field}");
     }

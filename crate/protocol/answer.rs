@@ -380,7 +380,7 @@ pub struct Progress {
     pub layers: usize,
     /// Bytes of weights read.
     pub bytes_read: u64,
-    /// Seconds per stage so far: tokenize, weights, model, sae, geometry, logprob.
+    /// Seconds per stage so far: tokenize, weights, model, sae, geometry, nulls, logprob.
     pub stages: Vec<(String, f64)>,
     /// In use now.
     pub memory: Memory,

@@ -83,6 +83,7 @@ pub fn options(manifest: &Manifest) -> Result<Options> {
         nulls: 0,
         pass: None,
         halvings: 0,
+        read_ahead: true,
         join: manifest.dataset.join.clone(),
     })
 }

@@ -11,10 +11,11 @@ use crate::dataset::Dataset;
 use crate::engine::{Batching, Counters, FailedSample, Options};
 use crate::hash;
 use crate::metrics::{LayerHealth, MOST_FEATURES, POOL_ROWS};
+use crate::model::ops::Moved;
 use crate::output::{
     self, BatchInfo, ClassifierInfo, ComputeInfo, DatasetInfo, DecoderRows, FileInfo, IgnoredField, Manifest,
-    ModelInfo, NoiseInfo, NullsInfo, ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, StatisticsInfo, Timeline,
-    Timings, TokenizerInfo,
+    ModelInfo, MovedInfo, NoiseInfo, NullsInfo, ProgramInfo, SCHEMA_VERSION, SaeInfo, StageTiming, StatisticsInfo,
+    Timeline, Timings, TokenizerInfo,
 };
 use crate::stats::{Classifier, RESIDUAL, Settings};
 
@@ -125,6 +126,7 @@ impl Parts<'_> {
                 parts: 0,
                 peak_memory_bytes: None,
                 peak_gpu_buffer_bytes: None,
+                moved: None,
             },
             timeline: None,
             sae_health: Vec::new(),
@@ -181,6 +183,7 @@ fn classifier(of: &Classifier) -> ClassifierInfo {
         auroc_at_equal_length_interval: of.matched.and_then(|auroc| auroc.interval),
         swapped_auroc: of.swapped.map(|swapped| swapped.mean),
         swapped_p: of.swapped.map(|swapped| swapped.p),
+        swapped_p_over_layers: of.swapped.map(|swapped| swapped.p_over_layers),
     }
 }
 
@@ -280,6 +283,11 @@ pub(super) fn complete(mut manifest: Manifest, results: Results) -> Manifest {
         parts,
         peak_memory_bytes: peak_memory,
         peak_gpu_buffer_bytes: peak_gpu_buffer,
+        moved: (counters.moved != Moved::default()).then_some(MovedInfo {
+            uploaded_bytes: counters.moved.uploaded,
+            read_back_bytes: counters.moved.read_back,
+            waits: counters.moved.waits,
+        }),
     };
     manifest.timeline = timeline;
     let of_shortages = (shortages > 0).then(|| {

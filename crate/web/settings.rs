@@ -43,6 +43,7 @@ pub(super) fn options(setup: &Setup) -> Result<Options> {
         nulls: setup.nulls.unwrap_or(NULL_DRAWS),
         pass: None,
         halvings: 0,
+        read_ahead: true,
         join: DEFAULT_JOIN.to_owned(),
     })
 }

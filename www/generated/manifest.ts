@@ -49,6 +49,8 @@ export type ClassifierInfo = {
   swapped_auroc: number | null,
   /** Share of those areas, the own one among them, that are at least the own one. */
   swapped_p: number | null,
+  /** The same for the largest area over all layers under the same swaps; absent in earlier runs. */
+  swapped_p_over_layers?: number | null,
 };
 
 /** Where and how numbers were computed. */
@@ -228,6 +230,16 @@ export type ModelInfo = {
   ignored_config_fields?: Array<IgnoredField>,
 };
 
+/** Traffic between the host and graphics devices. */
+export type MovedInfo = {
+  /** Bytes of weights, indices and activations that devices were given. */
+  uploaded_bytes: number,
+  /** Bytes that were read back. */
+  read_back_bytes: number,
+  /** How often the host waited for that. */
+  waits: number,
+};
+
 /** Noise rule and seed. */
 export type NoiseInfo = {
   /** As on the command line: `relative:0.1`. */
@@ -376,6 +388,8 @@ export type Timings = {
   /** Most bytes in buffers of the graphics device at once, where they are counted (in a browser); absent in
    * the earliest runs. */
   peak_gpu_buffer_bytes?: number | null,
+  /** What went to graphics devices and came back; absent where none computed, and in earlier runs. */
+  moved?: MovedInfo | null,
 };
 
 /** The tokenizer. */

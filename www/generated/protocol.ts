@@ -342,7 +342,7 @@ export type Progress = {
   layers: number,
   /** Bytes of weights read. */
   bytes_read: number,
-  /** Seconds per stage so far: tokenize, weights, model, sae, geometry, logprob. */
+  /** Seconds per stage so far: tokenize, weights, model, sae, geometry, nulls, logprob. */
   stages: Array<[string,
   number]>,
   /** In use now. */

@@ -10,8 +10,8 @@ export type Theme = Record<(typeof TOKENS)[number], string> & {
 
 type Rgb = [number, number, number];
 
-const ON_LIGHT = ["#00795c", "#9b3fa0", "#7a6600", "#c2255c", "#495057", "#0b7285"];
-const ON_DARK = ["#3ccf9f", "#dc8fe0", "#d8bf3a", "#ff8fab", "#c3cad1", "#5fcfe0"];
+const ON_LIGHT = ["#00795c", "#9b3fa0", "#7a6600", "#c2255c", "#495057", "#0b7285", "#5f3dc4"];
+const ON_DARK = ["#3ccf9f", "#dc8fe0", "#d8bf3a", "#ff8fab", "#c3cad1", "#5fcfe0", "#b9a5ff"];
 
 /** A category's colour in an element's style: it follows the theme by itself. Muted, where there is none. */
 export function category(i: number): string {

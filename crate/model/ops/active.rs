@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Int, Tensor};
 
-use super::{Compute, Form, Op, kernels, read_back_words};
+use super::{Compute, Form, Op, kernels};
 use crate::error::Result;
 
 /// Features that a row has room for at first; rows with more are asked again.
@@ -78,7 +78,7 @@ impl Active {
         let [n, d_sae] = pre.dims();
         let least = if let Threshold::Largest(k) = self.threshold { k } else { 0 };
         let most = MOST.max(least).min(d_sae);
-        let words = read_back_words(self.chosen(pre.clone(), most)).await?;
+        let words = compute.read_back_words(self.chosen(pre.clone(), most)).await?;
         let mut rows: Vec<ActiveRow> = Vec::with_capacity(n);
         // by the room that they need, so that one row of many features does not make all large
         let mut full: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
@@ -91,7 +91,7 @@ impl Active {
         }
         for (most, full) in full {
             let again = self.chosen(pre.clone().select(0, compute.indices(&full)), most);
-            let words = read_back_words(again).await?;
+            let words = compute.read_back_words(again).await?;
             for (&i, words) in full.iter().zip(words.chunks_exact(1 + 2 * most)) {
                 rows[i] = row(words, most);
             }

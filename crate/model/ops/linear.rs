@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::gemm::{Matrix, Panels, Rows};
 use super::kernels::{self, Format, Tile};
-use super::{Compute, Form, Meter, Op, Precision, host_values, read_back_words};
+use super::{Compute, Form, Meter, Op, Precision, host_values};
 use crate::checkpoint::{Blocks, Halves, HostTensor, Narrow, Weights};
 use crate::error::Result;
 use burn::tensor::{Bytes, DType, Device, FloatDType, Int, Tensor, TensorData};
@@ -183,6 +183,10 @@ impl Linear {
                 // where there is no kernel for it: in f32, which every device has
                 pieces(weight.data, d_in, d_out, order, form == Form::Kernel, compute)
                     .into_iter()
+                    .inspect(|data| {
+                        let narrow = form != Form::Kernel && compute.precision == Precision::F16;
+                        compute.sent(data.num_elements() * if narrow { 2 } else { 4 });
+                    })
                     .map(|data| match compute.precision {
                         _ if form == Form::Kernel => Tensor::from_data(data, &compute.device),
                         Precision::F32 | Precision::Bf16 => Tensor::from_data(data, &compute.device),
@@ -360,6 +364,7 @@ fn unpacked(blocks: Blocks, compute: &Compute) -> Tensor<1, Int> {
     let Blocks { shape, kind, mut bytes } = blocks;
     bytes.resize(bytes.len().next_multiple_of(4), 0);
     let words = bytes.len() / 4;
+    compute.sent(bytes.len());
     let data = TensorData::from_bytes_vec(bytes, [words], DType::I32);
     let blocks = Tensor::from_data(data, (&compute.device, DType::I32));
     kernels::unpacked(blocks, shape.iter().product(), kind, device_format(compute))
@@ -379,7 +384,7 @@ fn device_format(compute: &Compute) -> Format {
 /// # Errors
 /// [`crate::Error::Device`] when the device fails or is lost.
 pub async fn unpack_on_device(blocks: Blocks, compute: &Compute) -> Result<Vec<f32>> {
-    let words = read_back_words(unpacked(blocks, compute)).await?;
+    let words = compute.read_back_words(unpacked(blocks, compute)).await?;
     Ok(match device_format(compute) {
         Format::F16 => {
             let halves = words.iter().flat_map(|word| [*word as u16, (*word >> 16) as u16]);
@@ -395,6 +400,7 @@ fn words(bytes: Bytes, d_in: usize, d_out: usize, order: Order, format: Format, 
     // of fours, as the kernel computes them
     let width = (piece_width(d_in, d_out, size as u64, compute) & !3).max(4);
     let tensor = |bytes: Bytes, width: usize| {
+        compute.sent(bytes.len());
         let data = TensorData::from_bytes(bytes, [d_in * width * size / 4], DType::I32);
         (Tensor::from_data(data, (&compute.device, DType::I32)), width)
     };

@@ -17,6 +17,7 @@ mod norm;
 mod residual;
 mod rope;
 mod sums;
+mod traffic;
 
 pub use activation::{Activation, activate, gated_activation};
 pub use active::{Active, ActiveRow, ActiveRule, Threshold};
@@ -31,12 +32,14 @@ pub use meter::OpTime;
 pub use norm::{LayerNorm, RmsNorm};
 pub use residual::residual_add;
 pub use rope::{RopeScaling, RopeTable, inverse_frequencies};
+pub use traffic::Moved;
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use futures::FutureExt;
 
 use crate::error::{Error, Result};
 use crate::platform;
+use traffic::Traffic;
 
 /// An operation that has more than one form: every entry can be switched, and every pair is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,13 +146,16 @@ pub struct Compute {
     forms: [Form; Op::ALL.len()],
     /// What its operations take; off but for [`Compute::metered`].
     meter: Meter,
+    /// What goes to the device and comes back.
+    traffic: Traffic,
 }
 
 impl Compute {
     /// The CPU with its host forms, f32.
     pub fn cpu() -> Self {
         let forms = [Form::Host; Op::ALL.len()];
-        Self { device: Device::flex(), precision: Precision::F32, max_buffer: None, forms, meter: Meter::default() }
+        let (device, precision) = (Device::flex(), Precision::F32);
+        Self { device, precision, max_buffer: None, forms, meter: Meter::default(), traffic: Traffic::default() }
     }
 
     /// The CPU with its host forms, in bf16 where `precision` says so.
@@ -164,7 +170,8 @@ impl Compute {
 
     /// A graphics device; see [`Compute::max_buffer`].
     pub fn gpu(device: Device, precision: Precision, max_buffer: Option<u64>) -> Self {
-        Self { device, precision, max_buffer, forms: Op::ALL.map(Op::on_device), meter: Meter::default() }
+        let (forms, meter, traffic) = (Op::ALL.map(Op::on_device), Meter::default(), Traffic::default());
+        Self { device, precision, max_buffer, forms, meter, traffic }
     }
 
     /// A graphics device with plain tensor operations: the twin that its kernels are checked against.
@@ -241,20 +248,56 @@ impl Compute {
         begun
     }
 
+    /// What went to the graphics device and came back since this was last asked; nothing on the CPU.
+    pub fn moved(&self) -> Moved {
+        self.traffic.take()
+    }
+
+    /// For what is given to the device elsewhere.
+    fn sent(&self, bytes: usize) {
+        if !self.on_host() {
+            self.traffic.sent(bytes);
+        }
+    }
+
+    /// Reads a tensor back to the host, row-major, and counts it.
+    ///
+    /// # Errors
+    /// As [`read_back`].
+    pub async fn read_back<const D: usize>(&self, tensor: Tensor<D>) -> Result<Vec<f32>> {
+        let values = read_back(tensor).await?;
+        if !self.on_host() {
+            self.traffic.came_back(size_of_val(&values[..]));
+        }
+        Ok(values)
+    }
+
+    /// The same of 32-bit words.
+    async fn read_back_words<const D: usize>(&self, tensor: Tensor<D, Int>) -> Result<Vec<u32>> {
+        let words = read_back_words(tensor).await?;
+        if !self.on_host() {
+            self.traffic.came_back(size_of_val(&words[..]));
+        }
+        Ok(words)
+    }
+
     /// A `[rows, cols]` tensor from row-major host values.
     pub fn tensor2(&self, data: Vec<f32>, rows: usize, cols: usize) -> Tensor<2> {
+        self.sent(size_of_val(&data[..]));
         Tensor::from_data(TensorData::new(data, [rows, cols]), &self.device)
     }
 
     /// A vector from host values.
     pub fn tensor1(&self, data: Vec<f32>) -> Tensor<1> {
         let n = data.len();
+        self.sent(size_of_val(&data[..]));
         Tensor::from_data(TensorData::new(data, [n]), &self.device)
     }
 
     /// Row or element indices.
     pub fn indices(&self, indices: &[usize]) -> Tensor<1, Int> {
         let data: Vec<i32> = indices.iter().map(|&i| i as i32).collect();
+        self.sent(size_of_val(&data[..]));
         Tensor::from_data(TensorData::new(data, [indices.len()]), &self.device)
     }
 }

@@ -18,6 +18,7 @@ const STAGES: Record<string, string> = {
   model: "model",
   sae: "SAEs",
   geometry: "geometry",
+  nulls: "nulls",
   logprob: "log-probabilities",
 };
 

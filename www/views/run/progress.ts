@@ -12,6 +12,7 @@ const STAGES: Record<string, string> = {
   model: "Model",
   sae: "SAEs",
   geometry: "Geometry",
+  nulls: "Nulls",
   logprob: "Log-probabilities",
 };
 
