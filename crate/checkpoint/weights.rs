@@ -188,7 +188,7 @@ impl BlockType {
     }
 
     /// Where in a block its f16 scales are.
-    pub(super) fn scales(self) -> &'static [usize] {
+    pub(crate) fn scales(self) -> &'static [usize] {
         match self {
             Self::Q4_0 | Self::Q5_0 | Self::Q8_0 => &[0],
             Self::Q4_1 | Self::Q5_1 | Self::Q4K | Self::Q5K => &[0, 2],

@@ -50,7 +50,8 @@ impl Activation {
             Self::Gelu => act::gelu(x),
             Self::GeluTanh => {
                 let inner = (x.clone() + x.clone().powi_scalar(3) * 0.044_715) * SQRT_2_OVER_PI;
-                x * 0.5 * (inner.tanh() + 1.0)
+                // 0.5·(1 + tanh u) = σ(2u), as above; some devices' tanh is no number where its exponential overflows
+                x * act::sigmoid(inner * 2.0)
             }
             Self::Silu => act::silu(x),
             Self::Relu => act::relu(x),

@@ -1,6 +1,7 @@
 //! Attention over a token trie: a node sees itself and its ancestors, nothing else.
 
-use burn::tensor::{Tensor, TensorData, activation::softmax};
+use burn::tensor::activation::{sigmoid, softmax};
+use burn::tensor::{Tensor, TensorData};
 
 use super::kernels::{self, Chains};
 use super::sums::dot;
@@ -158,7 +159,8 @@ fn plain(
         let queries = q.clone().slice([0..hq, start..end, 0..d]).reshape([hkv, hq / hkv * c, d]);
         let mut scores = queries.matmul(k.clone()).reshape([hq, c, n]);
         if let Some(cap) = p.softcap {
-            scores = (scores / cap).tanh() * cap;
+            // tanh u = 2σ(2u) − 1: some devices' own is no number where its exponential overflows
+            scores = (sigmoid(scores * (2.0 / cap)) * 2.0 - 1.0) * cap;
         }
         let scores = scores + mask.clone().slice([start..end, 0..n]).reshape([1, c, n]);
         let weights = softmax(scores, 2).reshape([hkv, hq / hkv * c, n]);

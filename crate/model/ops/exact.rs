@@ -20,19 +20,24 @@ async fn exact_weights(compute: &Compute) -> Result<bool> {
     if compute.form(Op::Linear) != Form::Kernel {
         return Ok(true);
     }
-    // bytes of no meaning; the scales of the blocks are the halves that they begin with: such that values have to be
-    // rounded in f16, and such that they are below its normal ones
-    let mut bytes: Vec<u8> = numbers(4 * WIDTH * 2, 7).map(|v| (v * 128.0) as i8 as u8).collect();
     let halves = Halves { shape: vec![4, WIDTH], bytes: numbers(4 * WIDTH, 9).flat_map(short).collect() };
-    let kind = BlockType::Q4K;
-    bytes.truncate(4 * kind.bytes());
-    for (block, scale) in bytes.chunks_exact_mut(kind.bytes()).zip([0x3c00_u16, 0x3a67, 0x0067, 0x0c67]) {
-        block[..2].copy_from_slice(&scale.to_le_bytes());
-        block[2..4].copy_from_slice(&(scale - 0x0033).to_le_bytes());
-    }
+    // bytes of no meaning; scales such that values have to be rounded in f16, and such that they are below its normal
+    // ones
+    let blocks = BlockType::ALL.map(|kind| {
+        let mut bytes: Vec<u8> = numbers(4 * WIDTH * 2, 7).map(|v| (v * 128.0) as i8 as u8).collect();
+        bytes.truncate(4 * WIDTH / kind.values() * kind.bytes());
+        for (block, scale) in
+            bytes.chunks_exact_mut(kind.bytes()).zip([0x3c00_u16, 0x3a67, 0x0067, 0x0c67].iter().cycle())
+        {
+            for (&at, less) in kind.scales().iter().zip([0, 0x0033]) {
+                block[at..at + 2].copy_from_slice(&(scale - less).to_le_bytes());
+            }
+        }
+        Narrow::Blocks(Blocks { shape: vec![4, WIDTH], kind, bytes })
+    });
     // a row with a single 1 gives the weights of one input
     let x: Vec<f32> = (0..WIDTH * WIDTH).map(|i| if i % (WIDTH + 1) == 0 { 1.0 } else { 0.0 }).collect();
-    for stored in [Narrow::Bf16(halves), Narrow::Blocks(Blocks { shape: vec![4, WIDTH], kind, bytes })] {
+    for stored in std::iter::once(Narrow::Bf16(halves)).chain(blocks) {
         let mut known = stored.clone().dense().data;
         if compute.precision == Precision::F16 && matches!(stored, Narrow::Blocks(_)) {
             known.iter_mut().for_each(|v| *v = half::f16::from_f32(*v).to_f32());

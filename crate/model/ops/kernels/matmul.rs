@@ -285,3 +285,44 @@ pub(super) fn half(bits: u32) -> f32 {
     let finite = select(magnitude < 0x400u32, small, normal);
     f32::reinterpret(select(magnitude >= 0x7c00u32, 0x7f80_0000u32, finite) | sign)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{HashMap, HashSet};
+
+    use super::*;
+
+    /// How often a device with 32 banks of four bytes has to look for what eight neighbouring threads want of fours in
+    /// shared memory, at most: such a device serves a quarter of 32 threads at a time, and one four to many at once.
+    fn looks(threads: usize, place: impl Fn(usize) -> usize) -> usize {
+        let of = |first: usize| {
+            let mut banks: HashMap<usize, HashSet<usize>> = HashMap::new();
+            for four in (first..first + 8).map(&place) {
+                banks.entry(four % 8).or_default().insert(four);
+            }
+            banks.values().map(HashSet::len).max().unwrap_or_default()
+        };
+        (0..threads).step_by(8).map(of).max().unwrap_or_default()
+    }
+
+    /// The places are those of the kernel.
+    #[test]
+    fn shared_memory_is_read_without_waiting_for_a_bank() {
+        for (tile, most) in [(Tile::Tall, 1), (Tile::Square, 2)] {
+            let (threads, fours) = (tile.threads() as usize, tile.fours());
+            let across_tile = EDGE / 4 / fours;
+            for k in 0..DEPTH {
+                let a = looks(threads, |unit| k * STRIDE + unit / across_tile * 2);
+                let b = looks(threads, |unit| k * STRIDE + unit % across_tile * fours);
+                assert_eq!((a, b), (1, most), "{tile:?}, term {k}");
+            }
+        }
+        // writing, a sixteenth as often: by fours of terms, and W that is stored by inputs
+        for k in 0..4 {
+            assert!(looks(64, |block| (block % 4 * 4 + k) * STRIDE + block / 4) <= 2);
+            assert!(looks(64, |block| block / 4 * STRIDE + block % 4 * 4 + k) <= 2);
+        }
+        // without the four between them, rows of a tile would begin in one bank
+        assert!(looks(64, |block| (block % 4 * 4) * (STRIDE - 1) + block / 4) > 2);
+    }
+}
