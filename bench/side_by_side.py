@@ -9,7 +9,8 @@ forward pass for all layers, texts sorted by length, right padding, the blocks p
 It times its forward passes and encoding. `layer_by_layer.py` is the straightforward way that guides show: one text
 at a time, for each SAE a pass through the whole model, the full covariance in numpy; of a few triples, since
 all would take an hour. saescope's whole command is timed, reading the weights, geometry, statistics and writing
-included. Prints Markdown, and puts it between the marks of `--out`.
+included; once as it comes, once with `--nulls off`: 200 draws for each of three nulls of every text's geometry are
+what nothing here has a counterpart for. Prints Markdown, and puts it between the marks of `--out`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 from common import BUILTIN, ROOT, Others, Results, last_json, need, processor, saescope, threads
 
 STRAIGHTFORWARD = "one text and one layer at a time"
+SAESCOPE = {"saescope": (), "saescope, --nulls off": ("--nulls", "off")}
 
 
 def main() -> None:
@@ -46,15 +48,15 @@ def main() -> None:
     same = ["--model", args.model, *(f"--sae={sae}" for sae in args.sae), "--dataset", args.dataset]
     runs: list[tuple[str, str, list[dict]]] = []
     for precision in args.precisions.split(","):
-        runs.append(("saescope", precision, []))
+        runs += [(what, precision, []) for what in SAESCOPE]
         runs += [(f"transformers + SAELens, batch {batch}", precision, []) for batch in args.batches.split(",") if batch]
     if args.straightforward:
         runs.append((STRAIGHTFORWARD, "f32", []))
     for _ in range(args.rounds):
         for what, precision, times in runs:
             others = Others()
-            if what == "saescope":
-                times.append(ours(args.program, precision, same))
+            if what in SAESCOPE:
+                times.append(ours(args.program, precision, [*SAESCOPE[what], *same]))
             elif what == STRAIGHTFORWARD:
                 times.append(straightforward(args.straightforward, same))
             else:
@@ -108,19 +110,19 @@ def table(runs: list[tuple[str, str, list[dict]]], rounds: int) -> str:
     def pace(times: list[dict]) -> float:
         return times[0]["texts"] / 3 / statistics.median(run["seconds"] for run in times)
 
-    first = {precision: pace(times) for what, precision, times in runs if what == "saescope"}
+    ours = {(what, precision): pace(times) for what, precision, times in runs if what in SAESCOPE}
     versions = dict.fromkeys(run["version"] for _, _, times in runs for run in times)
     lines = [
         f"{processor()}, {threads()} threads; {', '.join(versions)}; {rounds} round{'s' if rounds > 1 else ''} in turn.",
         "",
-        "| | precision | triples | triples/s | saescope is | tokens run | peak memory | others |",
-        "|---|---|---:|---:|---:|---:|---:|---:|",
+        "| | precision | triples | triples/s | saescope is | with --nulls off | tokens run | peak memory | others |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for what, precision, times in runs:
-        ratio = "" if what == "saescope" else f"{first[precision] / pace(times):.1f} times as fast"
+        ratios = ["" if what in SAESCOPE else f"{ours[own, precision] / pace(times):.1f} times as fast" for own in SAESCOPE]
         peak = max(run["peak"] for run in times) / 2**30
         lines.append(
-            f"| {what} | {precision} | {times[0]['texts'] // 3} | {pace(times):.3g} | {ratio} "
+            f"| {what} | {precision} | {times[0]['texts'] // 3} | {pace(times):.3g} | {' | '.join(ratios)} "
             f"| {times[0]['tokens']} | {peak:.2f} GiB | {max(run['others'] for run in times):.2f} |"
         )
     parts = [f"{what}: {times[0]['parts']}." for what, _, times in runs if "parts" in times[0]]

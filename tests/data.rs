@@ -12,22 +12,22 @@ use serde_json::{Value, json};
 use crate::cli::{Run, golden, model_args, with};
 use crate::golden_models::folder;
 
-fn stdout(out: &Output) -> String {
+pub(crate) fn stdout(out: &Output) -> String {
     String::from_utf8_lossy(&out.stdout).into_owned()
 }
 
-fn stderr(out: &Output) -> String {
+pub(crate) fn stderr(out: &Output) -> String {
     String::from_utf8_lossy(&out.stderr).into_owned()
 }
 
 /// Rows of a Parquet file by column name.
-fn rows(path: &Path) -> Vec<BTreeMap<String, Field>> {
+pub(crate) fn rows(path: &Path) -> Vec<BTreeMap<String, Field>> {
     let reader = SerializedFileReader::new(std::fs::File::open(path).unwrap()).unwrap();
     let rows = reader.get_row_iter(None).unwrap();
     rows.map(|row| row.unwrap().get_column_iter().map(|(n, f)| (n.clone(), f.clone())).collect()).collect()
 }
 
-fn number(field: &Field) -> f64 {
+pub(crate) fn number(field: &Field) -> f64 {
     match field {
         Field::Double(v) => *v,
         Field::Long(v) => *v as f64,
@@ -35,7 +35,7 @@ fn number(field: &Field) -> f64 {
     }
 }
 
-fn text(field: &Field) -> &str {
+pub(crate) fn text(field: &Field) -> &str {
     match field {
         Field::Str(v) => v,
         other => panic!("{other} is no text"),
@@ -384,37 +384,6 @@ fn verify_says_what_matters_first() {
 }
 
 #[test]
-fn bench_repeats_and_shows_the_spread() {
-    let run = Run::new();
-    let args = model_args("llama");
-    let texts = golden("llama", "texts.json");
-    let tail = ["--dataset", &texts, "--device", "cpu", "--batch-sizes", "1,4", "--repeat", "2", "--out", "."];
-    let out = run.saescope(&with(&["bench"], &args, &tail));
-    assert!(out.status.success(), "{}", stderr(&out));
-    assert!(stdout(&out).contains("fastest-slowest"), "{}", stdout(&out));
-    let rows = rows(&run.path("bench.parquet"));
-    assert_eq!(rows.len(), 2);
-    for row in rows {
-        let [runs, low, median, high] =
-            ["runs", "seconds_fastest", "seconds", "seconds_slowest"].map(|name| number(&row[name]));
-        assert_eq!(runs, 2.0);
-        assert!(low > 0.0 && low <= median && median <= high, "{row:?}");
-    }
-}
-
-#[test]
-fn bench_times_each_size_more_than_once_by_itself() {
-    let run = Run::new();
-    let args = model_args("llama");
-    let texts = golden("llama", "texts.json");
-    let tail = ["--dataset", &texts, "--device", "cpu", "--limit", "2", "--batch-sizes", "2", "--out", "."];
-    let out = run.saescope(&with(&["bench"], &args, &tail));
-    assert!(out.status.success(), "{}", stderr(&out));
-    let rows = rows(&run.path("bench.parquet"));
-    assert_eq!(rows.iter().map(|row| number(&row["runs"])).collect::<Vec<_>>(), [3.0]);
-}
-
-#[test]
 fn a_declared_l0_that_was_a_sum_in_f32_is_said_as_it_was_meant() {
     let run = Run::new();
     copy_model(&run, "llama");
@@ -434,35 +403,6 @@ fn a_declared_l0_that_was_a_sum_in_f32_is_said_as_it_was_meant() {
     assert!(out.status.success(), "{said}");
     assert!(said.contains("declares 90:"), "{said}");
     assert!(warnings(&manifest(&run, "out")).iter().any(|w| w.contains("declares 90:")));
-}
-
-#[test]
-fn bench_shows_how_a_run_grows() {
-    let run = Run::new();
-    let args = model_args("llama");
-    let texts = golden("llama", "texts.json");
-    let tail =
-        ["--dataset", &texts, "--device", "cpu", "--growth", "--repeat", "1", "--sae-widths", "64,256", "--out", "."];
-    let out = run.saescope(&with(&["bench"], &args, &tail));
-    assert!(out.status.success(), "{}", stderr(&out));
-    let said = stdout(&out);
-    assert!(said.matches("seconds grow as size to the power of").count() >= 3, "{said}");
-    let rows = rows(&run.path("growth.parquet"));
-    let sizes = |what: &str| -> Vec<f64> {
-        rows.iter().filter(|row| text(&row["grows"]) == what).map(|row| number(&row["size"])).collect()
-    };
-    assert_eq!(sizes("SAE features"), [64.0, 256.0]);
-    let blocks = sizes("blocks");
-    assert!(blocks.len() > 1 && blocks.is_sorted_by(|a, b| a < b), "{blocks:?}");
-    for what in ["samples", "tokens run", "SAE layers"] {
-        assert!(!sizes(what).is_empty(), "{what}");
-    }
-    assert!(rows.iter().all(|row| number(&row["seconds"]) > 0.0));
-    let chart = std::fs::read_to_string(run.path("growth.svg")).unwrap();
-    assert!(chart.starts_with("<svg") && chart.matches("<polyline").count() >= 3, "{chart}");
-    // one that no disk holds is refused before it is begun
-    let tail = ["--dataset", &texts, "--device", "cpu", "--growth", "--repeat", "1", "--sae-widths", "16,17000000"];
-    assert_eq!(run.saescope(&with(&["bench"], &args, &tail)).status.code(), Some(2));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The one integration harness.
 
 mod architecture;
+mod bench;
+mod bits;
 mod calibrate;
 mod cli;
 #[cfg(unix)]
@@ -22,6 +24,7 @@ mod hostile;
 mod instructions;
 mod labels;
 mod length_control;
+mod precisions;
 mod profile;
 mod real_models;
 mod registry;

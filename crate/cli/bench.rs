@@ -68,6 +68,11 @@ pub async fn run(args: &Bench) -> Result<()> {
             _ => products::time(args.repeat),
         };
         print(&products::text(&products))?;
+        if let [device, ..] = devices.computes.as_slice()
+            && !device.on_host()
+        {
+            print(&products::uploads(args.repeat, device).await?)?;
+        }
         return write(args, "gemm.parquet", &products::table(&products)?);
     }
     let data = setup::data(&args.data, args.seed)?;
@@ -93,8 +98,8 @@ pub async fn run(args: &Bench) -> Result<()> {
         let size = usize::try_from(size).unwrap_or(usize::MAX);
         let mut runs = Vec::new();
         for _ in 0..args.repeat {
-            let batching = Batching::Triples(size);
-            runs.push(one_run(args, &loaded, &loaded.saes, &devices.computes, &data, batching).await?);
+            let options = Options { batching: Batching::Triples(size), ..options(args) };
+            runs.push(one_run(&loaded, &loaded.saes, &devices.computes, &data, &options).await?);
         }
         rows.extend(summary(&runs, size, texts));
     }
@@ -122,27 +127,31 @@ fn write_bytes(args: &Bench, file: &str, bytes: &[u8]) -> Result<()> {
     Ok(())
 }
 
+/// How a run is made where nothing else is asked for.
+fn options(args: &Bench) -> Options {
+    Options {
+        batching: Batching::Auto,
+        noise: Noise::Relative(0.1),
+        seed: 0,
+        logprob: false,
+        nulls: args.nulls.0,
+        pass: None,
+        halvings: 0,
+        read_ahead: true,
+        join: args.data.join.clone(),
+    }
+}
+
 /// One run; its stages go to stderr.
 async fn one_run(
-    args: &Bench,
     loaded: &Loaded,
     saes: &[SaeAt],
     computes: &[Compute],
     data: &Dataset,
-    batching: Batching,
+    options: &Options,
 ) -> Result<Outcome> {
-    let options = Options {
-        batching,
-        noise: Noise::Relative(0.1),
-        seed: 0,
-        logprob: false,
-        nulls: 0,
-        pass: None,
-        halvings: 0,
-        join: args.data.join.clone(),
-    };
     let shown = Shown::new(data.samples.len());
-    let inputs = Inputs { model: &loaded.model, computes, saes, samples: &data.samples, options: &options };
+    let inputs = Inputs { model: &loaded.model, computes, saes, samples: &data.samples, options };
     let outcome = engine::analyze(inputs, &shown).await;
     shown.finish();
     let outcome = outcome?;

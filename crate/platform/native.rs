@@ -125,6 +125,21 @@ pub fn peak_memory() -> Option<u64> {
     line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
+/// Begins [`peak_memory`] anew from what this process has now, after giving back what it does not use; false where the
+/// system has no way to.
+pub fn restart_peak_memory() -> bool {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    {
+        unsafe extern "C" {
+            fn malloc_trim(pad: usize) -> i32;
+        }
+        // SAFETY: gives free pages back to the system, under the allocator's own lock
+        unsafe { malloc_trim(0) };
+    }
+    // Documentation/filesystems/proc.rst: 5 resets the peak resident set size
+    std::fs::write("/proc/self/clear_refs", "5").is_ok()
+}
+
 /// Bytes of memory that this process can take before the system runs short, where it tells: what is available on
 /// Linux, or what a control group has left.
 pub fn free_memory() -> Option<u64> {

@@ -12,9 +12,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use calibrate::Calibrate;
 pub use convert::{Convert, QuantizeArg, QuantizeArgs};
 pub use parts::{Bytes, DataArgs, DatasetArg, DeviceArg, DeviceArgs, MeasureArgs, ModelArgs, PrecisionArg, SaeArg};
-pub use runs::{Analyze, Compare, Merge, Report, Stats, Verify};
+pub use runs::{Analyze, Compare, Merge, NullsArg, Report, Stats, Verify};
 
-use crate::metrics::SINK_MEDIANS;
+use crate::metrics::{NULL_DRAWS, SINK_MEDIANS};
 
 /// Spectrum and geometry of sparse-autoencoder features, measured with their controls.
 #[derive(Debug, Parser)]
@@ -199,9 +199,13 @@ pub struct Bench {
         value_delimiter = ',',
         value_name = "N,N,…",
         default_value = "1,4,8,16,32,200",
+        conflicts_with_all = ["make_model", "gemm", "ablation", "growth"],
         value_parser = clap::value_parser!(u64).range(1..)
     )]
     pub batch_sizes: Vec<u64>,
+    /// Draws of each null of the geometry.
+    #[arg(long, value_name = "N|off", default_value_t = NullsArg(NULL_DRAWS), conflicts_with_all = ["make_model", "gemm"])]
+    pub nulls: NullsArg,
     /// Runs of each size: the table shows their median and the fastest and slowest.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     pub repeat: u32,
@@ -220,6 +224,17 @@ pub struct Bench {
     /// Time how a run grows with samples, tokens, SAEs, blocks and SAE width instead; fit the exponents.
     #[arg(long, conflicts_with_all = ["make_model", "against", "gemm", "ablation"])]
     pub growth: bool,
+    /// Samples of each step of --growth, without it an eighth to all of them. More than there are stand several times
+    /// over, each time behind another number, so that they share no beginning.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "N,N,…",
+        requires = "growth",
+        conflicts_with_all = ["make_model", "against", "gemm", "ablation"],
+        value_parser = clap::value_parser!(u64).range(1..=1 << 24)
+    )]
+    pub samples: Vec<u64>,
     /// Features of the random SAEs of --growth.
     #[arg(
         long,
@@ -227,6 +242,7 @@ pub struct Bench {
         value_name = "N,N,…",
         default_value = "16384,65536,262144",
         requires = "growth",
+        conflicts_with_all = ["make_model", "against", "gemm", "ablation"],
         value_parser = clap::value_parser!(u64).range(16..=1 << 24)
     )]
     pub sae_widths: Vec<u64>,

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::chart::{Chart, Line};
-use super::{median, one_run, spread};
+use super::{median, one_run, options, spread};
 use crate::cli::args::Bench;
 use crate::cli::setup::Devices;
 use crate::cli::{inputs, random_model};
 use crate::dataset::{Dataset, Sample};
-use crate::engine::{self, Batching, Outcome, SaeAt};
+use crate::engine::{self, Counters, SaeAt};
 use crate::error::{Error, Result};
 use crate::metrics::{Cell, Column, Kind, Table};
 use crate::model::ops::Compute;
@@ -58,19 +58,24 @@ impl Sweep {
 /// Whatever ends a run; [`Error::Io`] where the random SAEs cannot be written.
 pub(super) async fn run(args: &Bench, loaded: &Loaded, devices: &Devices, data: &Dataset) -> Result<Vec<Sweep>> {
     let computes = devices.computes.as_slice();
+    let options = options(args);
     let time = async |size: usize, data: &Dataset, saes: &[SaeAt]| -> Result<Step> {
         let mut step = Step { size, seconds: Vec::new(), tokens: 0 };
         for _ in 0..args.repeat {
-            let Outcome { counters, .. } = one_run(args, loaded, saes, computes, data, Batching::Auto).await?;
-            step.seconds.push(counters.seconds);
-            step.tokens = counters.nodes;
+            let Counters { seconds, nodes, .. } = one_run(loaded, saes, computes, data, &options).await?.counters;
+            step.seconds.push(seconds);
+            step.tokens = nodes;
         }
         Ok(step)
     };
     let mut samples = Sweep { what: "samples", steps: Vec::new() };
-    for every in PARTS {
-        let part = part(data, every, |sample| sample.clone());
-        samples.steps.push(time(part.samples.len(), &part, &loaded.saes).await?);
+    let counts = match &args.samples[..] {
+        [] => PARTS.iter().map(|every| data.samples.len().div_ceil(*every)).collect(),
+        asked => asked.iter().map(|&n| usize::try_from(n).unwrap_or(usize::MAX)).collect::<Vec<_>>(),
+    };
+    for count in counts {
+        let these = so_many(data, count);
+        samples.steps.push(time(these.samples.len(), &these, &loaded.saes).await?);
     }
     let mut tokens = Sweep { what: "tokens run", steps: Vec::new() };
     let mut some_short = part(data, PART, Sample::clone);
@@ -148,6 +153,23 @@ fn fits(loaded: &Loaded, sample: &Sample, join: &str) -> bool {
         let tokens = loaded.model.tokenizer.encode(&text);
         tokens.and_then(|tokens| loaded.model.check_length("longest", &tokens)).is_ok()
     })
+}
+
+/// So many samples, evenly spread over the data; where there are fewer, several times over.
+fn so_many(data: &Dataset, count: usize) -> Dataset {
+    let there = data.samples.len();
+    let sample = |i: usize| {
+        if count <= there {
+            return data.samples[i * there / count].clone();
+        }
+        let (sample, time) = (&data.samples[i % there], i / there);
+        if time == 0 {
+            return sample.clone();
+        }
+        Sample { id: format!("{} {time}", sample.id), prompt: format!("{time}: {}", sample.prompt), ..sample.clone() }
+    };
+    let samples = if there == 0 { Vec::new() } else { (0..count).map(sample).collect() };
+    Dataset { samples, ..data.clone() }
 }
 
 /// Every so many of the samples, changed.
@@ -251,6 +273,30 @@ pub(super) fn table(sweeps: &[Sweep]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_sae_that_no_disk_holds_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        roomy(folder.path(), 64, 64).unwrap();
+        if platform::free_space(folder.path()).is_some() {
+            let error = roomy(folder.path(), 1 << 20, 1 << 24).unwrap_err();
+            assert!(error.to_string().contains("disk for a random SAE of 16777216 features"), "{error}");
+        }
+    }
+
+    #[test]
+    fn samples_are_spread_or_stand_several_times_over() {
+        let data = crate::dataset::builtin().unwrap();
+        let there = data.samples.len();
+        let ids = |count: usize| -> Vec<String> { so_many(&data, count).samples.into_iter().map(|s| s.id).collect() };
+        let all: Vec<String> = data.samples.iter().map(|s| s.id.clone()).collect();
+        assert_eq!(ids(there), all);
+        assert_eq!(ids(2), [all[0].clone(), all[there / 2].clone()]);
+        let more = so_many(&data, 3 * there + 1);
+        let different: std::collections::HashSet<&str> = more.samples.iter().map(|s| s.id.as_str()).collect();
+        assert_eq!(different.len(), 3 * there + 1);
+        assert_eq!(more.samples[3 * there].prompt, format!("3: {}", data.samples[0].prompt));
+    }
 
     #[test]
     fn the_exponent_is_the_power_that_seconds_grow_with() {

@@ -128,6 +128,35 @@ pub(super) async fn time_on_device(repeat: u32, compute: &Compute, software: boo
     Ok(out)
 }
 
+/// Megabytes of buffers that are given to a device, from the smallest weight to an MLP's.
+const UPLOADS: [usize; 3] = [1, 16, 64];
+
+/// How fast a device takes buffers, for a terminal: until it has them, which a byte that is read back tells.
+///
+/// # Errors
+/// Those of the device.
+pub(super) async fn uploads(repeat: u32, compute: &Compute) -> Result<String> {
+    let mut out = format!("{:<18} {:>9} {:>13} {:>9}\n", "upload", "buffers", "GB/s", "fastest");
+    for megabytes in UPLOADS {
+        let values = values(megabytes * (1 << 20) / 4, 3);
+        let mut seconds = Vec::new();
+        // the first one is not counted
+        for i in 0..=3 * repeat {
+            let values = values.clone();
+            let clock = Clock::start();
+            compute.read_back(compute.tensor1(values).slice([0..1])).await?;
+            if i > 0 {
+                seconds.push(clock.seconds());
+            }
+        }
+        let pace = |seconds: f64| megabytes as f64 * f64::from(1 << 20) / seconds / 1e9;
+        let (usual, fastest) = (pace(median(&seconds)), pace(spread(&seconds).0));
+        let what = format!("{megabytes} MiB");
+        out.push_str(&format!("{what:<18} {:>9} {usual:>13.2} {fastest:>9.2}\n", seconds.len()));
+    }
+    Ok(out)
+}
+
 /// Deterministic values in [−1, 1).
 fn values(n: usize, seed: u64) -> Vec<f32> {
     let mut s = seed;
