@@ -10,13 +10,13 @@ use saescope::dataset::{self, Dataset, Format};
 use saescope::engine::{Observer, Progress, Silent};
 use saescope::error::Error;
 use saescope::model::ops::{Compute, Precision, read_back};
-use saescope::platform::{self, MemoryFiles};
+use saescope::platform::{self, Adapter, MemoryFiles};
 use saescope::run::{self, Comparisons, Loaded, Reopen, Spool};
 
-use crate::cli::{Run, model_args, with};
+use crate::cli::{Run, golden, model_args, with};
 use crate::durable::{TABLES, done, manifest, tables, triples};
-use crate::golden_models::folder;
-use crate::trust::{loaded, measured};
+use crate::golden_models::{Golden, folder, load};
+use crate::trust::{loaded, measured, measured_by};
 
 fn model() -> Loaded {
     loaded(&folder("llama").join("model"), BTreeMap::new())
@@ -120,13 +120,14 @@ fn long_triples(n: usize) -> String {
     (0..n).map(line).collect::<Vec<_>>().join("\n")
 }
 
-#[test]
-fn a_budget_makes_batches_smaller_and_numbers_the_same() {
+/// A run whose budget is a little less than it would take has more micro-batches and the same files; one that nothing fits
+/// is refused. `line` is what a dry run calls the memory that the budget is of.
+fn keeps_to_a_budget(device: &str, line: &str, samples: usize) {
     let run = Run::new();
-    run.write("t.jsonl", long_triples(40));
+    run.write("t.jsonl", long_triples(samples));
     let args = model_args("llama");
     let analyze = |extra: &[&str]| {
-        let tail = ["--dataset", "t.jsonl", "--device", "cpu", "--run-id", "mine"];
+        let tail = ["--dataset", "t.jsonl", "--device", device, "--run-id", "mine", "--nulls", "off"];
         let out = run.saescope(&with(&["analyze"], &args, &[&tail[..], extra].concat()));
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (out.status.code(), text(&out.stdout), text(&out.stderr))
@@ -137,7 +138,7 @@ fn a_budget_makes_batches_smaller_and_numbers_the_same() {
         let rest = text.split(before).nth(1).unwrap_or_else(|| panic!("no {before} in {text}"));
         rest.split(after).next().unwrap().trim().parse().unwrap()
     };
-    let most = |text: &str| number(text, "\nmemory: at most ", " MB");
+    let most = |text: &str| number(text, line, " MB");
     let batches = |text: &str| number(text, "micro-batches: ", "\n");
     let (all, few) = (most(&text), batches(&text));
     let budget = format!("{:.1}MB", all - 0.2);
@@ -157,9 +158,27 @@ fn a_budget_makes_batches_smaller_and_numbers_the_same() {
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("out of memory: the run takes up to") && said.contains("hint:"), "{said}");
     assert!(!run.path("none").exists(), "nothing is begun that does not fit");
+}
+
+#[test]
+fn a_budget_makes_batches_smaller_and_numbers_the_same() {
+    keeps_to_a_budget("cpu", "\nmemory: at most ", 40);
+}
+
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_budget_makes_batches_smaller_and_numbers_the_same() {
+    keeps_to_a_budget("gpu:0", "memory of the device: at most ", 100);
+}
+
+#[test]
+fn what_is_no_size_is_no_budget() {
+    let run = Run::new();
+    run.write("t.jsonl", long_triples(2));
+    let args = model_args("llama");
     for wrong in ["10", "x", "1e99GB", "0MB", "GB"] {
-        let (code, _, said) = analyze(&["--memory-budget", wrong]);
-        assert!(code == Some(2) && said.contains("a size such as 800MB"), "{wrong}: {said}");
+        let tail = ["--dataset", "t.jsonl", "--device", "cpu", "--memory-budget", wrong];
+        run.fails(&with(&["analyze"], &args, &tail), 2, &["a size such as 800MB"]);
     }
 }
 
@@ -238,9 +257,34 @@ fn without_memory() {
     result.unwrap();
     let (found, manifest) = files(&spool);
     assert!(found == expected);
+    half_as_much_at_once(&model, adapter, reopen.as_ref());
     assert!(manifest["warnings"].to_string().contains("ran out of memory once"), "{}", manifest["warnings"]);
     let notes = listener.notes.into_inner().unwrap();
     assert!(notes.len() == 1 && notes[0].contains("the device is opened anew"), "{notes:?}");
+}
+
+/// After it, micro-batches are half as large.
+#[cfg(unix)]
+fn half_as_much_at_once(model: &Loaded, adapter: &Adapter, reopen: &Reopen) {
+    let on = |device| Compute::gpu(device, Precision::F32, Some(adapter.max_binding));
+    let data = dataset::parse("t.jsonl", Format::Jsonl, long_triples(100).as_bytes(), None).unwrap();
+    let all = |devices: &[Compute], reopen| {
+        let (spool, result) = measured_by(None, model, &data, devices, reopen, &Silent, &mut || {});
+        result.unwrap();
+        files(&spool)
+    };
+    let (expected, before) = all(&[on(block_on(platform::open_anew(adapter)).unwrap())], None);
+    let full = block_on(platform::open_anew(adapter)).unwrap();
+    exhaust(&full);
+    let (found, after) = all(&[on(full)], Some(reopen));
+    assert!(found == expected);
+    let batches = |manifest: &serde_json::Value| manifest["batch"]["batches"].as_u64().unwrap();
+    assert!(
+        batches(&before) > 1 && batches(&after) >= 2 * batches(&before) - 1,
+        "{} and {}",
+        before["batch"],
+        after["batch"]
+    );
 }
 
 #[test]
@@ -258,14 +302,34 @@ fn gpu_twice_gives_the_bytes_of_one() {
     let manifest = manifest(&run.path("two"));
     assert_eq!(manifest["compute"]["device"], "gpu:0,gpu:0");
     assert!(manifest["timings"]["peak_gpu_buffer_bytes"].as_u64().unwrap() > 0, "{manifest}");
+}
+
+#[test]
+#[ignore = "needs two adapters of different kinds; cargo xtask test runs it where Chromium's is there"]
+fn gpu_of_another_kind_is_refused_and_gives_near_numbers() {
+    let run = Run::new();
+    run.write("t.jsonl", triples(12));
+    let args = model_args("llama");
+    let tail = ["--dataset", "t.jsonl", "--run-id", "mine"];
     let adapters = block_on(platform::adapters());
-    if let Some(other) = adapters.iter().find(|adapter| !adapter.is_like(&adapters[0])) {
-        let list = format!("gpu:0,gpu:{}", other.index);
-        let out = run.saescope(&with(&["analyze"], &args, &[&tail[..], &["--device", &list]].concat()));
-        let text = String::from_utf8_lossy(&out.stderr);
-        assert_eq!(out.status.code(), Some(2), "{text}");
-        assert!(text.contains("are of different kinds"), "{text}");
+    let other = adapters
+        .iter()
+        .find(|adapter| !adapter.is_like(&adapters[0]))
+        .expect("no Vulkan, Metal or DX12 adapter of a second kind");
+    let list = format!("gpu:0,gpu:{}", other.index);
+    let out = run.saescope(&with(&["analyze"], &args, &[&tail[..], &["--device", &list]].concat()));
+    let text = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{text}");
+    assert!(text.contains("are of different kinds"), "{text}");
+    // each alone
+    for (device, out) in [("gpu:0".to_owned(), "first"), (format!("gpu:{}", other.index), "second")] {
+        done(&run.saescope(&with(&["analyze"], &args, &[&tail[..], &["--device", &device, "--out", out]].concat())));
     }
+    let adapter = |out: &str| manifest(&run.path(out))["compute"]["adapter"].as_str().unwrap().to_owned();
+    assert_ne!(adapter("first"), adapter("second"));
+    let compared = run.saescope(&["compare", "first", "second", "--tolerance", "1e-3", "--jaccard", "0.99"]);
+    assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stdout));
+    println!("{}", String::from_utf8_lossy(&compared.stdout));
 }
 
 #[test]
@@ -283,4 +347,48 @@ fn gpu_opened_again_is_a_device_of_its_own() {
     let error = twice(&second).unwrap_err().to_string();
     assert!(error.contains("the device was closed"), "{error}");
     assert_eq!(twice(&first).unwrap(), [2.0, 4.0], "the other one goes on");
+}
+
+/// A run's counters: weights go to the device as they are stored, and the host seldom waits.
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_is_given_the_stored_bytes_and_seldom_waited_for() {
+    let run = Run::new();
+    run.write("t.jsonl", triples(40));
+    let analyze = |model: &str, device: &str| {
+        // a checkpoint in bf16 takes the SAEs of the same model in f32
+        let mut args = model_args("gemma2");
+        args[1] = golden(model, "model");
+        let out = format!("{model}-{device}");
+        let tail = ["--dataset", "t.jsonl", "--nulls", "off", "--device", device, "--out", &out];
+        done(&run.saescope(&with(&["analyze"], &args, &tail)));
+        manifest(&run.path(&out))["timings"]["moved"].clone()
+    };
+    assert!(analyze("gemma2", "cpu").is_null());
+    let (wide, narrow) = (analyze("gemma2", "gpu:0"), analyze("gemma2_bf16", "gpu:0"));
+    let of = |moved: &serde_json::Value, name: &str| moved[name].as_u64().unwrap_or_else(|| panic!("{name}: {moved}"));
+    let Golden { model, saes, .. } = load("gemma2");
+    let deepest = saes.iter().map(|at| at.layer).max().unwrap();
+    let blocks = (0..=deepest).map(|layer| model.layer_bytes(layer)).sum::<u64>();
+    // all but the norms are half as many bytes in bf16, and nothing else differs
+    let saved = of(&wide, "uploaded_bytes") - of(&narrow, "uploaded_bytes");
+    println!("{saved} bytes fewer of {blocks} in f32");
+    assert!(saved as f64 > 0.47 * blocks as f64 && saved <= blocks / 2, "{saved} of {blocks}: {wide} and {narrow}");
+    // the end of each block; at an SAE its rows and what is active, and at the first what is active with noise
+    let waits = deepest as u64 + 1 + 2 * saes.len() as u64 + 1;
+    assert!(of(&wide, "waits") <= waits + saes.len() as u64, "{wide}: {waits}");
+    assert!(of(&wide, "read_back_bytes") > 0);
+}
+
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_all_means_real_ones() {
+    if block_on(platform::adapters()).iter().any(|adapter| !adapter.software) {
+        println!("there is a real one here: `--device all` takes it");
+        return;
+    }
+    let run = Run::new();
+    run.write("t.jsonl", triples(2));
+    let tail = ["--dataset", "t.jsonl", "--device", "all"];
+    run.fails(&with(&["analyze"], &model_args("llama"), &tail), 1, &["no real GPU for `--device all`", "hint:"]);
 }

@@ -9,7 +9,7 @@ use saescope::batch::{BatchLimit, pack};
 use saescope::checkpoint::Checkpoint;
 use saescope::cli::inputs;
 use saescope::dataset::{self, Format};
-use saescope::engine::{self, Batching, Inputs, Options, SaeAt, Silent};
+use saescope::engine::{self, Batching, Inputs, Options, Outcome, SaeAt, Silent};
 use saescope::metrics::{self, Cell, Noise, SampleMeasure, Table, TextKind};
 use saescope::model::ops::{Compute, Form, Op, read_back};
 use saescope::model::{BatchContext, LayerWeights, Model};
@@ -59,11 +59,11 @@ pub fn load(case: &str) -> Golden {
     Golden { folder, expected, tensors, model, saes }
 }
 
-fn strings(value: &Value) -> Vec<&str> {
+pub fn strings(value: &Value) -> Vec<&str> {
     value.as_array().unwrap().iter().map(|v| v.as_str().unwrap()).collect()
 }
 
-fn ids(value: &Value) -> Vec<u32> {
+pub fn ids(value: &Value) -> Vec<u32> {
     value.as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect()
 }
 
@@ -76,7 +76,13 @@ pub fn relative(a: &[f32], b: &[f32]) -> f64 {
 }
 
 pub fn compare_residuals(case: &str, compute: &Compute, tolerance: f64) {
-    let golden = load(case);
+    residuals_are_near(case, &load(case), compute, tolerance);
+}
+
+/// The largest relative difference of a last token's residual, which must be within the tolerance, as must be those
+/// of all tokens of one text in all blocks.
+pub fn residuals_are_near(case: &str, golden: &Golden, compute: &Compute, tolerance: f64) -> f64 {
+    let mut largest = 0.0f64;
     let texts = strings(&golden.expected["texts"]);
     let tokens: Vec<Vec<u32>> = texts.iter().map(|t| ids(&golden.expected["token_ids"][t])).collect();
     let layers: Vec<usize> =
@@ -97,6 +103,7 @@ pub fn compare_residuals(case: &str, compute: &Compute, tolerance: f64) {
         }
         println!("{case}: resid_post.{layer}: largest relative difference {:.2e} ({})", worst.0, worst.1);
         assert!(worst.0 <= tolerance, "{case}: resid_post.{layer}: {:.2e} at {}", worst.0, worst.1);
+        largest = largest.max(worst.0);
     }
     let want = block_on(golden.tensors.read("all_layers")).unwrap();
     let which = texts.iter().position(|t| *t == golden.expected["all_layers_text"]).unwrap();
@@ -106,11 +113,11 @@ pub fn compare_residuals(case: &str, compute: &Compute, tolerance: f64) {
         println!("{case}: all positions, block {layer}: {r:.2e}");
         assert!(r <= tolerance, "{case}: all positions of block {layer}: {r:.2e}");
     }
+    largest
 }
 
-/// Runs the whole analysis and compares every column that the reference has.
-pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
-    let golden = load(case);
+/// The whole analysis of a case's texts, log-probabilities included.
+pub fn analysed(case: &str, golden: &Golden, compute: &Compute) -> Outcome {
     assert!(!golden.saes.is_empty(), "{case} has no SAEs");
     let texts = std::fs::read(golden.folder.join("texts.json")).unwrap();
     let samples = dataset::parse("texts.json", Format::Json, &texts, None).unwrap().samples;
@@ -122,6 +129,7 @@ pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
         nulls: 0,
         pass: None,
         halvings: 0,
+        read_ahead: true,
         join: dataset::DEFAULT_JOIN.to_owned(),
     };
     let inputs = Inputs {
@@ -133,6 +141,13 @@ pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
     };
     let outcome = block_on(engine::analyze(inputs, &Silent)).unwrap();
     assert!(outcome.failed.is_empty(), "{case}: {:?}", outcome.failed);
+    outcome
+}
+
+/// Compares every column that the reference has.
+pub fn compare_metrics(case: &str, compute: &Compute, tolerance: f64) {
+    let golden = load(case);
+    let outcome = analysed(case, &golden, compute);
 
     // active sets, but for features within the margin of their threshold
     let mut borderline = 0;

@@ -11,13 +11,17 @@ use saescope::platform;
 use crate::golden_models::{compare_metrics, compare_residuals, load, relative};
 
 pub(crate) fn compute() -> Compute {
+    compute_in(Precision::F32)
+}
+
+pub(crate) fn compute_in(precision: Precision) -> Compute {
     let adapters = block_on(platform::adapters());
     let adapter = adapters
         .first()
         .expect("no Vulkan, Metal or DX12 adapter; on Debian: apt-get install libvulkan1 mesa-vulkan-drivers");
     println!("adapter: {} ({:?}), software: {}", adapter.name, adapter.interface, adapter.software);
     let device = block_on(platform::open_adapter(adapter)).unwrap();
-    Compute::gpu(device, Precision::F32, None)
+    Compute::gpu(device, precision, None)
 }
 
 fn plain() -> Compute {
@@ -33,6 +37,16 @@ fn gpu_residuals() {
         {
             compare_residuals(case, &compute, 1e-3);
         }
+    }
+}
+
+#[test]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_residuals_with_one_kernel_left_out() {
+    let gpu = compute();
+    for op in Op::ALL.into_iter().filter(|op| op.has_kernel()) {
+        println!("{op:?} with plain tensors");
+        compare_residuals("gemma2", &gpu.clone().with(op, Form::Plain).unwrap(), 1e-3);
     }
 }
 

@@ -18,10 +18,13 @@ use futures::executor::block_on;
 use saescope::batch::Trie;
 use saescope::checkpoint::Checkpoint;
 use saescope::dataset::{self, Format};
+use saescope::engine::{SaeAt, encode};
 use saescope::geometry::{Cloud, Null, Pool, SHAPES, standings};
 use saescope::model::ops::{AttentionParams, Compute, Matrix, Panels, Rows, TrieContext, attention};
 use saescope::platform::MemorySource;
 use saescope::random;
+
+use crate::golden_models::load;
 
 /// The variable that names the part which this process is to run.
 const PART: &str = "SAESCOPE_COUNTED_PART";
@@ -36,10 +39,16 @@ type Work = Box<dyn FnMut() + Send>;
 /// Its name, and how it is made ready.
 type Part = (&'static str, fn() -> Work);
 
-const PARTS: [Part; 7] = [
+const PARTS: [Part; 10] = [
     ("matmul of 96 x 576 x 1536", || {
         let (x, w) = (values(96 * 576), values(576 * 1536));
         let panels = Panels::f32(Matrix { values: &w, d_in: 576, d_out: 1536, by_in: 1, by_out: 576 });
+        Box::new(move || drop(black_box(panels.multiply(&mut Rows::new(x.clone(), 96)))))
+    }),
+    // by the portable form: the counted processor has no other
+    ("matmul of 96 x 576 x 1536 in bf16", || {
+        let (x, w) = (values(96 * 576), values(576 * 1536));
+        let panels = Panels::bf16(Matrix { values: &w, d_in: 576, d_out: 1536, by_in: 1, by_out: 576 });
         Box::new(move || drop(black_box(panels.multiply(&mut Rows::new(x.clone(), 96)))))
     }),
     ("panels of 576 x 1536", || {
@@ -65,6 +74,23 @@ const PARTS: [Part; 7] = [
     ("geometry of 100 features in 2304 dimensions", || {
         let (rows, masses) = (values(100 * 2304), values(100).iter().map(|v| v.abs()).collect::<Vec<_>>());
         Box::new(move || drop(black_box(Cloud::new(&rows, &masses, 2304).unwrap())))
+    }),
+    // along one direction more than along others, so that it is found by steps
+    ("leading axis of 700 features in 576 dimensions", || {
+        let (mut rows, along, masses) = (values(700 * 576), values(576), vec![1.0; 700]);
+        for (i, row) in rows.chunks_exact_mut(576).enumerate() {
+            row.iter_mut().zip(&along).for_each(|(value, a)| *value += a * (i % 7) as f32);
+        }
+        Box::new(move || drop(black_box(Cloud::centroid_and_axis(&rows, &masses, 576).unwrap())))
+    }),
+    ("active features of 64 rows", || {
+        let SaeAt { sae, .. } = load("llama").saes.remove(0);
+        let rows = values(64 * sae.d_in);
+        let compute = Compute::cpu();
+        Box::new(move || {
+            let rows: Vec<&[f32]> = rows.chunks_exact(sae.d_in).collect();
+            drop(black_box(block_on(encode(&sae, &rows, &compute)).unwrap()));
+        })
     }),
     ("200 draws of a null of 48 features", || {
         let pool = Pool::random(64, &mut random::keyed(&[b"instructions"]));

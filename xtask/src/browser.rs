@@ -114,6 +114,9 @@ fn ready(paths: &Paths) -> Result<()> {
     Ok(())
 }
 
+/// The driver's description.
+const SWIFTSHADER: &str = "vk_swiftshader_icd.json";
+
 /// `CHROMIUM`, or the usual names. tests/browser/harness/paths.mjs looks in the same way.
 fn chromium() -> Option<PathBuf> {
     if let Some(named) = env::var_os("CHROMIUM").filter(|value| !value.is_empty()) {
@@ -125,6 +128,15 @@ fn chromium() -> Option<PathBuf> {
     let mac = PathBuf::from("/Applications/Google Chrome.app/Contents/MacOS/Google Chrome");
     let mut found = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
     found.find(|path| path.is_file()).or_else(|| mac.is_file().then_some(mac))
+}
+
+/// What tells Vulkan's loader of the software adapter that comes with Chromium on Linux; its host programs can use it, too.
+pub fn swiftshader() -> Option<PathBuf> {
+    let program = fs::canonicalize(chromium()?).ok()?;
+    let beside = program.parent().map(|folder| folder.join(SWIFTSHADER));
+    // Debian's /usr/bin/chromium is a script
+    let usual = PathBuf::from("/usr/lib/chromium").join(SWIFTSHADER);
+    beside.into_iter().chain([usual]).find(|path| path.is_file())
 }
 
 /// The test files but that of the README, sorted.

@@ -9,6 +9,7 @@ mod generate;
 mod golden;
 mod lints;
 mod paths;
+mod precisions;
 mod python;
 mod ray;
 mod reliability;

@@ -11,6 +11,7 @@ use crate::browser;
 use crate::check;
 use crate::fuzz;
 use crate::paths::Paths;
+use crate::precisions;
 use crate::python;
 use crate::ray;
 use crate::report::{Outcome, Report};
@@ -20,6 +21,10 @@ use crate::run::{cargo, in_ci, locked, output, shown};
 const NEEDS_ADAPTER: &str = "graphics adapter";
 /// What such a test says where there is none; see tests/gpu.rs.
 const NO_ADAPTER: &str = "no Vulkan, Metal or DX12 adapter";
+/// What an ignored test's reason holds when it needs a second adapter beside the first.
+const NEEDS_TWO: &str = "two adapters of different kinds";
+/// Tests on an adapter that a second one, of another kind, has to pass as well.
+const ON_BOTH: [&str; 3] = ["gpu_kernels::", "gpu::gpu_metrics", "precisions::gpu_goldens_in_f16"];
 /// What an ignored test's reason holds when it needs system calls that fail.
 const NEEDS_STRACE: &str = "strace";
 /// What an ignored test's reason holds when it counts instructions.
@@ -58,6 +63,30 @@ pub fn run(paths: &Paths) -> Result<bool> {
             }
             Ok(Outcome::Tests { passed: run.passed, failed: run.failed, whole: run.whole })
         });
+    }
+    let on_both: Vec<String> = names.into_iter().filter(|name| ON_BOTH.iter().any(|of| name.starts_with(of))).collect();
+    let beside = take(&mut ignored, |reason| reason.contains(NEEDS_TWO));
+    match browser::swiftshader() {
+        // CI has both
+        None if !in_ci() => {
+            let hint = "no SwiftShader; on Debian: apt-get install chromium";
+            report.ignored("kernels on a second adapter".to_owned(), format!("{}: {hint}", beside.join(", ")));
+        }
+        driver => {
+            let driver = driver.unwrap_or_default();
+            let mut step = |name: &str, names: &[String], variable: &str| {
+                report.step(name, || {
+                    let run = tests(chosen(paths, names).env(variable, &driver))?;
+                    if run.no_adapter && !in_ci() {
+                        let hint = "on Debian: apt-get install libvulkan1 mesa-vulkan-drivers";
+                        return Ok(Outcome::Ignored(format!("{}: {NO_ADAPTER}; {hint}", names.join(", "))));
+                    }
+                    Ok(Outcome::Tests { passed: run.passed, failed: run.failed, whole: run.whole })
+                });
+            };
+            step("kernels on Chromium's adapter", &on_both, "VK_DRIVER_FILES");
+            step("adapters of two kinds", &beside, "VK_ADD_DRIVER_FILES");
+        }
     }
     let names = take(&mut ignored, |reason| reason.contains(NEEDS_STRACE));
     if output("strace", &["--version"]).is_none() && !in_ci() {
@@ -98,6 +127,7 @@ pub fn run(paths: &Paths) -> Result<bool> {
     let built = python::built(paths, &mut report);
     ray::beside_the_wheels(paths, built.as_ref(), &mut report);
     browser::steps(paths, &mut report, cloned);
+    report.step("the default model in other precisions", || precisions::step(paths));
     Ok(report.close())
 }
 
