@@ -89,7 +89,7 @@ mod tests {
             auroc: auroc(area),
             n_matched: 50,
             matched: auroc(0.5),
-            swapped: Some(Chance { mean: 0.5, p: if area > 0.6 { 0.025 } else { 0.4 } }),
+            swapped: Some(Chance { mean: 0.5, p: 0.025, p_over_layers: if area > 0.6 { 0.05 } else { 0.4 } }),
         }
     }
 

@@ -67,13 +67,45 @@ pub struct Chance {
     pub mean: f64,
     /// Share of the areas, its own among them, that are at least its own.
     pub p: f64,
+    /// The same for the largest area over all layers under the same swaps: of many layers one is good by chance.
+    ///
+    /// Source: P. H. Westfall and S. S. Young, "Resampling-Based Multiple Testing", 1993, §2.3 (single step).
+    pub p_over_layers: f64,
 }
 
 impl Chance {
-    /// Whether chance does as well more often than one time in twenty.
+    /// Whether chance does as well more often than one time in twenty, over all layers.
     pub fn is_chance(&self) -> bool {
-        self.p > ALPHA
+        self.p_over_layers > ALPHA
     }
+}
+
+/// A classifier, and its areas with swapped labels, by swap.
+pub(super) type WithSwaps = (Classifier, Vec<f64>);
+
+/// The classifiers, each beside the largest area of those that read the same at any layer.
+pub(super) fn over_layers(found: Vec<WithSwaps>) -> Vec<Classifier> {
+    let largest = |reads: &str, swap: usize| {
+        let same = found.iter().filter(|(one, _)| one.reads == reads);
+        same.filter_map(|(_, areas)| areas.get(swap)).fold(f64::NEG_INFINITY, |most, area| most.max(*area))
+    };
+    let p = |one: &Classifier, areas: &[f64]| {
+        Some(share(one.auroc?.area, (0..areas.len()).map(|swap| largest(one.reads, swap))))
+    };
+    let over: Vec<Option<f64>> = found.iter().map(|(one, areas)| p(one, areas)).collect();
+    let of = |((mut one, _), over): (WithSwaps, Option<f64>)| {
+        if let (Some(swapped), Some(over)) = (&mut one.swapped, over) {
+            swapped.p_over_layers = over;
+        }
+        one
+    };
+    found.into_iter().zip(over).map(of).collect()
+}
+
+/// The share of these areas, the own one among them, that are at least the own one.
+fn share(own: f64, areas: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let all = areas.len() + 1;
+    (areas.filter(|area| *area >= own).count() + 1) as f64 / all as f64
 }
 
 /// The triples that take part, and their folds. Row 2 i is the fact of triple i, the next its hallucination; run 0 has
@@ -185,7 +217,7 @@ pub(super) fn classifiers(
     let Some(triples) = Triples::new(design, settings, MOST_TRIPLES) else { return Ok(Vec::new()) };
     let n = triples.len();
     let triple = triples.places(design);
-    let mut found = Vec::new();
+    let mut found: Vec<WithSwaps> = Vec::new();
     for &layer in layers {
         let of_layer: Vec<Listed> = listed.iter().copied().filter(|one| one.layer == layer).collect();
         let listed = most_active(of_layer, n as f64 / design.counts.len() as f64, MOST_ENTRIES);
@@ -202,7 +234,7 @@ pub(super) fn classifiers(
         found.extend(column.map(|column| classifier(reads, None, vec![column], &triples, design)));
     }
     found.extend(residual_classifiers(layers, source, design, settings)?);
-    Ok(found)
+    Ok(over_layers(found))
 }
 
 /// The features that are active in the most samples, in their order, as many as have so many activations where a
@@ -289,7 +321,7 @@ fn classifier(
     columns: Vec<Column>,
     triples: &Triples,
     design: &Design,
-) -> Classifier {
+) -> WithSwaps {
     let n = triples.len();
     let mut scores = vec![vec![0.0; 2 * n]; triples.runs()];
     let mut kept = 0.0;
@@ -324,7 +356,7 @@ pub(super) struct Scores {
 
 impl Scores {
     /// How well they tell hallucinations from facts, beside those of swapped labels.
-    pub(super) fn classifier(self, triples: &Triples, design: &Design) -> Classifier {
+    pub(super) fn classifier(self, triples: &Triples, design: &Design) -> WithSwaps {
         let Self { reads, layer, columns, kept, runs } = self;
         let n = triples.len();
         let areas = par_map(runs.len(), |run| {
@@ -334,18 +366,17 @@ impl Scores {
         });
         let whole = areas.first().map_or((&[][..], &[][..]), |(fact, hall)| (fact, hall));
         let own = auroc(whole.0, whole.1, &triples.clusters);
-        let chance: Vec<f64> = areas
-            .iter()
-            .skip(1)
-            .filter_map(|(fact, hall)| auroc(fact, hall, &triples.clusters).map(|auroc| auroc.area))
-            .collect();
+        // where one swap has an area, all have
+        let of_swap =
+            |(fact, hall): &(Vec<f64>, Vec<f64>)| auroc(fact, hall, &triples.clusters).map(|found| found.area);
+        let chance: Vec<f64> = areas.iter().skip(1).filter_map(of_swap).collect();
         let swapped = own.zip(mean(&chance)).map(|(own, mean)| {
-            let reached = chance.iter().filter(|area| **area >= own.area).count();
-            Chance { mean, p: (reached + 1) as f64 / (chance.len() + 1) as f64 }
+            let p = share(own.area, chance.iter().copied());
+            Chance { mean, p, p_over_layers: p }
         });
         let matched_rows: Vec<usize> = triples.matched.iter().map(|&i| triples.rows[i]).collect();
         let among = |values: &[f64]| triples.matched.iter().map(|&i| values[i]).collect::<Vec<_>>();
-        Classifier {
+        let of = Classifier {
             reads,
             layer,
             n,
@@ -355,13 +386,37 @@ impl Scores {
             n_matched: triples.matched.len(),
             matched: auroc(&among(whole.0), &among(whole.1), &clusters_of(design, &matched_rows)),
             swapped,
-        }
+        };
+        (of, chance)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_layer_stands_beside_the_largest_area_of_all_layers() {
+        let of = |reads, layer, area: f64, areas: [f64; 3]| {
+            let p = share(area, areas.into_iter());
+            let swapped = Some(Chance { mean: 0.5, p, p_over_layers: p });
+            let auroc = Some(Auroc { area, interval: None });
+            let (n, columns, kept, n_matched, matched) = (9, 1, 1.0, 0, None);
+            (
+                Classifier { reads, layer: Some(layer), n, columns, kept, auroc, n_matched, matched, swapped },
+                areas.to_vec(),
+            )
+        };
+        let found = over_layers(vec![
+            of("features", 1, 0.7, [0.5, 0.4, 0.6]),
+            of("features", 2, 0.6, [0.8, 0.4, 0.5]),
+            of("l0", 1, 0.7, [0.2, 0.3, 0.1]),
+        ]);
+        let p: Vec<f64> = found.iter().map(|one| one.swapped.unwrap().p).collect();
+        let over: Vec<f64> = found.iter().map(|one| one.swapped.unwrap().p_over_layers).collect();
+        // the largest of each swap: 0.8, 0.4, 0.6
+        assert_eq!((p, over), (vec![0.25, 0.5, 0.25], vec![0.5, 0.75, 0.25]));
+    }
 
     #[test]
     fn what_has_no_room_is_what_is_active_least() {

@@ -1,7 +1,7 @@
 //! How well facts and hallucinations are told apart by the residual stream itself, read linearly: beside it, "no metric
 //! survives" is that nothing is there to be read, or that the metrics do not see it.
 
-use super::classifier::{Classifier, Scores, Triples};
+use super::classifier::{Scores, Triples, WithSwaps};
 use super::features::Design;
 use super::gather::{Active, FeatureSource};
 use super::ridge::{Kernel, Probe};
@@ -10,7 +10,7 @@ use crate::error::Result;
 use crate::metrics::TextKind;
 use crate::platform::par_map;
 
-/// What a [`Classifier`] of the residual stream reads.
+/// What a [`super::Classifier`] of the residual stream reads.
 pub const RESIDUAL: &str = "residual";
 
 /// Triples that take part at most: of more, every so many. A factorisation takes the time of their cube.
@@ -30,7 +30,7 @@ pub(super) fn residual_classifiers(
     source: &dyn FeatureSource,
     design: &Design,
     settings: Settings,
-) -> Result<Vec<Classifier>> {
+) -> Result<Vec<WithSwaps>> {
     if !source.has_residual() {
         return Ok(Vec::new());
     }
@@ -65,7 +65,7 @@ fn gathered(
 }
 
 /// The probe of one layer.
-fn probed(layer: usize, rows: &[Vec<f32>], triples: &Triples, design: &Design) -> Option<Classifier> {
+fn probed(layer: usize, rows: &[Vec<f32>], triples: &Triples, design: &Design) -> Option<WithSwaps> {
     let width = rows.first().map(Vec::len).filter(|width| *width > 0)?;
     if rows.iter().any(|row| row.len() != width || row.iter().any(|x| !x.is_finite())) {
         return None;
@@ -86,7 +86,7 @@ fn probed(layer: usize, rows: &[Vec<f32>], triples: &Triples, design: &Design) -
 mod tests {
     use super::super::resample::stream;
     use super::super::simulation::normal;
-    use super::super::{Features, Samples, compare_features};
+    use super::super::{Classifier, Features, Samples, compare_features};
     use super::*;
     use crate::metrics::{Cell, Column, Kind, Table};
 
