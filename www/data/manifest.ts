@@ -54,6 +54,7 @@ const MANIFEST = object<Manifest>({
             auroc_at_equal_length_interval: maybe(tuple(number, number)),
             swapped_auroc: maybe(number),
             swapped_p: maybe(number),
+            swapped_p_over_layers: maybe(number),
           }),
         ),
       ),

@@ -93,8 +93,8 @@ export function differenceOf(name: string): string | null {
   return found?.part === "diff" ? at(found.entry.series, found.layer) : null;
 }
 
-/** The column of a metric's text, at a layer where it is measured at one. */
-export function columnOf(base: string, text: "fact" | "hall", layer: number | null = null): string {
+/** The column of a metric's text, or of the whole sample, at a layer where it is measured at one. */
+export function columnOf(base: string, text: "fact" | "hall" | "whole", layer: number | null = null): string {
   const template = ENTRIES.find(({ name }) => name === base)?.columns[text];
   return template === undefined ? base : at(template, layer);
 }

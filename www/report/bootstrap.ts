@@ -1,5 +1,7 @@
-// Resampled pairs: how the mean of paired differences would have come out with other samples. For drawing;
-// intervals and tests are those of stats.parquet.
+// Resampled pairs: how the mean of paired differences would have come out with other samples, drawn as the statistics draw
+// them (crate/stats/bootstrap.rs). For drawing; intervals and tests are those of stats.parquet.
+
+import type { Clusters } from "./clusters";
 
 /** Resamples of a distribution that is drawn. */
 export const RESAMPLES = 5000;
@@ -16,16 +18,28 @@ export function uniform(seed: number): () => number {
   };
 }
 
-/** Means of resampled differences, ascending: pairs are drawn whole, so that their pairing is kept. */
-export function resampledMeans(differences: ArrayLike<number>, resamples = RESAMPLES, seed = 1): Float64Array {
-  const n = differences.length;
+/** Means of resampled differences, ascending. Clusters of pairs are drawn whole and with replacement, from each stratum as
+ *  many as it has. */
+export function resampledMeans(differences: ArrayLike<number>, clusters: Clusters, resamples = RESAMPLES, seed = 1): Float64Array {
+  const sums = new Float64Array(clusters.count);
+  const sizes = new Float64Array(clusters.count);
+  clusters.of.forEach((cluster, row) => {
+    sums[cluster]! += differences[row] as number;
+    sizes[cluster]! += 1;
+  });
   const next = uniform(seed);
   const means = new Float64Array(resamples);
-  if (n === 0) return means.fill(NaN);
+  if (clusters.count === 0) return means.fill(NaN);
   for (let i = 0; i < resamples; i++) {
-    let sum = 0;
-    for (let k = 0; k < n; k++) sum += differences[Math.floor(next() * n)] as number;
-    means[i] = sum / n;
+    let [sum, size] = [0, 0];
+    for (const stratum of clusters.strata) {
+      for (let k = 0; k < stratum.length; k++) {
+        const drawn = stratum[Math.floor(next() * stratum.length)] as number;
+        sum += sums[drawn] as number;
+        size += sizes[drawn] as number;
+      }
+    }
+    means[i] = sum / size;
   }
   return means.sort();
 }

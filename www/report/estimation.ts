@@ -1,6 +1,6 @@
 // Estimation plots: the pairs themselves above, below them the mean paired difference with its bootstrap
 // distribution. After Ho et al., "Moving beyond P values: data analysis with estimation graphics", Nature
-// Methods 16 (2019), drawn as DABEST draws paired data; pairs are resampled whole.
+// Methods 16 (2019), drawn as DABEST draws paired data; what is resampled together is what the statistics hold together.
 
 import { shown } from "../foreign";
 import { baseInWords, metricsOf, type Metric } from "../data/metrics";
@@ -11,9 +11,9 @@ import type { Theme } from "../ui/theme";
 import { anyFinite, thin, type View } from "../views/results/aggregate";
 import { axis, chart, grid, places, Plot, type Chart } from "../views/results/chart";
 import type { Drawing, PanelSpec } from "../views/results/panel";
-import { verdictWord, type Comparison } from "../views/results/verdicts";
+import { compared, FOUND, verdictWord, type Comparison } from "../views/results/verdicts";
 import { density, RESAMPLES, resampledMeans } from "./bootstrap";
-import { compared } from "./words";
+import { clustersOfRows, isClustered } from "./clusters";
 
 /** Pairs that are drawn as lines; the difference is that of all. */
 const MOST_PAIRS = 400;
@@ -32,11 +32,10 @@ export interface Selection {
 export function selections(run: Run): Selection[] {
   const metrics = metricsOf(run.metrics).filter((metric) => metric.name !== "n_tokens");
   const by = new Map(compared(run).map((c) => [c.metric, c]));
-  const weight = ["survives_length_control", "explained_by_length", "no_length_control"];
   const place = ({ name }: Metric) => {
     const c = by.get(name);
-    const at = c === undefined ? -1 : weight.indexOf(c.verdict);
-    return (at < 0 ? weight.length : at) * 1000 - (c !== undefined && Number.isFinite(c.g) ? Math.abs(c.g) : -999);
+    const at = c === undefined ? -1 : FOUND.indexOf(c.verdict);
+    return (at < 0 ? FOUND.length : at) * 1000 - (c !== undefined && Number.isFinite(c.g) ? Math.abs(c.g) : -999);
   };
   const most = [...metrics].sort((a, b) => place(a) - place(b)).slice(0, FIRST);
   const others = [null, ...run.layers].map((layer) => ({
@@ -71,14 +70,16 @@ function draw({ run, rows }: View, theme: Theme, width: number, metric: Metric, 
     return { plot: null, empty: "Fewer than three samples have it on both sides.", caption: "", table };
   }
   const differences = Float64Array.from(found, difference);
-  const means = resampledMeans(differences);
+  const clusters = clustersOfRows(run, found);
+  const means = resampledMeans(differences, clusters);
   const curve = density(means);
-  if (curve.length === 0) return { plot: null, empty: "The differences do not vary: there is nothing to estimate.", caption: "", table };
+  // sums over clusters may differ in their last bits where nothing else does
+  if (curve.length === 0 || differences.every((x) => x === differences[0])) return { plot: null, empty: "The differences do not vary: there is nothing to estimate.", caption: "", table };
 
   const interval = storedInterval(run, comparison);
   const mean = differences.reduce((sum, x) => sum + x, 0) / differences.length;
   const drawn = thin(found, MOST_PAIRS);
-  const upper = pairsChart(theme, width, drawn, fact, hall, baseInWords(metric.base, true));
+  const upper = pairsChart(theme, width, drawn, found, fact, hall, baseInWords(metric.base, true));
   const lower = differenceChart(theme, width, curve, mean, interval);
   join(upper, lower);
   const q = comparison === null ? "" : `, q ${probability(comparison.q)}`;
@@ -97,7 +98,7 @@ function draw({ run, rows }: View, theme: Theme, width: number, metric: Metric, 
     reach: 14,
     legend: legend(theme),
     caption:
-      `${counted(found.length, "pair")}: mean difference ${signed(mean)}` +
+      `${counted(found.length, "pair")}${isClustered(run) ? ` in ${counted(clusters.count, "cluster")}, resampled whole` : ", resampled one by one"}: mean difference ${signed(mean)}` +
       (interval === null ? "" : ` (95 % ${number(interval[0])} to ${number(interval[1])})`) +
       (comparison !== null && Number.isFinite(comparison.g) ? `, g ${signed(comparison.g)}${q}.` : ".") +
       equal +
@@ -114,10 +115,10 @@ function storedInterval(run: Run, comparison: Comparison | null): [number, numbe
   return Number.isFinite(low) && Number.isFinite(high) ? [low, high] : null;
 }
 
-/** A line for each pair, and the means with their middle halves. */
-function pairsChart(theme: Theme, width: number, rows: number[], fact: Float64Array, hall: Float64Array, label: string): Chart {
+/** A line for each of `rows`, and the means over all of them. */
+function pairsChart(theme: Theme, width: number, rows: number[], all: number[], fact: Float64Array, hall: Float64Array, label: string): Chart {
   const strength = Math.max(0.12, Math.min(0.6, 30 / rows.length));
-  const mean = (values: Float64Array) => rows.reduce((sum, row) => sum + (values[row] as number), 0) / rows.length;
+  const mean = (values: Float64Array) => all.reduce((sum, row) => sum + (values[row] as number), 0) / all.length;
   return chart(theme, {
     width,
     height: UPPER,
@@ -190,4 +191,7 @@ export function legend(colors: { hall: string; fact: string }): HTMLElement[] {
 }
 
 /** How to read them. */
-export const HOW = `Above: each pair is a line from its fact to its hallucination, the thick line joins the means. Below: the mean of the paired differences (dot) with the 95 % interval of stats.parquet (bar), over the distribution of ${RESAMPLES.toLocaleString("en")} means of resampled pairs; the dashed line is no difference.`;
+export function howTo(run: Run): string {
+  const drawn = isClustered(run) ? "resampled clusters: pairs of one cluster are drawn together" : "resampled pairs: each is drawn by itself";
+  return `Above: each pair is a line from its fact to its hallucination, the thick line joins the means. Below: the mean of the paired differences (dot) with the 95 % interval of stats.parquet (bar), over the distribution of ${RESAMPLES.toLocaleString("en")} means of ${drawn}, within domains, as in the statistics; the dashed line is no difference.`;
+}

@@ -7,15 +7,14 @@ import { key } from "../ui/controls";
 import { number, probability, signed } from "../ui/format";
 import type { Theme } from "../ui/theme";
 import { axis, chart, fit, places, Plot } from "../views/results/chart";
+import { tests } from "../views/results/families";
 import type { Drawing, PanelSpec } from "../views/results/panel";
-import { comparisons, everything, isDifference, VERDICTS, verdictWord, type Comparison } from "../views/results/verdicts";
+import { comparisons, everything, FOUND, isDifference, VERDICTS, verdictWord, type Comparison } from "../views/results/verdicts";
 
 const RAW = "Raw difference";
 const EQUAL = "At equal length";
 /** More lines than this are no figure. */
 const MOST_LINES = 60;
-/** Verdicts that speak of a difference. */
-const FOUND = ["survives_length_control", "explained_by_length", "no_length_control"];
 
 interface Line {
   key: string;
@@ -162,13 +161,14 @@ export function captionOf(group: Comparison[]): string {
   const metrics = group.filter((c) => c.verdict !== "control");
   const of = (verdict: string) => metrics.filter((c) => c.verdict === verdict).length;
   const without = metrics.filter((c) => !Number.isFinite(c.adjusted)).length;
+  const asked = tests(metrics.map(({ metric }) => metric));
   const differ = FOUND.reduce((sum, verdict) => sum + of(verdict), 0);
   if (differ === 0) {
     const undecided = of("undecided") > 0 ? `, ${of("undecided")} of them undecided` : "";
-    return `In none of these ${metrics.length} metrics is a difference between fact and hallucination found (q ≤ 0.05)${undecided}.`;
+    return `In none of these ${asked} is a difference between fact and hallucination found (q ≤ 0.05)${undecided}.`;
   }
   return (
-    `Of ${metrics.length} metrics, ${of("survives_length_control")} survive the length control, ${of("explained_by_length")} are explained by length, ${of("no_length_control")} have no length control.` +
+    `Of ${asked}, ${of("survives_length_control")} survive the length control, ${of("explained_by_length")} are explained by length, ${of("no_length_control")} have no length control.` +
     (without > 0 ? ` ${without} have no number at equal length.` : "") +
     (group.length > MOST_LINES ? ` The first ${MOST_LINES} are drawn; the table has all.` : "")
   );

@@ -17,6 +17,8 @@ import { onThemeChange, readTheme, type Theme } from "../ui/theme";
 import { viewOf, type View } from "../views/results/aggregate";
 import { warmUp } from "../views/results/chart";
 import { panel, type Panel, type PanelContext, type PanelSpec } from "../views/results/panel";
+import { classifierPanels, legend as classifierLegend } from "../views/results/classifiers";
+import { HOW as CLASSIFIERS } from "../views/results/classifierWords";
 import { panelsOf } from "../views/results/panels";
 import { IdleQueue } from "../views/results/schedule";
 import { statsTable } from "../views/results/statsTable";
@@ -24,7 +26,6 @@ import { bare, facts, failed, health, provenance, warnings } from "../views/resu
 import { calibrationPanels, HOW as CALIBRATED, wordsOf as calibrationWords } from "../views/results/calibration";
 import { embeddedCalibration, embeddedLabels, embeddedRun, writer } from "./embedded";
 import * as estimates from "./estimation";
-import * as classifiers from "./classifiers";
 import * as forests from "./forest";
 import { featureTables } from "./featureTables";
 import { HOW as FEATURES } from "../views/results/featureLines";
@@ -62,7 +63,7 @@ function show(run: Run): void {
   const estimated = estimation(run, whole);
   const calibrated = calibration(run, whole, grid);
   const [figures, dashboard] = grid(panelsOf(run, "tests"), context);
-  const [toldBy, told] = grid(classifiers.classifierPanels(run), whole);
+  const [toldBy, told] = grid(classifierPanels(run, ""), whole);
   const table = statsTable((key, job) => queue.add(key, job));
   table.show(run, null);
   const features = h("div", { "data-test": "presence" }, h("p", { class: "muted" }, "Counting features…"));
@@ -83,10 +84,10 @@ function show(run: Run): void {
     section("run", "The run and the fit of its SAEs", "", h("div", { class: "summary" }, h("dl", { class: "facts" }, manifest === null ? bare(run) : facts(run, manifest)), manifest === null ? null : health(manifest))),
     section("calibration", "Does the instrument work here", calibrated.panels.length === 0 ? "" : CALIBRATED, calibrated.element),
     section("forest", "Raw beside controlled effects", forests.HOW, legend(forests.legend(TOKENS)), forestGrid),
-    section("estimation", "Estimation plots", estimates.HOW, legend(estimates.legend(TOKENS)), estimated.element),
+    section("estimation", "Estimation plots", estimates.howTo(run), legend(estimates.legend(TOKENS)), estimated.element),
     section("figures", "Figures", "", domains, figures),
     section("features", "Features of facts and of hallucinations", run.hasFeatureStats ? FEATURES : PRESENCE, features),
-    told.length === 0 ? null : section("classifiers", "Told by all features together", classifiers.HOW, legend(classifiers.legend(TOKENS)), toldBy),
+    told.length === 0 ? null : section("classifiers", "Told by all features together", CLASSIFIERS, legend(classifierLegend(TOKENS)), toldBy),
     section("table", "All comparisons", "", table.element),
     manifest === null ? null : section("provenance", "Provenance", "", h("div", { class: "summary" }, provenance(run, manifest), own(manifest))),
     h("footer", null, h("p", { class: "muted" }, `Written by ${shown(writer())}. The document holds the run’s own files, which the buttons at its top save; what it shows was computed from them and is held against the hashes of the manifest each time that it is opened.`)),

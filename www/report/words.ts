@@ -1,10 +1,13 @@
 // What a run shows, in plain words, and no more than stats.parquet has.
 
-import { nameInWords } from "../data/metrics";
+import { isNull, nameInWords } from "../data/metrics";
 import type { Run } from "../data/run";
 import { counted, number, probability, signed } from "../ui/format";
-import { lengths } from "../views/results/summary";
-import { comparisons, everything, isDifference, tally, type Comparison } from "../views/results/verdicts";
+import { probeWords } from "../views/results/classifierWords";
+import { differ, share, Z_SCORE } from "../views/results/families";
+import { controlWords } from "../views/results/heldEqual";
+import { compared, FOUND, tally, UNTESTED, type Comparison } from "../views/results/verdicts";
+import { foundWords, lengths, namesOf } from "../views/results/verdictWords";
 
 export interface Words {
   /** The finding in one sentence. */
@@ -21,25 +24,16 @@ const MOST_SURVIVORS = 5;
 /** Two-sided 5 %, 80 %: the sum of the two normal quantiles. */
 const DETECTABLE = 1.959964 + 0.841621;
 
-/** What nothing can be said of by a test. */
-const UNTESTED = ["too_few_samples", "no_variation"];
-
-/** The comparisons over all samples, each metric once, without token counts. */
-export function compared(run: Run): Comparison[] {
-  const all = everything(run);
-  return comparisons(run).filter((c) => c.domain === all && c.verdict !== "control" && !isDifference(run, c.metric));
-}
-
 /** The words. */
 export function wordsOf(run: Run): Words {
   const all = compared(run);
   if (run.stats === null || all.length === 0) {
     return { headline: "Nothing is compared in this run.", paragraphs: ["The run has no comparisons (stats.parquet)."], survivors: [] };
   }
-  const counts = tally(run, null);
+  const counts = tally(all);
   const of = (verdict: string) => counts.get(verdict) ?? 0;
-  const tested = all.filter((c) => !UNTESTED.includes(c.verdict)).length;
-  if (tested === 0) {
+  const tested = namesOf(all.filter((c) => !UNTESTED.includes(c.verdict)));
+  if (tested.length === 0) {
     return {
       headline: "Nothing can be said: there are too few samples, or nothing varies.",
       paragraphs: [`A comparison needs at least three pairs that vary; this run has ${counted(run.metrics.rows, "sample")}.`],
@@ -49,8 +43,14 @@ export function wordsOf(run: Run): Words {
   const size = (c: Comparison) => Math.abs(Number.isFinite(c.adjusted) ? c.adjusted : c.g);
   const surviving = all.filter((c) => c.verdict === "survives_length_control").sort((a, b) => size(b) - size(a));
   return {
-    headline: headline(tested, surviving.length, of("explained_by_length") + of("no_length_control"), of("no_length_control") + of("undecided") > 0),
-    paragraphs: [behind(tested, surviving.length, of), seen(run, all, of("undecided")), lengths(run), REACH].filter((text) => text !== ""),
+    headline: headline(tested, namesOf(surviving), of("explained_by_length") + of("no_length_control"), of("no_length_control") + of("undecided") > 0),
+    paragraphs: [
+      [behind(tested, all, of), controlWords(surviving)].filter(Boolean).join(" "),
+      seen(run, all, of("undecided")),
+      lengths(run),
+      probeWords(run.manifest?.statistics?.classifiers ?? []),
+      REACH,
+    ].filter((text) => text !== ""),
     survivors: [
       ...surviving.slice(0, MOST_SURVIVORS).map(survivor),
       ...(surviving.length > MOST_SURVIVORS ? [`and ${surviving.length - MOST_SURVIVORS} more: the forest plots have all`] : []),
@@ -58,26 +58,24 @@ export function wordsOf(run: Run): Words {
   };
 }
 
-function headline(tested: number, surviving: number, found: number, open: boolean): string {
-  if (surviving > 0) {
-    return `${surviving} of ${counted(tested, "metric")} ${surviving === 1 ? "differs" : "differ"} between fact and hallucination at equal length.`;
-  }
+function headline(tested: string[], surviving: string[], found: number, open: boolean): string {
+  if (surviving.length > 0) return `${differ(surviving, tested)} between fact and hallucination at equal length.`;
+  const what = tested.some(isNull) ? `metric or ${Z_SCORE}` : "metric";
   // what has no control, or is neither found nor ruled out, may yet be a difference
-  const none = `No metric ${open ? "is shown to separate" : "separates"} fact from hallucination`;
+  const none = `No ${what} ${open ? "is shown to separate" : "separates"} fact from hallucination`;
   return found > 0 ? `${none} after the length control.` : `${none}, before the length control or after it.`;
 }
 
-/** How many differ before the control, and what becomes of them. */
-function behind(tested: number, surviving: number, of: (verdict: string) => number): string {
-  const [explained, uncontrolled] = [of("explained_by_length"), of("no_length_control")];
-  const differ = surviving + explained + uncontrolled;
-  if (differ === 0) return `In none of ${counted(tested, "metric")} is a difference between fact and hallucination found over all samples (q ≤ 0.05).`;
+/** How many differ, and what becomes of them. */
+function behind(tested: string[], all: Comparison[], of: (verdict: string) => number): string {
+  const words = foundWords(namesOf(all.filter(({ verdict }) => FOUND.includes(verdict))), tested);
+  const [surviving, explained, uncontrolled] = FOUND.map(of) as [number, number, number];
   const parts = [
-    surviving > 0 && `${surviving} ${surviving === 1 ? "differs" : "differ"} at equal token counts too`,
+    surviving > 0 && `${surviving} ${surviving === 1 ? "differs" : "differ"} at equal token counts`,
     explained > 0 && `${explained} ${explained === 1 ? "is" : "are"} explained by text length`,
     uncontrolled > 0 && `of ${uncontrolled} these triples cannot tell whether length explains ${uncontrolled === 1 ? "it" : "them"}`,
   ].filter((part) => part !== false);
-  return `Of ${counted(tested, "metric")}, ${differ} ${differ === 1 ? "differs" : "differ"} between fact and hallucination over all samples or at equal length (q ≤ 0.05): ${parts.join("; ")}.`;
+  return parts.length === 0 ? `${words}.` : `${words}: ${parts.join("; ")}.`;
 }
 
 /** What the run would have seen, and what it rules out. */
@@ -96,9 +94,8 @@ function seen(run: Run, all: Comparison[], undecided: number): string {
     const controlled = Number.isFinite(equal) ? `, at equal length |d_z| ${equal.toFixed(2)}` : "";
     texts.push(`The smallest difference that a single test would have seen here with a chance of 80 % is |d_z| ${least.toFixed(2)} (${pairs})${controlled}; over many metrics at once it has to be larger.`);
   }
-  const excluded = column(run, all, "excluded_dz");
-  if (excluded.length > 0) {
-    texts.push(`Differences above |d_z| ${bound} are ruled out for ${excluded.filter((dz) => dz <= bound).length} of ${all.length}.`);
+  if (all.some((c) => Number.isFinite(c.excluded))) {
+    texts.push(`Differences above |d_z| ${bound} are ruled out for ${share(namesOf(all.filter((c) => c.excluded <= bound)), namesOf(all))}.`);
   }
   if (undecided > 0) texts.push(`${undecided} ${undecided === 1 ? "is" : "are"} undecided: no difference was found, and one of |d_z| ${bound} is not ruled out.`);
   return texts.join(" ");

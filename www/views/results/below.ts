@@ -1,11 +1,12 @@
-// What stands below the panels of a run and is read when somebody comes near: which features differ, and whether the
-// instrument works here. A script of its own, so that the first panels do not wait for it.
+// What stands below the panels of a run: which features differ and how well all of them together tell, and whether the
+// instrument works here. What has to be read for it is read when somebody comes near. A script of its own, so that the first panels do not wait for it.
 
 import type { Run } from "../../data/run";
 import { reportOf } from "../../export/report";
 import type { PageContext } from "../../state/context";
 import { h } from "../../ui/dom";
 import { calibrationPart, type Part } from "./calibrated";
+import { classifierPart } from "./classified";
 import { featurePart } from "./featureTable";
 import type { PanelContext } from "./panel";
 
@@ -17,7 +18,7 @@ export interface Below extends Part {
 /** Builds them. */
 export function below(page: PageContext, context: PanelContext): Below {
   const features = featurePart(page);
-  const parts: Part[] = [features, calibrationPart(page, context)];
+  const parts: Part[] = [features, classifierPart(context), calibrationPart(page, context)];
   const each = (act: (part: Part) => void) => parts.forEach(act);
   return {
     element: h("div", { class: "panels below" }, parts.map(({ element }) => element)),

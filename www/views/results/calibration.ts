@@ -8,13 +8,14 @@ import { key } from "../../ui/controls";
 import { counted, number, percent, probability } from "../../ui/format";
 import type { Theme } from "../../ui/theme";
 import { axis, chart, fit, places, Plot } from "./chart";
+import { Z_SCORES } from "./families";
 import type { Drawing, PanelSpec } from "./panel";
 
 /** How to read the part. */
 export const HOW =
   "What the instrument says where the truth is known: this run’s own numbers with fact and hallucination swapped at random, effects of known size planted there, pairs that differ in length alone, and built-in pairs that do differ in what the model represents.";
 
-const FAMILIES: Record<TestFamily, string> = { metrics: "metrics", nulls: "z-scores against nulls" };
+const FAMILIES: Record<TestFamily, string> = { metrics: "metrics", nulls: Z_SCORES };
 /** Where there is little room. */
 const SHORT: Record<TestFamily, string> = { metrics: "metrics", nulls: "z-scores" };
 const SETS: Record<string, string> = { truth: "True and false statements", language: "Two languages", register: "Two registers" };

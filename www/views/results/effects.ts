@@ -6,6 +6,7 @@ import { h } from "../../ui/dom";
 import { isNull, nameInWords, splitName } from "../../data/metrics";
 import type { Run } from "../../data/run";
 import type { View } from "./aggregate";
+import { tests } from "./families";
 import { axis, chart, fit, grid, places, Plot, type Chart } from "./chart";
 import { chooser, key } from "../../ui/controls";
 import { counted, number, probability, signed } from "../../ui/format";
@@ -155,7 +156,7 @@ function label(fold: HTMLButtonElement, found: Comparison[]): void {
   // by the line that is drawn of each: one that a larger sample might find
   const undecided = drawn(found, true).filter((c) => c.verdict === "undecided" && metrics.has(c.metric)).length;
   const parts = [
-    metrics.size === 0 ? "" : `No difference found in ${counted(metrics.size, "metric")}${undecided === 0 ? "" : `, of which ${undecided} ${undecided === 1 ? "is" : "are"} undecided`}`,
+    metrics.size === 0 ? "" : `No difference found in ${tests([...metrics])}${undecided === 0 ? "" : `, of which ${undecided} ${undecided === 1 ? "is" : "are"} undecided`}`,
     others === 0 ? "" : `${metrics.size === 0 ? "No difference found" : "none"} in ${counted(others, "comparison")} of the metrics above`,
   ];
   fold.hidden = folded.length === 0;

@@ -4,6 +4,8 @@
 import type { FeatureWords } from "../../data/words";
 import type { Table } from "../../data/table";
 import { counted } from "../../ui/format";
+import { ghostDomains, type GhostDomain } from "./ghosts";
+import { controlWords, heldOf, type Held } from "./heldEqual";
 import { VERDICTS } from "./verdicts";
 
 /** A feature over all samples. */
@@ -22,18 +24,13 @@ export interface FeatureLine {
   q: number;
   adjustedQ: number;
   verdict: string;
-  /** What is left with other things than length held equal, by CONTROLS; without a verdict where the run has none. */
-  controls: { q: number; verdict: string }[];
-  /** Tokens that it promotes, where the file has them. */
-  promotes: string[];
+  /** What is left with other things than length held equal, by CONTROLS. */
+  controls: Held[];
+  /** Mean activation where it is a ghost; NaN where it never is. */
+  meanGhost: number;
+  /** Domains in which it is one; none where the file does not tell them apart. */
+  ghostIn: GhostDomain[];
 }
-
-/** Controls beside length: their columns, what is held equal in words, and the head of a column. */
-export const CONTROLS = [
-  { name: "last_token", words: "equal last tokens", head: "q, last token" },
-  { name: "last_token_rank", words: "equally common last tokens", head: "q, its rank" },
-  { name: "logprob_per_token", words: "equal log-probability per token", head: "q, log p per token" },
-] as const;
 
 /** Verdicts in the order in which their features are listed. */
 const ORDER = Object.keys(VERDICTS);
@@ -44,6 +41,7 @@ export const place = (verdict: string): number => (ORDER.includes(verdict) ? ORD
 /** The tested features, by verdict, then by how sure their difference is. */
 export function featureLines(table: Table): FeatureLine[] {
   const lines: FeatureLine[] = [];
+  const ghostIn = ghostDomains(table);
   for (let row = 0; row < table.rows; row++) {
     const verdict = table.text("verdict", row);
     // rows of domains are not tested
@@ -53,8 +51,9 @@ export function featureLines(table: Table): FeatureLine[] {
       layer: of("layer"), feature: of("feature"), fact: of("n_fact"), hall: of("n_hall"), ghost: of("n_ghost"), missing: of("n_missing"),
       meanFact: of("mean_fact"), meanHall: of("mean_hall"),
       presenceQ: of("presence_q"), dz: of("cohens_dz"), q: of("q_value"), adjustedQ: of("length_adjusted_q"), verdict,
-      controls: CONTROLS.map(({ name }) => ({ q: of(`${name}_adjusted_q`), verdict: table.text(`${name}_verdict`, row) })),
-      promotes: table.text("promotes", row).split(" ").filter(Boolean),
+      controls: heldOf(table, row),
+      meanGhost: of("ghost_activation"),
+      ghostIn: ghostIn(of("layer"), of("feature")),
     });
   }
   const sure = (line: FeatureLine) => {
@@ -67,29 +66,20 @@ export function featureLines(table: Table): FeatureLine[] {
 
 /** How to read them. */
 export const HOW =
-  "Features that are active at the last token of either text. Ghost: active in the hallucination and not in its fact; missing: the other way round. d_z: paired difference of activation, hallucination − fact. q over all features of all layers. The verdicts are those of the metrics, of the difference of activation; presence has no length control. q, last token, its rank, log p per token: the same with those held equal in the place of length.";
+  "Features that are active at the last token of either text. Ghost: active in the hallucination and not in its fact; missing: the other way round; where the file tells domains apart, the number behind a domain says in how many of its hallucinations it is a ghost. d_z: paired difference of activation, hallucination − fact. q over all features of all layers. The verdicts are those of the metrics, of the difference of activation; presence has no length control. q, last token, its rank, log p per token: the same with those held equal in the place of length.";
 
 /** What they come to, in a sentence. */
 export function wordsOf(all: readonly FeatureLine[]): string {
   if (all.length === 0) return "No feature is active in enough samples to be compared.";
   const of = (verdict: string) => all.filter((line) => line.verdict === verdict).length;
   const survive = of("survives_length_control");
+  const left = controlWords(all.filter(({ verdict }) => verdict === "survives_length_control"));
   return (
     `Of ${counted(all.length, "feature")} that ${all.length === 1 ? "is" : "are"} active in at least six independent samples, ` +
     `${survive === 0 ? "none survives" : survive === 1 ? "one survives" : `${survive} survive`} the length control; ` +
     `${of("explained_by_length")} ${of("explained_by_length") === 1 ? "is" : "are"} explained by length, ${of("no_length_control")} ${of("no_length_control") === 1 ? "has" : "have"} no length control.` +
-    controlWords(all.filter(({ verdict }) => verdict === "survives_length_control"))
+    (left === "" ? "" : ` ${left}`)
   );
-}
-
-/** What becomes of the survivors where other things are held equal. */
-function controlWords(survivors: readonly FeatureLine[]): string {
-  const parts = CONTROLS.flatMap(({ words }, i) => {
-    const verdicts = survivors.map(({ controls }) => controls[i]!.verdict).filter(Boolean);
-    const [left, explained] = ["survives", "explained"].map((verdict) => verdicts.filter((of) => of === verdict).length) as [number, number];
-    return verdicts.length === 0 ? [] : [`at ${words} ${left} left, ${explained} explained, ${verdicts.length - left - explained} neither`];
-  });
-  return parts.length === 0 ? "" : ` What becomes of ${survivors.length === 1 ? "the one" : `the ${survivors.length}`} that ${survivors.length === 1 ? "survives" : "survive"}: ${parts.join("; ")}.`;
 }
 
 /** What is known of features in words, by layer and feature. */

@@ -14,13 +14,17 @@ import { counted, number, probability, signed, visible } from "../../ui/format";
 import { labelsPicker } from "../../ui/labels";
 import { errorBox } from "../../ui/words";
 import type { Part } from "./calibrated";
-import { CONTROLS, featureLines, HOW, NO_WORDS, place, wordsKey, wordsOf, type FeatureLine } from "./featureLines";
+import { featureLines, HOW, NO_WORDS, place, wordsKey, wordsOf, type FeatureLine } from "./featureLines";
+import { ghostTable, ghostWords } from "./ghosts";
+import { CONTROLS } from "./heldEqual";
 import { whenNear } from "./near";
 import { VERDICTS, verdictClass, verdictWord } from "./verdicts";
 
 /** Rows at first, and how many more each time. */
 const STEP = 30;
 const TOP_TOKENS = 5;
+/** Domains of a ghost that are named. */
+const MOST_DOMAINS = 3;
 
 /** A line with what is known of its feature in words. */
 interface Row extends FeatureLine {
@@ -50,6 +54,7 @@ const NUMBERS: Column[] = [
   numeric("presence_q", "q, presence", (row) => row.presenceQ, probability),
   numeric("mean_fact", "Mean, fact", (row) => row.meanFact),
   numeric("mean_hall", "Mean, hall.", (row) => row.meanHall),
+  numeric("ghost_activation", "Mean, ghost", (row) => row.meanGhost),
   numeric("cohens_dz", "d_z", (row) => row.dz, signed, true),
   numeric("q_value", "q", (row) => row.q, probability),
   numeric("length_adjusted_q", "q at equal", (row) => row.adjustedQ, probability, true),
@@ -59,6 +64,10 @@ const controlColumn = (i: number): Column => numeric(`${CONTROLS[i]!.name}_adjus
 const VERDICT: Column = {
   name: "verdict", label: "Verdict", value: (row) => place(row.verdict), numeric: false, first: true,
   cell: (row) => h("span", { class: verdictClass(row.verdict), title: VERDICTS[row.verdict]?.meaning }, shown(verdictWord(row.verdict))),
+};
+const GHOST_IN: Column = {
+  name: "ghost_domains", label: "Ghost in", value: (row) => row.ghostIn.length, numeric: false, first: false,
+  cell: (row) => ghostWords(row.ghostIn, MOST_DOMAINS) || "–",
 };
 const PROMOTES: Column = {
   name: "promotes", label: "Promotes", value: (row) => row.words.promotes.join(" "), numeric: false, first: false,
@@ -175,7 +184,7 @@ class Section implements Part {
       fill(this.#findings, wordsOf(this.#lines));
       fill(this.#controls, this.#choices(run));
       const scroll = h("div", { class: "table-scroll tall", tabindex: 0, role: "group", "aria-label": "Features, scrollable" }, this.#table);
-      fill(this.#content, this.#findings, this.#lines.length === 0 ? null : [this.#controls, scroll, this.#found, this.#more, this.#status], labelsPicker(this.page.labels));
+      fill(this.#content, this.#findings, this.#lines.length === 0 ? null : [this.#controls, scroll, this.#found, this.#more, this.#status], ghostTable(run), labelsPicker(this.page.labels));
       this.#fill();
     } catch (reason) {
       if (run !== this.#run) return;
@@ -200,7 +209,7 @@ class Section implements Part {
     ];
   }
 
-  /** What is known of a feature in words: the engine's tokens before the file's. */
+  /** What is known of a feature in words. */
   #wordsOf(run: Run, line: FeatureLine): FeatureWords {
     const known = neuronpediaId(run.manifest, line.layer);
     const labelled = this.page.labels.of(known, line.layer);
@@ -209,7 +218,7 @@ class Section implements Part {
       ...NO_WORDS,
       label: labelled?.labels.get(line.feature) ?? null,
       url: pages === null ? null : `${pages}${line.feature}`,
-      promotes: this.#promoted.get(wordsKey(line.layer, line.feature)) ?? line.promotes,
+      promotes: this.#promoted.get(wordsKey(line.layer, line.feature)) ?? [],
     };
   }
 
@@ -227,13 +236,14 @@ class Section implements Part {
   #fill(): void {
     const run = this.#run;
     if (run === null) return;
-    const promotes = this.#promoted.size > 0 || this.#lines.some((line) => line.promotes.length > 0);
+    const promotes = this.#promoted.size > 0;
     const labels = run.layers.some((layer) => this.page.labels.of(neuronpediaId(run.manifest, layer), layer) !== null);
     const columns = [
       ...(run.layers.length > 1 ? [numeric("layer", "Layer", (row) => row.layer, String, true)] : []),
       featureColumn(),
       ...NUMBERS,
       ...CONTROLS.flatMap((_, i) => (this.#lines.some((line) => line.controls[i]!.verdict !== "") ? [controlColumn(i)] : [])),
+      ...(this.#lines.some(({ ghostIn }) => ghostIn.length > 0) ? [GHOST_IN] : []),
       VERDICT,
       ...(promotes ? [PROMOTES] : []),
       ...(labels ? [LABEL] : []),

@@ -7,7 +7,8 @@ import type { LayerHealth, Manifest } from "../../data/manifest";
 import type { Run } from "../../data/run";
 import { bytes, counted, duration, number, percent } from "../../ui/format";
 import { timelineSection } from "./timeline";
-import { comparisons, everything, isDifference, MATCHED, NOT_FOUND, tally, VERDICTS } from "./verdicts";
+import { compared, MATCHED, tally, VERDICTS } from "./verdicts";
+import { verdictWords } from "./verdictWords";
 
 /** Everything above the panels. */
 export function summary(run: Run): HTMLElement {
@@ -130,16 +131,13 @@ function sinks(m: Manifest): string {
 }
 
 function verdicts(run: Run): Child {
-  if (run.stats === null) return null;
-  const counts = tally(run, null);
-  const total = [...counts.values()].reduce((sum, n) => sum + n, 0);
-  if (total === 0) return null;
-  const found = total - NOT_FOUND.reduce((sum, verdict) => sum + (counts.get(verdict) ?? 0), 0);
-  const survivors = counts.get("survives_length_control") ?? 0;
+  const counts = tally(compared(run));
+  if (counts.size === 0) return null;
   return h(
     "div",
     { class: "verdict-line", "data-test": "verdicts" },
-    h("p", null, headline(run, total, found, survivors, counts.get("too_few_samples") === total), ` ${excluded(run)}${lengths(run)}${baselines(run)}`),
+    // part by part: all of it is longer than what is shown of a text
+    h("p", null, verdictWords(run).flatMap((words) => [words, " "])),
     h(
       "ul",
       null,
@@ -149,49 +147,6 @@ function verdicts(run: Run): Child {
       }),
     ),
   );
-}
-
-function headline(run: Run, total: number, found: number, survivors: number, tooFew: boolean): string {
-  if (tooFew) return `Too few samples to compare fact and hallucination: a comparison needs at least three pairs, this run has ${run.metrics.rows}.`;
-  if (found === 0) return `Over all samples, none of ${total} metrics tells fact from hallucination (q ≤ 0.05).`;
-  const differ = `${found} of ${total} metrics ${found === 1 ? "differs" : "differ"} between fact and hallucination`;
-  const all = found === 1 ? "it survives" : found === 2 ? "both survive" : "all survive";
-  const left = survivors === 0 ? "none survives" : survivors === found ? all : `${survivors} ${survivors === 1 ? "survives" : "survive"}`;
-  return `Over all samples, ${differ} (q ≤ 0.05); ${left} the length control.`;
-}
-
-/** How large a difference is ruled out where none was found. */
-function excluded(run: Run): string {
-  const all = everything(run);
-  const none = comparisons(run).filter((c) => c.domain === all && c.verdict === "no_difference" && Number.isFinite(c.excluded) && !isDifference(run, c.metric));
-  if (none.length === 0) return "";
-  const largest = none.reduce((most, c) => Math.max(most, c.excluded), 0);
-  return `In ${counted(none.length, "metric")} a difference above |d_z| ${number(largest)} is ruled out. `;
-}
-
-/** What length alone tells, and likelihood alone where the run has it. */
-function baselines(run: Run): string {
-  const all = everything(run);
-  const area = (metric: string) => {
-    const found = comparisons(run).find((c) => c.domain === all && c.metric === metric)?.auroc ?? NaN;
-    return Math.max(found, 1 - found);
-  };
-  const [length, likelihood] = [area("n_tokens"), area("logprob")];
-  if (Number.isNaN(length)) return "";
-  return ` Length alone tells them apart with an AUROC of ${number(length)}${Number.isNaN(likelihood) ? "" : `, log-probability alone with ${number(likelihood)}`}.`;
-}
-
-/** What the length control rests on. */
-export function lengths(run: Run): string {
-  const equal = `Both texts have equally many tokens in ${equalLength(run)} of ${counted(run.metrics.rows, "sample")}`;
-  const all = everything(run);
-  const matched = comparisons(run).reduce((most, c) => (c.domain === all && c.matched > most ? c.matched : most), -1);
-  return matched >= 0 ? `${equal}; the length control rests on ${matched}.` : `${equal}.`;
-}
-
-function equalLength(run: Run): number {
-  const hall = run.metrics.numbers("n_tokens_hall");
-  return run.metrics.numbers("n_tokens_fact")?.filter((n, row) => n === hall?.[row]).length ?? 0;
 }
 
 function ignored(m: Manifest): [string, string][] {

@@ -3,6 +3,7 @@
 import { shown } from "../../foreign";
 import { differenceOf } from "../../data/metrics";
 import type { Run } from "../../data/run";
+import { heldOf, type Held } from "./heldEqual";
 
 /** The column of how many triples carry the length control. */
 export const MATCHED = "n_length_matched";
@@ -36,13 +37,21 @@ export interface Comparison {
   /** The |d_z| that is ruled out; NaN in runs of earlier versions. */
   excluded: number;
   verdict: string;
+  /** What is left with other things than length held equal, by CONTROLS. */
+  controls: Held[];
 }
 
 /** The column of the difference that is ruled out, which runs of earlier versions lack. */
 export const EXCLUDED = "excluded_dz";
 
+/** Verdicts that speak of a difference: a row that survives has its q at equal length, the others theirs over all samples. */
+export const FOUND: readonly string[] = ["survives_length_control", "explained_by_length", "no_length_control"];
+
 /** Verdicts that say that nothing was found. */
 export const NOT_FOUND: readonly string[] = ["undecided", "no_difference", "no_variation", "too_few_samples"];
+
+/** Verdicts of what nothing can be said of by a test. */
+export const UNTESTED: readonly string[] = ["too_few_samples", "no_variation"];
 
 /** Verdicts in the order of their weight: the word (and its form of many), the heading over several, and what it says. */
 export const VERDICTS: Record<string, { word: string; many?: string; heading: string; meaning: string }> = {
@@ -147,6 +156,7 @@ function read(run: Run): Comparison[] {
       auroc: value("auroc"),
       excluded: value(EXCLUDED),
       verdict: stats.text("verdict", row),
+      controls: heldOf(stats, row),
     };
   });
 }
@@ -157,15 +167,17 @@ export function lengthR(run: Run, metric: string, domain: string | null): number
   return comparisons(run).find((c) => c.metric === metric && c.domain === wanted)?.lengthR ?? NaN;
 }
 
-/** How many metrics of one domain have which verdict; `*_diff` rows ask their metric's question
- *  again and are left out, as is the control. */
-export function tally(run: Run, domain: string | null): Map<string, number> {
-  const wanted = domain ?? everything(run);
+/** The comparisons over all samples, each hypothesis once: `*_diff` rows ask their metric's question again and are left
+ *  out, as are the controls. */
+export function compared(run: Run): Comparison[] {
+  const all = everything(run);
+  return comparisons(run).filter((c) => c.domain === all && c.verdict !== "control" && !isDifference(run, c.metric));
+}
+
+/** How many of them have which verdict. */
+export function tally(all: readonly Comparison[]): Map<string, number> {
   const counts = new Map<string, number>();
-  for (const { metric, domain: of, verdict } of comparisons(run)) {
-    if (of !== wanted || verdict === "control" || isDifference(run, metric)) continue;
-    counts.set(verdict, (counts.get(verdict) ?? 0) + 1);
-  }
+  for (const { verdict } of all) counts.set(verdict, (counts.get(verdict) ?? 0) + 1);
   return counts;
 }
 
