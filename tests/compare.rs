@@ -1,6 +1,7 @@
 //! `compare`, and the precisions that it is there to judge.
 
 use crate::cli::{Run, golden, model_args, with};
+use crate::statistics::{WORDS, distinct, finished, texts};
 
 fn analyze(run: &Run, case: &str, out: &str, more: &[&str]) {
     let texts = golden(case, "texts.json");
@@ -55,6 +56,61 @@ fn the_exit_status_is_what_was_asked() {
     assert!(status == Some(0) && text.contains("samples: 2 in both of "), "{text}");
     let all = compare(&run, &["a", "a", "--all"]).1;
     assert!(all.contains("_fact_gini "), "{all}");
+}
+
+#[test]
+fn features_that_are_less_alike_than_asked_fail() {
+    let run = Run::new();
+    analyze(&run, "gemma3", "f32", &[]);
+    analyze(&run, "gemma3", "q4", &["--quantize", "q4"]);
+    let (status, text) = compare(&run, &["f32", "q4"]);
+    let found = jaccards(&text);
+    let lowest = found.iter().copied().fold(1.0, f64::min);
+    assert!(status == Some(0) && found.len() == 3 && lowest < 0.999, "{text}");
+    for (asked, status) in [(lowest - 0.001, 0), (lowest + 0.001, 1), (1.0, 1)] {
+        let (found, text) = compare(&run, &["f32", "q4", "--jaccard", &asked.to_string()]);
+        assert_eq!(found, Some(status), "{asked}: {text}");
+    }
+}
+
+/// A copy of a run whose comparisons are made anew with these arguments; what `compare` says of the two.
+fn compared_anew(run: &Run, from: &str, to: &str, args: &[&str]) -> String {
+    std::fs::create_dir(run.path(to)).unwrap();
+    for entry in std::fs::read_dir(run.path(from)).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), run.path(to).join(entry.file_name())).unwrap();
+    }
+    let again = run.saescope(&[&["stats", to], args].concat());
+    assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
+    let (status, text) = compare(run, &[from, to]);
+    assert!(status == Some(0) && text.contains("metrics: 0 of "), "{text}");
+    text
+}
+
+/// Lines that say in what two runs differ.
+fn settings(text: &str) -> Vec<&str> {
+    text.lines().take_while(|line| !line.starts_with("layer ")).collect()
+}
+
+#[test]
+fn other_statistics_and_the_verdicts_that_they_change_are_listed() {
+    let run = Run::new();
+    // as many of the same words on both sides: most rows show no difference
+    finished(&run, distinct(120, [&WORDS; 2]), &["--out", "a", "--nulls", "off"]);
+    let text = compared_anew(&run, "a", "b", &["--bound", "0.01"]);
+    assert_eq!(settings(&text), ["bound of equivalence: 0.3 -> 0.01"]);
+    let verdicts = texts(&run.path("a/stats.parquet"), "verdict");
+    let without = verdicts.iter().filter(|verdict| *verdict == "no_difference").count();
+    assert!(without > 0, "{verdicts:?}");
+    let (_, said) = text.split_once("verdicts: ").unwrap();
+    let (head, changed) = said.split_once('\n').unwrap();
+    assert_eq!(head, format!("{without} of {} changed", verdicts.len()));
+    assert_eq!(changed.lines().count(), without, "{text}");
+    assert!(changed.lines().all(|line| line.ends_with(": no_difference -> undecided")), "{text}");
+
+    let text = compared_anew(&run, "a", "c", &["--independent", "--resamples", "500", "--seed", "9"]);
+    let wanted = ["resamples: 10000 -> 500", "clusters kept together: true -> false", "seed of the statistics: 0 -> 9"];
+    assert_eq!(settings(&text), wanted);
 }
 
 #[test]

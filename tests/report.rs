@@ -3,6 +3,8 @@
 use std::path::Path;
 
 use crate::cli::{Run, golden, model_args, with};
+use crate::durable::manifest;
+use crate::statistics::{WORDS, distinct, finished};
 
 /// A finished run of a tiny model in `name`.
 fn analyze(run: &Run, name: &str) {
@@ -73,6 +75,47 @@ fn a_report_is_one_file_beside_the_run_or_where_it_is_wanted() {
     assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     assert_eq!(std::fs::read_to_string(run.path("paper/supplement.html")).unwrap(), document);
     assert_eq!(names(&run.path("paper")), ["supplement.html"]);
+}
+
+/// Labels of every feature of a run's SAEs, as an export has them.
+fn labels(run: &Run, out: &str) -> String {
+    let manifest = manifest(&run.path(out));
+    let layers = manifest["layers"].as_array().unwrap().iter();
+    let line = |(layer, feature): (&serde_json::Value, usize)| {
+        let label = format!("names of animals and of places in stories of the sea, number {feature}");
+        let line = serde_json::json!({"modelId": "tiny", "layer": format!("{layer}-tiny-res"), "index": feature,
+            "description": label});
+        format!("{line}\n")
+    };
+    layers.flat_map(|layer| (0..128).map(move |feature| (layer, feature))).map(line).collect()
+}
+
+#[test]
+fn a_report_of_200_samples_with_all_that_it_can_hold_is_below_three_megabytes() {
+    let run = Run::new();
+    finished(&run, distinct(200, [&WORDS; 2]), &["--out", "a", "--logprob"]);
+    let done = run.saescope(&["calibrate", "a", "--seeds", "20", "--device", "cpu"]);
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    run.write("labels.jsonl", labels(&run, "a"));
+    let done = run.saescope(&["report", "a", "--labels", "labels.jsonl"]);
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success() && !said.contains("left out") && !said.contains("no labels"), "{said}");
+    let document = std::fs::read_to_string(run.path("a/report.html")).unwrap();
+    for file in [
+        "manifest.json",
+        "metrics.parquet",
+        "stats.parquet",
+        "stats_features.parquet",
+        "calibration.json",
+        "labels.json",
+    ] {
+        assert!(document.contains(&format!("data-file=\"{file}\"")), "{file}");
+    }
+    let calibration = std::fs::read(run.path("a/calibration.json")).unwrap();
+    let calibration: serde_json::Value = serde_json::from_slice(&calibration).unwrap();
+    assert_eq!(calibration["left_out"], serde_json::json!([]));
+    assert_eq!(manifest(&run.path("a"))["dataset"]["samples"], 200);
+    assert!(document.len() < 3_000_000, "{} bytes", document.len());
 }
 
 #[test]

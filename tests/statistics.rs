@@ -7,7 +7,33 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field;
 
 use crate::cli::{Run, model_args, with};
-use crate::durable::{TABLES, analyze, done, manifest, tables, triples};
+use crate::durable::{TABLES, analyze, done, draws, manifest, tables, triples};
+
+/// Words that triples are made of.
+pub(crate) const WORDS: [&str; 12] =
+    ["the", "white", "whale", "was", "seen", "by", "Alice", "who", "peeped", "into", "a", "hole"];
+
+/// Triples of one-word completions, drawn from these lots, no two of one prompt.
+pub(crate) fn distinct(n: usize, [facts, halls]: [&[&str]; 2]) -> String {
+    let mut drawn = draws(2 * n).map(|draw| (draw >> 32) as usize);
+    let mut word = |lot: &[&str]| lot[drawn.next().unwrap() % lot.len()].to_owned();
+    let line = |i: usize| {
+        let prompt = [i, i / 12, i / 144].map(|digit| WORDS[digit % 12]).join(" ");
+        let (fact, hall) = (word(facts), word(halls));
+        let domain = ["x", "y"][i % 2];
+        let line = serde_json::json!({"id": format!("{i:03}"), "domain": domain, "prompt": prompt, "fact": fact,
+            "hallucination": hall});
+        format!("{line}\n")
+    };
+    (0..n).map(line).collect()
+}
+
+/// A run of these triples, none of which may fail.
+pub(crate) fn finished(run: &Run, triples: String, args: &[&str]) {
+    run.write("t.jsonl", triples);
+    let out = analyze(run, args).output().unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
 
 /// The values of a column.
 fn column(file: &Path, name: &str) -> Vec<Field> {
@@ -33,6 +59,14 @@ fn numbers(file: &Path, name: &str) -> Vec<Option<f64>> {
         other => panic!("{name} is {other}"),
     };
     column(file, name).into_iter().map(number).collect()
+}
+
+pub(crate) fn texts(file: &Path, name: &str) -> Vec<String> {
+    let text = |field| match field {
+        Field::Str(text) => text,
+        other => panic!("{name} is {other}"),
+    };
+    column(file, name).into_iter().map(text).collect()
 }
 
 /// `stats`, which must do.
@@ -174,6 +208,79 @@ fn samples_of_one_prompt_are_one_cluster() {
     assert_eq!(manifest(&run.path("out"))["statistics"]["clusters"], false);
 }
 
+/// Holm's adjusted p, and the q of Benjamini and Hochberg, of one of a family.
+fn corrected(family: &[f64], p: f64) -> [f64; 2] {
+    let m = family.len() as f64;
+    let below = |limit: f64| family.iter().filter(|p| **p < limit).count() as f64;
+    let up_to = |limit: f64| family.iter().filter(|p| **p <= limit).count() as f64;
+    let stepped_down = family.iter().filter(|other| **other <= p).map(|&other| other * (m - below(other)));
+    let stepped_up = family.iter().filter(|other| **other >= p).map(|&other| other * m / up_to(other));
+    [stepped_down.fold(0.0, f64::max).min(1.0), stepped_up.fold(1.0, f64::min)]
+}
+
+/// A family is a domain's metrics, or the z-scores of their nulls.
+#[test]
+fn every_row_is_corrected_for_the_tests_of_its_own_family() {
+    let run = Run::new();
+    // other words: most metrics differ
+    finished(&run, distinct(40, [&WORDS[..2], &WORDS[2..4]]), &["--out", "out", "--logprob"]);
+    let stats = run.path("out/stats.parquet");
+    let [metrics, domains, verdicts] = ["metric", "domain", "verdict"].map(|name| texts(&stats, name));
+    let [p, holm, q] = ["p_permutation", "p_holm", "q_value"].map(|name| numbers(&stats, name));
+    let mut families: BTreeMap<(&str, bool), Vec<usize>> = BTreeMap::new();
+    let mut controls = 0;
+    for (row, metric) in metrics.iter().enumerate() {
+        if verdicts[row] == "control" {
+            assert_eq!((holm[row], q[row]), (None, None), "{metric}");
+            controls += usize::from(p[row].is_some());
+        } else if let Some(asked) = metric.strip_suffix("_diff") {
+            let of = (0..row).find(|&of| metrics[of] == asked && domains[of] == domains[row]).unwrap();
+            assert_eq!((holm[row], q[row]), (holm[of], q[of]), "{metric}");
+        } else {
+            assert_eq!((holm[row].is_some(), q[row].is_some()), (p[row].is_some(), p[row].is_some()), "{metric}");
+            families.entry((domains[row].as_str(), metric.ends_with("_z"))).or_default().push(row);
+        }
+    }
+    assert!(controls > 0, "what is controlled for was tested, too");
+    let names: Vec<(&str, bool)> = families.keys().copied().collect();
+    assert_eq!(names, [("all", false), ("all", true), ("x", false), ("x", true), ("y", false), ("y", true)]);
+    // rows that another correction would not fit: none, Bonferroni's, the other one
+    let mut telling = 0;
+    for (name, rows) in &families {
+        let family: Vec<f64> = rows.iter().filter_map(|&row| p[row]).collect();
+        assert!(family.len() > 10, "{name:?}: {family:?}");
+        for &row in rows {
+            let (Some(p), Some(holm), Some(q)) = (p[row], holm[row], q[row]) else { continue };
+            for (found, wanted) in [holm, q].into_iter().zip(corrected(&family, p)) {
+                assert!((found - wanted).abs() <= 1e-12, "{name:?} {}: {found} {wanted}", metrics[row]);
+            }
+            let whole = (p * family.len() as f64).min(1.0);
+            telling += usize::from(p < q && q < holm && holm < whole);
+        }
+    }
+    assert!(telling > 5, "{telling} rows");
+}
+
+#[test]
+fn likelihood_tells_as_a_classifier_where_it_was_measured() {
+    let run = Run::new();
+    for (out, more) in [("with", &["--logprob"][..]), ("without", &[][..])] {
+        finished(&run, distinct(24, [&WORDS; 2]), &[&["--out", out, "--nulls", "off"][..], more].concat());
+    }
+    let reading = |out: &str, reads: &str| -> Vec<serde_json::Value> {
+        let manifest = manifest(&run.path(out));
+        let all = manifest["statistics"]["classifiers"].as_array().unwrap();
+        all.iter().filter(|of| of["reads"] == reads).cloned().collect()
+    };
+    let found = reading("with", "logprob");
+    let [of] = &found[..] else { panic!("{found:?}") };
+    assert!(of["layer"].is_null() && of["samples"] == 24 && of["columns"] == 1, "{of}");
+    assert!((0.0..=1.0).contains(&of["auroc"].as_f64().unwrap()), "{of}");
+    assert!((0.0..=1.0).contains(&of["swapped_p"].as_f64().unwrap()), "{of}");
+    assert_eq!(reading("without", "logprob").len(), 0);
+    assert_eq!([reading("with", "n_tokens").len(), reading("without", "n_tokens").len()], [1, 1]);
+}
+
 /// What is counted is what features.parquet has, feature by feature.
 #[test]
 fn features_are_counted_as_they_are_active() {
@@ -250,9 +357,14 @@ fn features_are_counted_as_they_are_active() {
     let said = again(&run, &["out", "--seed", "77"]);
     assert!(said.contains("note: what a probe of the residual stream found is left out"), "{said}");
     assert!(residual(&manifest(&run.path("out"))).is_empty(), "its folds and swaps were drawn by another seed");
-    assert!(
-        classifiers.as_array().unwrap().iter().all(|c| c["samples"] == 23 && c["swapped_p"].as_f64().unwrap() <= 1.0)
-    );
+    let p = |of: &serde_json::Value, name: &str| of[name].as_f64().unwrap();
+    for one in classifiers.as_array().unwrap() {
+        let (own, over) = (p(one, "swapped_p"), p(one, "swapped_p_over_layers"));
+        // of many layers the largest area is reached more often; what has one layer stands beside itself
+        assert!(one["samples"] == 23 && own <= over && over <= 1.0, "{one}");
+        assert!(!one["layer"].is_null() || own == over, "{one}");
+    }
+    assert!(classifiers.as_array().unwrap().iter().any(|one| p(one, "swapped_p") < p(one, "swapped_p_over_layers")));
 
     // a run that lacks the file, as those of earlier versions do, is shown, reported and packed
     std::fs::remove_file(&stats).unwrap();

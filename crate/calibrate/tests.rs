@@ -5,9 +5,9 @@ use super::*;
 use crate::dataset::{self, Sample};
 use crate::metrics::{Cell, Column, Form, Kind, Table, TextKind};
 use crate::output::tests::manifest;
-use crate::output::{FileInfo, LeftOut, TestFamily};
+use crate::output::{FileInfo, LeftOut, MetricArea, Probed, ProbedLayer, Seen, TestFamily};
 use crate::random::{Stream, normal_pair, seeded};
-use crate::stats::{Kernel, Probe, Settings, compare};
+use crate::stats::{Auroc, Comparison, Kernel, Probe, Settings, Verdict, compare};
 
 fn normal(random: &mut Stream) -> f64 {
     normal_pair(random).0
@@ -133,6 +133,69 @@ fn what_falls_into_the_length_trap_does_not_survive() {
     let judged = length_trap::judged(&asked, rows.len(), longer);
     assert_eq!((judged.metrics, judged.found, judged.survive, judged.holds), (4, 4, 0, true), "{judged:?}");
     assert_eq!(judged.explained + judged.no_control, 4);
+}
+
+/// What a comparison found; all else is of no matter.
+fn found(metric: &str, dz: f64, q: Option<f64>, area: f64, verdict: Verdict) -> Comparison {
+    let rows: Vec<Row> = (0..9).map(|i| ("d".to_owned(), [5, 8, 8], vec![[1.0, f64::from(i)]])).collect();
+    let other = compare(&table(&rows), Settings { resamples: 0, ..0.into() }).unwrap().remove(0);
+    let (cohens_dz, adjusted_q, auroc) = (Some(dz), Some(dz.abs() / 100.0), Some(Auroc { area, interval: None }));
+    Comparison { metric: metric.to_owned(), cohens_dz, q_value: q, adjusted_q, auroc, verdict, ..other }
+}
+
+#[test]
+fn a_positive_control_names_its_strongest_survivors() {
+    let dz = |i: i32| f64::from(i) * if i % 2 == 0 { -0.1 } else { 0.1 };
+    // the raw difference of the first two was hidden by length
+    let survivor = |i: i32| {
+        let q = if i <= 2 { 0.2 } else { 0.01 };
+        found(&format!("s{i}"), dz(i), Some(q), 0.8, Verdict::SurvivesLengthControl)
+    };
+    let mut all: Vec<Comparison> = (1..=12).map(survivor).collect();
+    all.push(found("edge", 5.0, Some(0.05), 0.85, Verdict::NoLengthControl));
+    all.push(found("above", 4.0, Some(0.0501), 0.5, Verdict::Undecided));
+    all.push(found("below", -9.0, Some(0.03), 0.1, Verdict::ExplainedByLength));
+    all.push(found("untested", 0.0, None, 0.5, Verdict::NoVariation));
+    let compared: Vec<&Comparison> = all.iter().collect();
+    let of = positive::judged(("truth", "what they differ in"), &compared, 40, 30, Vec::new());
+    assert_eq!(
+        (of.name.as_str(), of.what.as_str(), of.pairs, of.equal_length),
+        ("truth", "what they differ in", 40, 30)
+    );
+    assert_eq!((of.metrics, of.found, of.survive), (15, 12, 12));
+    let named = (3..=12).rev().map(|i| Seen { metric: format!("s{i}"), dz: Some(dz(i)), q: Some(dz(i).abs() / 100.0) });
+    assert_eq!(of.survivors, named.collect::<Vec<_>>());
+    // by the way that it points: what is smaller tells as well as what is larger
+    assert_eq!(of.best_metric, Some(MetricArea { metric: "below".into(), auroc: 0.9, low: None, high: None }));
+    assert!(of.seen_by_metrics && !of.seen_by_features && !of.seen_by_probe);
+    let none = positive::judged(("truth", "what"), &compared[12..], 40, 30, Vec::new());
+    assert!(!none.seen_by_metrics && none.survivors.is_empty(), "{none:?}");
+    assert_eq!((none.metrics, none.found, none.survive), (3, 2, 0));
+}
+
+#[test]
+fn a_probe_sees_what_it_tells_better_than_chance_over_all_layers() {
+    // by itself each would be
+    let probed =
+        |auroc: f64, p_corrected: f64| Some(Probed { auroc, low: None, high: None, floor: 0.6, p: 0.001, p_corrected });
+    let layer = |layer: usize, residual, features| ProbedLayer { layer, residual, features };
+    let cases = [
+        (Vec::new(), [false, false]),
+        (vec![layer(1, None, None)], [false, false]),
+        (vec![layer(1, probed(0.9, 0.05), probed(0.9, 0.051))], [false, true]),
+        // below one half it tells the wrong way round
+        (vec![layer(1, probed(0.4, 0.01), None), layer(2, None, probed(0.7, 0.02))], [true, false]),
+        (vec![layer(1, probed(0.9, 1.0), probed(0.5, 0.01))], [false, false]),
+        (
+            vec![layer(1, probed(0.6, 0.2), probed(0.6, 0.2)), layer(2, probed(0.7, 0.01), probed(0.7, 0.01))],
+            [true, true],
+        ),
+    ];
+    for (layers, [features, probe]) in cases {
+        let of = positive::judged(("truth", "what"), &[], 40, 30, layers.clone());
+        assert_eq!((of.seen_by_features, of.seen_by_probe, of.seen_by_metrics), (features, probe, false), "{layers:?}");
+        assert_eq!((of.layers, of.metrics, of.best_metric), (layers, 0, None));
+    }
 }
 
 #[test]

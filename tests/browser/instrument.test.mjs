@@ -76,16 +76,28 @@ test("features are those of stats_features.parquet, sorted and searched by mouse
   await page.setViewportSize(DESKTOP);
   await shown();
   await by(page, "feature-table").waitFor();
-  const compared = (await rows(read("stats_features.parquet"))).filter((row) => row.verdict);
+  const all = await rows(read("stats_features.parquet"));
+  const compared = all.filter((row) => row.verdict);
   assert.match(await by(page, "features-found").innerText(), new RegExp(`^${compared.length.toLocaleString("en")} features\\.$`));
   const of = (row) => compared.find((one) => String(one.layer) === row.layer && String(one.feature) === row.feature);
   const first = await tabled();
   assert.equal(first.length, 30);
   for (const row of first) {
-    const { n_fact, n_hall, n_ghost, cohens_dz } = of(row);
+    const { n_fact, n_hall, n_ghost, cohens_dz, ghost_activation } = of(row);
+    assert.equal(row.ghost_activation === "–", ghost_activation === null, `${row.ghost_activation} against ${ghost_activation}`);
+    if (ghost_activation !== null) assert.ok(Math.abs(numberOf(row.ghost_activation) - ghost_activation) <= 0.006 * ghost_activation, `${row.ghost_activation} against ${ghost_activation}`);
     assert.deepEqual([row.n_fact, row.n_hall, row.n_ghost].map(Number), [n_fact, n_hall, n_ghost].map(Number));
     if (cohens_dz !== null) assert.ok(Math.abs(numberOf(row.cohens_dz) - cohens_dz) <= 0.006 * Math.max(1, Math.abs(cohens_dz)), `${row.cohens_dz} against ${cohens_dz}`);
   }
+
+  // the domains of a ghost, the most first
+  for (const row of first) {
+    const own = all.filter((one) => !one.verdict && String(one.layer) === row.layer && String(one.feature) === row.feature && Number(one.n_ghost) > 0);
+    const most = own.map((one) => Number(one.n_ghost)).reduce((a, b) => Math.max(a, b), 0);
+    if (most === 0) assert.equal(row.ghost_domains ?? "–", "–");
+    else assert.ok(own.some((one) => Number(one.n_ghost) === most && row.ghost_domains.startsWith(`${one.domain} ${most}`)), `${row.ghost_domains}, most ${most}`);
+  }
+  assert.equal(await by(page, "ghosts").locator("tbody tr").count(), new Set(all.map(({ layer }) => String(layer))).size, "ghosts by layer");
 
   const head = page.locator('[data-test="feature-table"] th[data-column="cohens_dz"]');
   await head.locator("button").focus();
@@ -209,6 +221,16 @@ test("the run's calibration is shown as the report shows it, and is saved as it 
   await report.goto(pathToFileURL(path).href);
   await report.waitForFunction(() => document.documentElement.dataset.state === "ready");
   assert.equal(await by(report, "calibration").innerText(), words);
+  // and so it does of what all features together and the residual stream tell
+  const told = page.locator("#panel-classifiers-caption");
+  for (const one of [page, report]) await one.locator('[data-test="panel-classifiers"] svg').waitFor();
+  assert.match(await told.innerText(), /A linear probe of the raw residual stream tells hallucinations from facts with an AUROC of /);
+  assert.equal(await report.locator("#panel-classifiers-caption").innerText(), await told.innerText());
+  const probe = (await told.innerText()).replace(/^.*(?=A linear probe)/s, "");
+  assert.ok((await by(page, "verdicts").innerText()).includes(probe), probe);
+  await by(page, "panel-classifiers").locator("summary").click();
+  await by(page, "panel-classifiers").locator("tbody tr").first().waitFor();
+  assert.ok((await by(page, "panel-classifiers").locator("tbody tr").count()) >= JSON.parse(read("manifest.json")).layers.length, "as a table");
   await report.close();
   clean(page, browser);
 });

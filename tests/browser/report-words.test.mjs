@@ -11,13 +11,19 @@ const load = async (path) => (await runnerImport(path, { root, configFile: false
 const { signTest, qValues, FEWEST_DISCORDANT } = await load("./www/report/exact.ts");
 const { tested } = await load("./www/report/presence.ts");
 const { featureLines, wordsOf: featureWords } = await load("./www/views/results/featureLines.ts");
-const { captionOf, readsOf } = await load("./www/report/classifiers.ts");
+const { captionOf, overLayers, probeWords, readsOf } = await load("./www/views/results/classifierWords.ts");
+const { verdictWords: headParts } = await load("./www/views/results/verdictWords.ts");
+const { ghostsByLayer, ghostWords } = await load("./www/views/results/ghosts.ts");
 const { captionOf: forestCaption } = await load("./www/report/forest.ts");
 const { wordsOf: calibrationWords } = await load("./www/views/results/calibration.ts");
 const { density, resampledMeans } = await load("./www/report/bootstrap.ts");
+const { clustersOf, clustersOfRows } = await load("./www/report/clusters.ts");
 const { wordsOf } = await load("./www/report/words.ts");
 const { Table } = await load("./www/data/table.ts");
 const { presenceOf } = await load("./www/data/presence.ts");
+
+/** What the page's head says over its verdicts. */
+const verdictWords = (run) => headParts(run).join(" ");
 
 /** A run with these rows in stats.parquet, over all samples. */
 function runOf(rows, n = 100) {
@@ -48,8 +54,48 @@ test("the headline claims no more than the verdicts", () => {
 test("a forest of nothing found says no more than that", () => {
   const found = (...verdicts) => forestCaption(verdicts.map((verdict) => ({ verdict, adjusted: 0.1 })));
   assert.equal(found("no_difference", "undecided", "undecided", "control"), "In none of these 3 metrics is a difference between fact and hallucination found (q ≤ 0.05), 2 of them undecided.");
-  assert.equal(found("no_difference"), "In none of these 1 metrics is a difference between fact and hallucination found (q ≤ 0.05).");
+  assert.equal(found("no_difference"), "In none of these 1 metric is a difference between fact and hallucination found (q ≤ 0.05).");
   assert.match(found("explained_by_length", "undecided"), /^Of 2 metrics, 0 survive the length control, 1 are explained by length/);
+});
+
+/** z-scores of a run with nulls, by their place. */
+const Z = ["l6_sphericity_random_rows_z", "l6_elongation_permuted_z", "l14_dimensionality_random_dictionary_z"];
+
+test("metrics and z-scores against nulls are counted apart", () => {
+  const of = (metrics, scores) => runOf([...metrics.map((verdict, i) => row(`l6_m${i}`, verdict)), ...scores.map((verdict, i) => row(Z[i], verdict))]);
+  const [survives, nothing, explained] = ["survives_length_control", "no_difference", "explained_by_length"];
+  const told = (metrics, scores) => wordsOf(of(metrics, scores));
+  assert.equal(told([nothing, nothing], [nothing, nothing, nothing]).headline, "No metric or z-score against nulls separates fact from hallucination, before the length control or after it.");
+  assert.equal(told([survives, nothing], [nothing]).headline, "1 of 2 metrics and none of 1 z-score against nulls differ between fact and hallucination at equal length.");
+  assert.equal(told([nothing], [survives, survives, nothing]).headline, "None of 1 metric and 2 of 3 z-scores against nulls differ between fact and hallucination at equal length.");
+  assert.match(told([nothing, nothing], [nothing, nothing, nothing]).paragraphs[0], /^In none of 2 metrics and 3 z-scores against nulls is a difference /);
+  assert.match(told([explained, nothing], [nothing, explained]).paragraphs[0], /^1 of 2 metrics and 1 of 2 z-scores against nulls differ between fact and hallucination over all samples or at equal length \(q ≤ 0\.05\): 2 are explained by text length\.$/);
+  assert.match(forestCaption([{ metric: "l6_gini", verdict: nothing, adjusted: 0.1 }, { metric: Z[0], verdict: nothing, adjusted: 0.1 }]), /^In none of these 1 metric and 1 z-score against nulls /);
+  // and on the page
+  assert.match(verdictWords(of([survives, nothing], [survives, explained])), /^1 of 2 metrics and 2 of 2 z-scores against nulls differ .*; 1 metric and 1 z-score against nulls survive the length control\. /);
+});
+
+test("the page counts by the verdicts' rule: what survives is found at equal length, whatever it is raw", () => {
+  const words = (...rows) => verdictWords(runOf(rows));
+  const hidden = row("l6_a", "survives_length_control", { q_value: 0.4, length_adjusted_q: 0.01 });
+  assert.match(words(hidden, row("l6_b", "undecided", { q_value: 0.4 })), /^1 of 2 metrics differs between fact and hallucination over all samples or at equal length \(q ≤ 0\.05\); it survives the length control\. Both texts /);
+  assert.match(words(row("l6_a", "explained_by_length"), row("l6_b", "no_length_control"), row("l6_c", "no_variation")), /^2 of 2 metrics differ .*; none survives the length control\. /);
+  assert.match(words(row("l6_a", "no_difference", { excluded_dz: 0.2 }), row("l6_b", "undecided", { excluded_dz: 0.4 })), /^In none of 2 metrics is a difference .* \(q ≤ 0\.05\)\. In 1 metric a difference above \|d_z\| 0\.200 is ruled out\. /);
+  assert.match(words(row("l6_a", "too_few_samples")), /^Too few samples to compare fact and hallucination: .* this run has 100 samples\. /);
+  assert.match(words(row("l6_a", "no_variation"), row("l6_b", "too_few_samples")), /^Fact and hallucination cannot be compared: /);
+});
+
+test("what becomes of metrics that survive where other things are held equal is said on the page and in the report", () => {
+  const by = (metric, verdict, last_token_verdict, logprob_per_token_verdict) => row(metric, verdict, { last_token_verdict, logprob_per_token_verdict });
+  const run = runOf([
+    by("l6_a", "survives_length_control", "survives", "explained"), by("l6_b", "survives_length_control", "no_control", "explained"),
+    by("l6_c", "explained_by_length", "survives", "survives"),
+  ]);
+  const wanted = "What becomes of the 2 that survive: at equal last tokens 1 left, 0 explained, 1 neither; at equal log-probability per token 0 left, 2 explained, 0 neither.";
+  assert.ok(wordsOf(run).paragraphs[0].endsWith(` ${wanted}`), wordsOf(run).paragraphs[0]);
+  assert.ok(verdictWords(run).includes(` ${wanted} `), verdictWords(run));
+  // of an earlier run, which has none of these columns
+  assert.doesNotMatch(verdictWords(runOf([row("l6_a", "survives_length_control")])), /What becomes/);
 });
 
 test("difference columns, token counts and single domains are not counted again", () => {
@@ -71,7 +117,7 @@ test("what would have been seen, and what is ruled out, is the file's", () => {
   const clustered = row("l6_a", "undecided", { detectable_dz: 0.41, excluded_dz: 0.25, n_clusters: 20, length_detectable_dz: 0.62 });
   const [, told] = wordsOf({ ...runOf([clustered]), manifest: { statistics: { equivalence_bound: 0.2 } } }).paragraphs;
   assert.match(told, /\|d_z\| 0\.41 \(100 pairs in 20 clusters\), at equal length \|d_z\| 0\.62;/);
-  assert.match(told, /above \|d_z\| 0\.2 are ruled out for 0 of 1\. 1 is undecided: .*one of \|d_z\| 0\.2 is not ruled out/);
+  assert.match(told, /above \|d_z\| 0\.2 are ruled out for none of 1 metric\. 1 is undecided: .*one of \|d_z\| 0\.2 is not ruled out/);
 });
 
 test("survivors are told by size, each with its control", () => {
@@ -95,6 +141,9 @@ test("the sign test is the binomial's, exactly", () => {
   assert.ok(signTest(0, FEWEST_DISCORDANT) <= 0.05 && signTest(0, FEWEST_DISCORDANT - 1) > 0.05);
 });
 
+/** Every pair a cluster of its own, in one domain. */
+const alone = (pairs) => clustersOf([...pairs.keys()], pairs.map(() => "a"));
+
 // by dabest, scipy and statsmodels: reference/golden_estimation.py
 const golden = JSON.parse(readFileSync(join(root, "tests/golden/estimation.json"), "utf8"));
 
@@ -103,7 +152,7 @@ for (const { name, fact, hall, difference, percentile, spread } of golden.sets) 
     const differences = fact.map((x, i) => hall[i] - x);
     const mean = differences.reduce((a, b) => a + b) / differences.length;
     assert.ok(Math.abs(mean - difference) < 1e-12 * Math.max(1, Math.abs(difference)));
-    const means = resampledMeans(differences);
+    const means = resampledMeans(differences, alone(differences));
     // within what 5,000 draws of either leave open
     const near = (found, wanted, what) => assert.ok(Math.abs(found - wanted) < 0.12 * spread, `${what}: ${found} against ${wanted}`);
     near(means[Math.floor(0.025 * means.length)], percentile[0], "lower end");
@@ -150,25 +199,59 @@ test("resampled means have the spread of a mean, and are the same each time", ()
   const values = Array.from({ length: 120 }, (_, i) => ((i * 37) % 101) ** 2 / 1000);
   const mean = values.reduce((a, b) => a + b) / values.length;
   const sd = Math.sqrt(values.reduce((sum, x) => sum + (x - mean) ** 2, 0) / values.length);
-  const means = resampledMeans(values);
+  const means = resampledMeans(values, alone(values));
   const centre = means.reduce((a, b) => a + b) / means.length;
   const spread = Math.sqrt(means.reduce((sum, x) => sum + (x - centre) ** 2, 0) / means.length);
   const wanted = sd / Math.sqrt(values.length);
   assert.ok(Math.abs(centre - mean) < 0.06 * wanted, `${centre} against ${mean}`);
   assert.ok(Math.abs(spread / wanted - 1) < 0.04, `${spread} against ${wanted}`);
-  assert.deepEqual(resampledMeans(values), means);
+  assert.deepEqual(resampledMeans(values, alone(values)), means);
   assert.ok(means.every((x, i) => i === 0 || x >= means[i - 1]), "ascending");
   const curve = density(means);
   const area = curve.reduce((sum, { height }) => sum + height, 0) * (curve[1].at - curve[0].at);
   assert.ok(Math.abs(area - 1) < 0.02, `a density of area ${area}`);
-  assert.deepEqual(density(resampledMeans([3, 3, 3])), [], "nothing varies");
+  assert.deepEqual(density(resampledMeans([3, 3, 3], alone([3, 3, 3]))), [], "nothing varies");
+});
+
+test("clusters are drawn whole, within the domains of the statistics", () => {
+  // as crate/stats/clusters.rs has them
+  const strata = (...sizes) => clustersOf(sizes.flatMap((n, d) => Array.from({ length: n }, (_, i) => `${d} ${i}`)), sizes.flatMap((n, d) => Array(n).fill(`domain ${d}`))).strata.map((one) => one.length);
+  assert.deepEqual(strata(12, 60), [12, 60]);
+  assert.deepEqual(strata(12, 6, 60, 6), [12, 60, 12]);
+  assert.deepEqual(strata(12, 6, 60), [12, 66]);
+  assert.deepEqual(strata(3, 4), [7]);
+  assert.deepEqual(strata(), []);
+  const labelled = clustersOf(["x", "y", "x", "z"], ["a", "a", "b", "a"]);
+  assert.deepEqual([labelled.of, labelled.count], [[0, 1, 0, 2], 3]);
+
+  // copies of a sample are no news, unless they are taken for samples
+  const values = Array.from({ length: 50 }, (_, i) => (i * 37) % 50);
+  const copies = Array.from({ length: 500 }, (_, i) => values[i % 50]);
+  const width = (differences, clusters) => {
+    const means = resampledMeans(differences, clusters);
+    return means[Math.floor(0.975 * means.length)] - means[Math.floor(0.025 * means.length)];
+  };
+  const [once, ten] = [width(values, alone(values)), width(copies, clustersOf(copies.map((_, i) => i % 50), copies.map(() => "a")))];
+  assert.ok(Math.abs(once - ten) < 1e-9, `${once} against ${ten}`);
+  assert.ok(width(copies, alone(copies)) < 0.4 * once);
+  // what differs between domains is no spread
+  const apart = Array.from({ length: 40 }, (_, i) => (i < 20 ? 1 : 9));
+  assert.equal(width(apart, clustersOf([...apart.keys()], apart.map((x) => `${x}`))), 0);
+  assert.ok(width(apart, alone(apart)) > 1);
+
+  // and the run says which it is
+  const cluster = { name: "cluster", kind: "text", values: ["p", "p", "q"] };
+  const of = (columns, statistics) => clustersOfRows({ metrics: new Table({ rows: 3, columns, schemaVersion: 4 }), sampleDomains: ["a", "a", "a"], manifest: { statistics } }, [0, 1, 2]).count;
+  assert.equal(of([cluster], { clusters: true }), 2);
+  assert.equal(of([cluster], { clusters: false }), 3);
+  assert.equal(of([], { clusters: true }), 3);
 });
 
 /** stats_features.parquet with these rows. */
 function featureTable(rows) {
-  const names = ["layer", "feature", "n_fact", "n_hall", "n_ghost", "n_missing", "presence_q", "cohens_dz", "q_value", "length_adjusted_q", "last_token_adjusted_q"];
+  const names = ["layer", "feature", "n_fact", "n_hall", "n_ghost", "n_missing", "ghost_activation", "presence_q", "cohens_dz", "q_value", "length_adjusted_q", "last_token_adjusted_q"];
   const columns = names.map((name) => ({ name, kind: "float", values: Float64Array.from(rows, (row) => row[name] ?? NaN) }));
-  const texts = ["verdict", "last_token_verdict"].map((name) => ({ name, kind: "text", values: rows.map((row) => row[name] ?? "") }));
+  const texts = ["domain", "verdict", "last_token_verdict"].map((name) => ({ name, kind: "text", values: rows.map((row) => row[name] ?? "") }));
   return new Table({ rows: rows.length, columns: [...columns, ...texts], schemaVersion: 4 });
 }
 
@@ -191,18 +274,55 @@ test("features stand by their verdicts, and rows of domains are left out", () =>
   assert.match(featureWords(controlled), / What becomes of the 3 that survive: at equal last tokens 1 left, 1 explained, 1 neither\.$/);
 });
 
+test("a ghost is told with its activation and its domains", () => {
+  const of = (feature, domain, n_ghost, verdict) => ({ layer: 6, feature, domain, n_ghost, verdict });
+  const [first, second] = featureLines(featureTable([
+    { ...of(1, "all", 7, "survives_length_control"), ghost_activation: 2.5 }, of(1, "dates", 2), of(1, "places", 5), of(1, "names", 0),
+    of(2, "all", 0, "undecided"), { ...of(1, "other layer", 3), layer: 14 },
+  ]));
+  assert.equal(first.meanGhost, 2.5);
+  assert.deepEqual(first.ghostIn, [{ domain: "places", n: 5 }, { domain: "dates", n: 2 }]);
+  assert.equal(ghostWords(first.ghostIn, 3), "places 5, dates 2");
+  assert.equal(ghostWords(first.ghostIn, 1), "places 5, 1 more");
+  assert.deepEqual([second.meanGhost, second.ghostIn, ghostWords(second.ghostIn, 3)], [NaN, [], ""]);
+  // a domain may be called anything, and its number is not lost behind it
+  assert.match(ghostWords([{ domain: `\u202e${"M".repeat(5000)}`, n: 4 }], 1), /^\\u\{202e\}M{50,200}… 4$/);
+});
+
+test("ghosts of a layer stand beside missing features and both beside random rows", () => {
+  const column = (name, ...values) => ({ name, kind: "float", values: Float64Array.from(values) });
+  const run = (...columns) => ({ layers: [6, 14], sampleIds: ["a", "b"], metrics: new Table({ rows: 2, columns, schemaVersion: 4 }) });
+  const counts = [column("l6_ghost_count", 4, 6), column("l6_missing_count", 1, 1)];
+  assert.equal(ghostsByLayer(run(...counts)), null, "without nulls");
+  const { columns, rows } = ghostsByLayer(run(...counts, column("l6_ghost_token_cosine", 0.25, NaN), column("l6_ghost_token_cosine_z", 1.5, NaN), column("l6_missing_token_cosine_z", 1, 2)));
+  assert.equal(columns.length, rows[0].length);
+  assert.deepEqual(rows, [["6", 5, NaN, 0.25, 1.5, 1, NaN, NaN, 1.5]]);
+});
+
 test("a classifier is told beside length, and what chance does", () => {
   const one = (reads, layer, auroc, more = {}) => ({ reads, layer, auroc, samples: 90, samples_at_equal_length: 40, columns: 3, kept: 2, swapped_p: 0.02, ...more });
   const all = [one("features", 6, 0.55), one("l0", 6, 0.8), one("features", 14, 0.61, { auroc_at_equal_length: 0.5 }), one("n_tokens", null, 0.74)];
   const said = captionOf(all);
-  assert.match(said, /layer 14 together .* AUROC of 0\.610, the best of 2 layers; length alone with 0\.740\. At equal length the features’ is 0\.500\.$/);
-  const ceiling = captionOf([...all, one("residual", 6, 0.9), one("residual", 14, 0.93), one("residual", 20, null)]);
-  assert.match(ceiling, /length alone with 0\.740\. At equal length the features’ is 0\.500\. A linear probe of the residual stream has 0\.930 \(layer 14, the best of 3\)\.$/);
-  assert.equal(captionOf([one("residual", 6, 0.9)]), "There is no classifier by features. A linear probe of the residual stream has 0.900 (layer 6).");
+  assert.match(said, /layer 14 together .* AUROC of 0\.610, the best of 2 layers \(labels swapped at random do worse: p 0\.040, corrected for the 2 layers\); length alone with 0\.740\. At equal length the features’ is 0\.500\.$/);
+  const probes = [one("residual", 6, 0.9), one("residual", 14, 0.93), one("residual", 20, null)];
+  // 0.02 of each of three is no 5 %
+  const ceiling = "A linear probe of the raw residual stream tells hallucinations from facts with an AUROC of 0.930 at layer 14, the best of 3 (with so few swaps, labels swapped at random are not shown to do worse: p 0.060, corrected for the 3 layers).";
+  assert.equal(probeWords(probes), ceiling);
+  assert.equal(captionOf([...all, ...probes]), `${said} ${ceiling}`);
+  assert.equal(captionOf([one("residual", 6, 0.9)]), "There is no classifier by features. A linear probe of the raw residual stream tells hallucinations from facts with an AUROC of 0.900 at layer 6 (labels swapped at random do worse: p 0.020).");
   assert.equal(readsOf(one("residual", 6)), "residual stream, layer 6");
-  const chance = captionOf([one("residual", 6, 0.55, { swapped_p: 0.5, auroc_at_equal_length: 0.5 })]);
-  assert.equal(chance, "There is no classifier by features. A linear probe of the residual stream has 0.550 (layer 6), at equal length 0.500. Labels swapped at random do as well.");
-  assert.match(captionOf([one("features", 6, 0.5, { swapped_p: 0.5 })]), /Labels swapped at random do as well\.$/);
+  const chance = probeWords([one("residual", 6, 0.55, { swapped_p: 0.5, auroc_at_equal_length: 0.5 }), one("residual", 14, 0.5, { swapped_p: 0.6 }), one("residual", 20, 0.5)]);
+  assert.equal(chance, "A linear probe of the raw residual stream tells hallucinations from facts with an AUROC of 0.550 at layer 6, the best of 3 (labels swapped at random do as well: p 1.000, corrected for the 3 layers); at equal length it is 0.500.");
+  assert.equal(probeWords([one("residual", 6, 0.9, { swapped_p: null })]), "A linear probe of the raw residual stream tells hallucinations from facts with an AUROC of 0.900 at layer 6.");
+  assert.equal(probeWords(all), "");
+  assert.deepEqual([overLayers(one("residual", 6, 0.9), 3), overLayers(one("residual", 6, 0.9, { swapped_p: 0.5 }), 3), overLayers(one("residual", 6, 0.9, { swapped_p: null }), 3)], [0.06, 1, NaN]);
+  assert.equal(overLayers(one("residual", 6, 0.9, { swapped_p_over_layers: 0.05 }), 3), 0.05, "of the run itself");
+  assert.match(probeWords([one("residual", 6, 0.9, { swapped_p: 0.05, swapped_p_over_layers: 0.3 })]), /\(labels swapped at random do as well: p 0\.300\)/);
+  assert.match(captionOf([one("features", 6, 0.5, { swapped_p: 0.5 })]), /\(labels swapped at random do as well: p 0\.500\)\.$/);
+  // the page's head and the report's findings have the same sentence
+  const run = { ...runOf([row("l6_a", "undecided")]), manifest: { statistics: { classifiers: probes } } };
+  assert.ok(verdictWords(run).endsWith(` ${ceiling}`), verdictWords(run));
+  assert.ok(wordsOf(run).paragraphs.includes(ceiling), wordsOf(run).paragraphs.join("\n"));
   assert.equal(readsOf(one("l0", 6)), "number of features (L0), layer 6");
   // a file may call it as it likes
   assert.equal(readsOf(one("constructor", null)), "constructor");

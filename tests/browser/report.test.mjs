@@ -88,19 +88,33 @@ test("a report opens from a disk without a network, and shows the whole run", TI
   assert.equal(await page.locator('[data-test="panel-classifiers"] svg').count(), 1, "classifiers");
 
   // the words claim what the table has
-  const stats = (await rows(readFileSync(join(run, "stats.parquet")))).filter((row) => row.domain === "all" && row.metric !== "n_tokens" && !row.metric.endsWith("_diff"));
-  const surviving = stats.filter((row) => row.verdict === "survives_length_control").length;
+  const load = async (path) => (await runnerImport(path, { root, configFile: false, logLevel: "error" })).module;
+  const stats = (await rows(readFileSync(join(run, "stats.parquet")))).filter((row) => row.domain === "all" && !["control", "too_few_samples", "no_variation"].includes(row.verdict) && !row.metric.endsWith("_diff"));
+  const surviving = stats.filter((row) => row.verdict === "survives_length_control");
   const words = await by(page, "findings").innerText();
-  if (surviving === 0) assert.match(words, /^No metric /);
-  else assert.ok(words.startsWith(`${surviving} of ${stats.length} metrics differ`), words);
+  if (surviving.length === 0) assert.match(words, /^No metric or z-score against nulls /);
+  else {
+    const of = (is) => [surviving, stats].map((all) => all.filter((row) => row.metric.endsWith("_z") === is).length);
+    const said = (is, what) => `${of(is)[0] || "none"} of ${of(is)[1]} ${what}`;
+    assert.ok(words.toLowerCase().startsWith(`${said(false, "metrics")} and ${said(true, "z-scores against nulls")} differ`), words);
+  }
+  // what the residual stream tells stands beside what no metric does
+  const manifest = JSON.parse(readFileSync(join(run, "manifest.json"), "utf8"));
+  const { probeWords } = await load("./www/views/results/classifierWords.ts");
+  const probe = probeWords(manifest.statistics.classifiers);
+  assert.ok(probe !== "" && words.includes(probe), words);
   assert.match(words, /\|d_z\| 0\.\d\d/);
 
   // what is drawn is as wide as the file says: the percentiles of the resampled means beside the file's interval
-  const { resampledMeans } = (await runnerImport("./www/report/bootstrap.ts", { root, configFile: false, logLevel: "error" })).module;
+  const [{ resampledMeans }, { clustersOf }] = [await load("./www/report/bootstrap.ts"), await load("./www/report/clusters.ts")];
   const metrics = await rows(readFileSync(join(run, "metrics.parquet")));
+  assert.ok(manifest.statistics.clusters, "the run's samples are of clusters");
+  const clusters = clustersOf(metrics.map((row) => row.cluster), metrics.map((row) => row.domain));
+  const captions = await page.locator(".part-estimation .panel .caption").allInnerTexts();
+  assert.ok(captions.every((text) => / pairs in \d+ clusters?, resampled whole: /.test(text)), captions.join("\n"));
   for (const name of ["l6_l0_norm", "l14_gini", "l23_sphericity"]) {
     const [layer, base] = [name.split("_")[0], name.slice(name.indexOf("_") + 1)];
-    const means = resampledMeans(metrics.map((row) => Number(row[`${layer}_hall_${base}`]) - Number(row[`${layer}_fact_${base}`])));
+    const means = resampledMeans(metrics.map((row) => Number(row[`${layer}_hall_${base}`]) - Number(row[`${layer}_fact_${base}`])), clusters);
     const { ci_low, ci_high } = stats.find((row) => row.metric === name);
     const [low, high] = [means[Math.floor(0.025 * means.length)], means[Math.floor(0.975 * means.length)]];
     for (const [a, b] of [[low, ci_low], [high, ci_high]]) assert.ok(Math.abs(a - b) < 0.2 * (ci_high - ci_low), `${name}: ${a} against ${b}`);

@@ -50,12 +50,16 @@ export async function startEngine(page, { script = workerScript(), first = "" } 
   if (first) await page.waitForFunction(() => window.engine.events.some(({ type }) => type === "ready"));
 }
 
-/** Calls and gives the result, byte arrays as Buffers. `{ $file: address }` becomes a File there. */
+/**
+ * Calls and gives the result, byte arrays as Buffers. `{ $file: address }` becomes a File there, and
+ * `{ $name, $bytes }` one of bytes in base 64.
+ */
 export async function call(page, request) {
   const result = await page.evaluate(async (request) => {
     const revive = async (value) => {
       if (Array.isArray(value)) return Promise.all(value.map(revive));
       if (!value || typeof value !== "object") return value;
+      if (typeof value.$name === "string") return new File([await revive({ $bytes: value.$bytes })], value.$name);
       if (typeof value.$bytes === "string") return Uint8Array.from(atob(value.$bytes), (c) => c.charCodeAt(0));
       if (typeof value.$file === "string") {
         const answer = await fetch(value.$file);

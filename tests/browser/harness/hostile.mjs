@@ -85,15 +85,17 @@ export async function hostileRun(folder, samples) {
 export const filesOf = (files) => Object.entries(files).map(([path, bytes]) => ({ path, bytes: bytes.length, sha256: sha256(bytes) }));
 export const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
-/** Comparisons by feature whose every text is hostile, with a column of promoted tokens. */
+/** Comparisons by feature whose every text is hostile, and their rows of single domains. */
 function hostileFeatures(domain) {
-  const rows = 400;
-  const promotes = { name: "promotes", type: "STRING", data: Array.from({ length: rows }, (_, n) => (n === 0 ? LONG : evil(n))) };
-  return changed(
-    "stats_features.parquet",
-    (all) => all.filter((row) => row.verdict).slice(0, rows).map((row, n) => ({ ...row, domain: n % 2 ? row.domain : domain(row.domain), verdict: n % 4 === 3 ? (n === 3 ? LONG : evil(n)) : row.verdict })),
-    [promotes],
-  );
+  return changed("stats_features.parquet", (all) => {
+    const tested = all.filter((row) => row.verdict).slice(0, 400);
+    const known = new Set(tested.map(({ layer, feature }) => `${layer} ${feature}`));
+    const domains = all.filter((row) => !row.verdict && known.has(`${row.layer} ${row.feature}`));
+    return [
+      ...tested.map((row, n) => ({ ...row, domain: n % 2 ? row.domain : domain(row.domain), verdict: n % 4 === 3 ? (n === 3 ? LONG : evil(n)) : row.verdict })),
+      ...domains.map((row, n) => ({ ...row, domain: n === 0 ? LONG : domain(row.domain) })),
+    ];
+  });
 }
 
 /** A calibration of these metrics whose every text is hostile. */

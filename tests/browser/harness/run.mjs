@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync } from "node:fs";
+import { cpSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parquetReadObjects } from "hyparquet";
@@ -36,6 +36,59 @@ export function nativeGolden(name, ...more) {
   const saes = goldenSaes(name).flatMap(({ layer, path }) => ["--sae", `${layer}=${join(golden, name, path)}`]);
   const model = ["--model", join(golden, name, "model")];
   return nativeRun([...model, ...saes, "--dataset", join(golden, name, "texts.json"), ...more]);
+}
+
+/** Whose SAEs and triples a tiny model without its own takes. */
+const SAES_OF = { gemma2_bf16: "gemma2", llama3_sharded_bf16: "llama" };
+
+/** A tiny model quantised into a GGUF file, whose SAEs are with it, and the native run of that. */
+export function quantisedGolden(name, bits) {
+  const saes = SAES_OF[name] ?? name;
+  const folder = mkdtempSync(join(tmpdir(), "saescope-quantised-"));
+  const model = join(folder, "model");
+  cpSync(join(golden, name, "model"), model, { recursive: true });
+  if (name.startsWith("gemma")) {
+    // llama.cpp knows Gemma's scale of attention scores by the head's size; the tiny ones have another
+    const config = join(model, "config.json");
+    writeFileSync(config, JSON.stringify({ ...JSON.parse(readFileSync(config, "utf8")), query_pre_attn_scalar: 16 }));
+  }
+  const file = join(folder, "model.gguf");
+  execFileSync(program, ["convert", model, "--quantize", bits, "--out", file], { stdio: ["ignore", "ignore", "pipe"] });
+  const hooks = goldenSaes(saes).flatMap(({ layer, path }) => ["--sae", `${layer}=${join(golden, saes, path)}`]);
+  const run = nativeRun(["--model", file, ...hooks, "--dataset", join(golden, saes, "texts.json"), "--nulls", "off"]);
+  return { file: readFileSync(file), saes, run };
+}
+
+/**
+ * Residual norms within `norms`, relatively, and active sets with a Jaccard index of at least `jaccard`, the mean over
+ * texts, at every layer. Gives what was found.
+ */
+export async function near(ours, theirs, { norms, jaccard }) {
+  const [a, b] = [await rows(ours.metrics), await rows(theirs.metrics)];
+  assert.deepEqual(a.map((row) => row.sample_id), b.map((row) => row.sample_id));
+  const columns = Object.keys(b[0]).filter((name) => name.endsWith("_residual_norm"));
+  assert.ok(columns.length >= 3, `norms: ${columns}`);
+  const apart = Math.max(...columns.flatMap((name) => b.map((row, i) => Math.abs(a[i][name] / row[name] - 1))));
+  assert.ok(apart <= norms, `norms are up to ${apart} apart`);
+  const active = async (bytes) => {
+    const sets = new Map();
+    for (const row of await rows(bytes)) {
+      const key = `${row.layer} ${row.sample_id} ${row.text}`;
+      sets.set(key, (sets.get(key) ?? new Set()).add(row.feature));
+    }
+    return sets;
+  };
+  const [mine, other] = [await active(ours.features), await active(theirs.features)];
+  const byLayer = new Map();
+  for (const key of new Set([...mine.keys(), ...other.keys()])) {
+    const [x, y] = [mine.get(key) ?? new Set(), other.get(key) ?? new Set()];
+    const both = [...x].filter((feature) => y.has(feature)).length;
+    const layer = key.split(" ")[0];
+    byLayer.set(layer, [...(byLayer.get(layer) ?? []), both / (x.size + y.size - both)]);
+  }
+  const lowest = Math.min(...[...byLayer.values()].map((all) => all.reduce((sum, one) => sum + one, 0) / all.length));
+  assert.ok(lowest >= jaccard, `Jaccard ${lowest}`);
+  return { norms: apart, jaccard: lowest };
 }
 
 /** Rows of a Parquet file. */
