@@ -197,28 +197,54 @@ fn exhaust(device: &Device) {
 }
 
 /// The variable that tells a test that its process has little memory.
+#[cfg(unix)]
 const LIMITED: &str = "SAESCOPE_TEST_LIMITED";
 
-/// A software adapter's memory is the system's, which is given out before there is any: the test runs in a process
-/// of its own, with a limit.
-#[test]
+/// Runs a test of this file again, in a process with a limit: a software adapter's memory is the system's, which is given
+/// out before there is any.
 #[cfg(unix)]
-#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
-fn gpu_without_memory_goes_on_with_smaller_batches() {
+fn limited(test: &str, itself: fn()) {
     if std::env::var_os(LIMITED).is_some() {
-        return without_memory();
+        return itself();
     }
-    let test = "devices::gpu_without_memory_goes_on_with_smaller_batches";
     let limited = std::process::Command::new("sh")
         .args(["-c", "ulimit -v 6291456; exec \"$0\" \"$@\""])
         .arg(std::env::current_exe().unwrap())
-        .args(["--ignored", "--exact", test, "--nocapture"])
+        .args(["--ignored", "--exact", &format!("devices::{test}"), "--nocapture"])
         .env(LIMITED, "1")
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&limited.stdout);
     assert!(limited.status.success(), "{text}{}", String::from_utf8_lossy(&limited.stderr));
     assert!(text.contains("1 passed"), "{text}");
+}
+
+#[test]
+#[cfg(unix)]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_without_memory_goes_on_with_smaller_batches() {
+    limited("gpu_without_memory_goes_on_with_smaller_batches", without_memory);
+}
+
+#[test]
+#[cfg(unix)]
+#[ignore = "needs a graphics adapter; cargo xtask test runs it"]
+fn gpu_without_memory_does_half_as_much_at_once() {
+    limited("gpu_without_memory_does_half_as_much_at_once", half_as_much_at_once);
+}
+
+/// Opens the same adapter again.
+#[cfg(unix)]
+fn reopen(adapter: &Adapter) -> Box<Reopen> {
+    let again = adapter.clone();
+    Box::new(move |old: Vec<Compute>| {
+        let adapter = again.clone();
+        Box::pin(async move {
+            old.iter().for_each(|compute| platform::close_device(&compute.device));
+            let device = platform::open_adapter(&adapter).await?;
+            Ok(vec![Compute::gpu(device, Precision::F32, Some(adapter.max_binding))])
+        })
+    })
 }
 
 #[cfg(unix)]
@@ -243,40 +269,32 @@ fn without_memory() {
     assert!(matches!(error, Error::OutOfMemory { .. }) && error.hint().is_some(), "{error}");
     assert_eq!(spool.measured(), 0);
 
-    let again = adapter.clone();
-    let reopen: Box<Reopen> = Box::new(move |old: Vec<Compute>| {
-        let adapter = again.clone();
-        Box::pin(async move {
-            old.iter().for_each(|compute| platform::close_device(&compute.device));
-            let device = platform::open_adapter(&adapter).await?;
-            Ok(vec![Compute::gpu(device, Precision::F32, Some(adapter.max_binding))])
-        })
-    });
+    let reopen = reopen(adapter);
     let listener = Listener::until(usize::MAX);
     let (spool, result) = measured(&model, &data, &[on(full)], Some(reopen.as_ref()), &listener, &mut || {});
     result.unwrap();
     let (found, manifest) = files(&spool);
     assert!(found == expected);
-    half_as_much_at_once(&model, adapter, reopen.as_ref());
     assert!(manifest["warnings"].to_string().contains("ran out of memory once"), "{}", manifest["warnings"]);
     let notes = listener.notes.into_inner().unwrap();
     assert!(notes.len() == 1 && notes[0].contains("the device is opened anew"), "{notes:?}");
 }
 
-/// After it, micro-batches are half as large.
 #[cfg(unix)]
-fn half_as_much_at_once(model: &Loaded, adapter: &Adapter, reopen: &Reopen) {
+fn half_as_much_at_once() {
+    let adapters = block_on(platform::adapters());
+    let (adapter, model) = (adapters.first().expect("no Vulkan, Metal or DX12 adapter"), model());
     let on = |device| Compute::gpu(device, Precision::F32, Some(adapter.max_binding));
     let data = dataset::parse("t.jsonl", Format::Jsonl, long_triples(100).as_bytes(), None).unwrap();
     let all = |devices: &[Compute], reopen| {
-        let (spool, result) = measured_by(None, model, &data, devices, reopen, &Silent, &mut || {});
+        let (spool, result) = measured_by(None, &model, &data, devices, reopen, &Silent, &mut || {});
         result.unwrap();
         files(&spool)
     };
-    let (expected, before) = all(&[on(block_on(platform::open_anew(adapter)).unwrap())], None);
+    let (expected, before) = all(&[on(block_on(platform::open_adapter(adapter)).unwrap())], None);
     let full = block_on(platform::open_anew(adapter)).unwrap();
     exhaust(&full);
-    let (found, after) = all(&[on(full)], Some(reopen));
+    let (found, after) = all(&[on(full)], Some(reopen(adapter).as_ref()));
     assert!(found == expected);
     let batches = |manifest: &serde_json::Value| manifest["batch"]["batches"].as_u64().unwrap();
     assert!(

@@ -408,7 +408,7 @@ test("a model's files in the set-up", TIME, async () => {
   const sae = page.locator("fieldset.inner").first();
   await sae.getByLabel("Layer").fill(String(layer));
   await sae.getByLabel("From").selectOption("files");
-  await sae.getByLabel("Its files").setInputFiles(saeFiles(path).map((file) => join(golden, "llama", file)));
+  await sae.getByLabel("Its files").setInputFiles(saeFiles("llama", path).map((file) => join(golden, "llama", file)));
   await by(page, "model-select").selectOption("files");
   const planned = async (what) => {
     await page.waitForTimeout(600);

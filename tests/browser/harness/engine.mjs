@@ -2,7 +2,7 @@
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { dist } from "./paths.mjs";
+import { dist, golden } from "./paths.mjs";
 import { goldenSaes } from "./run.mjs";
 
 /** The engine's worker script among the built files, relative to the page. */
@@ -126,12 +126,12 @@ export function goldenSubject(host, name) {
   const files = (...paths) => ({ kind: "files", files: paths.map((path) => ({ $file: `${host.golden}${name}/${path}` })) });
   return {
     model: files("model/config.json", "model/tokenizer.json", "model/model.safetensors"),
-    saes: goldenSaes(name).map(({ layer, path }) => ({ layer, sae: files(...saeFiles(path)) })),
+    saes: goldenSaes(name).map(({ layer, path }) => ({ layer, sae: files(...saeFiles(name, path)) })),
     store: false,
   };
 }
 
-/** The files of an SAE: one npz, or the two of a SAELens folder. */
-export function saeFiles(path) {
-  return path.endsWith(".npz") ? [path] : [`${path}/cfg.json`, `${path}/sae_weights.safetensors`];
+/** The files of a tiny model's SAE: one npz, or those of its folder. */
+export function saeFiles(name, path) {
+  return path.endsWith(".npz") ? [path] : readdirSync(join(golden, name, path)).map((file) => `${path}/${file}`);
 }

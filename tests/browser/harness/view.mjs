@@ -60,7 +60,7 @@ export async function setUpGolden(page, host, name, data, device = "cpu", more =
     if ((await block.count()) === 0) await page.getByRole("button", { name: "Add a layer" }).click();
     await block.getByLabel("Layer").fill(String(layer));
     await block.getByLabel("From").selectOption("files");
-    await block.getByLabel("Its files").setInputFiles(saeFiles(path).map((file) => join(golden, name, file)));
+    await block.getByLabel("Its files").setInputFiles(saeFiles(name, path).map((file) => join(golden, name, file)));
   }
   await by(page, "data-upload").check();
   await by(page, "data-file").setInputFiles(data);
