@@ -53,7 +53,7 @@ fn bench_tells_what_each_part_is_worth() {
     if cfg!(target_os = "linux") {
         assert!(rows.iter().all(|row| number(&row["peak_memory_bytes"]) > 1e6), "{said}");
     }
-    assert!(rows.iter().all(|row| said.contains(&text(&row["run"]))), "{said}");
+    assert!(rows.iter().all(|row| said.contains(text(&row["run"]))), "{said}");
 }
 
 #[test]

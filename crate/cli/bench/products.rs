@@ -144,7 +144,7 @@ pub(super) async fn uploads(repeat: u32, compute: &Compute) -> Result<String> {
         for i in 0..=3 * repeat {
             let values = values.clone();
             let clock = Clock::start();
-            compute.read_back(compute.tensor1(values).slice([0..1])).await?;
+            compute.read_back(compute.tensor1(values).slice(0..1)).await?;
             if i > 0 {
                 seconds.push(clock.seconds());
             }
